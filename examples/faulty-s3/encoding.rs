@@ -1,0 +1,117 @@
+//! How keys are written: percent-encoded, escaped for XML, hexadecimal, base64.
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, bail};
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Bytes which neither form of a listing changes.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        plain[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'*' | b'/');
+        byte += 1;
+    }
+    plain
+};
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| PLAIN[usize::from(byte)])
+}
+
+/// As S3 does it for `encoding-type=url`: a space is `+`, `/` stays.
+pub fn push_url(to: &mut String, text: &str) {
+    if is_plain(text) {
+        return to.push_str(text);
+    }
+    for byte in text.bytes() {
+        match byte {
+            b' ' => to.push('+'),
+            byte if PLAIN[usize::from(byte)] => to.push(char::from(byte)),
+            byte => {
+                let _ = write!(to, "%{byte:02X}");
+            }
+        }
+    }
+}
+
+/// Control characters become references, as S3 writes them, though XML 1.0 allows few of them.
+pub fn push_xml(to: &mut String, text: &str) {
+    if is_plain(text) {
+        return to.push_str(text);
+    }
+    for character in text.chars() {
+        match character {
+            '&' => to.push_str("&amp;"),
+            '<' => to.push_str("&lt;"),
+            '>' => to.push_str("&gt;"),
+            '"' => to.push_str("&quot;"),
+            control if control.is_ascii_control() => {
+                let _ = write!(to, "&#x{:x};", u32::from(control));
+            }
+            other => to.push(other),
+        }
+    }
+}
+
+/// `%XX` decoded; none if that is no UTF-8.
+pub fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                bytes.push(byte_of_hex(&[*high, *low])?);
+                rest = after;
+            }
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+pub fn push_hex(to: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        to.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        to.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+}
+
+pub fn text_of_hex(digits: &str) -> Option<String> {
+    let pairs = digits.as_bytes().chunks(2);
+    String::from_utf8(pairs.map(byte_of_hex).collect::<Option<_>>()?).ok()
+}
+
+fn byte_of_hex(pair: &[u8]) -> Option<u8> {
+    match pair {
+        [b'+', _] => None,
+        [_, _] => u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok(),
+        _ => None,
+    }
+}
+
+pub fn bytes_of_base64(text: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut held) = (0_u32, 0);
+    for character in text.trim_end_matches('=').bytes() {
+        let value = match character {
+            b'A'..=b'Z' => character - b'A',
+            b'a'..=b'z' => character - b'a' + 26,
+            b'0'..=b'9' => character - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => bail!("no base64: {text:?}"),
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held & 0xff) as u8);
+        }
+    }
+    Ok(bytes)
+}

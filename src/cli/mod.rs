@@ -1,0 +1,196 @@
+//! The process: parse, streams, signals, and the result as an exit status and
+//! a last line on standard error. Nobody else exits.
+
+pub mod signals;
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+
+use self::signals::Stop;
+use crate::error::{Error, Kind, REJECTED, Result};
+use crate::log::{self, Log};
+use crate::ndjson::{Input, Io, Output, RejectArgs, Rejects, Seam};
+use crate::progress::Terminal;
+use crate::tally::Tally;
+
+/// Flags of every program.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SharedArgs {
+    #[command(flatten)]
+    pub rejects: RejectArgs,
+
+    /// Messages as text or as JSON lines
+    #[arg(long, value_enum, default_value = "text", help_heading = "Reporting")]
+    pub log_format: log::Format,
+
+    /// Write the summary as JSON to this file at the end
+    #[arg(long, value_name = "FILE", help_heading = "Reporting")]
+    pub summary: Option<PathBuf>,
+
+    /// Draw progress: on a terminal, or never
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Reporting")]
+    pub progress: Progress,
+
+    /// Off a terminal, report progress in a line every so many seconds
+    #[arg(long, value_name = "SECONDS", help_heading = "Reporting")]
+    pub progress_interval: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Progress {
+    Auto,
+    Never,
+}
+
+/// What the process has to know of a program.
+pub trait Program: Parser {
+    /// Whether it reads lines, so that a terminal as input is a mistake.
+    const READS_LINES: bool = true;
+    /// The summary's word for records that came through.
+    const OUT: &'static str = "out";
+
+    fn shared(&self) -> &SharedArgs;
+}
+
+/// Runs a program from its arguments to its exit status.
+pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode {
+    let args = match P::try_parse() {
+        Ok(args) => args,
+        Err(told) => {
+            let written = told.print();
+            let failed = told.use_stderr();
+            return ExitCode::from(match (failed, written) {
+                (true, _) => 2,
+                (false, Ok(())) => 0,
+                (false, Err(_)) => 74,
+            });
+        }
+    };
+    if P::READS_LINES && std::io::stdin().is_terminal() {
+        let help = P::command().render_help().to_string();
+        drop(std::io::stderr().write_all(help.as_bytes()));
+        return ExitCode::from(2);
+    }
+    let program = name::<P>();
+    let tally = Arc::new(Tally::new(program, P::OUT));
+    let shared = args.shared();
+    let terminal = match shared.progress {
+        Progress::Auto => Terminal::join(&tally),
+        Progress::Never => None,
+    };
+    let log = Log::new(program, shared.log_format, terminal.clone());
+    die_loudly(log.clone());
+    if let (None, Some(seconds)) = (&terminal, shared.progress_interval) {
+        report_every(Duration::from_secs(seconds.max(1)), &tally, &log);
+    }
+    let done = io(program, shared, &log, &tally).and_then(|mut io| {
+        let done = run(&args, &mut io);
+        conclude(done, &mut io)
+    });
+    let done = done.and(save_summary(shared.summary.as_deref(), &tally));
+    if let Err(error) = &done {
+        match error.kind {
+            Kind::Signal(signal_hook::consts::SIGPIPE) => {}
+            _ => log.error(error),
+        }
+    }
+    log.summary(&tally.line(), &tally.json());
+    if let Some(terminal) = terminal {
+        terminal.leave();
+    }
+    match done.map_err(|error| error.kind) {
+        Ok(()) if tally.rejections() > 0 => ExitCode::from(REJECTED),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Kind::Signal(signal)) => {
+            signals::die_by(signal);
+            ExitCode::from(Kind::Fault.status().unwrap_or(1))
+        }
+        Err(kind) => ExitCode::from(kind.status().unwrap_or(1)),
+    }
+}
+
+/// The program's name, as its command says it.
+fn name<P: Program>() -> &'static str {
+    P::command().get_name().to_owned().leak()
+}
+
+fn io(program: &'static str, shared: &SharedArgs, log: &Log, tally: &Arc<Tally>) -> Result<Io> {
+    let local = |place: &'static str| move |error| Error::local(place, &error);
+    let stop = Stop::watch().map_err(local("signals"))?;
+    let stdin = File::from(
+        std::io::stdin()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(local("standard input"))?,
+    );
+    let stdout = File::from(
+        std::io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(local("standard output"))?,
+    );
+    let rejects = Rejects::open(program, &shared.rejects, log.clone())?;
+    Ok(Io {
+        input: Input::new(stdin, Arc::clone(&stop), Arc::clone(tally)),
+        seam: Seam::new(
+            Output::new(stdout, Arc::clone(tally)),
+            rejects,
+            Arc::clone(tally),
+        ),
+        log: log.clone(),
+        tally: Arc::clone(tally),
+        stop,
+    })
+}
+
+/// What was finished leaves, however the run ended, and the counts must add up.
+fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
+    let left = match &done {
+        // Nobody is there to take what is left.
+        Err(error) if error.kind == Kind::Signal(signal_hook::consts::SIGPIPE) => Ok(()),
+        done => io.seam.finish(done.is_ok()),
+    };
+    done.and(left)?;
+    if io.tally.adds_up() {
+        return Ok(());
+    }
+    Err(Error::message(
+        Kind::Fault,
+        "the counts do not add up: records are missing; run again and report this",
+    ))
+}
+
+fn save_summary(path: Option<&Path>, tally: &Tally) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let line = format!("{}\n", tally.json());
+    std::fs::write(path, line).map_err(|error| Error::local(path.display(), &error))
+}
+
+fn report_every(interval: Duration, tally: &Arc<Tally>, log: &Log) {
+    let (tally, log) = (Arc::clone(tally), log.clone());
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(interval);
+            log.info(tally.line());
+        }
+    });
+}
+
+/// A panic on any thread ends the process: a run that lost a thread must not
+/// go on to say that it is done.
+#[expect(clippy::exit, reason = "the one place that may")]
+fn die_loudly(log: Log) {
+    std::panic::set_hook(Box::new(move |panic| {
+        log.error(format!(
+            "a fault of this program, please report it: {panic}"
+        ));
+        std::process::exit(i32::from(Kind::Fault.status().unwrap_or(1)));
+    }));
+}

@@ -1,0 +1,117 @@
+//! SIGINT and SIGTERM: ask the stage to stop, and die by the signal in time.
+
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+use tokio::sync::Notify;
+
+use crate::error::{Error, Kind, Result};
+
+/// How long a stage may take to finish what it has in hand. All state on
+/// disk is whole at any moment, so cutting it short loses nothing.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Whether, and by which signal, the run was asked to stop.
+#[derive(Debug)]
+pub struct Stop {
+    signal: AtomicI32,
+    notify: Notify,
+    readable: UnixStream,
+    bell: UnixStream,
+}
+
+/// No signal has this number: a stage gave up, and its reader has to as well.
+const ABANDONED: i32 = -1;
+
+impl Stop {
+    /// Watches the signals from now on.
+    pub fn watch() -> std::io::Result<Arc<Self>> {
+        let (readable, bell) = UnixStream::pair()?;
+        let stop = Arc::new(Self {
+            signal: AtomicI32::new(0),
+            notify: Notify::new(),
+            readable,
+            bell,
+        });
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let watched = Arc::clone(&stop);
+        std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                for signal in signals.forever() {
+                    if watched.signal.swap(signal, SeqCst) > 0 {
+                        die_by(signal);
+                    }
+                    watched.ring();
+                    std::thread::spawn(move || {
+                        std::thread::sleep(GRACE);
+                        die_by(signal);
+                    });
+                }
+            })?;
+        Ok(stop)
+    }
+
+    /// Ends every wait for input: the stage has failed elsewhere.
+    pub fn abandon(&self) {
+        // A signal that came first stays the reason.
+        let _ = self.signal.compare_exchange(0, ABANDONED, SeqCst, SeqCst);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        // A full socket is as readable as one can be.
+        drop((&self.bell).write(b"!"));
+        self.notify.notify_waiters();
+    }
+
+    /// The reason to stop, when there is one.
+    pub fn check(&self) -> Result<()> {
+        match self.signal.load(SeqCst) {
+            0 => Ok(()),
+            ABANDONED => Err(Error::message(Kind::Fault, "given up")),
+            signal => Err(Error::message(
+                Kind::Signal(signal),
+                format!("stopped by {}", name(signal)),
+            )),
+        }
+    }
+
+    /// Ready to read from the moment a signal has come.
+    #[must_use]
+    pub fn readable(&self) -> BorrowedFd<'_> {
+        self.readable.as_fd()
+    }
+
+    /// Waits for a signal.
+    pub async fn asked(&self) -> Error {
+        let notified = self.notify.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if let Err(stop) = self.check() {
+            return stop;
+        }
+        notified.await;
+        self.check()
+            .err()
+            .unwrap_or_else(|| Error::message(Kind::Fault, "woken without a signal"))
+    }
+}
+
+fn name(signal: i32) -> String {
+    let known = signal_hook::low_level::signal_name(signal);
+    known.map_or_else(|| format!("signal {signal}"), str::to_owned)
+}
+
+/// Ends this process as if it had never caught `signal`.
+pub fn die_by(signal: i32) {
+    // Falls through only if the signal's default is not to end the process.
+    drop(emulate_default_handler(signal));
+}

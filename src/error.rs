@@ -1,0 +1,153 @@
+//! Every way to stop, and the exit status of each.
+//!
+//! The statuses are those of sysexits.h. [`STATUSES`] is the one table: the
+//! man pages print it and the tests hold every program to it.
+
+use std::fmt;
+
+/// One row of the table of exit statuses.
+pub struct Status {
+    pub code: &'static str,
+    pub means: &'static str,
+    pub then: &'static str,
+}
+
+/// What each exit status means, and what a caller such as cron should do.
+pub const STATUSES: &[Status] = &[
+    row("0", "finished, and everything adds up", "nothing"),
+    row("2", "usage", "fix the command"),
+    row(
+        "65",
+        "finished, but records were rejected",
+        "look at the rejects",
+    ),
+    row(
+        "69",
+        "a server stayed away after all retries",
+        "run again with --resume",
+    ),
+    row(
+        "70",
+        "a fault of the program itself",
+        "report it; the state is kept",
+    ),
+    row(
+        "74",
+        "local I/O: output, state or rejects cannot be written",
+        "look at the disk",
+    ),
+    row(
+        "75",
+        "ended early: the input was cut, or a lock is held",
+        "run again",
+    ),
+    row("77", "refused: credentials, TLS", "fix the credentials"),
+    row("78", "wrong state or configuration", "a person has to look"),
+    row(
+        "130, 143, 141",
+        "SIGINT, SIGTERM, broken pipe: dies by the signal itself, state kept",
+        "run again",
+    ),
+];
+
+const fn row(code: &'static str, means: &'static str, then: &'static str) -> Status {
+    Status { code, means, then }
+}
+
+/// Why a program stops before its work is finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Flags that do not go together.
+    Usage,
+    /// A server stayed away after all retries.
+    Unavailable,
+    /// A broken promise of our own, such as counts that do not add up.
+    Fault,
+    /// Output, state or rejects cannot be written, input cannot be read.
+    LocalIo,
+    /// Input cut, or a lock held by another run.
+    EndedEarly,
+    /// Credentials or TLS.
+    Refused,
+    /// A person has to change something: state, schema, bucket, table.
+    Configuration,
+    /// Ended by this signal (SIGPIPE for a reader that left).
+    Signal(i32),
+}
+
+impl Kind {
+    /// The exit status; `None` for a signal, by which the process dies itself.
+    #[must_use]
+    pub fn status(self) -> Option<u8> {
+        match self {
+            Kind::Usage => Some(2),
+            Kind::Unavailable => Some(69),
+            Kind::Fault => Some(70),
+            Kind::LocalIo => Some(74),
+            Kind::EndedEarly => Some(75),
+            Kind::Refused => Some(77),
+            Kind::Configuration => Some(78),
+            Kind::Signal(_) => None,
+        }
+    }
+}
+
+/// Exit status of a run that finished with rejected records.
+pub const REJECTED: u8 = 65;
+
+/// A reason to stop: its kind decides the exit status, its text names the
+/// place and the next step.
+#[derive(Debug)]
+pub struct Error {
+    pub kind: Kind,
+    text: anyhow::Error,
+}
+
+impl Error {
+    pub fn new(kind: Kind, text: impl Into<anyhow::Error>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+        }
+    }
+
+    pub fn usage(text: impl fmt::Display) -> Self {
+        Self::message(Kind::Usage, text)
+    }
+
+    pub fn configuration(text: impl fmt::Display) -> Self {
+        Self::message(Kind::Configuration, text)
+    }
+
+    pub fn unavailable(text: impl fmt::Display) -> Self {
+        Self::message(Kind::Unavailable, text)
+    }
+
+    pub fn message(kind: Kind, text: impl fmt::Display) -> Self {
+        Self::new(kind, anyhow::Error::msg(text.to_string()))
+    }
+
+    /// An error of reading or writing `place` on this machine.
+    pub fn local(place: impl fmt::Display, error: &std::io::Error) -> Self {
+        Self::message(Kind::LocalIo, format!("{place}: {error}"))
+    }
+
+    /// Puts `context` before the text.
+    #[must_use]
+    pub fn context(self, context: impl fmt::Display) -> Self {
+        Self {
+            kind: self.kind,
+            text: anyhow::Error::msg(format!("{context}: {:#}", self.text)),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.text)
+    }
+}
+
+impl std::error::Error for Error {}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,115 @@
+//! What `json.loads` does with bytes before it parses them: guess the encoding, decode.
+
+use std::borrow::Cow;
+
+/// Bytes that are not what their first four say they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("invalid {encoding} at byte {offset}")]
+pub struct DecodeError {
+    /// `UTF-8`, `UTF-16LE`, `UTF-16BE`, `UTF-32LE` or `UTF-32BE`
+    pub encoding: &'static str,
+    /// Bytes from the start of the input, BOM included, to the sequence that is none.
+    pub offset: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Encoding {
+    Utf8,
+    Utf16(Order),
+    Utf32(Order),
+}
+
+#[derive(Clone, Copy)]
+enum Order {
+    Little,
+    Big,
+}
+
+/// The bytes as UTF-8 without BOM, borrowed if that is what they are.
+///
+/// The encoding is guessed as `json.detect_encoding` does: by a BOM of UTF-8, UTF-16 or UTF-32,
+/// else by where the first four bytes are NUL. One BOM is taken off, a second one stays (and is no
+/// JSON). Errors: sequences that are not in the encoding, among them surrogates that are no pair,
+/// which `json.loads` would let pass.
+pub fn decode(bytes: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
+    let (encoding, bom) = detect(bytes);
+    let body = &bytes[bom..];
+    let text = match encoding {
+        Encoding::Utf8 => match std::str::from_utf8(body) {
+            Ok(_) => return Ok(Cow::Borrowed(body)),
+            Err(error) => Err(error.valid_up_to()),
+        },
+        Encoding::Utf16(order) => utf16(body, order),
+        Encoding::Utf32(order) => utf32(body, order),
+    };
+    match text {
+        Ok(text) => Ok(Cow::Owned(text.into_bytes())),
+        Err(at) => Err(DecodeError {
+            encoding: name(encoding),
+            offset: bom + at,
+        }),
+    }
+}
+
+/// The encoding and the length of its BOM.
+fn detect(bytes: &[u8]) -> (Encoding, usize) {
+    use Encoding::{Utf8, Utf16, Utf32};
+    use Order::{Big, Little};
+    match bytes {
+        [0, 0, 0xfe, 0xff, ..] => (Utf32(Big), 4),
+        [0xff, 0xfe, 0, 0, ..] => (Utf32(Little), 4),
+        [0xfe, 0xff, ..] => (Utf16(Big), 2),
+        [0xff, 0xfe, ..] => (Utf16(Little), 2),
+        [0xef, 0xbb, 0xbf, ..] => (Utf8, 3),
+        [0, 0, _, _, ..] => (Utf32(Big), 0),
+        [_, 0, 0, 0, ..] => (Utf32(Little), 0),
+        [0, _, _, _, ..] | [0, _] => (Utf16(Big), 0),
+        [_, 0, _, _, ..] | [_, 0] => (Utf16(Little), 0),
+        _ => (Utf8, 0),
+    }
+}
+
+/// The text, or where it is none.
+fn utf16(bytes: &[u8], order: Order) -> Result<String, usize> {
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    let units = pairs.iter().map(|&pair| match order {
+        Order::Little => u16::from_le_bytes(pair),
+        Order::Big => u16::from_be_bytes(pair),
+    });
+    let mut text = String::with_capacity(bytes.len());
+    let mut at = 0;
+    for char in char::decode_utf16(units) {
+        let char = char.map_err(|_| at)?;
+        at += 2 * char.len_utf16();
+        text.push(char);
+    }
+    if rest.is_empty() { Ok(text) } else { Err(at) }
+}
+
+/// The text, or where it is none.
+fn utf32(bytes: &[u8], order: Order) -> Result<String, usize> {
+    let (quads, rest) = bytes.as_chunks::<4>();
+    let mut text = String::with_capacity(bytes.len() / 2);
+    for (index, &quad) in quads.iter().enumerate() {
+        let code = match order {
+            Order::Little => u32::from_le_bytes(quad),
+            Order::Big => u32::from_be_bytes(quad),
+        };
+        text.push(char::from_u32(code).ok_or(4 * index)?);
+    }
+    if rest.is_empty() {
+        Ok(text)
+    } else {
+        Err(4 * quads.len())
+    }
+}
+
+fn name(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Utf8 => "UTF-8",
+        Encoding::Utf16(Order::Little) => "UTF-16LE",
+        Encoding::Utf16(Order::Big) => "UTF-16BE",
+        Encoding::Utf32(Order::Little) => "UTF-32LE",
+        Encoding::Utf32(Order::Big) => "UTF-32BE",
+    }
+}

@@ -1,0 +1,60 @@
+//! JSON exactly as `CPython` 3.11 reads and writes it.
+//!
+//! The identity of a build is a hash over `json.dumps(json.loads(bytes), sort_keys=True)`, so this
+//! module accepts what `json.loads` accepts and writes what `json.dumps` writes, byte by byte.
+//! Tokens are borrowed from the text and never re-encoded: a number stays the digits it was.
+//!
+//! In the order of the way of a text:
+//!
+//! - [`decode`]: bytes as they came (BOM, UTF-16, UTF-32) → UTF-8
+//! - [`parse`]: UTF-8 → [`Value`], made of [`Text`] and [`Number`]
+//! - [`Value::write_canonical`]: the text that is hashed
+//! - [`Value::unstorable`]: what `PostgreSQL`'s jsonb cannot hold; [`Value::to_serde`]: for the validator
+//! - [`compact`], [`members`], [`text_of`]: the syntax checked and tokens copied, no value built
+//!
+//! Below them: `walk` is the grammar, once for all; `lexer` the tokens.
+
+mod canonical;
+mod encoding;
+mod lexer;
+mod number;
+mod read;
+mod scan;
+mod storable;
+mod text;
+mod value;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use canonical::write_str;
+pub use encoding::{DecodeError, decode};
+pub use number::Number;
+pub use read::parse;
+pub use scan::{Member, Members, compact, members, text_of};
+pub use storable::{Reason, Unstorable};
+pub use text::{LoneSurrogate, Text};
+pub use value::{Kind, Value};
+
+/// How many arrays and objects may be open at once: what `CPython` 3.11's recursion limit leaves to
+/// `json.loads` at the top of a program.
+pub const MAX_DEPTH: usize = 995;
+
+/// Where a text stops being JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{message} at byte {offset}")]
+pub struct ParseError {
+    /// Bytes from the start of the text that was given (after [`decode`], of what it returned).
+    pub offset: usize,
+    /// What was expected there or is wrong there, lower case.
+    pub message: &'static str,
+}
+
+/// The text as a string, or the offset of its first byte that is not UTF-8.
+fn utf8(text: &[u8]) -> Result<&str, ParseError> {
+    std::str::from_utf8(text).map_err(|error| ParseError {
+        offset: error.valid_up_to(),
+        message: "invalid UTF-8",
+    })
+}

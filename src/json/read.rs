@@ -1,0 +1,83 @@
+//! A text built into a value.
+
+use super::walk::{Visitor, walk};
+use super::{Kind, ParseError, Text, Value, utf8};
+
+/// Reads a text as `json.loads` does: `NaN`, `Infinity` and `-Infinity` are numbers, duplicate
+/// members are kept all, integers may have any number of digits.
+///
+/// `text` is UTF-8 without a BOM (see [`decode`](super::decode)); the value borrows from it.
+/// Errors: the first byte that is not UTF-8, not JSON, or nested deeper than
+/// [`MAX_DEPTH`](super::MAX_DEPTH).
+pub fn parse(text: &[u8]) -> Result<Value<'_>, ParseError> {
+    let text = utf8(text)?;
+    let mut builder = Builder {
+        items: Vec::with_capacity(1),
+        members: Vec::with_capacity(24),
+        open: Vec::with_capacity(8),
+        object: false,
+        start: 0,
+    };
+    walk(text, &mut builder)?;
+    Ok(builder.items.pop().unwrap_or(Value::Null))
+}
+
+/// What has been read of all open containers: of the arrays in one heap, of the objects in
+/// another, each container's part on top of its parent's. A closed one is moved off the top into
+/// a vector of exactly its length. The text itself is the only item of an outermost array.
+struct Builder<'a> {
+    items: Vec<Value<'a>>,
+    members: Vec<(Text<'a>, Value<'a>)>,
+    /// Of each container around the innermost: whether it is an object, and where its part starts.
+    open: Vec<(bool, usize)>,
+    object: bool,
+    start: usize,
+}
+
+impl<'a> Builder<'a> {
+    /// A member's value takes the place that its name has made.
+    #[inline]
+    fn place(&mut self, value: Value<'a>) {
+        if !self.object {
+            self.items.push(value);
+        } else if let Some((_, place)) = self.members.last_mut() {
+            *place = value;
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for Builder<'a> {
+    const CONSTANTS: bool = true;
+
+    #[inline]
+    fn name(&mut self, _depth: usize, name: Text<'a>, _start: usize, _value: usize) {
+        self.members.push((name, Value::Null));
+    }
+
+    #[inline]
+    fn scalar(&mut self, value: Value<'a>) {
+        self.place(value);
+    }
+
+    #[inline]
+    fn open(&mut self, kind: Kind) {
+        self.open.push((self.object, self.start));
+        self.object = kind == Kind::Object;
+        self.start = if self.object {
+            self.members.len()
+        } else {
+            self.items.len()
+        };
+    }
+
+    #[inline]
+    fn close(&mut self, kind: Kind) {
+        let value = if kind == Kind::Object {
+            Value::Object(self.members.drain(self.start..).collect())
+        } else {
+            Value::Array(self.items.drain(self.start..).collect())
+        };
+        (self.object, self.start) = self.open.pop().unwrap_or_default();
+        self.place(value);
+    }
+}

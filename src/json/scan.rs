@@ -1,0 +1,187 @@
+//! Texts whose syntax is checked while their tokens are copied or pointed at; no value is built.
+
+use super::lexer::{Lexer, fail};
+use super::walk::{Visitor, walk};
+use super::{Kind, ParseError, Text, utf8};
+
+/// Appends `text` to `out` without the white space between its tokens, which stay as they are;
+/// the kind of its value.
+///
+/// The result is for every JSON reader, so `NaN`, `Infinity` and `-Infinity` are errors, besides
+/// what [`parse`](super::parse) refuses. After an error `out` is what it was.
+pub fn compact(text: &[u8], out: &mut Vec<u8>) -> Result<Kind, ParseError> {
+    let length = out.len();
+    let mut copy = Copy { text, done: 0, out };
+    match walk(utf8(text)?, &mut copy) {
+        Ok(kind) => {
+            copy.gap(text.len(), text.len());
+            Ok(kind)
+        }
+        Err(error) => {
+            out.truncate(length);
+            Err(error)
+        }
+    }
+}
+
+/// Copies from gap to gap.
+struct Copy<'a, 'o> {
+    text: &'a [u8],
+    done: usize,
+    out: &'o mut Vec<u8>,
+}
+
+impl<'a> Visitor<'a> for Copy<'a, '_> {
+    const CONSTANTS: bool = false;
+
+    #[inline]
+    fn gap(&mut self, start: usize, end: usize) {
+        self.out.extend_from_slice(&self.text[self.done..start]);
+        self.done = end;
+    }
+}
+
+/// One member of the object that a line is. Offsets are bytes from the start of the line.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'a> {
+    /// Its name
+    pub name: Text<'a>,
+    /// Its value as it stands in the line, without white space around it
+    pub value: &'a [u8],
+    /// Where the quote of its name stands
+    pub start: usize,
+    /// Where its value has ended
+    pub end: usize,
+}
+
+/// The members of the object that a line is, in its order, duplicates and all.
+#[derive(Debug, Clone)]
+pub struct Members<'a> {
+    members: Vec<Member<'a>>,
+}
+
+impl<'a> Members<'a> {
+    /// The member of that name, of duplicates the last.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Member<'a>> {
+        self.members.iter().rev().find(|own| own.name == *name)
+    }
+
+    /// The value of the member of that name, of duplicates the last.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&'a [u8]> {
+        self.get(name).map(|member| member.value)
+    }
+
+    /// How many members there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// All members.
+    pub fn iter(&self) -> std::slice::Iter<'_, Member<'a>> {
+        self.members.iter()
+    }
+}
+
+impl<'a> IntoIterator for Members<'a> {
+    type Item = Member<'a>;
+    type IntoIter = std::vec::IntoIter<Member<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.members.into_iter()
+    }
+}
+
+impl<'m, 'a> IntoIterator for &'m Members<'a> {
+    type Item = &'m Member<'a>;
+    type IntoIter = std::slice::Iter<'m, Member<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// The members of the object that `line` is; the whole line is checked.
+///
+/// Takes what [`parse`](super::parse) takes. Errors: what it refuses, and a line that is no object.
+pub fn members(line: &[u8]) -> Result<Members<'_>, ParseError> {
+    let text = utf8(line)?;
+    let start = text.trim_start_matches([' ', '\t', '\n', '\r']).as_bytes();
+    if start.first() != Some(&b'{') {
+        return fail(line.len() - start.len(), no_object(start));
+    }
+    let mut points = Points {
+        line,
+        value: 0,
+        members: Vec::with_capacity(8),
+    };
+    walk(text, &mut points)?;
+    Ok(Members {
+        members: points.members,
+    })
+}
+
+fn no_object(start: &[u8]) -> &'static str {
+    match start.first() {
+        None => "expected an object, found nothing",
+        Some(b'[') => "expected an object, found an array",
+        Some(b'"') => "expected an object, found a string",
+        Some(b'-' | b'0'..=b'9') => "expected an object, found a number",
+        Some(b'n') => "expected an object, found null",
+        Some(b't' | b'f') => "expected an object, found a boolean",
+        Some(_) => "expected an object",
+    }
+}
+
+/// Points at the members of the outermost object.
+struct Points<'a> {
+    line: &'a [u8],
+    /// Where the latest member's value starts
+    value: usize,
+    members: Vec<Member<'a>>,
+}
+
+impl<'a> Visitor<'a> for Points<'a> {
+    const CONSTANTS: bool = true;
+
+    #[inline]
+    fn name(&mut self, depth: usize, name: Text<'a>, start: usize, value: usize) {
+        if depth == 1 {
+            self.value = value;
+            self.members.push(Member {
+                name,
+                value: &[],
+                start,
+                end: value,
+            });
+        }
+    }
+
+    #[inline]
+    fn end(&mut self, depth: usize, at: usize) {
+        if depth == 1
+            && let Some(member) = self.members.last_mut()
+        {
+            member.value = &self.line[self.value..at];
+            member.end = at;
+        }
+    }
+}
+
+/// The string that a value's token is, if it is one.
+#[must_use]
+pub fn text_of(value: &[u8]) -> Option<Text<'_>> {
+    if value.first() != Some(&b'"') {
+        return None;
+    }
+    let mut lexer = Lexer::new(utf8(value).ok()?);
+    let text = lexer.string().ok()?;
+    lexer.at_end().then_some(text)
+}

@@ -1,0 +1,135 @@
+//! What JSON allows and `PostgreSQL`'s jsonb or Unicode does not.
+
+use super::text::Piece;
+use super::{Number, Text, Value};
+
+/// The first place of a value that jsonb cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} at {pointer:?}")]
+pub struct Unstorable {
+    /// JSON pointer (RFC 6901) to the value, or to the member whose name it is; U+FFFD for lone
+    /// surrogates.
+    pub pointer: String,
+    /// What stands there
+    pub reason: Reason,
+}
+
+/// Why a value cannot be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Reason {
+    /// Half a surrogate pair: no Unicode
+    #[error("a lone surrogate")]
+    LoneSurrogate,
+    /// `PostgreSQL`'s text has no NUL
+    #[error("a NUL character (\\u0000)")]
+    Nul,
+    /// A float that is infinite as a double, such as `1e400`
+    #[error("a number beyond double range")]
+    NotFinite,
+    /// `NaN`, `Infinity` or `-Infinity`
+    #[error("NaN or Infinity is no JSON number")]
+    NoNumber,
+    /// More digits than a numeric can have: 131072 before the point, 16383 behind it
+    #[error("a number with more digits than PostgreSQL can store")]
+    TooLong,
+}
+
+impl Value<'_> {
+    /// The first place, in the order of the text, where jsonb cannot hold the value. Members that a
+    /// later duplicate hides count: `PostgreSQL` reads them too.
+    #[must_use]
+    pub fn unstorable(&self) -> Option<Unstorable> {
+        let mut path = Vec::new();
+        let mut value = self;
+        loop {
+            let reason = match value {
+                Value::Null | Value::Bool(_) => None,
+                Value::Number(number) => number_reason(*number),
+                Value::String(text) => text_reason(*text),
+                Value::Array(_) | Value::Object(_) => {
+                    path.push((value, 0));
+                    None
+                }
+            };
+            if let Some(reason) = reason.or_else(|| next(&mut path, &mut value)) {
+                let pointer = path.into_iter().map(step).collect();
+                return Some(Unstorable { pointer, reason });
+            }
+            if path.is_empty() {
+                return None;
+            }
+        }
+    }
+}
+
+/// An array or object and how many of its items or members have been looked at.
+type Place<'v, 'a> = (&'v Value<'a>, usize);
+
+/// Goes on to the next value, or finds out that its name cannot be stored. No value is left when
+/// the path is empty.
+fn next<'v, 'a>(path: &mut Vec<Place<'v, 'a>>, value: &mut &'v Value<'a>) -> Option<Reason> {
+    while let Some((container, count)) = path.last_mut() {
+        let index = *count;
+        *count += 1;
+        match container {
+            Value::Array(items) if index < items.len() => {
+                *value = &items[index];
+                return None;
+            }
+            Value::Object(members) if index < members.len() => {
+                *value = &members[index].1;
+                return text_reason(members[index].0);
+            }
+            _ => path.pop(),
+        };
+    }
+    None
+}
+
+/// One step of a JSON pointer: to what has been looked at last.
+fn step((container, count): Place<'_, '_>) -> String {
+    let index = count.saturating_sub(1);
+    match container {
+        Value::Object(members) => members.get(index).map_or_else(String::new, |(name, _)| {
+            let name = name.to_string_lossy();
+            format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+        }),
+        _ => format!("/{index}"),
+    }
+}
+
+#[inline]
+fn text_reason(text: Text<'_>) -> Option<Reason> {
+    // control characters are refused unless they are escaped
+    text.pieces().find_map(|piece| match piece {
+        Piece::Lone(_) => Some(Reason::LoneSurrogate),
+        Piece::Char('\0') => Some(Reason::Nul),
+        Piece::Run(_) | Piece::Char(_) => None,
+    })
+}
+
+fn number_reason(number: Number<'_>) -> Option<Reason> {
+    let token = number.token();
+    if number.constant().is_some() {
+        return Some(Reason::NoNumber);
+    }
+    if number.is_integer() {
+        let digits = token.trim_start_matches('-').len();
+        return (digits > 131_072).then_some(Reason::TooLong);
+    }
+    if number.to_f64().is_infinite() {
+        return Some(Reason::NotFinite);
+    }
+    let (mantissa, exponent) = token.split_once(['e', 'E']).unwrap_or((token, "0"));
+    let fraction = mantissa
+        .split_once('.')
+        .map_or(0, |(_, digits)| digits.len());
+    // finite with a large exponent is zero only, which has no digits before the point
+    let places = exponent.parse::<i64>().ok().and_then(|exponent| {
+        let places = i64::try_from(fraction).ok()?.checked_sub(exponent)?;
+        (exponent < i64::from(i32::MAX / 2)).then_some(places)
+    });
+    places
+        .is_none_or(|places| places > 16_383)
+        .then_some(Reason::TooLong)
+}

@@ -1,0 +1,219 @@
+//! A string token and what it stands for.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use super::lexer::hex;
+
+/// What a token is made of; the later, the more work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Printable ASCII.
+    Plain,
+    /// No escape, but DEL or characters outside ASCII.
+    Wide,
+    /// At least one escape.
+    Escaped,
+}
+
+/// A JSON string, borrowed as it stands in the text. Two are equal, and sorted, by the characters
+/// they stand for (by code point, lone surrogates among them), not by how they are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    raw: &'a str,
+    shape: Shape,
+}
+
+/// A string holds half a surrogate pair (such as `\ud83d` alone), which Unicode cannot hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a lone surrogate (\\u{0:04x})")]
+pub struct LoneSurrogate(
+    /// The surrogate, 0xd800 to 0xdfff.
+    pub u16,
+);
+
+impl<'a> Text<'a> {
+    /// `raw` has been checked by the lexer.
+    #[inline]
+    pub(super) fn new(raw: &'a str, shape: Shape) -> Self {
+        Text { raw, shape }
+    }
+
+    /// The bytes between the quotes, escapes as they are.
+    #[must_use]
+    #[inline]
+    pub fn raw(&self) -> &'a [u8] {
+        self.raw.as_bytes()
+    }
+
+    /// Whether it has no escape and all of it is printable ASCII: then it stands for its own bytes.
+    #[must_use]
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.shape == Shape::Plain
+    }
+
+    /// The string, borrowed if it has no escape. Error: it has a lone surrogate.
+    pub fn to_str(&self) -> Result<Cow<'a, str>, LoneSurrogate> {
+        if self.shape != Shape::Escaped {
+            return Ok(Cow::Borrowed(self.raw));
+        }
+        let mut string = String::with_capacity(self.raw.len());
+        for piece in self.pieces() {
+            match piece {
+                Piece::Run(run) => string.push_str(run),
+                Piece::Char(char) => string.push(char),
+                Piece::Lone(unit) => return Err(LoneSurrogate(unit)),
+            }
+        }
+        Ok(Cow::Owned(string))
+    }
+
+    /// The string, with U+FFFD for every lone surrogate.
+    #[must_use]
+    pub fn to_string_lossy(&self) -> Cow<'a, str> {
+        if self.shape != Shape::Escaped {
+            return Cow::Borrowed(self.raw);
+        }
+        let mut string = String::with_capacity(self.raw.len());
+        for piece in self.pieces() {
+            match piece {
+                Piece::Run(run) => string.push_str(run),
+                Piece::Char(char) => string.push(char),
+                Piece::Lone(_) => string.push(char::REPLACEMENT_CHARACTER),
+            }
+        }
+        Cow::Owned(string)
+    }
+
+    /// The string in WTF-8: UTF-8, with three bytes for every lone surrogate. Bytes compare as code
+    /// points do.
+    #[must_use]
+    pub fn to_wtf8(&self) -> Cow<'a, [u8]> {
+        if self.shape != Shape::Escaped {
+            return Cow::Borrowed(self.raw.as_bytes());
+        }
+        let mut bytes = Vec::with_capacity(self.raw.len());
+        for piece in self.pieces() {
+            match piece {
+                Piece::Run(run) => bytes.extend_from_slice(run.as_bytes()),
+                Piece::Char(char) => {
+                    bytes.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                Piece::Lone(unit) => {
+                    let [high, low] = unit.to_be_bytes();
+                    bytes.push(0xe0 | high >> 4);
+                    bytes.push(0x80 | (high & 0xf) << 2 | low >> 6);
+                    bytes.push(0x80 | low & 0x3f);
+                }
+            }
+        }
+        Cow::Owned(bytes)
+    }
+
+    /// Its runs and escapes; no escape, no more than one piece.
+    #[inline]
+    pub(super) fn pieces(&self) -> Pieces<'a> {
+        Pieces {
+            rest: self.raw,
+            escaped: self.shape == Shape::Escaped,
+        }
+    }
+}
+
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Text<'_> {}
+
+impl PartialOrd for Text<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text<'_> {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.shape != Shape::Escaped && other.shape != Shape::Escaped {
+            return self.raw.cmp(other.raw);
+        }
+        self.to_wtf8().cmp(&other.to_wtf8())
+    }
+}
+
+impl PartialEq<str> for Text<'_> {
+    #[inline]
+    fn eq(&self, other: &str) -> bool {
+        match self.shape {
+            Shape::Escaped => *self.to_wtf8() == *other.as_bytes(),
+            _ => self.raw == other,
+        }
+    }
+}
+
+/// A part of a string.
+pub(super) enum Piece<'a> {
+    /// Characters that stand for themselves; never empty.
+    Run(&'a str),
+    /// The character of one escape, or of two that are a surrogate pair.
+    Char(char),
+    /// The surrogate of an escape that has no other half.
+    Lone(u16),
+}
+
+pub(super) struct Pieces<'a> {
+    rest: &'a str,
+    escaped: bool,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let bytes = self.rest.as_bytes();
+        let end = if self.escaped {
+            memchr::memchr(b'\\', bytes).unwrap_or(bytes.len())
+        } else {
+            bytes.len()
+        };
+        if end > 0 {
+            let (run, rest) = self.rest.split_at(end);
+            self.rest = rest;
+            return Some(Piece::Run(run));
+        }
+        let (piece, length) = match bytes.get(1)? {
+            b'u' => unit(bytes)?,
+            b'b' => (Piece::Char('\x08'), 2),
+            b'f' => (Piece::Char('\x0c'), 2),
+            b'n' => (Piece::Char('\n'), 2),
+            b'r' => (Piece::Char('\r'), 2),
+            b't' => (Piece::Char('\t'), 2),
+            &other => (Piece::Char(char::from(other)), 2),
+        };
+        self.rest = &self.rest[length..];
+        Some(piece)
+    }
+}
+
+/// The `\u` escape that `bytes` start with, joined with the next one if the two are a pair, and
+/// its length in bytes.
+fn unit(bytes: &[u8]) -> Option<(Piece<'static>, usize)> {
+    let first = hex(bytes.get(2..)?)?;
+    if let Some(char) = char::from_u32(u32::from(first)) {
+        return Some((Piece::Char(char), 6));
+    }
+    let second = bytes.get(6..).and_then(|next| next.strip_prefix(b"\\u"));
+    if let Some(second) = second.and_then(hex)
+        && let Some(Ok(char)) = char::decode_utf16([first, second]).next()
+    {
+        return Some((Piece::Char(char), 12));
+    }
+    Some((Piece::Lone(first), 6))
+}

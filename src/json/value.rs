@@ -1,0 +1,122 @@
+//! A JSON value.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::{Number, Text};
+
+/// One JSON value; strings and numbers borrow their token from the text.
+#[derive(Debug, Clone)]
+pub enum Value<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number of any size; also `NaN`, `Infinity` and `-Infinity`.
+    Number(Number<'a>),
+    /// A string
+    String(Text<'a>),
+    /// The items of an array
+    Array(Vec<Value<'a>>),
+    /// The members of an object as they stand in the text, duplicates and all.
+    Object(Vec<(Text<'a>, Value<'a>)>),
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool,
+    /// A number, `NaN`, `Infinity` or `-Infinity`
+    Number,
+    /// A string
+    String,
+    /// An array
+    Array,
+    /// An object
+    Object,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Null => "null",
+            Kind::Bool => "a boolean",
+            Kind::Number => "a number",
+            Kind::String => "a string",
+            Kind::Array => "an array",
+            Kind::Object => "an object",
+        })
+    }
+}
+
+impl<'a> Value<'a> {
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Value::Null => Kind::Null,
+            Value::Bool(_) => Kind::Bool,
+            Value::Number(_) => Kind::Number,
+            Value::String(_) => Kind::String,
+            Value::Array(_) => Kind::Array,
+            Value::Object(_) => Kind::Object,
+        }
+    }
+
+    /// The value of the member `name`, of duplicates the last; none if this is no object.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        let Value::Object(members) = self else {
+            return None;
+        };
+        let mut latest = members.iter().rev();
+        latest.find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    /// The string, if it is one and has no lone surrogate.
+    #[must_use]
+    pub fn as_str(&self) -> Option<Cow<'a, str>> {
+        match self {
+            Value::String(text) => text.to_str().ok(),
+            _ => None,
+        }
+    }
+
+    /// The same value for a JSON Schema validator, which asks of numbers whether they are integers
+    /// and of strings what they are: an integer beyond 64 bits is the nearest double (it has no
+    /// fraction either), `NaN`, the infinities and a float beyond double range are 0.5 or -0.5, a
+    /// lone surrogate is U+FFFD, and of duplicate members only the last is there.
+    #[must_use]
+    pub fn to_serde(&self) -> serde_json::Value {
+        match self {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => serde_json::Value::Bool(*value),
+            Value::Number(number) => serde_json::Value::Number(number.to_serde()),
+            Value::String(text) => serde_json::Value::String(text.to_string_lossy().into_owned()),
+            Value::Array(items) => items_to_serde(items),
+            Value::Object(members) => members_to_serde(members),
+        }
+    }
+}
+
+// loops, not iterators: as deep as a text may be nested, each level is a frame or two
+
+fn items_to_serde(items: &[Value<'_>]) -> serde_json::Value {
+    let mut array = Vec::with_capacity(items.len());
+    for item in items {
+        array.push(item.to_serde());
+    }
+    serde_json::Value::Array(array)
+}
+
+fn members_to_serde(members: &[(Text<'_>, Value<'_>)]) -> serde_json::Value {
+    let mut object = serde_json::Map::new();
+    for (name, value) in members {
+        let value = value.to_serde();
+        object.insert(name.to_string_lossy().into_owned(), value);
+    }
+    serde_json::Value::Object(object)
+}

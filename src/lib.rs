@@ -1,0 +1,27 @@
+//! buildhub-pipes: small programs which find, fetch, check and store the
+//! build records of Firefox and its siblings.
+//!
+//! A **record** travels as one line of JSON from a source through stages into
+//! a store. [`ndjson`] reads and writes the lines; [`record`] is what a line
+//! may be: an object, a mark, a reject. Each program is one module of
+//! [`stage`], in pipeline order `s3_list`, `bh_filter`, `bh_fetch`,
+//! `bh_validate`, `bh_load`, and says in its signature what it touches:
+//! [`remote`] (sockets) or [`store`] (databases). [`json`] reads documents
+//! exactly as CPython does, [`schema`] judges them. [`cli`] makes a process of
+//! a stage: it parses the arguments, opens the streams, and turns the result,
+//! an [`error::Error`] or the counts of a [`tally::Tally`], into an exit
+//! status and the last line on standard error.
+
+pub mod cli;
+pub mod error;
+pub mod json;
+pub mod log;
+pub mod ndjson;
+pub mod progress;
+pub mod record;
+pub mod remote;
+pub mod resume;
+pub mod schema;
+pub mod stage;
+pub mod store;
+pub mod tally;

@@ -1,0 +1,105 @@
+//! Messages on standard error, as text or as JSON lines.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::progress::Terminal;
+
+/// How messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// Where a program's messages go; clones write to the same place.
+#[derive(Clone)]
+pub struct Log {
+    program: &'static str,
+    format: Format,
+    terminal: Option<Arc<Terminal>>,
+}
+
+impl Log {
+    #[must_use]
+    pub fn new(program: &'static str, format: Format, terminal: Option<Arc<Terminal>>) -> Self {
+        Self {
+            program,
+            format,
+            terminal,
+        }
+    }
+
+    pub fn info(&self, message: impl Display) {
+        self.say("info", &message.to_string());
+    }
+
+    pub fn warn(&self, message: impl Display) {
+        self.say("warning", &message.to_string());
+    }
+
+    pub fn error(&self, message: impl Display) {
+        self.say("error", &message.to_string());
+    }
+
+    /// Says `message` if the guard still lives when a person would begin to
+    /// wonder.
+    #[must_use]
+    pub fn patience(&self, message: impl Display) -> Patience {
+        let (done, waits) = channel();
+        let (log, message) = (self.clone(), message.to_string());
+        std::thread::spawn(move || {
+            if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                log.info(message);
+            }
+        });
+        Patience(done)
+    }
+
+    /// The run's last line: `text` for people, `json` for programs.
+    pub fn summary(&self, text: &str, json: &serde_json::Value) {
+        match self.format {
+            Format::Text => self.put(&format!("{}: {text}", self.program)),
+            Format::Json => self.put(
+                &json!({"time": now(), "level": "info", "program": self.program, "summary": json})
+                    .to_string(),
+            ),
+        }
+    }
+
+    fn say(&self, level: &str, message: &str) {
+        let line = match self.format {
+            Format::Text if level == "warning" => format!("{}: warning: {message}", self.program),
+            Format::Text => format!("{}: {message}", self.program),
+            Format::Json => json!({
+                "time": now(), "level": level, "program": self.program, "message": message,
+            })
+            .to_string(),
+        };
+        self.put(&line);
+    }
+
+    fn put(&self, line: &str) {
+        match &self.terminal {
+            Some(terminal) => terminal.print(line),
+            // Nowhere is left to report to when standard error is closed.
+            None => drop(std::io::stderr().write_all(format!("{line}\n").as_bytes())),
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_millis(80);
+
+/// Dropped when the wait is over.
+pub struct Patience(#[expect(dead_code, reason = "dropping it is the signal")] Sender<()>);
+
+/// This moment, as RFC 3339 in UTC with milliseconds.
+#[must_use]
+pub fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}

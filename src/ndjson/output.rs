@@ -1,0 +1,66 @@
+//! Standard output: written in bulk, flushed before any wait.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use signal_hook::consts::SIGPIPE;
+
+use crate::error::{Error, Kind, Result};
+use crate::tally::{Tally, Waiting};
+
+const BLOCK: usize = 256 * 1024;
+
+pub struct Output {
+    file: File,
+    tally: Arc<Tally>,
+    buffer: Vec<u8>,
+}
+
+impl Output {
+    #[must_use]
+    pub fn new(file: File, tally: Arc<Tally>) -> Self {
+        let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
+        Self {
+            file,
+            tally,
+            buffer: Vec::with_capacity(BLOCK),
+        }
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.buffer.len() + bytes.len() > BLOCK {
+            self.flush()?;
+        }
+        if bytes.len() >= BLOCK {
+            return self.put(bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    pub fn flush(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let done = self.put(&buffer);
+        self.buffer = buffer;
+        self.buffer.clear();
+        done
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.tally.waits(Waiting::Output);
+        let done = self.file.write_all(bytes);
+        self.tally.waits(Waiting::Nothing);
+        done.map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::PIPE) => Error::message(
+                Kind::Signal(SIGPIPE),
+                "the reader of standard output has left",
+            ),
+            _ => Error::local("standard output", &error),
+        })
+    }
+}

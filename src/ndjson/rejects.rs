@@ -1,0 +1,131 @@
+//! The file of refused lines.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::record::reject::Reject;
+
+/// Rejects that are shown whole when there is no file for them.
+const SHOWN: u64 = 10;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct RejectArgs {
+    /// Append refused lines here, with what is wrong; can be piped in again
+    #[arg(long, value_name = "FILE", help_heading = "Reporting")]
+    pub rejects: Option<PathBuf>,
+}
+
+pub struct Rejects {
+    stage: &'static str,
+    file: Option<(PathBuf, File)>,
+    buffer: Vec<u8>,
+    unsynced: bool,
+    homeless: u64,
+    log: Log,
+}
+
+impl Rejects {
+    /// Opens the file for appending; a torn last line, left by a kill, is
+    /// taken off: its unit is still open and comes again.
+    pub fn open(stage: &'static str, args: &RejectArgs, log: Log) -> Result<Self> {
+        let file = match &args.rejects {
+            None => None,
+            Some(path) => {
+                let file = append(path).map_err(|error| Error::local(path.display(), &error))?;
+                Some((path.clone(), file))
+            }
+        };
+        Ok(Self {
+            stage,
+            file,
+            buffer: Vec::new(),
+            unsynced: false,
+            homeless: 0,
+            log,
+        })
+    }
+
+    /// Whether the reject is kept in a file; else it is shown.
+    pub fn keep(&mut self, reject: &Reject) -> Result<bool> {
+        let Some((path, file)) = &mut self.file else {
+            self.homeless += 1;
+            if self.homeless <= SHOWN {
+                self.log.warn(reject);
+            }
+            return Ok(false);
+        };
+        self.buffer.clear();
+        reject.write(self.stage, &mut self.buffer);
+        // One write a line, so that stages may share a file.
+        file.write_all(&self.buffer)
+            .map_err(|error| Error::local(path.display(), &error))?;
+        self.unsynced = true;
+        Ok(true)
+    }
+
+    /// What was kept is on disk when this returns.
+    pub fn sync(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.unsynced) {
+            return Ok(());
+        }
+        match &self.file {
+            Some((path, file)) => match file.sync_data() {
+                // Pipes and devices have no disk behind them.
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
+                done => done.map_err(|error| Error::local(path.display(), &error)),
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// The last sync; says how many rejects had nowhere to go.
+    pub fn close(&mut self) -> Result<()> {
+        if self.homeless > 0 {
+            let shown = self.homeless.min(SHOWN);
+            self.log.warn(format!(
+                "{} records were refused and kept nowhere ({shown} shown): run again with \
+                 --rejects FILE to keep them",
+                self.homeless
+            ));
+            self.homeless = 0;
+        }
+        self.sync()
+    }
+}
+
+fn append(path: &Path) -> std::io::Result<File> {
+    let mut file = File::options()
+        .create(true)
+        .append(true)
+        .read(path.metadata().is_ok_and(|data| data.is_file()))
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let length = file.metadata()?.len();
+    let whole = end_of_last_line(&mut file, length)?;
+    if whole < length {
+        file.set_len(whole)?;
+    }
+    Ok(file)
+}
+
+/// The length of the file up to and with its last newline.
+fn end_of_last_line(file: &mut File, length: u64) -> std::io::Result<u64> {
+    let mut end = length;
+    let mut piece = [0; 4096];
+    while end > 0 {
+        let size = end.min(piece.len() as u64);
+        file.seek(SeekFrom::Start(end - size))?;
+        let tail = &mut piece[..usize::try_from(size).unwrap_or(4096)];
+        file.read_exact(tail)?;
+        if let Some(newline) = memchr::memrchr(b'\n', tail) {
+            return Ok(end - size + newline as u64 + 1);
+        }
+        end -= size;
+    }
+    Ok(0)
+}

@@ -1,0 +1,187 @@
+//! The seam to the next program: finished lines, rejects, and the marks that
+//! may pass.
+
+use std::sync::Arc;
+
+use super::{Output, Rejects};
+use crate::error::{Error, Kind, Result};
+use crate::record::mark::Mark;
+use crate::record::reject::Reject;
+use crate::tally::Tally;
+
+/// What a stage made of some lines: bytes for the next program, cut where a
+/// mark or a reject stood.
+#[derive(Default)]
+pub struct Chunk {
+    pub out: Vec<u8>,
+    cuts: Vec<(usize, Cut)>,
+    read: u64,
+    written: u64,
+    dropped: Vec<(&'static str, u64)>,
+}
+
+/// Something in the stream of lines that is not a finished record.
+pub enum Cut {
+    Mark(Mark, Vec<u8>),
+    Reject(Reject),
+}
+
+impl Chunk {
+    /// A record that goes on as `line`, without its newline.
+    pub fn line(&mut self, line: &[u8]) {
+        self.out.extend_from_slice(line);
+        self.out.push(b'\n');
+        self.written(1);
+    }
+
+    /// Counts records whose bytes are in `out` already.
+    pub fn written(&mut self, records: u64) {
+        self.read += records;
+        self.written += records;
+    }
+
+    pub fn dropped(&mut self, reason: &'static str, records: u64) {
+        if records == 0 {
+            return;
+        }
+        self.read += records;
+        match self.dropped.iter_mut().find(|(name, _)| *name == reason) {
+            Some((_, sum)) => *sum += records,
+            None => self.dropped.push((reason, records)),
+        }
+    }
+
+    pub fn mark(&mut self, mark: Mark, line: &[u8]) {
+        self.cuts
+            .push((self.out.len(), Cut::Mark(mark, line.to_vec())));
+    }
+
+    pub fn reject(&mut self, reject: Reject) {
+        self.read += 1;
+        self.cuts.push((self.out.len(), Cut::Reject(reject)));
+    }
+}
+
+/// Writes in the order of the input and decides which marks may pass.
+pub struct Seam {
+    output: Output,
+    rejects: Rejects,
+    tally: Arc<Tally>,
+    marks: Marks,
+    /// A line of the unit at hand was neither finished nor put on disk.
+    open: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Marks {
+    /// No mark yet: the input may end when it ends.
+    None,
+    /// Between marks: the source is at work.
+    Within,
+    /// The source said that it is finished.
+    Ended,
+}
+
+impl Seam {
+    #[must_use]
+    pub fn new(output: Output, rejects: Rejects, tally: Arc<Tally>) -> Self {
+        Self {
+            output,
+            rejects,
+            tally,
+            marks: Marks::None,
+            open: false,
+        }
+    }
+
+    pub fn pass(&mut self, chunk: Chunk) -> Result<()> {
+        self.tally.read(chunk.read);
+        self.tally.written(chunk.written);
+        for (reason, records) in chunk.dropped {
+            self.tally.dropped(reason, records);
+        }
+        let mut start = 0;
+        for (at, cut) in chunk.cuts {
+            self.output.write(&chunk.out[start..at])?;
+            start = at;
+            match cut {
+                Cut::Mark(mark, line) => self.mark(&mark, &line)?,
+                Cut::Reject(reject) => self.reject(&reject)?,
+            }
+        }
+        self.output.write(&chunk.out[start..])
+    }
+
+    /// Bytes of finished lines.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.output.write(bytes)
+    }
+
+    /// Counts `reject` and keeps it; with nowhere to keep it, the unit stays
+    /// open.
+    pub fn reject(&mut self, reject: &Reject) -> Result<()> {
+        self.tally.rejected(reject.kind, 1);
+        for violation in &reject.violations {
+            self.tally.note(&violation.label(), 1);
+        }
+        if !self.rejects.keep(reject)? {
+            self.open = true;
+        }
+        Ok(())
+    }
+
+    /// Keeps `reject` of a record that was counted before.
+    pub fn report(&mut self, reject: &Reject) -> Result<()> {
+        self.rejects.keep(reject).map(drop)
+    }
+
+    /// The mark that `line` is passes if its unit is finished with.
+    pub fn mark(&mut self, mark: &Mark, line: &[u8]) -> Result<()> {
+        if self.accepts(mark)? {
+            self.output.write(line)?;
+            self.output.write(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Closes the unit before `mark`: whether the mark may pass. Rejects of
+    /// the unit are on disk when this returns.
+    pub fn accepts(&mut self, mark: &Mark) -> Result<bool> {
+        self.rejects.sync()?;
+        let finished = !std::mem::take(&mut self.open);
+        if *mark == Mark::End {
+            self.marks = Marks::Ended;
+            return Ok(true);
+        }
+        self.marks = Marks::Within;
+        self.tally
+            .note(if finished { "marks" } else { "units kept open" }, 1);
+        Ok(finished)
+    }
+
+    /// Keeps the unit at hand open: its mark will not pass.
+    pub fn keep_open(&mut self) {
+        self.open = true;
+    }
+
+    /// Finished lines leave now: to be called before any wait.
+    pub fn flush(&mut self) -> Result<()> {
+        self.output.flush()
+    }
+
+    /// Everything leaves, and the end of the input is judged.
+    ///
+    /// # Errors
+    /// Among others: an input that had marks but not the `end`.
+    pub fn finish(&mut self, input_ended: bool) -> Result<()> {
+        self.rejects.close()?;
+        self.flush()?;
+        if input_ended && self.marks == Marks::Within {
+            return Err(Error::message(
+                Kind::EndedEarly,
+                "input ended early: a program before this one died; run the pipeline again",
+            ));
+        }
+        Ok(())
+    }
+}

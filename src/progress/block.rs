@@ -1,0 +1,263 @@
+//! What the block looks like and how it gets onto the screen. Indicatif lays
+//! the rows out, into memory; a frame then puts them there in one write, with
+//! the cursor left on the line below: an echoed `^C`, the shell's prompt after
+//! a kill, or another program's message begin on a line of their own.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{
+    HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+    TermLike,
+};
+use rustix::process::getpgrp;
+use rustix::stdio::stderr;
+use rustix::termios::{tcgetpgrp, tcgetwinsize};
+
+use super::row::Row;
+
+const TEMPLATE: &str = "{prefix:<12} {human_pos:>13} in {rate:>9}/s  {elapsed_precise}  {wide_msg}";
+
+/// The widest row; a narrower terminal shows its beginning.
+const WIDTH: u16 = 80;
+
+/// The rows as indicatif's bars.
+pub(super) struct Block {
+    canvas: Canvas,
+    multi: MultiProgress,
+    bars: Vec<Bar>,
+}
+
+struct Bar {
+    pid: u32,
+    rate: Arc<AtomicU64>,
+    drawn: ProgressBar,
+}
+
+impl Block {
+    pub(super) fn new() -> Self {
+        let canvas = Canvas::default();
+        let target = ProgressDrawTarget::term_like(Box::new(canvas.clone()));
+        Self {
+            canvas,
+            multi: MultiProgress::with_draw_target(target),
+            bars: Vec::new(),
+        }
+    }
+
+    /// The lines of the block, cut to the terminal.
+    pub(super) fn draw(&mut self, rows: &[Row]) -> String {
+        let multi = &self.multi;
+        self.bars.retain(|bar| {
+            let stays = rows.iter().any(|row| row.pid == bar.pid);
+            if !stays {
+                multi.remove(&bar.drawn);
+            }
+            stays
+        });
+        // Rows come sorted, so the bars that stay are in their order.
+        for (place, row) in rows.iter().enumerate() {
+            if self.bars.get(place).is_none_or(|bar| bar.pid != row.pid) {
+                self.bars.insert(place, Bar::insert(multi, place, row));
+            }
+        }
+        for (bar, row) in self.bars.iter().zip(rows) {
+            bar.show(row);
+        }
+        let (width, height) = window();
+        // The last column stays free, and the line below the block.
+        let width = usize::from(width).saturating_sub(1);
+        let height = usize::from(height).saturating_sub(1);
+        let lines = self.canvas.take();
+        let lines = lines.iter().take(height).map(|line| {
+            let cut: String = line.chars().take(width).collect();
+            cut.trim_end().to_owned()
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Bar {
+    fn insert(multi: &MultiProgress, place: usize, row: &Row) -> Self {
+        let rate = Arc::new(AtomicU64::new(0));
+        let shown = Arc::clone(&rate);
+        let style = ProgressStyle::with_template(TEMPLATE)
+            .unwrap_or_else(|_| ProgressStyle::default_spinner())
+            .with_key("rate", move |_: &ProgressState, out: &mut dyn Write| {
+                let _ = write!(out, "{}", HumanCount(shown.load(Relaxed)));
+            });
+        let bar = ProgressBar::no_length()
+            .with_style(style)
+            .with_prefix(row.program.clone());
+        Self {
+            pid: row.pid,
+            rate,
+            drawn: multi.insert(place, bar),
+        }
+    }
+
+    fn show(&self, row: &Row) {
+        self.rate.store(row.rate(), Relaxed);
+        self.drawn.set_elapsed(Duration::from_millis(row.age_ms));
+        self.drawn.update(|state| state.set_pos(row.records));
+        self.drawn.set_message(row.waiting.clone());
+    }
+}
+
+/// The bytes that take the block `before` off the screen and put `message`
+/// and the block `after` there.
+pub(super) fn frame(before: &str, message: &str, after: &str) -> String {
+    frame_at(usize::from(window().0), before, message, after)
+}
+
+fn frame_at(width: usize, before: &str, message: &str, after: &str) -> String {
+    // A terminal made narrower since has wrapped the rows.
+    let height = |line: &str| line.chars().count().div_ceil(width).max(1);
+    let up: usize = before.lines().map(height).sum();
+    let (start, wipe) = match up {
+        0 => (String::new(), ""),
+        _ => (format!("\r\x1b[{up}A"), "\x1b[J"),
+    };
+    let above = if message.is_empty() { "" } else { wipe };
+    let rows: String = after
+        .lines()
+        .flat_map(|line| [line, "\x1b[K\r\n"])
+        .collect();
+    start + above + message + &rows + wipe
+}
+
+/// Whether the terminal is this job's just now; in the background, the lines
+/// at the cursor belong to the shell.
+pub(super) fn in_front() -> bool {
+    tcgetpgrp(stderr()).map_or(true, |front| front == getpgrp())
+}
+
+/// Columns and lines.
+fn window() -> (u16, u16) {
+    match tcgetwinsize(stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+        _ => (80, 24),
+    }
+}
+
+/// Where indicatif draws: every text it writes is a row, and the frame cares
+/// for the cursor.
+#[derive(Debug, Clone, Default)]
+struct Canvas(Arc<Mutex<Sheet>>);
+
+#[derive(Debug, Default)]
+struct Sheet {
+    rows: Vec<String>,
+    whole: bool,
+}
+
+impl Canvas {
+    fn sheet(&self) -> MutexGuard<'_, Sheet> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.sheet().rows)
+    }
+}
+
+impl TermLike for Canvas {
+    fn width(&self) -> u16 {
+        WIDTH
+    }
+
+    fn height(&self) -> u16 {
+        u16::MAX
+    }
+
+    fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> std::io::Result<()> {
+        self.write_str(text)
+    }
+
+    fn write_str(&self, text: &str) -> std::io::Result<()> {
+        let mut sheet = self.sheet();
+        if std::mem::take(&mut sheet.whole) {
+            sheet.rows.clear();
+        }
+        // Indicatif fills each row up with spaces, in a write of its own.
+        if !text.trim_end().is_empty() {
+            sheet.rows.push(text.to_owned());
+        }
+        Ok(())
+    }
+
+    fn clear_line(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&self) -> std::io::Result<()> {
+        self.sheet().whole = true;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_without_a_block_is_plain() {
+        assert_eq!(frame_at(80, "", "a: b\n", ""), "a: b\n");
+    }
+
+    #[test]
+    fn a_message_goes_above_the_block() {
+        assert_eq!(
+            frame_at(80, "x\ny", "a: b\n", "x\ny"),
+            "\r\x1b[2A\x1b[Ja: b\nx\x1b[K\r\ny\x1b[K\r\n\x1b[J",
+        );
+    }
+
+    #[test]
+    fn wrapped_rows_count_as_what_they_cover() {
+        assert_eq!(
+            frame_at(10, "123456789012345\n1", "", ""),
+            "\r\x1b[3A\x1b[J"
+        );
+    }
+
+    #[test]
+    fn rows_come_and_go_in_order() {
+        let row = |program, pid| {
+            let mut row = Row::new(program);
+            row.pid = pid;
+            row
+        };
+        let mut block = Block::new();
+        let names = |drawn: &str| -> Vec<String> {
+            let first = |line: &str| line.split(' ').next().map(str::to_owned);
+            drawn.lines().filter_map(first).collect()
+        };
+        let all = [row("a", 3), row("b", 2), row("c", 1)];
+        assert_eq!(names(&block.draw(&all[1..2])), ["b"]);
+        assert_eq!(names(&block.draw(&all)), ["a", "b", "c"]);
+        assert_eq!(
+            names(&block.draw(&[all[0].clone(), all[2].clone()])),
+            ["a", "c"]
+        );
+        assert_eq!(names(&block.draw(&[])), [""; 0]);
+    }
+}

@@ -1,0 +1,251 @@
+//! Where the programs of a pipeline meet: a folder with a file a program, its
+//! row, and the file `drawn`, the block as it stands on the screen. A program
+//! lives as long as its row's lock; who locks `drawn` holds the pen; the
+//! folder's own lock is the floor, for whoever writes to the terminal just
+//! now. What a killed program leaves is known by its missing lock.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, fstat, openat, unlinkat};
+use rustix::io::{Errno, Result};
+use rustix::process::{getpgrp, getuid};
+
+use super::row::Row;
+
+const DRAWN: &str = "drawn";
+
+/// Nobody drew for so long: the pipeline was stopped, and the shell has
+/// written below the block since.
+const FORGOTTEN: Duration = Duration::from_secs(1);
+
+/// The right to draw at each tick.
+pub(super) struct Pen(File);
+
+impl Pen {
+    /// Takes it if nobody has it.
+    pub(super) fn is_mine(&self) -> bool {
+        flock(&self.0, FlockOperation::NonBlockingLockExclusive).is_ok()
+    }
+
+    pub(super) fn pass_on(&self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// This program's membership.
+pub(super) struct Folder {
+    place: Place,
+    row: File,
+    drawn: File,
+}
+
+impl Folder {
+    /// `None` where nothing private can be had.
+    pub(super) fn join(row: &Row) -> Option<(Self, Pen)> {
+        let terminal = fstat(rustix::stdio::stderr()).ok()?.st_rdev;
+        let group = getpgrp().as_raw_nonzero();
+        let name = format!("{}{terminal:x}-{group}", prefix());
+        let private = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let private = private.filter(|path| path.is_absolute());
+        for base in private.into_iter().chain([std::env::temp_dir()]) {
+            // The last of an earlier pipeline may be taking it away just now.
+            for _ in 0..10 {
+                match Self::enter(base.join(&name), row) {
+                    Ok(joined) => return Some(joined),
+                    Err(Errno::NOENT) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+        None
+    }
+
+    fn enter(path: PathBuf, row: &Row) -> Result<(Self, Pen)> {
+        match rustix::fs::mkdir(&path, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+        let place = Place::open(path)?;
+        place.lock()?;
+        let create = OFlags::RDWR | OFlags::CREATE;
+        let drawn = place.file(DRAWN, create)?;
+        if place.rows().is_empty() {
+            // Of an earlier group of this number, and long scrolled away.
+            drop(drawn.set_len(0));
+        }
+        let pen = Pen(place.file(DRAWN, OFlags::RDWR)?);
+        let own = place.file(&row.pid.to_string(), create | OFlags::TRUNC)?;
+        flock(&own, FlockOperation::NonBlockingLockExclusive)?;
+        let folder = Self {
+            place,
+            row: own,
+            drawn,
+        };
+        folder.publish(row);
+        flock(&folder.place.dir, FlockOperation::Unlock)?;
+        Ok((folder, pen))
+    }
+
+    pub(super) fn publish(&self, row: &Row) {
+        // The next tick writes it again.
+        drop(self.row.write_all_at(row.to_line().as_bytes(), 0));
+    }
+
+    /// Waits for the floor: others have it for a write to the terminal.
+    pub(super) fn lock(&self) -> Floor<'_> {
+        // A file system without locks gets no better by waiting.
+        let _ = self.place.lock();
+        Floor(self)
+    }
+
+    /// Takes away what the killed left behind in other pipelines' folders.
+    pub(super) fn sweep_others(&self) {
+        let Some(base) = self.place.path.parent() else {
+            return;
+        };
+        for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let ours = name.to_string_lossy().starts_with(&prefix());
+            if !ours || entry.path() == self.place.path {
+                continue;
+            }
+            if let Ok(place) = Place::open(entry.path())
+                && flock(&place.dir, FlockOperation::NonBlockingLockExclusive).is_ok()
+                && place.rows().is_empty()
+            {
+                place.remove();
+            }
+        }
+    }
+}
+
+/// The folder, locked.
+pub(super) struct Floor<'a>(&'a Folder);
+
+impl Floor<'_> {
+    /// The rows of those who live, in pipeline order.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        self.0.place.rows()
+    }
+
+    /// The block on the screen, if the cursor is still below it.
+    pub(super) fn drawn(&self) -> String {
+        self.read_drawn().unwrap_or_default()
+    }
+
+    fn read_drawn(&self) -> Option<String> {
+        let file = self.0.drawn.metadata().ok()?;
+        let age = file.modified().ok()?.elapsed().unwrap_or_default();
+        if age > FORGOTTEN {
+            return None;
+        }
+        let mut text = vec![0; usize::try_from(file.len()).ok()?];
+        self.0.drawn.read_exact_at(&mut text, 0).ok()?;
+        String::from_utf8(text).ok()
+    }
+
+    pub(super) fn set_drawn(&self, block: &str) {
+        let file = &self.0.drawn;
+        let length = u64::try_from(block.len()).unwrap_or(0);
+        // Without a disk to note it on, the next frame leaves a block behind.
+        drop(
+            file.write_all_at(block.as_bytes(), 0)
+                .and(file.set_len(length)),
+        );
+    }
+
+    /// Takes this program's row away.
+    pub(super) fn withdraw(&self) {
+        let _ = flock(&self.0.row, FlockOperation::Unlock);
+        self.0.place.unlink(&std::process::id().to_string());
+    }
+
+    /// Takes the folder away, for the last one.
+    pub(super) fn remove(&self) {
+        self.0.place.remove();
+    }
+}
+
+impl Drop for Floor<'_> {
+    fn drop(&mut self) {
+        let _ = flock(&self.0.place.dir, FlockOperation::Unlock);
+    }
+}
+
+/// An open folder of this user's own.
+struct Place {
+    path: PathBuf,
+    dir: OwnedFd,
+}
+
+impl Place {
+    fn open(path: PathBuf) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(&path, flags, Mode::empty())?;
+        let found = fstat(&dir)?;
+        let private = Mode::from_raw_mode(found.st_mode) & (Mode::RWXG | Mode::RWXO);
+        if found.st_uid != getuid().as_raw() || !private.is_empty() {
+            return Err(Errno::ACCESS);
+        }
+        Ok(Self { path, dir })
+    }
+
+    fn lock(&self) -> Result<()> {
+        loop {
+            match flock(&self.dir, FlockOperation::LockExclusive) {
+                Err(Errno::INTR) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn file(&self, name: &str, flags: OFlags) -> Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+    }
+
+    fn unlink(&self, name: &str) {
+        let _ = unlinkat(&self.dir, name, AtFlags::empty());
+    }
+
+    /// The rows of those who live; the others' files go.
+    fn rows(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for name in self.names() {
+            let Ok(pid) = name.parse() else { continue };
+            let Ok(mut file) = self.file(&name, OFlags::RDONLY) else {
+                continue;
+            };
+            if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+                self.unlink(&name);
+                continue;
+            }
+            let mut line = String::new();
+            if file.read_to_string(&mut line).is_ok() {
+                rows.extend(Row::from_line(pid, &line));
+            }
+        }
+        rows.sort_by_key(Row::place);
+        rows
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = Dir::read_from(&self.dir).into_iter().flatten().flatten();
+        let name = |entry: rustix::fs::DirEntry| entry.file_name().to_str().map(str::to_owned).ok();
+        entries.filter_map(name).collect()
+    }
+
+    fn remove(&self) {
+        self.unlink(DRAWN);
+        let _ = rustix::fs::rmdir(&self.path);
+    }
+}
+
+fn prefix() -> String {
+    format!("buildhub-pipes-progress-{}-", getuid().as_raw())
+}

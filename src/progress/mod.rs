@@ -1,0 +1,240 @@
+//! Progress on a terminal: one block for a whole pipeline, a row a program.
+//!
+//! The programs meet in a `folder` named after the terminal and the process
+//! group. One at a time holds the pen: at each tick it reads the others' rows
+//! and draws the `block`. A message is written by the program that has it,
+//! in one write together with the block below it, so that nobody's death can
+//! lose or tear it.
+
+mod block;
+mod folder;
+mod row;
+
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use self::block::Block;
+use self::folder::{Floor, Folder, Pen};
+use self::row::Row;
+use crate::tally::Tally;
+
+const TICK: Duration = Duration::from_millis(200);
+
+/// Runs shorter than this draw nothing.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// This program's part of the block.
+pub struct Terminal {
+    tally: Arc<Tally>,
+    seat: Mutex<Seat>,
+}
+
+impl Terminal {
+    /// Joins the block of this pipeline if standard error is a terminal.
+    #[must_use]
+    pub fn join(tally: &Arc<Tally>) -> Option<Arc<Self>> {
+        let term = std::env::var_os("TERM")?;
+        if term == "dumb" || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let seat = Seat::take(tally.program())?;
+        let terminal = Arc::new(Self {
+            tally: Arc::clone(tally),
+            seat: Mutex::new(seat),
+        });
+        let weak = Arc::downgrade(&terminal);
+        let ticks = std::thread::Builder::new().name("progress".to_owned());
+        ticks.spawn(move || tick_on(&weak)).ok()?;
+        Some(terminal)
+    }
+
+    /// Prints a message, of one line or several, above the block.
+    pub fn print(&self, message: &str) {
+        let message = format!("{}\n", message.trim_end_matches('\n'));
+        match self.seat() {
+            Some(seat) => seat.print(&message),
+            None => put(&message),
+        }
+    }
+
+    /// Takes this program's row away; another program draws on.
+    pub fn leave(&self) {
+        if let Some(mut seat) = self.seat() {
+            seat.leave();
+        }
+    }
+
+    /// One step of the clock; `false` once the program has left.
+    fn tick(&self) -> bool {
+        match self.seat() {
+            Some(mut seat) if !seat.left => {
+                seat.tick(&self.tally);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// `None` only where a panic happened while the seat was in use: its
+    /// message comes through here on the same thread and must not wait.
+    fn seat(&self) -> Option<MutexGuard<'_, Seat>> {
+        if !std::thread::panicking() {
+            return Some(self.seat.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        for _ in 0..50 {
+            match self.seat.try_lock() {
+                Ok(seat) => return Some(seat),
+                Err(TryLockError::Poisoned(seat)) => return Some(seat.into_inner()),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn tick_on(terminal: &Weak<Terminal>) {
+    loop {
+        std::thread::sleep(TICK);
+        match terminal.upgrade() {
+            Some(terminal) if terminal.tick() => {}
+            _ => return,
+        }
+    }
+}
+
+/// A program's place in the pipeline's folder, and its pen.
+struct Seat {
+    folder: Folder,
+    pen: Pen,
+    block: Block,
+    row: Row,
+    joined: Instant,
+    ticked: Instant,
+    swept: bool,
+    /// Messages still go around the others' block.
+    left: bool,
+}
+
+impl Seat {
+    fn take(program: &'static str) -> Option<Self> {
+        let row = Row::new(program);
+        let (folder, pen) = Folder::join(&row)?;
+        let now = Instant::now();
+        Some(Self {
+            folder,
+            pen,
+            block: Block::new(),
+            row,
+            joined: now,
+            ticked: now,
+            swept: false,
+            left: false,
+        })
+    }
+
+    fn tick(&mut self, tally: &Tally) {
+        self.update(tally);
+        if self.joined.elapsed() < QUIET || !self.pen.is_mine() {
+            return;
+        }
+        let floor = self.folder.lock();
+        if block::in_front() {
+            redraw(&floor, &mut self.block, &floor.rows());
+        } else {
+            floor.set_drawn("");
+        }
+        drop(floor);
+        if !self.swept {
+            self.swept = true;
+            self.folder.sweep_others();
+        }
+    }
+
+    fn update(&mut self, tally: &Tally) {
+        let (records, _, waiting) = tally.now();
+        let (age, step) = (self.joined.elapsed(), self.ticked.elapsed());
+        self.ticked += step;
+        self.row.count(records, step, age);
+        waiting.text().clone_into(&mut self.row.waiting);
+        self.folder.publish(&self.row);
+    }
+
+    fn print(&self, message: &str) {
+        let floor = self.folder.lock();
+        let drawn = if block::in_front() {
+            floor.drawn()
+        } else {
+            String::new()
+        };
+        put(&block::frame(&drawn, message, &drawn));
+        if !drawn.is_empty() {
+            floor.set_drawn(&drawn);
+        }
+    }
+
+    fn leave(&mut self) {
+        if std::mem::replace(&mut self.left, true) {
+            return;
+        }
+        let floor = self.folder.lock();
+        floor.withdraw();
+        let rows = floor.rows();
+        // Whoever holds the pen: the row goes now, and with the last the block.
+        if block::in_front() && !floor.drawn().is_empty() {
+            redraw(&floor, &mut self.block, &rows);
+        }
+        if rows.is_empty() {
+            floor.remove();
+        }
+        self.pen.pass_on();
+    }
+}
+
+fn redraw(floor: &Floor<'_>, block: &mut Block, rows: &[Row]) {
+    let before = floor.drawn();
+    let after = if rows.iter().any(|row| row.fills_terminal) {
+        String::new()
+    } else {
+        block.draw(rows)
+    };
+    let frame = block::frame(&before, "", &after);
+    // Killed in between, the smaller block must be on file: who draws next
+    // then leaves a row behind, and does not wipe a message.
+    if after.lines().count() < before.lines().count() {
+        floor.set_drawn(&after);
+        put(&frame);
+    } else {
+        put(&frame);
+        floor.set_drawn(&after);
+    }
+}
+
+/// Writes to standard error, whole, in one write where the terminal can.
+fn put(text: &str) {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match std::io::stderr().write(rest) {
+            Ok(0) => return,
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Any program of the terminal may have made it non-blocking.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let stderr = std::io::stderr();
+                let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+                let wait = Timespec::try_from(TICK).ok();
+                let _ = poll(&mut fds, wait.as_ref());
+            }
+            // Nowhere is left to report to when the terminal is gone.
+            Err(_) => return,
+        }
+    }
+}

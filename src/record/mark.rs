@@ -1,0 +1,94 @@
+//! A mark: the receipt `{"mark":{…}}` that closes the unit of lines before it.
+
+use crate::json;
+
+/// What a mark says, as far as a program of this toolkit acts on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// Every key of the run with `after` < key ≤ `through` has been listed;
+    /// `None` is the start or the end of the run.
+    Listed {
+        run: String,
+        after: Option<String>,
+        through: Option<String>,
+    },
+    /// The source is finished.
+    End,
+    /// A receipt for somebody else: a page, a queue's message.
+    Other,
+}
+
+/// Every mark begins so; a line that does not is a record.
+const OPENING: &[u8] = b"{\"mark\":";
+
+impl Mark {
+    /// The mark that `line` is, or `None` for a record.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        if !line.starts_with(OPENING) {
+            return None;
+        }
+        let outer = json::members(line).ok()?;
+        let body = outer.value("mark")?;
+        let inner = json::members(body).ok()?;
+        if outer.len() != 1 {
+            return None;
+        }
+        if inner.value("end").is_some() {
+            return Some(Mark::End);
+        }
+        Some(Self::listed(&inner).unwrap_or(Mark::Other))
+    }
+
+    fn listed(mark: &json::Members<'_>) -> Option<Self> {
+        let body = json::members(mark.value("listed")?).ok()?;
+        let text = |name: &str| {
+            Some(
+                json::text_of(body.value(name)?)?
+                    .to_str()
+                    .ok()?
+                    .into_owned(),
+            )
+        };
+        let bound = |name: &str| match body.value(name)? {
+            b"null" => Some(None),
+            _ => text(name).map(Some),
+        };
+        Some(Mark::Listed {
+            run: text("run")?,
+            after: bound("after")?,
+            through: bound("through")?,
+        })
+    }
+}
+
+/// Appends the line of a `listed` mark.
+pub fn write_listed(run: &str, after: Option<&str>, through: Option<&str>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"mark\":{\"listed\":{\"run\":");
+    json::write_str(run, out);
+    out.extend_from_slice(b",\"after\":");
+    write_bound(after, out);
+    out.extend_from_slice(b",\"through\":");
+    write_bound(through, out);
+    out.extend_from_slice(b"}}}\n");
+}
+
+/// Appends the line of the `end` mark with the counts of the run.
+pub fn write_end(run: &str, counts: &[(&str, u64)], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"mark\":{\"end\":{\"run\":");
+    json::write_str(run, out);
+    for (name, count) in counts {
+        out.push(b',');
+        json::write_str(name, out);
+        out.push(b':');
+        out.extend_from_slice(count.to_string().as_bytes());
+    }
+    out.extend_from_slice(b"}}}\n");
+}
+
+fn write_bound(bound: Option<&str>, out: &mut Vec<u8>) {
+    match bound {
+        Some(key) => json::write_str(key, out),
+        None => out.extend_from_slice(b"null"),
+    }
+}

@@ -1,0 +1,132 @@
+//! An object in a bucket, as a line says it: our own records, and the
+//! listings that users already have.
+
+use std::borrow::Cow;
+
+use crate::json::{self, Members, Text};
+
+/// What a line says of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object<'a> {
+    /// `None` where the listing does not name it.
+    pub bucket: Option<Cow<'a, str>>,
+    /// The real key, not URL-encoded.
+    pub key: Cow<'a, str>,
+    /// Without quotes.
+    pub etag: Option<Cow<'a, str>>,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Whether the names are those of another tool.
+    pub foreign: bool,
+}
+
+impl<'a> Object<'a> {
+    /// The object of a line.
+    ///
+    /// Besides our own names these are read: those of `aws s3api` (`Key`,
+    /// `ETag`, `Size`), `s5cmd --json ls` (`key` is a URL) and `rclone lsjson`
+    /// (`Path`, `Size`, `Hashes`).
+    ///
+    /// # Errors
+    /// What is missing or of the wrong type.
+    pub fn of(members: &Members<'a>) -> Result<Self, String> {
+        if let Some(key) = string(members, "key")? {
+            let bucket = string(members, "bucket")?;
+            if bucket.is_none()
+                && let Some((bucket, key)) = split_url(&key)
+            {
+                let (bucket, key) = (bucket.to_owned().into(), key.to_owned().into());
+                return Self::with(members, Some(bucket), key, true, ["etag", "size"]);
+            }
+            return Self::with(members, bucket, key, false, ["etag", "size"]);
+        }
+        if let Some(key) = string(members, "Key")? {
+            let bucket = string(members, "Bucket")?;
+            return Self::with(members, bucket, key, true, ["ETag", "Size"]);
+        }
+        if let Some(path) = string(members, "Path")? {
+            return Self::with(members, None, path, true, ["Hashes", "Size"]);
+        }
+        Err("no key: expected a member \"key\" (or \"Key\", or \"Path\")".to_owned())
+    }
+
+    fn with(
+        members: &Members<'a>,
+        bucket: Option<Cow<'a, str>>,
+        key: Cow<'a, str>,
+        foreign: bool,
+        [etag, size]: [&str; 2],
+    ) -> Result<Self, String> {
+        if key.is_empty() {
+            return Err("the key is empty".to_owned());
+        }
+        let etag = if etag == "Hashes" {
+            let hashes = members
+                .value(etag)
+                .and_then(|value| json::members(value).ok());
+            match &hashes {
+                Some(hashes) => string(hashes, "md5")?,
+                None => None,
+            }
+        } else {
+            string(members, etag)?
+        };
+        Ok(Self {
+            bucket,
+            key,
+            etag: etag.map(unquote).filter(|etag| !etag.is_empty()),
+            size: members.value(size).and_then(integer),
+            foreign,
+        })
+    }
+}
+
+/// The bucket and the key of `s3://bucket/key`.
+#[must_use]
+pub fn split_url(url: &str) -> Option<(&str, &str)> {
+    let (bucket, key) = url.strip_prefix("s3://")?.split_once('/')?;
+    (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
+}
+
+fn string<'a>(members: &Members<'a>, name: &str) -> Result<Option<Cow<'a, str>>, String> {
+    let Some(value) = members.value(name) else {
+        return Ok(None);
+    };
+    if value == b"null" {
+        return Ok(None);
+    }
+    let text = json::text_of(value)
+        .as_ref()
+        .map(Text::to_str)
+        .ok_or_else(|| {
+            let found = String::from_utf8_lossy(&value[..value.len().min(40)]);
+            format!("expected a string for {name:?}, found {found}")
+        })?;
+    text.map(Some)
+        .map_err(|_| format!("{name:?} holds a lone surrogate"))
+}
+
+fn integer(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// An ETag without the quotes that S3 sends it in.
+#[must_use]
+pub fn unquote(etag: Cow<'_, str>) -> Cow<'_, str> {
+    match etag.strip_prefix('"').and_then(|e| e.strip_suffix('"')) {
+        Some(inner) => Cow::Owned(inner.to_owned()),
+        None => etag,
+    }
+}
+
+/// A line of a listing without the frame that `rclone lsjson` puts around it:
+/// `None` for the brackets, the object without the comma behind it.
+#[must_use]
+pub fn unframe(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii();
+    if matches!(line, b"[" | b"]" | b"[]") {
+        return None;
+    }
+    let bare = line.strip_suffix(b",").filter(|bare| bare.ends_with(b"}"));
+    Some(bare.unwrap_or(line))
+}

@@ -1,0 +1,154 @@
+//! A refused line: as it came, with what is wrong added as `error`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use memchr::memmem;
+use serde::Serialize;
+
+use crate::json;
+
+/// One thing that a schema forbids.
+#[derive(Debug, Clone, Serialize)]
+pub struct Violation {
+    pub pointer: String,
+    pub schema_path: String,
+    pub keyword: String,
+    pub message: String,
+}
+
+impl Violation {
+    /// What violations are counted by.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("violations of {}", self.schema_path)
+    }
+}
+
+/// A line that a stage refuses, and why.
+#[derive(Debug, Clone)]
+pub struct Reject {
+    /// The line as it came, without its newline.
+    pub line: Vec<u8>,
+    /// Its number in the input of the stage, from 1.
+    pub number: u64,
+    /// What was wrong, as one word to count by.
+    pub kind: &'static str,
+    pub message: String,
+    /// Where in the line's document, as a JSON pointer.
+    pub pointer: Option<String>,
+    pub violations: Vec<Violation>,
+}
+
+#[derive(Serialize)]
+struct ErrorMember<'a> {
+    stage: &'a str,
+    kind: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'a str>,
+    line: u64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    violations: &'a [Violation],
+}
+
+impl Reject {
+    #[must_use]
+    pub fn new(line: &[u8], number: u64, kind: &'static str, message: impl fmt::Display) -> Self {
+        Self {
+            line: line.to_vec(),
+            number,
+            kind,
+            message: message.to_string(),
+            pointer: None,
+            violations: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// Appends the reject as a line: the members as they came, then `error`.
+    /// What is no JSON object goes into a member `raw`.
+    pub fn write(&self, stage: &str, out: &mut Vec<u8>) {
+        let line = cleared(&self.line);
+        match json::members(&line) {
+            Ok(members) => {
+                let trimmed = line.trim_ascii_end();
+                out.extend_from_slice(&trimmed[..trimmed.len() - 1]);
+                if members.len() > 0 {
+                    out.push(b',');
+                }
+            }
+            Err(_) => {
+                out.extend_from_slice(b"{\"raw\":");
+                json::write_str(&String::from_utf8_lossy(&line), out);
+                out.push(b',');
+            }
+        }
+        let error = ErrorMember {
+            stage,
+            kind: self.kind,
+            message: &self.message,
+            pointer: self.pointer.as_deref(),
+            line: self.number,
+            violations: &self.violations,
+        };
+        out.extend_from_slice(b"\"error\":");
+        // Strings and numbers always serialise.
+        drop(serde_json::to_writer(&mut *out, &error));
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}: {}", self.number, self.kind, self.message)?;
+        if let Some(pointer) = &self.pointer {
+            write!(f, " at {pointer:?}")?;
+        }
+        if let Some(key) = self.key() {
+            write!(f, " (key {key:?})")?;
+        }
+        Ok(())
+    }
+}
+
+impl Reject {
+    fn key(&self) -> Option<String> {
+        let members = json::members(&self.line).ok()?;
+        let key = json::text_of(members.value("key").or_else(|| members.value("Key"))?)?;
+        Some(key.to_string_lossy().into_owned())
+    }
+}
+
+/// `line` without the `error` member of an earlier refusal.
+#[must_use]
+pub fn cleared(line: &[u8]) -> Cow<'_, [u8]> {
+    let unchanged = Cow::Borrowed(line);
+    if memmem::find(line, b"\"error\"").is_none() {
+        return unchanged;
+    }
+    let Ok(members) = json::members(line) else {
+        return unchanged;
+    };
+    let ours = |value: &[u8]| {
+        json::members(value)
+            .is_ok_and(|error| error.value("stage").is_some() && error.value("kind").is_some())
+    };
+    let kept: Vec<&[u8]> = members
+        .iter()
+        .filter(|member| !(member.name.raw() == b"error" && ours(member.value)))
+        .map(|member| &line[member.start..member.end])
+        .collect();
+    if kept.len() == members.len() {
+        return unchanged;
+    }
+    let mut line = vec![b'{'];
+    line.extend_from_slice(&kept.join(&b','));
+    line.push(b'}');
+    Cow::Owned(line)
+}

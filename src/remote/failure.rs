@@ -1,0 +1,210 @@
+//! What a failed S3 request means, and what its user should do.
+
+use std::time::Duration;
+
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::http::Response;
+
+use super::retry::Failure;
+use crate::error::{Error, Kind};
+
+/// Passing, or final with the exit status of its kind.
+pub fn judge<E>(error: &SdkError<E, Response>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match error {
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => answered(error),
+        SdkError::TimeoutError(_) => passing("no answer in time"),
+        SdkError::DispatchFailure(failure) => {
+            let root = root(failure.as_connector_error().map(|e| e as _));
+            if is_tls(error) {
+                return fatal(
+                    Kind::Refused,
+                    format!("TLS: {root}; is the certificate trusted (AWS_CA_BUNDLE)?"),
+                );
+            }
+            if failure.is_user() {
+                return fatal(Kind::Configuration, root);
+            }
+            if failure.is_io() || failure.is_timeout() {
+                return passing(root);
+            }
+            // No request was made: credentials could not be had.
+            match failure.as_connector_error() {
+                Some(_) => passing(root),
+                None => fatal(Kind::Refused, DisplayErrorContext(error).to_string()),
+            }
+        }
+        SdkError::ConstructionFailure(_) => {
+            let text = chain(error);
+            if text.contains("credential") {
+                return fatal(
+                    Kind::Refused,
+                    format!(
+                        "{text}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a \
+                         --profile, or add --no-sign-request for a public bucket"
+                    ),
+                );
+            }
+            fatal(Kind::Configuration, text)
+        }
+        _ => passing(chain(error)),
+    }
+}
+
+fn answered<E>(error: &SdkError<E, Response>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let Some(raw) = error.raw_response() else {
+        return passing(chain(error));
+    };
+    let status = raw.status().as_u16();
+    let after = raw
+        .headers()
+        .get("retry-after")
+        .and_then(|seconds| seconds.parse().ok())
+        .map(Duration::from_secs);
+    let body = raw.body().bytes().unwrap_or_default();
+    let code = error
+        .code()
+        .map(str::to_owned)
+        .or_else(|| element(body, "Code"));
+    let message = error
+        .message()
+        .map(str::to_owned)
+        .or_else(|| element(body, "Message"))
+        .unwrap_or_default();
+    let region = raw
+        .headers()
+        .get("x-amz-bucket-region")
+        .map(str::to_owned)
+        .or_else(|| element(body, "Region"));
+    let said = format!(
+        "{} ({status}) {message}",
+        code.as_deref().unwrap_or("no error code")
+    );
+    match code.as_deref() {
+        Some("NoSuchBucket") => fatal(
+            Kind::Configuration,
+            "there is no such bucket; check its name and the endpoint",
+        ),
+        Some("NoSuchKey") => Failure::Gone,
+        Some(
+            "PermanentRedirect"
+            | "AuthorizationHeaderMalformed"
+            | "IllegalLocationConstraintException",
+        ) => wrong_region(region.as_deref(), &said),
+        Some("AccessDenied" | "AllAccessDisabled") => fatal(
+            Kind::Refused,
+            format!(
+                "access is refused: {said}; check the credentials, or add --no-sign-request if the bucket is public"
+            ),
+        ),
+        Some(
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "TokenRefreshRequired"
+            | "RequestTimeTooSkewed",
+        ) => fatal(
+            Kind::Refused,
+            format!("the credentials are refused: {said}"),
+        ),
+        Some(
+            "SlowDown"
+            | "SlowDownRead"
+            | "ServiceUnavailable"
+            | "InternalError"
+            | "RequestTimeout"
+            | "Throttling"
+            | "ThrottlingException"
+            | "RequestLimitExceeded"
+            | "BandwidthLimitExceeded",
+        ) => Failure::Passing {
+            reason: said,
+            after,
+        },
+        _ => match status {
+            301 | 307 | 308 => wrong_region(region.as_deref(), &said),
+            401 | 403 => fatal(Kind::Refused, format!("access is refused: {said}")),
+            404 => Failure::Gone,
+            408 | 429 | 500.. => Failure::Passing {
+                reason: said,
+                after,
+            },
+            200..=299 => Failure::Passing {
+                reason: format!("the answer cannot be read: {}", chain(error)),
+                after,
+            },
+            _ => fatal(Kind::Configuration, said),
+        },
+    }
+}
+
+fn wrong_region(region: Option<&str>, said: &str) -> Failure {
+    let next = match region {
+        Some(region) => format!("the bucket is in another region; add --region {region}"),
+        None => "the bucket is in another region; name it with --region".to_owned(),
+    };
+    fatal(Kind::Configuration, format!("{next} ({said})"))
+}
+
+fn passing(reason: impl Into<String>) -> Failure {
+    Failure::Passing {
+        reason: reason.into(),
+        after: None,
+    }
+}
+
+fn fatal(kind: Kind, text: impl std::fmt::Display) -> Failure {
+    Failure::Final(Error::message(kind, text))
+}
+
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// The innermost cause: what a person needs to know.
+fn root(error: Option<&(dyn std::error::Error + 'static)>) -> String {
+    let Some(mut error) = error else {
+        return "the request could not be sent".to_owned();
+    };
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = error.source();
+    }
+    text
+}
+
+/// The text of the first element `name` of an error document.
+fn element(body: &[u8], name: &str) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let start = text.find(&format!("<{name}>"))? + name.len() + 2;
+    let length = text[start..].find("</")?;
+    Some(text[start..start + length].to_owned())
+}

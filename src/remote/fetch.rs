@@ -1,0 +1,306 @@
+//! Many downloads at once, answered in the order they were asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use super::retry::Failure;
+use super::s3::S3;
+use crate::error::{Error, Kind, Result};
+use crate::json;
+
+/// Limits of a [`Fetcher`].
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// Downloads at work at the same time.
+    pub concurrency: usize,
+    /// The largest object that is taken, in bytes.
+    pub max_size: u64,
+}
+
+/// Bytes of bodies that may be held, but for one object of any legal size.
+const BUDGET: u64 = 16 << 20;
+/// What an object of unknown size is taken to hold.
+const USUAL: u64 = 16 << 10;
+/// The budget is counted in units of this many bytes.
+const UNIT: u64 = 1 << 10;
+
+/// Downloads objects as JSON documents.
+pub struct Fetcher {
+    runtime: Runtime,
+    shared: Arc<Shared>,
+    slots: Arc<Semaphore>,
+    /// The number of the answer that is waited for.
+    head: watch::Sender<u64>,
+    queued: AtomicU64,
+}
+
+struct Shared {
+    s3: S3,
+    max_size: u64,
+    memory: Arc<Semaphore>,
+    succeeded: AtomicU64,
+}
+
+/// What became of one object.
+pub enum Answer {
+    Document(Document),
+    /// Not there any more.
+    Gone,
+    /// Not a document; a word to count by, and why.
+    Refused(&'static str, String),
+    /// This object alone cannot be had.
+    Failed(String),
+}
+
+/// An object that holds one JSON object.
+pub struct Document {
+    /// Without quotes.
+    pub etag: String,
+    /// Bytes, as stored.
+    pub size: u64,
+    /// UTF-8 without white space between tokens.
+    pub text: Vec<u8>,
+    _memory: Memory,
+}
+
+/// The part of the budget that a body holds until it is written.
+struct Memory(#[expect(dead_code, reason = "held, not read")] Vec<OwnedSemaphorePermit>);
+
+/// The promise of an answer.
+pub struct Ticket {
+    number: u64,
+    answer: oneshot::Receiver<Result<Answer>>,
+}
+
+/// What is asked for.
+pub struct Wanted {
+    pub bucket: String,
+    pub key: String,
+    /// Bytes, as the listing says.
+    pub size: Option<u64>,
+}
+
+impl Fetcher {
+    #[must_use]
+    pub fn new(runtime: Runtime, s3: S3, limits: Limits) -> Self {
+        Self {
+            runtime,
+            shared: Arc::new(Shared {
+                s3,
+                max_size: limits.max_size,
+                memory: Arc::new(Semaphore::new(units(BUDGET) as usize)),
+                succeeded: AtomicU64::new(0),
+            }),
+            slots: Arc::new(Semaphore::new(limits.concurrency)),
+            head: watch::Sender::new(0),
+            queued: AtomicU64::new(0),
+        }
+    }
+
+    /// Starts a download as soon as there is a slot and memory for it.
+    ///
+    /// # Errors
+    /// A signal while waiting.
+    pub fn queue(&self, wanted: Wanted) -> Result<Ticket> {
+        let shared = Arc::clone(&self.shared);
+        let expected = wanted
+            .size
+            .unwrap_or(USUAL)
+            .min(shared.max_size)
+            .min(BUDGET);
+        let (slot, memory) = self.runtime.block_on(async {
+            let room = async {
+                let slot = Arc::clone(&self.slots).acquire_owned().await;
+                let memory = Arc::clone(&shared.memory)
+                    .acquire_many_owned(units(expected))
+                    .await;
+                slot.and_then(|slot| Ok((slot, memory?)))
+            };
+            tokio::select! {
+                room = room => room.map_err(|_| Error::message(Kind::Fault, "the fetcher has closed")),
+                stop = shared.s3.retry.stop.asked() => Err(stop),
+            }
+        })?;
+        let number = self.queued.fetch_add(1, Relaxed);
+        let (sender, answer) = oneshot::channel();
+        let download = Download {
+            shared,
+            wanted,
+            number,
+            head: self.head.subscribe(),
+            held: expected,
+        };
+        self.runtime.spawn(async move {
+            let answer = download.run(memory).await;
+            drop(slot);
+            // Nobody waits any more once the stage has stopped.
+            drop(sender.send(answer));
+        });
+        Ok(Ticket { number, answer })
+    }
+
+    /// The answer of `ticket` if it is there.
+    pub fn ready(&self, ticket: &mut Ticket) -> Option<Result<Answer>> {
+        match ticket.answer.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(lost()),
+        }
+    }
+
+    /// Waits for the answer of `ticket`.
+    pub fn wait(&self, ticket: Ticket) -> Result<Answer> {
+        self.head.send_replace(ticket.number);
+        ticket.answer.blocking_recv().unwrap_or_else(|_| lost())
+    }
+}
+
+fn lost() -> Result<Answer> {
+    Err(Error::message(Kind::Fault, "a download was lost"))
+}
+
+/// How many units of the budget `bytes` take.
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+struct Download {
+    shared: Arc<Shared>,
+    wanted: Wanted,
+    number: u64,
+    head: watch::Receiver<u64>,
+    /// Bytes of the budget that were taken for it.
+    held: u64,
+}
+
+/// A body, or why there is none.
+enum Body {
+    Bytes {
+        etag: String,
+        bytes: Vec<u8>,
+        extra: Option<OwnedSemaphorePermit>,
+    },
+    Gone,
+    TooLarge(u64),
+}
+
+impl Download {
+    async fn run(self, memory: OwnedSemaphorePermit) -> Result<Answer> {
+        let shared = &self.shared;
+        let before = shared.succeeded.load(Relaxed);
+        let what = format!("get s3://{}/{}", self.wanted.bucket, self.wanted.key);
+        let body = match shared.s3.retry.run(&what, || self.attempt()).await {
+            Ok(body) => body,
+            // Others came through meanwhile: it is this object's own trouble.
+            Err(error)
+                if matches!(error.kind, Kind::Unavailable | Kind::Refused)
+                    && shared.succeeded.load(Relaxed) > before =>
+            {
+                return Ok(Answer::Failed(error.to_string()));
+            }
+            Err(error) => return Err(error),
+        };
+        shared.succeeded.fetch_add(1, Relaxed);
+        Ok(match body {
+            Body::Gone => Answer::Gone,
+            Body::TooLarge(size) => Answer::Refused(
+                "too_large",
+                format!(
+                    "the object has {size} bytes, more than --max-size {}",
+                    shared.max_size
+                ),
+            ),
+            Body::Bytes { etag, bytes, extra } => match document(&bytes) {
+                Err((kind, message)) => Answer::Refused(kind, message),
+                Ok(text) => Answer::Document(Document {
+                    etag,
+                    size: bytes.len() as u64,
+                    text,
+                    _memory: Memory(std::iter::once(memory).chain(extra).collect()),
+                }),
+            },
+        })
+    }
+
+    async fn attempt(&self) -> Result<Body, Failure> {
+        let Wanted { bucket, key, .. } = &self.wanted;
+        let mut answer = match self.shared.s3.try_get(bucket, key).await {
+            Ok(answer) => answer,
+            Err(Failure::Gone) => return Ok(Body::Gone),
+            Err(failure) => return Err(failure),
+        };
+        let length = answer
+            .content_length()
+            .and_then(|length| u64::try_from(length).ok());
+        let expected = length.unwrap_or(self.held);
+        if expected > self.shared.max_size {
+            return Ok(Body::TooLarge(expected));
+        }
+        let extra = self.room_for(expected).await;
+        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
+        while let Some(piece) = answer.body.next().await {
+            let piece = piece.map_err(|error| cut(bytes.len(), length, Some(&error)))?;
+            if (bytes.len() + piece.len()) as u64 > self.shared.max_size {
+                return Ok(Body::TooLarge((bytes.len() + piece.len()) as u64));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        if length.is_some_and(|length| length != bytes.len() as u64) {
+            return Err(cut(bytes.len(), length, None));
+        }
+        let etag = answer.e_tag().unwrap_or_default().trim_matches('"');
+        Ok(Body::Bytes {
+            etag: etag.to_owned(),
+            bytes,
+            extra,
+        })
+    }
+
+    /// Room for a body larger than was expected. The one that everybody waits
+    /// for never waits for room itself, or nothing would move.
+    async fn room_for(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let missing = bytes.saturating_sub(self.held);
+        if missing == 0 {
+            return None;
+        }
+        let mut head = self.head.clone();
+        let memory = Arc::clone(&self.shared.memory);
+        tokio::select! {
+            room = memory.acquire_many_owned(units(missing.min(BUDGET))) => room.ok(),
+            _ = head.wait_for(|head| *head >= self.number) => None,
+        }
+    }
+}
+
+fn cut(
+    got: usize,
+    length: Option<u64>,
+    error: Option<&aws_sdk_s3::primitives::ByteStreamError>,
+) -> Failure {
+    let of = length.map_or_else(String::new, |length| format!(" of {length}"));
+    let error = error.map_or_else(String::new, |error| format!(": {error}"));
+    Failure::Passing {
+        reason: format!("the body was cut after {got}{of} bytes{error}"),
+        after: None,
+    }
+}
+
+/// The bytes of an object as one JSON object in UTF-8.
+fn document(bytes: &[u8]) -> Result<Vec<u8>, (&'static str, String)> {
+    if bytes.is_empty() {
+        return Err(("not_json", "the object is empty".to_owned()));
+    }
+    let not_json = |error: &dyn std::fmt::Display| ("not_json", error.to_string());
+    let text = json::decode(bytes).map_err(|error| not_json(&error))?;
+    let mut compact = Vec::with_capacity(text.len());
+    match json::compact(&text, &mut compact).map_err(|error| not_json(&error))? {
+        json::Kind::Object => Ok(compact),
+        other => Err((
+            "not_an_object",
+            format!("expected a JSON object, found {other}"),
+        )),
+    }
+}

@@ -1,0 +1,93 @@
+//! When a failed request is tried again, and when it is given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::signals::Stop;
+use crate::error::{Error, Kind, Result};
+use crate::log::Log;
+use crate::tally::Tally;
+
+/// What a failed request means.
+#[derive(Debug)]
+pub enum Failure {
+    /// May pass: try again, not before the time the server asked for.
+    Passing {
+        reason: String,
+        after: Option<Duration>,
+    },
+    /// What was asked for is not there.
+    Gone,
+    /// Will not pass by itself.
+    Final(Error),
+}
+
+/// Tries a request again with full jitter: each wait is drawn between zero
+/// and a bound that doubles, so that clients that failed together do not come
+/// back together.
+#[derive(Clone)]
+pub struct Retry {
+    /// Tries in all.
+    pub attempts: u32,
+    pub log: Log,
+    pub stop: Arc<Stop>,
+    pub tally: Arc<Tally>,
+}
+
+const FIRST_BOUND: Duration = Duration::from_millis(100);
+const LONGEST_BOUND: Duration = Duration::from_secs(20);
+/// The most that a server may make us wait.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
+
+impl Retry {
+    /// The answer of the first try of `request` that gives one. `what` names
+    /// the request and its server in messages.
+    ///
+    /// # Errors
+    /// A final failure, too many passing ones (69), or a signal.
+    pub async fn run<T, F>(&self, what: &str, mut request: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let answer = tokio::select! {
+                answer = request() => answer,
+                stop = self.stop.asked() => return Err(stop),
+            };
+            let (reason, after) = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(error)) => return Err(error.context(what)),
+                Err(Failure::Gone) => {
+                    return Err(Error::configuration(format!(
+                        "{what}: there is no such thing"
+                    )));
+                }
+                Err(Failure::Passing { reason, after }) => (reason, after),
+            };
+            if tried >= self.attempts {
+                return Err(Error::message(
+                    Kind::Unavailable,
+                    format!("{what}: {reason}; given up after {tried} tries"),
+                ));
+            }
+            self.tally.note("retries", 1);
+            if tried == 2 {
+                self.log.warn(format!("{what}: {reason}; trying again"));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause(tried, after)) => {}
+                stop = self.stop.asked() => return Err(stop),
+            }
+        }
+    }
+}
+
+fn pause(tried: u32, asked: Option<Duration>) -> Duration {
+    let bound = FIRST_BOUND
+        .saturating_mul(1 << tried.min(16))
+        .min(LONGEST_BOUND);
+    let drawn = bound.mul_f64(fastrand::f64());
+    drawn + asked.unwrap_or_default().min(LONGEST_ASKED)
+}

@@ -1,0 +1,74 @@
+//! The schema of a build, compiled once.
+
+use std::path::Path;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::error::{Error, Kind, Result};
+use crate::record::reject::Violation;
+
+const BUILT_IN: &str = include_str!("../schema.yaml");
+
+pub struct Schema(Validator);
+
+impl Schema {
+    /// The schema in `file`, or the built-in one. Formats are asserted only
+    /// if asked for.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not YAML (or JSON), or is no schema.
+    pub fn load(file: Option<&Path>, assert_formats: bool) -> Result<Self> {
+        let (place, text) = match file {
+            None => ("the built-in schema".to_owned(), BUILT_IN.to_owned()),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Error::message(Kind::Configuration, format!("{}: {error}", path.display()))
+                })?;
+                (path.display().to_string(), text)
+            }
+        };
+        let broken = |what: &dyn std::fmt::Display| {
+            Error::configuration(format!("{place}: not a usable schema: {what}"))
+        };
+        let mut document: Value = serde_yaml_ng::from_str(&text).map_err(|error| broken(&error))?;
+        let schema = match document.get_mut("schema") {
+            Some(schema) => schema.take(),
+            None => document,
+        };
+        if !(schema.is_object() || schema.is_boolean()) {
+            return Err(broken(&"expected a mapping, or one below the key `schema`"));
+        }
+        jsonschema::options()
+            .should_validate_formats(assert_formats)
+            .build(&schema)
+            .map(Self)
+            .map_err(|error| broken(&error))
+    }
+
+    /// Everything in `document` that the schema forbids.
+    #[must_use]
+    pub fn violations(&self, document: &Value) -> Vec<Violation> {
+        if self.0.is_valid(document) {
+            return Vec::new();
+        }
+        self.0
+            .iter_errors(document)
+            .map(|error| Violation {
+                pointer: error.instance_path().to_string(),
+                schema_path: error.schema_path().to_string(),
+                keyword: error.kind().keyword().to_owned(),
+                message: shortened(error.to_string()),
+            })
+            .collect()
+    }
+}
+
+/// Messages quote the value, which may be megabytes.
+fn shortened(message: String) -> String {
+    const LONGEST: usize = 300;
+    match message.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message,
+    }
+}

@@ -1,0 +1,142 @@
+//! A batch: gathered in the order of the input, committed at once, and only
+//! then reported.
+
+use super::confirm::Confirm;
+use super::index::Indexer;
+use super::read::{Candidate, Item};
+use crate::error::Result;
+use crate::json;
+use crate::ndjson::Seam;
+use crate::record::reject::Reject;
+use crate::remote::elastic::Document;
+use crate::store::{Outcome, Row, Store};
+use crate::tally::Tally;
+
+/// A batch is committed before it holds more than this, in bytes.
+const LARGEST: usize = 8 << 20;
+
+#[derive(Default)]
+pub struct Batch {
+    items: Vec<Item>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    pub fn add(&mut self, item: Item) {
+        if let Item::Row(candidate) = &item {
+            self.rows += 1;
+            self.bytes += candidate.line.len() + candidate.row.build.len();
+        }
+        self.items.push(item);
+    }
+
+    pub fn is_full(&self, rows: u32) -> bool {
+        self.rows >= rows as usize || self.bytes >= LARGEST
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+/// Where batches go.
+pub struct Loader {
+    pub store: Box<dyn Store>,
+    pub indexer: Option<Indexer>,
+    pub confirm: Confirm,
+    pub dry_run: bool,
+}
+
+impl Loader {
+    /// Commits the batch; then its rejects are kept and its marks pass, in
+    /// order.
+    pub fn commit(&mut self, batch: &mut Batch, seam: &mut Seam, tally: &Tally) -> Result<()> {
+        let Batch { mut items, .. } = std::mem::take(batch);
+        if items.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<Row> = items
+            .iter_mut()
+            .filter_map(|item| match item {
+                Item::Row(candidate) => Some(std::mem::take(&mut candidate.row)),
+                _ => None,
+            })
+            .collect();
+        let outcomes = match rows.is_empty() {
+            true => Vec::new(),
+            false => self.store.load(&rows, self.indexer.is_some())?,
+        };
+        let mut decided = rows.iter().zip(outcomes);
+        let mut documents = Vec::new();
+        for item in items {
+            match item {
+                Item::Mark(mark, line) => {
+                    let accepted = seam.accepts(&mark)?;
+                    if accepted && !self.dry_run {
+                        self.confirm.mark(&mark, &line, seam)?;
+                    }
+                }
+                Item::Reject(reject) => {
+                    tally.read(1);
+                    seam.reject(&reject)?;
+                }
+                Item::Row(candidate) => {
+                    let Some((row, outcome)) = decided.next() else {
+                        continue;
+                    };
+                    tally.read(1);
+                    if self.dry_run {
+                        say(row, &outcome, seam)?;
+                    }
+                    match outcome {
+                        Outcome::Inserted(id) => {
+                            tally.written(1);
+                            documents.extend(document(id, &candidate));
+                        }
+                        Outcome::EtagRenewed => tally.dropped("ETag renewed", 1),
+                        Outcome::Known => tally.dropped("known", 1),
+                        Outcome::Refused(reason) => {
+                            let Candidate { line, number, .. } = *candidate;
+                            seam.reject(&Reject::new(&line, number, "refused", reason))?;
+                        }
+                    }
+                }
+            }
+        }
+        self.confirm.save()?;
+        if let Some(indexer) = &mut self.indexer {
+            indexer.send(documents);
+        }
+        Ok(())
+    }
+}
+
+fn document(id: i64, candidate: &Candidate) -> Option<Document> {
+    let members = candidate.document.as_ref()?;
+    Some(Document {
+        id,
+        source: crate::record::build::with_id(id, members),
+    })
+}
+
+/// What would happen to a row, as a line of JSON.
+fn say(row: &Row, outcome: &Outcome, seam: &mut Seam) -> Result<()> {
+    let action = match outcome {
+        Outcome::Inserted(_) => "insert",
+        Outcome::EtagRenewed => "renew ETag",
+        Outcome::Known => "nothing",
+        Outcome::Refused(_) => "refuse",
+    };
+    let mut line = format!(
+        "{{\"action\":\"{action}\",\"build_hash\":\"{}\",\"key\":",
+        row.hash
+    )
+    .into_bytes();
+    match &row.key {
+        Some(key) => json::write_str(key, &mut line),
+        None => line.extend_from_slice(b"null"),
+    }
+    line.extend_from_slice(b"}\n");
+    seam.write(&line)
+}

@@ -1,0 +1,197 @@
+//! The indexer: a thread that sends new rows to Elasticsearch, and what an
+//! earlier loader left in the queue.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::Args;
+use crate::error::{Error, Kind, Result};
+use crate::json;
+use crate::log::Log;
+use crate::ndjson::{Io, Seam};
+use crate::record::build;
+use crate::record::reject::Reject;
+use crate::remote::elastic::{Document, Index, Outcome};
+use crate::store::{Opener, Queued, Store};
+use crate::tally::Tally;
+
+/// Batches that may wait for the indexer; more are left in the queue's table.
+const WAITING: usize = 4;
+/// Rows of the queue that are read at once.
+const DRAINED: usize = 1000;
+
+pub struct Indexer {
+    batches: Option<Sender<Vec<Document>>>,
+    thread: JoinHandle<Result<Vec<Refusal>>>,
+    log: Log,
+}
+
+/// A document that Elasticsearch refused for good.
+struct Refusal {
+    document: Queued,
+    reason: String,
+}
+
+impl Indexer {
+    /// Connects, and begins with what an earlier loader left. `None` when no
+    /// Elasticsearch is named.
+    pub fn start(args: &Args, opener: &Opener, io: &Io) -> Result<Option<Self>> {
+        let Some(index) = Index::open(&args.elastic, &io.log, &io.stop, &io.tally)? else {
+            return Ok(None);
+        };
+        let mut store = opener.open()?;
+        if args.retry_refused {
+            let again = store.requeue()?;
+            io.tally.note("refused documents queued again", again);
+        }
+        let (batches, received) = bounded(WAITING);
+        let work = Work {
+            index,
+            store,
+            tally: Arc::clone(&io.tally),
+            log: io.log.clone(),
+            refused: Vec::new(),
+        };
+        Ok(Some(Self {
+            batches: Some(batches),
+            thread: std::thread::spawn(move || work.run(&received)),
+            log: io.log.clone(),
+        }))
+    }
+
+    /// Hands over documents of committed rows. Should the indexer be gone,
+    /// they are in the queue's table.
+    pub fn send(&mut self, documents: Vec<Document>) {
+        if let Some(batches) = &self.batches
+            && !documents.is_empty()
+            && batches.send(documents).is_err()
+        {
+            self.batches = None;
+            self.log.warn(
+                "Elasticsearch is away: rows are stored, and queued to be indexed by a later run",
+            );
+        }
+    }
+
+    /// Waits for the last documents, and reports those that were refused.
+    pub fn finish(mut self, loaded: bool, seam: &mut Seam, tally: &Tally) -> Result<()> {
+        self.batches = None;
+        let lost = || Err(Error::message(Kind::Fault, "the indexer panicked"));
+        match self.thread.join().unwrap_or_else(|_| lost()) {
+            Ok(refused) => refused.iter().try_for_each(|refusal| {
+                tally.refused_later("refused by Elasticsearch", 1);
+                seam.report(&refusal.reject())
+            }),
+            // The loader has a reason of its own to stop.
+            Err(_) if !loaded => Ok(()),
+            Err(error) => Err(error.context("rows are stored but not all are indexed")),
+        }
+    }
+}
+
+impl Refusal {
+    fn reject(&self) -> Reject {
+        let mut line = b"{\"key\":".to_vec();
+        let text = |text: &Option<String>, line: &mut Vec<u8>| match text {
+            Some(text) => json::write_str(text, line),
+            None => line.extend_from_slice(b"null"),
+        };
+        text(&self.document.key, &mut line);
+        line.extend_from_slice(b",\"etag\":");
+        let etag = self
+            .document
+            .etag
+            .as_deref()
+            .map(|etag| etag.trim_matches('"').to_owned());
+        text(&etag, &mut line);
+        line.extend_from_slice(b",\"build\":");
+        line.extend_from_slice(self.document.build.as_bytes());
+        line.push(b'}');
+        let message = format!("row {}: {}", self.document.id, self.reason);
+        Reject::new(&line, 0, "not_indexed", message)
+    }
+}
+
+struct Work {
+    index: Index,
+    store: Box<dyn Store>,
+    tally: Arc<Tally>,
+    log: Log,
+    refused: Vec<Refusal>,
+}
+
+impl Work {
+    fn run(mut self, batches: &Receiver<Vec<Document>>) -> Result<Vec<Refusal>> {
+        self.drain()?;
+        for documents in batches {
+            self.send(&documents)?;
+        }
+        self.drain()?;
+        Ok(self.refused)
+    }
+
+    /// Sends what the queue's table holds.
+    fn drain(&mut self) -> Result<()> {
+        let mut after = i64::MIN;
+        loop {
+            let queued = self.store.queued(after, DRAINED)?;
+            let Some(last) = queued.last() else {
+                return Ok(());
+            };
+            after = last.id;
+            let documents = queued.iter().map(document).collect::<Result<Vec<_>>>()?;
+            self.send(&documents)?;
+        }
+    }
+
+    fn send(&mut self, documents: &[Document]) -> Result<()> {
+        let sent = self.index.bulk(documents);
+        let (outcomes, away) = match sent {
+            Ok(outcomes) => (outcomes.into_iter().map(Some).collect(), None),
+            Err(error) => (error.outcomes, Some(error.error)),
+        };
+        let (mut confirmed, mut refused) = (Vec::new(), Vec::new());
+        for (document, outcome) in documents.iter().zip(outcomes) {
+            match outcome {
+                Some(Outcome::Indexed | Outcome::Known) => confirmed.push(document.id),
+                Some(Outcome::Refused { status, reason }) => {
+                    refused.push((document.id, format!("{status} {reason}")));
+                }
+                None => {}
+            }
+        }
+        self.note_refused(&refused)?;
+        self.store.settle(&confirmed, &refused)?;
+        self.tally.note("indexed", confirmed.len() as u64);
+        away.map_or(Ok(()), Err)
+    }
+
+    /// Keeps what is needed to report a refused row; read before it is taken
+    /// out of the queue.
+    fn note_refused(&mut self, refused: &[(i64, String)]) -> Result<()> {
+        for (id, reason) in refused {
+            let row = self.store.queued(id - 1, 1)?.into_iter().next();
+            let Some(document) = row.filter(|row| row.id == *id) else {
+                self.log.warn(format!("row {id}: not indexed: {reason}"));
+                continue;
+            };
+            self.refused.push(Refusal {
+                document,
+                reason: reason.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn document(queued: &Queued) -> Result<Document> {
+    let value = json::parse(queued.build.as_bytes()).map_err(|error| {
+        Error::configuration(format!("row {}: its build is not JSON: {error}", queued.id))
+    })?;
+    Ok(Document {
+        id: queued.id,
+        source: build::with_id(queued.id, &build::document(&value)),
+    })
+}

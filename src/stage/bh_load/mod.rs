@@ -1,0 +1,154 @@
+//! bh-load: stores the builds, indexes them, and confirms what is stored.
+
+mod batch;
+mod confirm;
+mod index;
+mod read;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+
+use self::batch::{Batch, Loader};
+use self::confirm::Confirm;
+use self::index::Indexer;
+use super::{AFTER_HELP, HELP};
+use crate::cli::{Program, SharedArgs};
+use crate::error::Result;
+use crate::ndjson::{self, Flow, Io};
+use crate::remote::elastic::ElasticArgs;
+use crate::store::{self, DatabaseArgs, DryRun, Opener, Store};
+
+/// Store builds in the database, and index them
+#[derive(Debug, Parser)]
+#[command(
+    name = "bh-load",
+    version,
+    help_template = HELP,
+    after_help = AFTER_HELP,
+    before_help = "\
+Examples:
+  … | bh-validate | bh-load
+  … | bh-validate | bh-load --resume-file list.json --rejects refused.ndjson
+  DATABASE_URL=postgres://me@db/buildhub ELASTICSEARCH_URL=http://search:9200 \\
+    bh-load < builds.ndjson
+  bh-load --dry-run < builds.ndjson | jq -r .action | sort | uniq -c"
+)]
+pub struct Args {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    elastic: ElasticArgs,
+
+    /// Index what Elasticsearch had refused for good once more
+    #[arg(long, help_heading = "Elasticsearch")]
+    retry_refused: bool,
+
+    /// Rows in a transaction at most
+    #[arg(long, value_name = "ROWS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    batch_size: u32,
+
+    /// Seconds that a row waits for its batch to fill up, at most
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    flush_interval: Duration,
+
+    /// Confirm what is stored beside this file, that of s3-list
+    #[arg(long, value_name = "FILE")]
+    resume_file: Option<PathBuf>,
+
+    /// Write nothing; print what would happen to each record
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    shared: SharedArgs,
+}
+
+impl Program for Args {
+    const OUT: &'static str = "inserted";
+
+    fn shared(&self) -> &SharedArgs {
+        &self.shared
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+pub fn run(args: &Args, io: &mut Io) -> Result<()> {
+    let confirm = Confirm::open(args.resume_file.as_deref(), args.dry_run)?;
+    let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {
+        let existing = store::open_existing(&args.database, io)?;
+        (Box::new(DryRun::of(existing)), None)
+    } else {
+        let opener = Opener::new(&args.database, io)?;
+        let store = opener.open()?;
+        (store, Indexer::start(args, &opener, io)?)
+    };
+    let documents = indexer.is_some();
+    let mut loader = Loader {
+        store,
+        indexer,
+        confirm,
+        dry_run: args.dry_run,
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let Io {
+        input,
+        seam,
+        tally,
+        stop,
+        ..
+    } = io;
+    let loaded = ndjson::map(
+        input,
+        stop,
+        threads,
+        |block| read::items(block, documents),
+        |results| {
+            let mut batch = Batch::default();
+            let mut deadline: Option<Instant> = None;
+            loop {
+                let next = match results.ready() {
+                    Flow::Late => {
+                        seam.flush()?;
+                        results.next(deadline)
+                    }
+                    next => next,
+                };
+                match next {
+                    Flow::Item(items) => {
+                        for item in items {
+                            batch.add(item);
+                            if batch.is_full(args.batch_size) {
+                                loader.commit(&mut batch, seam, tally)?;
+                                deadline = None;
+                            }
+                        }
+                        if deadline.is_none() && !batch.is_empty() {
+                            deadline = Some(Instant::now() + args.flush_interval);
+                        }
+                        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                            loader.commit(&mut batch, seam, tally)?;
+                            deadline = None;
+                        }
+                    }
+                    Flow::Late => {
+                        loader.commit(&mut batch, seam, tally)?;
+                        deadline = None;
+                    }
+                    Flow::End => return loader.commit(&mut batch, seam, tally),
+                }
+            }
+        },
+    );
+    let indexed = match loader.indexer.take() {
+        Some(indexer) => indexer.finish(loaded.is_ok(), seam, tally),
+        None => Ok(()),
+    };
+    loaded.and(indexed)
+}

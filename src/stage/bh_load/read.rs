@@ -1,0 +1,108 @@
+//! A line as a row: parsed, checked and hashed once, on any core.
+
+use crate::json::{self, Value};
+use crate::ndjson::Block;
+use crate::record::build;
+use crate::record::mark::Mark;
+use crate::record::object::Object;
+use crate::record::reject::Reject;
+use crate::store::{LONGEST, Row};
+
+/// What a line of the input is to the loader.
+pub enum Item {
+    Row(Box<Candidate>),
+    Mark(Mark, Vec<u8>),
+    Reject(Reject),
+}
+
+/// A row with what is needed to refuse or to index it.
+pub struct Candidate {
+    pub row: Row,
+    /// The line around the build, for a reject.
+    pub line: Vec<u8>,
+    pub number: u64,
+    /// The members of the document for Elasticsearch, where that is used.
+    pub document: Option<Vec<u8>>,
+}
+
+/// The lines of a block; `documents` says whether they will be indexed.
+pub fn items(block: Block<'_>, documents: bool) -> Vec<Item> {
+    block
+        .lines()
+        .map(|(number, line)| match Mark::parse(line) {
+            Some(mark) => Item::Mark(mark, line.to_vec()),
+            None => match candidate(line, number, documents) {
+                Ok(candidate) => Item::Row(Box::new(candidate)),
+                Err(reject) => Item::Reject(reject),
+            },
+        })
+        .collect()
+}
+
+fn candidate(line: &[u8], number: u64, documents: bool) -> Result<Candidate, Reject> {
+    let refused = |kind: &'static str, message: String| Reject::new(line, number, kind, message);
+    let bad_line = |message: String| refused("bad_line", message);
+    let members = json::members(line).map_err(|error| bad_line(error.to_string()))?;
+    let build = members
+        .value("build")
+        .ok_or_else(|| bad_line("no member \"build\": has bh-fetch been here?".to_owned()))?;
+    let (key, etag) = object(&members).map_err(bad_line)?;
+    for (what, text, quotes) in [("key", &key, 0), ("ETag", &etag, 2)] {
+        let Some(text) = text else { continue };
+        let characters = text.chars().count() + quotes;
+        if characters > LONGEST {
+            return Err(refused(
+                "too_long",
+                format!("the {what} has {characters} characters, and the table holds {LONGEST}"),
+            ));
+        }
+        if text.contains('\0') {
+            return Err(refused(
+                "unstorable",
+                format!("the {what} holds a NUL character"),
+            ));
+        }
+    }
+    let value = json::parse(build).map_err(|error| bad_line(error.to_string()))?;
+    if !matches!(value, Value::Object(_)) {
+        return Err(refused(
+            "not_an_object",
+            format!("expected an object for \"build\", found {}", value.kind()),
+        ));
+    }
+    if let Some(place) = value.unstorable() {
+        return Err(refused("unstorable", place.reason.to_string()).at(place.pointer));
+    }
+    let mut canonical = Vec::with_capacity(build.len() + build.len() / 8);
+    value.write_canonical(&mut canonical);
+    let hash = build::hash(&canonical);
+    let document = documents.then(|| build::document(&value));
+    let build = std::str::from_utf8(build)
+        .map_err(|error| bad_line(error.to_string()))?
+        .to_owned();
+    Ok(Candidate {
+        row: Row {
+            hash,
+            build,
+            key,
+            etag,
+        },
+        line: line.to_vec(),
+        number,
+        document,
+    })
+}
+
+/// Key and ETag, where the line has an object: a build may come without.
+fn object(members: &json::Members<'_>) -> Result<(Option<String>, Option<String>), String> {
+    let named = ["key", "Key", "Path"];
+    if named
+        .iter()
+        .all(|name| members.value(name).is_none_or(|value| value == b"null"))
+    {
+        return Ok((None, None));
+    }
+    let object = Object::of(members)?;
+    let etag = object.etag.map(std::borrow::Cow::into_owned);
+    Ok((Some(object.key.into_owned()), etag))
+}

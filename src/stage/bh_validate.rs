@@ -1,0 +1,127 @@
+//! bh-validate: passes the records whose build the schema allows.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::{AFTER_HELP, HELP};
+use crate::cli::{Program, SharedArgs};
+use crate::error::Result;
+use crate::json::{self, Value};
+use crate::ndjson::{self, Block, Chunk, Flow, Io};
+use crate::record::mark::Mark;
+use crate::record::reject::{Reject, cleared};
+use crate::schema::Schema;
+
+/// Pass the records whose build the schema allows
+#[derive(Debug, Parser)]
+#[command(
+    name = "bh-validate",
+    version,
+    help_template = HELP,
+    after_help = AFTER_HELP,
+    before_help = "\
+Examples:
+  … | bh-fetch | bh-validate --rejects refused.ndjson | bh-load
+  bh-validate --bare < builds.ndjson > valid.ndjson
+  jq -c 'del(.build.build.extra)' refused.ndjson | bh-validate | bh-load"
+)]
+pub struct Args {
+    /// Another schema than the built-in one: YAML or JSON
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
+
+    /// Assert formats such as date-time too
+    #[arg(long)]
+    assert_formats: bool,
+
+    /// Each line is a build itself, not a record that holds one
+    #[arg(long)]
+    bare: bool,
+
+    #[command(flatten)]
+    shared: SharedArgs,
+}
+
+impl Program for Args {
+    fn shared(&self) -> &SharedArgs {
+        &self.shared
+    }
+}
+
+pub fn run(args: &Args, io: &mut Io) -> Result<()> {
+    let schema = Schema::load(args.schema.as_deref(), args.assert_formats)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let seam = &mut io.seam;
+    ndjson::map(
+        &mut io.input,
+        &io.stop,
+        threads,
+        |block| judge(&schema, args.bare, block),
+        |results| {
+            let mut next = results.ready();
+            loop {
+                next = match next {
+                    Flow::Item(chunk) => {
+                        seam.pass(chunk)?;
+                        results.ready()
+                    }
+                    Flow::Late => {
+                        seam.flush()?;
+                        results.next(None)
+                    }
+                    Flow::End => return Ok(()),
+                };
+            }
+        },
+    )
+}
+
+fn judge(schema: &Schema, bare: bool, block: Block<'_>) -> Chunk {
+    let mut chunk = Chunk::default();
+    chunk.out.reserve(block.bytes.len());
+    for (number, line) in block.lines() {
+        if let Some(mark) = Mark::parse(line) {
+            chunk.mark(mark, line);
+            continue;
+        }
+        let line = &*cleared(line);
+        match check(schema, bare, line, number) {
+            None => chunk.line(line),
+            Some(reject) => chunk.reject(reject),
+        }
+    }
+    chunk
+}
+
+/// What is wrong with a line.
+fn check(schema: &Schema, bare: bool, line: &[u8], number: u64) -> Option<Reject> {
+    let bad_line = |message: String| Some(Reject::new(line, number, "bad_line", message));
+    let text = if bare {
+        line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
+    } else {
+        line
+    };
+    let value = match json::parse(text) {
+        Ok(value) => value,
+        Err(error) => return bad_line(error.to_string()),
+    };
+    let build = match (&value, bare) {
+        (_, true) => &value,
+        (Value::Object(_), false) => match value.get("build") {
+            Some(build) => build,
+            None => return bad_line("no member \"build\": has bh-fetch been here?".to_owned()),
+        },
+        _ => return bad_line("expected an object".to_owned()),
+    };
+    let violations = schema.violations(&build.to_serde());
+    let first = violations.first()?;
+    let more = match violations.len() - 1 {
+        0 => String::new(),
+        others => format!(" (and {others} more)"),
+    };
+    let message = format!("{}{more}", first.message);
+    let mut reject = Reject::new(line, number, "schema", message).at(first.pointer.clone());
+    reject.violations = violations;
+    Some(reject)
+}

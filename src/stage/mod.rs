@@ -1,0 +1,70 @@
+//! The programs, one module each, and the table that names them.
+
+pub mod bh_fetch;
+pub mod bh_filter;
+pub mod bh_load;
+pub mod bh_validate;
+pub mod s3_list;
+
+use clap::{Command, CommandFactory};
+
+/// A row of the table of programs.
+pub struct Stage {
+    pub name: &'static str,
+    pub reads: &'static str,
+    pub writes: &'static str,
+    pub touches: &'static str,
+    pub command: fn() -> Command,
+}
+
+/// Every program, in pipeline order.
+pub const STAGES: &[Stage] = &[
+    Stage {
+        name: "s3-list",
+        reads: "nothing",
+        writes: "a record a key, a mark a page",
+        touches: "S3 (list), the resume file",
+        command: s3_list::Args::command,
+    },
+    Stage {
+        name: "bh-filter",
+        reads: "records, any listing",
+        writes: "the wanted ones that are not known",
+        touches: "the database (reads)",
+        command: bh_filter::Args::command,
+    },
+    Stage {
+        name: "bh-fetch",
+        reads: "records",
+        writes: "the records with `build`",
+        touches: "S3 (get)",
+        command: bh_fetch::Args::command,
+    },
+    Stage {
+        name: "bh-validate",
+        reads: "records with `build`",
+        writes: "the valid ones",
+        touches: "nothing",
+        command: bh_validate::Args::command,
+    },
+    Stage {
+        name: "bh-load",
+        reads: "records with `build`",
+        writes: "the marks of what is stored",
+        touches: "the database, Elasticsearch, the confirmed part of the resume file",
+        command: bh_load::Args::command,
+    },
+];
+
+/// How a program's help is laid out: what for, examples, then the rest.
+pub const HELP: &str = "\
+{name} - {about-with-newline}
+{before-help}
+{usage-heading} {usage}
+
+{all-args}{after-help}";
+
+/// The end of every help: the statuses that a script acts on.
+pub const AFTER_HELP: &str = "\
+Exit status: 0 finished, 65 finished with rejects, 69 server away, 74 local I/O,
+75 ended early, 77 refused, 78 configuration. Tour: bh-pipes(7); lines: bh-lines(5).";

@@ -1,0 +1,52 @@
+//! A store that says what would happen, and writes nothing.
+
+use std::collections::HashMap;
+
+use super::plan::Plan;
+use super::{Outcome, Queued, Row, Store, Stored};
+use crate::error::Result;
+
+/// Looks at the store behind it, if there is one yet.
+pub struct DryRun(Option<Box<dyn Store>>);
+
+impl DryRun {
+    #[must_use]
+    pub fn of(store: Option<Box<dyn Store>>) -> Self {
+        Self(store)
+    }
+}
+
+impl Store for DryRun {
+    fn address(&self) -> &str {
+        self.0.as_ref().map_or("nothing", |store| store.address())
+    }
+
+    fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
+        self.0.as_mut().map_or(Ok(()), |store| store.known(each))
+    }
+
+    fn look_up(&mut self, hashes: &[&str]) -> Result<HashMap<String, Stored>> {
+        let store = self.0.as_mut();
+        store.map_or_else(|| Ok(HashMap::new()), |store| store.look_up(hashes))
+    }
+
+    fn load(&mut self, rows: &[Row], _queue: bool) -> Result<Vec<Outcome>> {
+        let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
+        let found = self.look_up(&hashes)?;
+        let mut plan = Plan::new(rows, &found);
+        let new: HashMap<&str, i64> = plan.inserts.keys().map(|hash| (*hash, 0)).collect();
+        Ok(plan.outcomes(rows, found, &new, &HashMap::new()))
+    }
+
+    fn queued(&mut self, _after: i64, _limit: usize) -> Result<Vec<Queued>> {
+        Ok(Vec::new())
+    }
+
+    fn settle(&mut self, _confirmed: &[i64], _refused: &[(i64, String)]) -> Result<()> {
+        Ok(())
+    }
+
+    fn requeue(&mut self) -> Result<u64> {
+        Ok(0)
+    }
+}

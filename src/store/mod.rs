@@ -1,0 +1,241 @@
+//! The database: the truth of what is stored, and what still has to be
+//! indexed.
+//!
+//! Buildhub's table `main_build` is used as it is. Two tables of our own stand
+//! beside it: `bh_object` remembers every object that was dealt with, whatever
+//! it led to, and `bh_outbox` the rows that Elasticsearch has not confirmed.
+
+mod dry;
+mod plan;
+mod postgres;
+mod sqlite;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use url::Url;
+
+pub use self::dry::DryRun;
+use crate::cli::signals::Stop;
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::ndjson::Io;
+use crate::tally::Tally;
+
+/// Which database is used.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseArgs {
+    /// sqlite:FILE or postgres://…; without it sqlite:buildhub.db
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    pub database: Option<String>,
+}
+
+const DEFAULT: &str = "sqlite:buildhub.db";
+
+/// A build on its way into the table.
+#[derive(Debug, Clone, Default)]
+pub struct Row {
+    pub hash: String,
+    /// The document as it came, JSON.
+    pub build: String,
+    pub key: Option<String>,
+    /// Without quotes.
+    pub etag: Option<String>,
+}
+
+/// A row of the table, as far as the next object with its content matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub id: i64,
+    pub key: Option<String>,
+    /// With its quotes, as stored.
+    pub etag: Option<String>,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// New, with this id.
+    Inserted(i64),
+    /// There already; the row's ETag was renewed.
+    EtagRenewed,
+    /// There already.
+    Known,
+    /// The database cannot hold it.
+    Refused(String),
+}
+
+/// A row that waits to be indexed.
+#[derive(Debug)]
+pub struct Queued {
+    pub id: i64,
+    pub build: String,
+    pub key: Option<String>,
+    pub etag: Option<String>,
+}
+
+/// A database of builds.
+pub trait Store: Send {
+    /// Where it is, without passwords.
+    fn address(&self) -> &str;
+
+    /// Every key with its ETag; of one key the newest comes last.
+    fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()>;
+
+    /// The rows of these hashes.
+    fn look_up(&mut self, hashes: &[&str]) -> Result<HashMap<String, Stored>>;
+
+    /// Stores `rows` in one transaction, new ones queued for Elasticsearch if
+    /// `queue` is set; an outcome each.
+    fn load(&mut self, rows: &[Row], queue: bool) -> Result<Vec<Outcome>>;
+
+    /// Up to `limit` queued rows with ids above `after`, in order of their
+    /// ids.
+    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<Queued>>;
+
+    /// Takes confirmed rows off the queue, and notes why others were refused
+    /// for good.
+    fn settle(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()>;
+
+    /// Queues what was refused before once more.
+    fn requeue(&mut self) -> Result<u64>;
+}
+
+/// The address of the database, from the flag, the environment or the default.
+fn choose(args: &DatabaseArgs, log: &Log) -> Result<Address> {
+    let url = match args.database.as_deref().filter(|url| !url.is_empty()) {
+        Some(url) => url,
+        None => {
+            log.info(format!(
+                "no --database and no DATABASE_URL: using {DEFAULT}"
+            ));
+            DEFAULT
+        }
+    };
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() {
+            return Err(Error::usage("--database sqlite: names no file"));
+        }
+        return Ok(Address::Sqlite(PathBuf::from(path)));
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(Address::Postgres(url.to_owned()));
+    }
+    Err(Error::usage(
+        "the database's URL must begin with sqlite: or postgres://",
+    ))
+}
+
+enum Address {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+/// What opening a store needs besides its address.
+#[derive(Clone)]
+pub struct Context {
+    pub log: Log,
+    pub stop: Arc<Stop>,
+    pub tally: Arc<Tally>,
+}
+
+impl Context {
+    #[must_use]
+    pub fn of(io: &Io) -> Self {
+        Self {
+            log: io.log.clone(),
+            stop: Arc::clone(&io.stop),
+            tally: Arc::clone(&io.tally),
+        }
+    }
+}
+
+/// Opens the store for reading; `None` when there is no database file yet.
+pub fn open_existing(args: &DatabaseArgs, io: &Io) -> Result<Option<Box<dyn Store>>> {
+    match choose(args, &io.log)? {
+        Address::Sqlite(path) => match path.try_exists() {
+            Ok(true) => open_sqlite(&path, true).map(Some),
+            Ok(false) => Ok(None),
+            Err(error) => Err(Error::local(path.display(), &error)),
+        },
+        Address::Postgres(url) => {
+            let store = postgres::Postgres::open(&url, Context::of(io), true)?;
+            Ok(Some(Box::new(store)))
+        }
+    }
+}
+
+/// Opens the store for loading; what is missing is created. The second call
+/// is quiet about the choice.
+pub struct Opener {
+    address: Address,
+    context: Context,
+}
+
+impl Opener {
+    pub fn new(args: &DatabaseArgs, io: &Io) -> Result<Self> {
+        Ok(Self {
+            address: choose(args, &io.log)?,
+            context: Context::of(io),
+        })
+    }
+
+    /// A connection of its own.
+    pub fn open(&self) -> Result<Box<dyn Store>> {
+        match &self.address {
+            Address::Sqlite(path) => open_sqlite(path, false),
+            Address::Postgres(url) => Ok(Box::new(postgres::Postgres::open(
+                url,
+                self.context.clone(),
+                false,
+            )?)),
+        }
+    }
+}
+
+fn open_sqlite(path: &Path, read_only: bool) -> Result<Box<dyn Store>> {
+    Ok(Box::new(sqlite::Sqlite::open(path, read_only)?))
+}
+
+/// The text of `url` without its password.
+fn without_password(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut url) => {
+            if url.password().is_some() {
+                // A URL with a password has a host, so it can be set.
+                let _ = url.set_password(Some("***"));
+            }
+            let safe: Vec<(String, String)> = url
+                .query_pairs()
+                .filter(|(name, _)| name != "password" && name != "sslpassword")
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect();
+            url.set_query(None);
+            if !safe.is_empty() {
+                url.query_pairs_mut().extend_pairs(safe);
+            }
+            url.to_string()
+        }
+        Err(_) => "the database".to_owned(),
+    }
+}
+
+/// The facts about the program that loaded a row, as JSON.
+fn metadata() -> &'static str {
+    concat!(
+        r#"{"source":"buildhub-pipes","version":""#,
+        env!("CARGO_PKG_VERSION"),
+        r#"","build":"bh-load"}"#
+    )
+}
+
+/// An ETag with the quotes that the table holds it in.
+fn quoted(etag: &str) -> String {
+    format!("\"{etag}\"")
+}
+
+/// The longest key and ETag, in characters, that the table's columns hold.
+pub const LONGEST: usize = 400;

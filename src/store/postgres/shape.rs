@@ -1,0 +1,131 @@
+//! Whether `main_build` is the table that Buildhub made.
+
+use postgres::Client;
+
+use crate::error::{Error, Result};
+use crate::store::LONGEST;
+
+/// A column: its name, the types it may have, the width it needs, and whether
+/// it may be NULL.
+type Column = (&'static str, &'static [&'static str], Option<i32>, bool);
+
+const COLUMNS: &[Column] = &[
+    ("id", &["integer", "bigint"], None, false),
+    (
+        "build_hash",
+        &["character varying", "text"],
+        Some(45),
+        false,
+    ),
+    ("build", &["jsonb"], None, false),
+    ("metadata", &["jsonb"], None, false),
+    ("created_at", &["timestamp with time zone"], None, false),
+    (
+        "s3_object_key",
+        &["character varying", "text"],
+        Some(LONGEST as i32),
+        true,
+    ),
+    (
+        "s3_object_etag",
+        &["character varying", "text"],
+        Some(LONGEST as i32),
+        true,
+    ),
+];
+
+struct Found {
+    name: String,
+    data_type: String,
+    width: Option<i32>,
+    nullable: bool,
+    filled: bool,
+}
+
+/// Every difference between the table and what is needed, or nothing.
+///
+/// # Errors
+/// The table has another shape (78), or the server failed.
+pub fn check(client: &mut Client, address: &str) -> Result<(), CheckError> {
+    let rows = client.query(
+        "SELECT column_name::text, data_type::text, character_maximum_length::int,
+                is_nullable = 'YES', column_default IS NOT NULL OR is_identity = 'YES'
+         FROM information_schema.columns
+         WHERE table_schema = ANY (current_schemas(false)) AND table_name = 'main_build'",
+        &[],
+    )?;
+    let found: Vec<Found> = rows
+        .iter()
+        .map(|row| Found {
+            name: row.get(0),
+            data_type: row.get(1),
+            width: row.get(2),
+            nullable: row.get(3),
+            filled: row.get(4),
+        })
+        .collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mut differences = differences(&found);
+    let unique = client.query_one(
+        "SELECT EXISTS (
+            SELECT FROM pg_index i JOIN pg_attribute a
+              ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+            WHERE i.indrelid = 'main_build'::regclass AND i.indisunique
+              AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attname = 'build_hash')",
+        &[],
+    )?;
+    if !unique.get::<_, bool>(0) {
+        differences.push("build_hash is not unique".to_owned());
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(CheckError::Shape(Error::configuration(format!(
+        "{address}: the table main_build has another shape: {}; use another database or schema",
+        differences.join("; ")
+    ))))
+}
+
+pub enum CheckError {
+    Shape(Error),
+    Server(postgres::Error),
+}
+
+impl From<postgres::Error> for CheckError {
+    fn from(error: postgres::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+fn differences(found: &[Found]) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (name, types, width, nullable) in COLUMNS {
+        let Some(own) = found.iter().find(|column| column.name == *name) else {
+            differences.push(format!("no column {name}"));
+            continue;
+        };
+        if !types.contains(&own.data_type.as_str()) {
+            differences.push(format!("{name} is {}, not {}", own.data_type, types[0]));
+        }
+        if let (Some(needed), Some(width)) = (width, own.width)
+            && width < *needed
+        {
+            differences.push(format!("{name} holds {width} characters, not {needed}"));
+        }
+        if *nullable && !own.nullable {
+            differences.push(format!("{name} may not be NULL"));
+        }
+        if *name == "id" && !own.filled {
+            differences.push("id has no default".to_owned());
+        }
+    }
+    let known = |name: &str| COLUMNS.iter().any(|column| column.0 == name);
+    for own in found.iter().filter(|own| !known(&own.name)) {
+        if !own.nullable && !own.filled {
+            differences.push(format!("{} needs a value", own.name));
+        }
+    }
+    differences
+}

@@ -1,0 +1,268 @@
+//! The store in one file, by SQLite.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
+
+use super::plan::Plan;
+use super::{Outcome, Queued, Row, Store, Stored, metadata, quoted};
+use crate::error::{Error, Kind, Result};
+
+/// Times are RFC 3339 in UTC, documents the text as it came.
+const TABLES: &str = include_str!("sqlite.sql");
+
+/// What `main_build` must have: the columns that are read and written here.
+const COLUMNS: &[&str] = &[
+    "id",
+    "build_hash",
+    "build",
+    "metadata",
+    "created_at",
+    "s3_object_key",
+    "s3_object_etag",
+];
+
+/// How long another loader may hold the file.
+const BUSY: Duration = Duration::from_secs(60);
+
+pub struct Sqlite {
+    connection: Connection,
+    address: String,
+}
+
+impl Sqlite {
+    /// Opens the file; for loading, tables that are missing are created.
+    ///
+    /// # Errors
+    /// Not a database, a table of another shape (78), or not writable (74).
+    pub fn open(path: &Path, read_only: bool) -> Result<Self> {
+        let address = format!("sqlite:{}", path.display());
+        let flags = if read_only {
+            OpenFlags::SQLITE_OPEN_READ_ONLY
+        } else {
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+        } | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let prepare = || {
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(BUSY)?;
+            connection.set_prepared_statement_cache_capacity(32);
+            if !read_only {
+                connection.pragma_update(None, "journal_mode", "wal")?;
+                connection.pragma_update(None, "synchronous", "full")?;
+                connection.execute_batch(TABLES)?;
+            }
+            Ok(connection)
+        };
+        let connection = prepare().map_err(|error| failed(&address, &error))?;
+        let store = Self {
+            connection,
+            address,
+        };
+        store.check_shape()?;
+        Ok(store)
+    }
+
+    fn check_shape(&self) -> Result<()> {
+        let has = self.columns("main_build")?;
+        let missing: Vec<&str> = COLUMNS
+            .iter()
+            .copied()
+            .filter(|column| !has.iter().any(|own| own == column))
+            .collect();
+        if missing.is_empty() || has.is_empty() {
+            return Ok(());
+        }
+        Err(Error::configuration(format!(
+            "{}: the table main_build has another shape: no column {}; use another database",
+            self.address,
+            missing.join(", ")
+        )))
+    }
+
+    fn columns(&self, table: &str) -> Result<Vec<String>> {
+        self.within(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT name FROM pragma_table_info(?1)")?;
+            let names = statement.query_map([table], |row| row.get(0))?;
+            names.collect()
+        })
+    }
+
+    fn within<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        work(&self.connection).map_err(|error| failed(&self.address, &error))
+    }
+
+    fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let address = &self.address;
+        let connection = &mut self.connection;
+        let run = || {
+            let behavior = rusqlite::TransactionBehavior::Immediate;
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        };
+        run().map_err(|error| failed(address, &error))
+    }
+}
+
+fn failed(address: &str, error: &rusqlite::Error) -> Error {
+    let (kind, next) = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            (Kind::EndedEarly, "; another program holds it: run again")
+        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            (Kind::Configuration, "; name another file with --database")
+        }
+        _ => (Kind::LocalIo, ""),
+    };
+    Error::message(kind, format!("{address}: {error}{next}"))
+}
+
+fn find(connection: &Connection, hash: &str) -> rusqlite::Result<Option<Stored>> {
+    connection
+        .prepare_cached(
+            "SELECT id, s3_object_key, s3_object_etag FROM main_build WHERE build_hash = ?1",
+        )?
+        .query_row([hash], |row| {
+            Ok(Stored {
+                id: row.get(0)?,
+                key: row.get(1)?,
+                etag: row.get(2)?,
+            })
+        })
+        .optional()
+}
+
+fn find_all(connection: &Connection, hashes: &[&str]) -> rusqlite::Result<HashMap<String, Stored>> {
+    let mut found = HashMap::with_capacity(hashes.len());
+    for hash in hashes {
+        if let Some(stored) = find(connection, hash)? {
+            found.insert((*hash).to_owned(), stored);
+        }
+    }
+    Ok(found)
+}
+
+impl Store for Sqlite {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
+        const ROWS: &str = "SELECT s3_object_key, s3_object_etag FROM main_build
+            WHERE s3_object_key IS NOT NULL AND s3_object_etag IS NOT NULL ORDER BY id";
+        const OBJECTS: &str = "SELECT key, etag FROM bh_object";
+        for (table, query) in [("main_build", ROWS), ("bh_object", OBJECTS)] {
+            if self.columns(table)?.is_empty() {
+                continue;
+            }
+            self.within(|connection| {
+                let mut statement = connection.prepare(query)?;
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    each(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn look_up(&mut self, hashes: &[&str]) -> Result<HashMap<String, Stored>> {
+        if self.columns("main_build")?.is_empty() {
+            return Ok(HashMap::new());
+        }
+        self.within(|connection| find_all(connection, hashes))
+    }
+
+    fn load(&mut self, rows: &[Row], queue: bool) -> Result<Vec<Outcome>> {
+        let now = crate::log::now();
+        self.transact(|transaction| {
+            let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
+            let mut stored = find_all(transaction, &hashes)?;
+            let mut plan = Plan::new(rows, &stored);
+            let mut inserted = HashMap::with_capacity(plan.inserts.len());
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO main_build
+                 (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            let mut enqueue =
+                transaction.prepare_cached("INSERT INTO bh_outbox (id) VALUES (?1)")?;
+            for (hash, at) in &plan.inserts {
+                let row = &rows[*at];
+                let etag = row.etag.as_deref().map(quoted);
+                let id = insert.insert(params![hash, row.build, metadata(), now, row.key, etag])?;
+                inserted.insert(*hash, id);
+                let key = row.key.clone();
+                stored.insert(row.hash.clone(), Stored { id, key, etag });
+                if queue {
+                    enqueue.execute([id])?;
+                }
+            }
+            let outcomes = plan.outcomes(rows, stored, &inserted, &HashMap::new());
+            let mut renew = transaction
+                .prepare_cached("UPDATE main_build SET s3_object_etag = ?2 WHERE id = ?1")?;
+            for (id, etag) in &plan.renewals {
+                renew.execute(params![id, etag])?;
+            }
+            let mut remember = transaction.prepare_cached(
+                "INSERT INTO bh_object (key, etag, build_hash) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (key) DO UPDATE SET etag = excluded.etag,
+                 build_hash = excluded.build_hash
+                 WHERE etag <> excluded.etag OR build_hash <> excluded.build_hash",
+            )?;
+            for (key, (etag, hash)) in &plan.objects {
+                remember.execute(params![key, etag, hash])?;
+            }
+            Ok(outcomes)
+        })
+    }
+
+    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<Queued>> {
+        self.within(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, build, s3_object_key, s3_object_etag
+                 FROM bh_outbox JOIN main_build USING (id)
+                 WHERE id > ?1 AND error IS NULL ORDER BY id LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![after, limit as i64], |row| {
+                Ok(Queued {
+                    id: row.get(0)?,
+                    build: row.get(1)?,
+                    key: row.get(2)?,
+                    etag: row.get(3)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn settle(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()> {
+        self.transact(|transaction| {
+            let mut take_off = transaction.prepare_cached("DELETE FROM bh_outbox WHERE id = ?1")?;
+            for id in confirmed {
+                take_off.execute([id])?;
+            }
+            let mut note =
+                transaction.prepare_cached("UPDATE bh_outbox SET error = ?2 WHERE id = ?1")?;
+            for (id, reason) in refused {
+                note.execute(params![id, reason])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn requeue(&mut self) -> Result<u64> {
+        self.transact(|transaction| {
+            let again = "UPDATE bh_outbox SET error = NULL WHERE error IS NOT NULL";
+            transaction.execute(again, []).map(|rows| rows as u64)
+        })
+    }
+}

@@ -1,0 +1,18 @@
+CREATE TABLE IF NOT EXISTS main_build (
+    id integer PRIMARY KEY AUTOINCREMENT,
+    build_hash varchar(45) NOT NULL UNIQUE,
+    build text NOT NULL,
+    metadata text NOT NULL DEFAULT '{}',
+    created_at text NOT NULL,
+    s3_object_key varchar(400),
+    s3_object_etag varchar(400)
+);
+CREATE TABLE IF NOT EXISTS bh_object (
+    key text PRIMARY KEY,
+    etag text NOT NULL,
+    build_hash varchar(45) NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bh_outbox (
+    id integer PRIMARY KEY,
+    error text
+);

@@ -1,0 +1,192 @@
+//! The counts of a run, which have to add up: `in = out + dropped + rejected`.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+/// What a stage waits for just now, as the progress row shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Waiting {
+    Nothing = 0,
+    Input = 1,
+    Output = 2,
+    Server = 3,
+}
+
+impl Waiting {
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Waiting::Nothing => "",
+            Waiting::Input => "waits for input",
+            Waiting::Output => "waits for output",
+            Waiting::Server => "waits for the server",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Dropped,
+    Rejected,
+    /// Of records that were counted before: beside the sum.
+    RefusedLater,
+    Note,
+}
+
+/// Live counts, shared with the progress row; read once more for the summary.
+#[derive(Debug)]
+pub struct Tally {
+    program: &'static str,
+    out_name: &'static str,
+    started: Instant,
+    read: AtomicU64,
+    written: AtomicU64,
+    waiting: AtomicU8,
+    named: Mutex<Vec<(Class, String, u64)>>,
+}
+
+impl Tally {
+    /// `out_name` is the word for records that came through: "out", "inserted".
+    #[must_use]
+    pub fn new(program: &'static str, out_name: &'static str) -> Self {
+        Self {
+            program,
+            out_name,
+            started: Instant::now(),
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            waiting: AtomicU8::new(0),
+            named: Mutex::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn program(&self) -> &'static str {
+        self.program
+    }
+
+    pub fn read(&self, records: u64) {
+        self.read.fetch_add(records, Relaxed);
+    }
+
+    pub fn written(&self, records: u64) {
+        self.written.fetch_add(records, Relaxed);
+    }
+
+    pub fn dropped(&self, reason: &str, records: u64) {
+        self.add(Class::Dropped, reason, records);
+    }
+
+    pub fn rejected(&self, kind: &str, records: u64) {
+        self.add(Class::Rejected, kind, records);
+    }
+
+    /// Records that came through here, and were refused further on.
+    pub fn refused_later(&self, kind: &str, records: u64) {
+        self.add(Class::RefusedLater, kind, records);
+    }
+
+    /// A count beside the sum: pages, retries, marks.
+    pub fn note(&self, name: &str, count: u64) {
+        self.add(Class::Note, name, count);
+    }
+
+    pub fn waits(&self, what: Waiting) {
+        self.waiting.store(what as u8, Relaxed);
+    }
+
+    /// Records read, records that came through, and what is waited for.
+    #[must_use]
+    pub fn now(&self) -> (u64, u64, Waiting) {
+        let waiting = match self.waiting.load(Relaxed) {
+            1 => Waiting::Input,
+            2 => Waiting::Output,
+            3 => Waiting::Server,
+            _ => Waiting::Nothing,
+        };
+        (self.read.load(Relaxed), self.written.load(Relaxed), waiting)
+    }
+
+    #[must_use]
+    pub fn rejections(&self) -> u64 {
+        self.sum(Class::Rejected) + self.sum(Class::RefusedLater)
+    }
+
+    /// Whether every record that came in is accounted for.
+    #[must_use]
+    pub fn adds_up(&self) -> bool {
+        let (read, written, _) = self.now();
+        read == written + self.sum(Class::Dropped) + self.sum(Class::Rejected)
+    }
+
+    /// The summary for people: one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let (read, written, _) = self.now();
+        let mut line = format!("{read} in = {written} {}", self.out_name);
+        for (class, name, count) in self.named().iter() {
+            match class {
+                Class::Dropped => line += &format!(" + {count} {name}"),
+                Class::Rejected => line += &format!(" + {count} rejected ({name})"),
+                Class::RefusedLater | Class::Note => {}
+            }
+        }
+        if !self.adds_up() {
+            line += " (unfinished)";
+        }
+        for (class, name, count) in self.named().iter() {
+            if matches!(class, Class::RefusedLater | Class::Note) && *count > 0 {
+                line += &format!("; {count} {name}");
+            }
+        }
+        line + &format!("; {:.1} s", self.started.elapsed().as_secs_f64())
+    }
+
+    /// The summary for programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let (read, written, _) = self.now();
+        let of = |wanted: Class| {
+            let named = self.named();
+            let pairs = named.iter().filter(|(class, ..)| *class == wanted);
+            let map: Map<String, Value> = pairs
+                .map(|(_, name, count)| (name.clone(), json!(count)))
+                .collect();
+            Value::Object(map)
+        };
+        json!({
+            "program": self.program,
+            "in": read,
+            "out": written,
+            "dropped": of(Class::Dropped),
+            "rejected": of(Class::Rejected),
+            "refused_later": of(Class::RefusedLater),
+            "notes": of(Class::Note),
+            "adds_up": self.adds_up(),
+            "seconds": (self.started.elapsed().as_secs_f64() * 1e3).round() / 1e3,
+        })
+    }
+
+    fn add(&self, class: Class, name: &str, count: u64) {
+        let mut named = self.named();
+        let slot = named.iter_mut().find(|(c, n, _)| *c == class && n == name);
+        match slot {
+            Some((.., sum)) => *sum += count,
+            None => named.push((class, name.to_owned(), count)),
+        }
+    }
+
+    fn sum(&self, wanted: Class) -> u64 {
+        let named = self.named();
+        let of_class = named.iter().filter(|(class, ..)| *class == wanted);
+        of_class.map(|(.., count)| count).sum()
+    }
+
+    fn named(&self) -> std::sync::MutexGuard<'_, Vec<(Class, String, u64)>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
