@@ -1,0 +1,67 @@
+//! An index of its own on the servers that TEST_ELASTICSEARCH6_URL and
+//! TEST_ELASTICSEARCH8_URL name.
+
+use std::collections::BTreeMap;
+
+use elasticsearch::http::headers::HeaderMap;
+use elasticsearch::http::transport::Transport;
+use elasticsearch::http::{Method, request::JsonBody};
+use serde_json::{Value, json};
+
+use super::left_out;
+
+pub struct Index {
+    pub url: String,
+    pub name: String,
+    pub version: u32,
+}
+
+impl Index {
+    /// A name that no index has yet, on Elasticsearch 6 or 8; `None` where
+    /// there is no such server.
+    pub fn new(version: u32) -> Option<Self> {
+        let variable = format!("TEST_ELASTICSEARCH{version}_URL");
+        let Ok(url) = std::env::var(&variable) else {
+            left_out(&format!("Elasticsearch {version} ({variable})"));
+            return None;
+        };
+        let name = format!("test-{}", uuid::Uuid::new_v4());
+        Some(Self { url, name, version })
+    }
+
+    pub fn request(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let transport = Transport::single_node(&self.url).unwrap();
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let answer = transport
+                .send(
+                    method,
+                    path,
+                    HeaderMap::new(),
+                    None::<&()>,
+                    body.map(JsonBody::new),
+                    None,
+                )
+                .await
+                .unwrap();
+            let text = answer.text().await.unwrap();
+            serde_json::from_str(&text).unwrap_or(Value::String(text))
+        })
+    }
+
+    /// Every document by its id.
+    pub fn documents(&self) -> BTreeMap<i64, Value> {
+        self.request(Method::Post, &format!("/{}/_refresh", self.name), None);
+        let search = json!({"size": 10_000, "query": {"match_all": {}}});
+        let path = format!("/{}/_search", self.name);
+        let answer = self.request(Method::Post, &path, Some(search));
+        let hits = answer["hits"]["hits"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{answer}"));
+        hits.iter()
+            .map(|hit| {
+                let id = hit["_id"].as_str().unwrap().parse().unwrap();
+                (id, hit["_source"].clone())
+            })
+            .collect()
+    }
+}

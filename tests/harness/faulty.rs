@@ -1,0 +1,70 @@
+//! The project's own S3 imitation with faults, `examples/faulty-s3`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::{Tool, program};
+
+pub struct Faulty {
+    child: Child,
+    pub url: String,
+    _objects: tempfile::NamedTempFile,
+}
+
+/// An object of the imitation.
+pub fn object(key: &str, body: &str) -> Value {
+    json!({"key": key, "body": body})
+}
+
+impl Faulty {
+    /// A server on `objects` with the given flags; its bucket is `bench`.
+    pub fn start(objects: &[Value], flags: &[&str]) -> Self {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for object in objects {
+            writeln!(file, "{object}").unwrap();
+        }
+        let source = [std::ffi::OsStr::new("--objects"), file.path().as_os_str()];
+        let mut child = Command::new(program("examples/faulty-s3"))
+            .args(source)
+            .arg("--until-stdin-closes")
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("examples/faulty-s3: build it with cargo build --examples");
+        let mut url = String::new();
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut url).unwrap();
+        Self {
+            child,
+            url: url.trim().to_owned(),
+            _objects: file,
+        }
+    }
+
+    /// A program that talks to this server.
+    pub fn tool(&self, name: &str) -> Tool {
+        Tool::new(name).args(["--endpoint-url", &self.url, "--no-sign-request"])
+    }
+
+    /// What was asked of the server so far.
+    pub fn counts(&self) -> Value {
+        let host = self.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        write!(stream, "GET /_counts HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"))
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap();
+    }
+}

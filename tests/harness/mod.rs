@@ -1,0 +1,312 @@
+//! Runs programs and pipelines, and shows everything when one surprises.
+
+pub mod elastic;
+pub mod faulty;
+pub mod minio;
+pub mod postgres;
+pub mod sample;
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+/// A folder of this test alone.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// What needs `what`, which is not there, is left out; under
+/// BUILDHUB_PIPES_REQUIRE_SERVERS it fails.
+pub fn left_out(what: &str) {
+    assert!(
+        std::env::var_os("BUILDHUB_PIPES_REQUIRE_SERVERS").is_none(),
+        "no {what} to test with"
+    );
+    eprintln!("left out: no {what} to test with");
+}
+
+pub fn program(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_s3-list")).parent().unwrap();
+    folder.join(name)
+}
+
+/// One program with its arguments; nothing of the caller's own configuration
+/// reaches it.
+pub struct Tool {
+    name: String,
+    command: Command,
+    input: Vec<u8>,
+    summary: tempfile::TempDir,
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub struct Run {
+    pub what: String,
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    /// The summary, if it came so far.
+    pub summary: Value,
+}
+
+impl Tool {
+    pub fn new(name: &str) -> Self {
+        let summary = folder();
+        let mut command = Command::new(program(name));
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if ["AWS_", "PG", "TEST_"].iter().any(|p| text.starts_with(p))
+                || matches!(&*text, "DATABASE_URL" | "ELASTICSEARCH_URL")
+            {
+                command.env_remove(&name);
+            }
+        }
+        command
+            .arg("--summary")
+            .arg(summary.path().join("summary.json"))
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .current_dir(summary.path());
+        Self {
+            name: name.to_owned(),
+            command,
+            input: Vec::new(),
+            summary,
+        }
+    }
+
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.command.arg(arg.into());
+        self
+    }
+
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(args.into_iter().map(Into::into));
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.command.env(name, value.into());
+        self
+    }
+
+    pub fn folder(mut self, path: &Path) -> Self {
+        self.command.current_dir(path);
+        self
+    }
+
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = bytes.into();
+        self
+    }
+
+    /// Runs to the end, with the input on standard input.
+    pub fn run(mut self) -> Run {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        self.start().finish()
+    }
+
+    /// Starts with the given standard streams; the input is not used.
+    pub fn start_with(mut self, stdin: Stdio, stdout: Stdio) -> Started {
+        self.command.stdin(stdin).stdout(stdout);
+        self.input = Vec::new();
+        self.start()
+    }
+
+    fn start(mut self) -> Started {
+        let what = format!("{:?}", self.command);
+        let mut child = self
+            .command
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        let writer = child.stdin.take().map(|mut stdin| {
+            let input = std::mem::take(&mut self.input);
+            // A program may end without reading all.
+            std::thread::spawn(move || drop(stdin.write_all(&input)))
+        });
+        let stdout = child.stdout.take().map(reader);
+        let stderr = child.stderr.take().map(reader);
+        Started {
+            what,
+            name: self.name,
+            child,
+            writer,
+            stdout,
+            stderr,
+            summary: self.summary,
+        }
+    }
+}
+
+fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}
+
+/// A program at work.
+pub struct Started {
+    what: String,
+    pub name: String,
+    pub child: Child,
+    writer: Option<JoinHandle<()>>,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+    summary: tempfile::TempDir,
+}
+
+impl Started {
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    pub fn finish(mut self) -> Run {
+        let status = self.child.wait().unwrap();
+        if let Some(writer) = self.writer {
+            writer.join().unwrap();
+        }
+        let collect =
+            |from: Option<JoinHandle<Vec<u8>>>| from.map_or_else(Vec::new, |f| f.join().unwrap());
+        let text = std::fs::read(self.summary.path().join("summary.json"));
+        let run = Run {
+            what: self.what,
+            status,
+            stdout: collect(self.stdout),
+            stderr: String::from_utf8(collect(self.stderr)).unwrap(),
+            summary: text.map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap()),
+        };
+        if matches!(status.code(), Some(0 | 65)) && !run.summary.is_null() {
+            assert_eq!(run.summary["adds_up"], true, "{run}");
+        }
+        run
+    }
+}
+
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}\n{}", self.what, self.status)?;
+        let out = String::from_utf8_lossy(&self.stdout);
+        let shown: String = out.chars().take(4000).collect();
+        writeln!(f, "--- stdout\n{shown}--- stderr\n{}", self.stderr)
+    }
+}
+
+impl Run {
+    /// The exit status must be `code`.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "{self}");
+        self
+    }
+
+    #[track_caller]
+    pub fn dies_by(self, signal: i32) -> Self {
+        assert_eq!(self.status.signal(), Some(signal), "{self}");
+        self
+    }
+
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "{text:?} is not said: {self}");
+        self
+    }
+
+    /// Standard output as lines of JSON.
+    #[track_caller]
+    pub fn lines(&self) -> Vec<Value> {
+        lines(&self.stdout)
+    }
+
+    /// Standard output without the marks.
+    #[track_caller]
+    pub fn records(&self) -> Vec<Value> {
+        let mut lines = self.lines();
+        lines.retain(|line| line.get("mark").is_none());
+        lines
+    }
+
+    /// A count of the summary, such as "/dropped/known"; 0 when it is not there.
+    pub fn count(&self, pointer: &str) -> u64 {
+        self.summary
+            .pointer(pointer)
+            .and_then(Value::as_u64)
+            .unwrap_or(0)
+    }
+}
+
+/// Lines of JSON.
+#[track_caller]
+pub fn lines(bytes: &[u8]) -> Vec<Value> {
+    bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            serde_json::from_slice(line)
+                .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(line)))
+        })
+        .collect()
+}
+
+/// The lines of a file; none when there is no such file.
+#[track_caller]
+pub fn lines_of(path: &Path) -> Vec<Value> {
+    std::fs::read(path).map_or_else(|_| Vec::new(), |bytes| lines(&bytes))
+}
+
+/// Starts programs joined by pipes; the last one's output is kept.
+pub fn start_pipeline(tools: Vec<Tool>) -> Vec<Started> {
+    let mut stdin = Stdio::null();
+    let last = tools.len() - 1;
+    let mut started = Vec::new();
+    for (at, mut tool) in tools.into_iter().enumerate() {
+        tool.command.stdin(stdin).stdout(Stdio::piped());
+        tool.input = Vec::new();
+        let mut running = if at == last {
+            stdin = Stdio::null();
+            tool.start()
+        } else {
+            let what = format!("{:?}", tool.command);
+            let mut child = tool.command.stderr(Stdio::piped()).spawn().unwrap();
+            stdin = Stdio::from(child.stdout.take().unwrap());
+            Started {
+                what,
+                name: tool.name,
+                stderr: child.stderr.take().map(reader),
+                child,
+                writer: None,
+                stdout: None,
+                summary: tool.summary,
+            }
+        };
+        running.writer = None;
+        started.push(running);
+    }
+    started
+}
+
+/// Runs programs joined by pipes to their ends.
+pub fn pipeline(tools: Vec<Tool>) -> Vec<Run> {
+    start_pipeline(tools)
+        .into_iter()
+        .map(Started::finish)
+        .collect()
+}
+
+/// Waits for something that is known to come; fails after a minute.
+#[track_caller]
+pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !there() {
+        assert!(begun.elapsed().as_secs() < 60, "waited too long for {what}");
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+    }
+}
