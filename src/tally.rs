@@ -127,23 +127,23 @@ impl Tally {
     #[must_use]
     pub fn line(&self) -> String {
         let (read, written, _) = self.now();
-        let mut line = format!("{read} in = {written} {}", self.out_name);
+        let mut parts = vec![format!("{written} {}", self.out_name)];
+        let mut notes = Vec::new();
         for (class, name, count) in self.named().iter() {
             match class {
-                Class::Dropped => line += &format!(" + {count} {name}"),
-                Class::Rejected => line += &format!(" + {count} rejected ({name})"),
+                Class::Dropped => parts.push(format!("{count} {name}")),
+                Class::Rejected => parts.push(format!("{count} rejected ({name})")),
+                Class::RefusedLater | Class::Note if *count > 0 => {
+                    notes.push(format!("{count} {name}"));
+                }
                 Class::RefusedLater | Class::Note => {}
             }
         }
         if !self.adds_up() {
-            line += " (unfinished)";
+            notes.insert(0, "unfinished".to_owned());
         }
-        for (class, name, count) in self.named().iter() {
-            if matches!(class, Class::RefusedLater | Class::Note) && *count > 0 {
-                line += &format!("; {count} {name}");
-            }
-        }
-        line + &format!("; {:.1} s", self.started.elapsed().as_secs_f64())
+        notes.push(format!("{:.1} s", self.started.elapsed().as_secs_f64()));
+        format!("{read} in = {}; {}", parts.join(" + "), notes.join("; "))
     }
 
     /// The summary for programs.

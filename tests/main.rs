@@ -4,4 +4,6 @@
 
 mod harness;
 
+mod edges;
 mod s3_list;
+mod secrets;

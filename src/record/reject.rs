@@ -75,19 +75,16 @@ impl Reject {
     /// What is no JSON object goes into a member `raw`.
     pub fn write(&self, stage: &str, out: &mut Vec<u8>) {
         let line = cleared(&self.line);
-        match json::members(&line) {
-            Ok(members) => {
-                let trimmed = line.trim_ascii_end();
-                out.extend_from_slice(&trimmed[..trimmed.len() - 1]);
-                if members.len() > 0 {
-                    out.push(b',');
-                }
-            }
-            Err(_) => {
-                out.extend_from_slice(b"{\"raw\":");
-                json::write_str(&String::from_utf8_lossy(&line), out);
+        if let Ok(members) = json::members(&line) {
+            let trimmed = line.trim_ascii_end();
+            out.extend_from_slice(&trimmed[..trimmed.len() - 1]);
+            if !members.is_empty() {
                 out.push(b',');
             }
+        } else {
+            out.extend_from_slice(b"{\"raw\":");
+            json::write_str(&String::from_utf8_lossy(&line), out);
+            out.push(b',');
         }
         let error = ErrorMember {
             stage,

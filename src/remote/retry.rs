@@ -37,7 +37,7 @@ pub struct Retry {
 const FIRST_BOUND: Duration = Duration::from_millis(100);
 const LONGEST_BOUND: Duration = Duration::from_secs(20);
 /// The most that a server may make us wait.
-const LONGEST_ASKED: Duration = Duration::from_secs(60);
+const LONGEST_ASKED: Duration = Duration::from_mins(1);
 
 impl Retry {
     /// The answer of the first try of `request` that gives one. `what` names

@@ -175,7 +175,7 @@ struct Sink<'a> {
 impl Sink<'_> {
     fn write(&self, pending: &Receiver<Pending>, seam: &mut Seam) -> Result<()> {
         let mut out = Vec::new();
-        while let Some(next) = self.next(pending, seam)? {
+        while let Some(next) = next(pending, seam)? {
             match next {
                 Pending::Mark(mark, line) => seam.mark(&mark, &line)?,
                 Pending::Reject(reject) => {
@@ -216,15 +216,6 @@ impl Sink<'_> {
         Ok(())
     }
 
-    fn next(&self, pending: &Receiver<Pending>, seam: &mut Seam) -> Result<Option<Pending>> {
-        match pending.try_recv() {
-            Ok(next) => return Ok(Some(next)),
-            Err(TryRecvError::Disconnected) => return Ok(None),
-            Err(TryRecvError::Empty) => seam.flush()?,
-        }
-        Ok(pending.recv().ok())
-    }
-
     fn answer(&self, mut ticket: Ticket, seam: &mut Seam) -> Result<Answer> {
         if let Some(answer) = self.fetcher.ready(&mut ticket) {
             return answer;
@@ -235,6 +226,15 @@ impl Sink<'_> {
         self.tally.waits(Waiting::Nothing);
         answer
     }
+}
+
+fn next(pending: &Receiver<Pending>, seam: &mut Seam) -> Result<Option<Pending>> {
+    match pending.try_recv() {
+        Ok(next) => return Ok(Some(next)),
+        Err(TryRecvError::Disconnected) => return Ok(None),
+        Err(TryRecvError::Empty) => seam.flush()?,
+    }
+    Ok(pending.recv().ok())
 }
 
 /// Appends the record of `line` with the document: what the GET answered
@@ -254,7 +254,7 @@ fn write_record(line: &[u8], bucket: Option<&str>, document: &Document, out: &mu
         if object.bucket.is_none() {
             write_text("bucket", bucket.unwrap_or_default(), out);
         }
-        for member in members.iter() {
+        for member in &members {
             match member.name.raw() {
                 b"etag" => write_text("etag", &document.etag, out),
                 b"size" => write_size(document.size, out),
@@ -287,7 +287,7 @@ fn write_own_names(
     let bucket = object.bucket.as_deref().or(bucket).unwrap_or_default();
     write_text("bucket", bucket, out);
     write_text("key", &object.key, out);
-    for member in members.iter() {
+    for member in members {
         match member.name.raw() {
             b"LastModified" | b"ModTime" => out.extend_from_slice(b"\"last_modified\":"),
             b"Key" | b"Bucket" | b"key" | b"Path" | b"ETag" | b"etag" | b"Size" | b"size"

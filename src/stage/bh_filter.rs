@@ -1,5 +1,6 @@
 //! bh-filter: keeps the records of wanted objects that are not known yet.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -118,10 +119,7 @@ fn read_known(path: &Path, known: &mut Known) -> Result<()> {
             .map_err(|error| error.to_string())
             .and_then(|members| {
                 let object = Object::of(&members)?;
-                Ok((
-                    object.key.into_owned(),
-                    object.etag.map(|etag| etag.into_owned()),
-                ))
+                Ok((object.key.into_owned(), object.etag.map(Cow::into_owned)))
             });
         match object {
             Ok((key, Some(etag))) => known.insert(&key, &etag),

@@ -128,7 +128,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         after: args.after.clone(),
         through: args.through.clone(),
     };
-    let (file, listed) = open_state(args, source, io)?;
+    let (file, listed) = open_state(args, &source, io)?;
     let mut lister = Lister {
         args,
         runtime,
@@ -147,13 +147,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
 }
 
 /// The state to go on with, and its file.
-fn open_state(args: &Args, source: Source, io: &Io) -> Result<(Option<StateFile>, Listed)> {
+fn open_state(args: &Args, source: &Source, io: &Io) -> Result<(Option<StateFile>, Listed)> {
     let fresh = Listed::new(source.clone());
     let Some(path) = &args.resume_file else {
         return Ok((None, fresh));
     };
     let (mut file, mut listed) = StateFile::open(path, &fresh)?;
-    if listed.source != source {
+    if listed.source != *source {
         return Err(Error::configuration(format!(
             "{}: holds the state of another listing ({}); use another --resume-file, or remove it",
             path.display(),

@@ -11,6 +11,7 @@ mod postgres;
 mod sqlite;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,11 +39,21 @@ const DEFAULT: &str = "sqlite:buildhub.db";
 #[derive(Debug, Clone, Default)]
 pub struct Row {
     pub hash: String,
-    /// The document as it came, JSON.
-    pub build: String,
+    /// The line that it came in.
+    pub line: String,
+    /// Where in the line its document stands.
+    pub document: Range<usize>,
     pub key: Option<String>,
     /// Without quotes.
     pub etag: Option<String>,
+}
+
+impl Row {
+    /// The document as it came, JSON.
+    #[must_use]
+    pub fn build(&self) -> &str {
+        self.line.get(self.document.clone()).unwrap_or_default()
+    }
 }
 
 /// A row of the table, as far as the next object with its content matters.
@@ -105,15 +116,13 @@ pub trait Store: Send {
 
 /// The address of the database, from the flag, the environment or the default.
 fn choose(args: &DatabaseArgs, log: &Log) -> Result<Address> {
-    let url = match args.database.as_deref().filter(|url| !url.is_empty()) {
-        Some(url) => url,
-        None => {
-            log.info(format!(
-                "no --database and no DATABASE_URL: using {DEFAULT}"
-            ));
-            DEFAULT
-        }
-    };
+    let named = args.database.as_deref().filter(|url| !url.is_empty());
+    let url = named.unwrap_or_else(|| {
+        log.info(format!(
+            "no --database and no DATABASE_URL: using {DEFAULT}"
+        ));
+        DEFAULT
+    });
     if let Some(path) = url.strip_prefix("sqlite:") {
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.is_empty() {

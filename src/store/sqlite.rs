@@ -25,7 +25,7 @@ const COLUMNS: &[&str] = &[
 ];
 
 /// How long another loader may hold the file.
-const BUSY: Duration = Duration::from_secs(60);
+const BUSY: Duration = Duration::from_mins(1);
 
 pub struct Sqlite {
     connection: Connection,
@@ -198,7 +198,8 @@ impl Store for Sqlite {
             for (hash, at) in &plan.inserts {
                 let row = &rows[*at];
                 let etag = row.etag.as_deref().map(quoted);
-                let id = insert.insert(params![hash, row.build, metadata(), now, row.key, etag])?;
+                let id =
+                    insert.insert(params![hash, row.build(), metadata(), now, row.key, etag])?;
                 inserted.insert(*hash, id);
                 let key = row.key.clone();
                 stored.insert(row.hash.clone(), Stored { id, key, etag });
@@ -232,14 +233,17 @@ impl Store for Sqlite {
                  FROM bh_outbox JOIN main_build USING (id)
                  WHERE id > ?1 AND error IS NULL ORDER BY id LIMIT ?2",
             )?;
-            let rows = statement.query_map(params![after, limit as i64], |row| {
-                Ok(Queued {
-                    id: row.get(0)?,
-                    build: row.get(1)?,
-                    key: row.get(2)?,
-                    etag: row.get(3)?,
-                })
-            })?;
+            let rows = statement.query_map(
+                params![after, i64::try_from(limit).unwrap_or(i64::MAX)],
+                |row| {
+                    Ok(Queued {
+                        id: row.get(0)?,
+                        build: row.get(1)?,
+                        key: row.get(2)?,
+                        etag: row.get(3)?,
+                    })
+                },
+            )?;
             rows.collect()
         })
     }

@@ -1,10 +1,17 @@
 //! Runs programs and pipelines, and shows everything when one surprises.
 
+pub mod backfill;
 pub mod elastic;
 pub mod faulty;
+pub mod fed;
 pub mod minio;
 pub mod postgres;
+pub mod protocol;
+pub mod proxy;
+pub mod python;
 pub mod sample;
+pub mod stored;
+pub mod talk;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -57,6 +64,13 @@ pub struct Run {
 
 impl Tool {
     pub fn new(name: &str) -> Self {
+        let tool = Self::plain(name);
+        let summary = tool.summary.path().join("summary.json");
+        tool.arg("--summary").arg(summary)
+    }
+
+    /// Without a summary: no flag but what the test gives.
+    pub fn plain(name: &str) -> Self {
         let summary = folder();
         let mut command = Command::new(program(name));
         for (name, _) in std::env::vars_os() {
@@ -68,8 +82,6 @@ impl Tool {
             }
         }
         command
-            .arg("--summary")
-            .arg(summary.path().join("summary.json"))
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .current_dir(summary.path());
         Self {
@@ -218,6 +230,35 @@ impl Run {
     pub fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "{text:?} is not said: {self}");
         self
+    }
+
+    /// Nothing is said on standard error.
+    #[track_caller]
+    pub fn silent(self) -> Self {
+        assert_eq!(self.stderr, "", "{self}");
+        self
+    }
+
+    /// Nothing stands on standard output.
+    #[track_caller]
+    pub fn prints_nothing(self) -> Self {
+        assert!(self.stdout.is_empty(), "{self}");
+        self
+    }
+
+    /// Standard error line by line, without the time that the summary ends
+    /// with, and without what is only said when something takes long.
+    pub fn told(&self) -> Vec<&str> {
+        let patience = ["listing s3://", "connecting to", "reading what"];
+        let lines = self.stderr.lines().filter(|line| {
+            let message = line.split_once(": ").map_or("", |(_, message)| message);
+            !patience.iter().any(|text| message.starts_with(text))
+        });
+        let untimed = |line: &'_ str| match line.rsplit_once("; ") {
+            Some((rest, time)) if time.ends_with(" s") => rest.len(),
+            _ => line.len(),
+        };
+        lines.map(|line| &line[..untimed(line)]).collect()
     }
 
     /// Standard output as lines of JSON.

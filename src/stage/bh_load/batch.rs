@@ -26,7 +26,7 @@ impl Batch {
     pub fn add(&mut self, item: Item) {
         if let Item::Row(candidate) = &item {
             self.rows += 1;
-            self.bytes += candidate.line.len() + candidate.row.build.len();
+            self.bytes += candidate.row.line.len();
         }
         self.items.push(item);
     }
@@ -63,9 +63,10 @@ impl Loader {
                 _ => None,
             })
             .collect();
-        let outcomes = match rows.is_empty() {
-            true => Vec::new(),
-            false => self.store.load(&rows, self.indexer.is_some())?,
+        let outcomes = if rows.is_empty() {
+            Vec::new()
+        } else {
+            self.store.load(&rows, self.indexer.is_some())?
         };
         let mut decided = rows.iter().zip(outcomes);
         let mut documents = Vec::new();
@@ -97,8 +98,8 @@ impl Loader {
                         Outcome::EtagRenewed => tally.dropped("ETag renewed", 1),
                         Outcome::Known => tally.dropped("known", 1),
                         Outcome::Refused(reason) => {
-                            let Candidate { line, number, .. } = *candidate;
-                            seam.reject(&Reject::new(&line, number, "refused", reason))?;
+                            let (line, number) = (row.line.as_bytes(), candidate.number);
+                            seam.reject(&Reject::new(line, number, "refused", reason))?;
                         }
                     }
                 }

@@ -18,8 +18,7 @@ pub enum Item {
 /// A row with what is needed to refuse or to index it.
 pub struct Candidate {
     pub row: Row,
-    /// The line around the build, for a reject.
-    pub line: Vec<u8>,
+    /// Of its line in the input.
     pub number: u64,
     /// The members of the document for Elasticsearch, where that is used.
     pub document: Option<Vec<u8>>,
@@ -43,9 +42,10 @@ fn candidate(line: &[u8], number: u64, documents: bool) -> Result<Candidate, Rej
     let refused = |kind: &'static str, message: String| Reject::new(line, number, kind, message);
     let bad_line = |message: String| refused("bad_line", message);
     let members = json::members(line).map_err(|error| bad_line(error.to_string()))?;
-    let build = members
-        .value("build")
+    let member = members
+        .get("build")
         .ok_or_else(|| bad_line("no member \"build\": has bh-fetch been here?".to_owned()))?;
+    let build = member.value;
     let (key, etag) = object(&members).map_err(bad_line)?;
     for (what, text, quotes) in [("key", &key, 0), ("ETag", &etag, 2)] {
         let Some(text) = text else { continue };
@@ -77,17 +77,14 @@ fn candidate(line: &[u8], number: u64, documents: bool) -> Result<Candidate, Rej
     value.write_canonical(&mut canonical);
     let hash = build::hash(&canonical);
     let document = documents.then(|| build::document(&value));
-    let build = std::str::from_utf8(build)
-        .map_err(|error| bad_line(error.to_string()))?
-        .to_owned();
     Ok(Candidate {
         row: Row {
             hash,
-            build,
+            line: String::from_utf8_lossy(line).into_owned(),
+            document: member.end - build.len()..member.end,
             key,
             etag,
         },
-        line: line.to_vec(),
         number,
         document,
     })

@@ -241,7 +241,7 @@ fn insert<'a>(
     let mut writer = BinaryCopyInWriter::new(writer, &types);
     for row in rows {
         let etag = row.etag.as_deref().map(quoted);
-        writer.write(&[&row.hash, &Jsonb(&row.build), &row.key, &etag])?;
+        writer.write(&[&row.hash, &Jsonb(row.build()), &row.key, &etag])?;
     }
     writer.finish()?;
     let insert = "INSERT INTO main_build
@@ -367,9 +367,13 @@ fn remember(
         return Ok(());
     }
     // The keys come sorted, so loaders side by side never wait in a circle.
+    // What is remembered already is left out before the conflict, which
+    // would lock and log each row.
     transaction.query_typed(
         "INSERT INTO bh_object (key, etag, build_hash)
-         SELECT * FROM unnest($1, $2, $3)
+         SELECT * FROM unnest($1, $2, $3) AS new (key, etag, build_hash)
+         WHERE NOT EXISTS (SELECT FROM bh_object old WHERE old.key = new.key
+            AND old.etag = new.etag AND old.build_hash = new.build_hash)
          ON CONFLICT (key) DO UPDATE SET etag = excluded.etag, build_hash = excluded.build_hash
          WHERE bh_object.etag <> excluded.etag OR bh_object.build_hash <> excluded.build_hash",
         &[

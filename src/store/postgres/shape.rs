@@ -7,7 +7,7 @@ use crate::store::LONGEST;
 
 /// A column: its name, the types it may have, the width it needs, and whether
 /// it may be NULL.
-type Column = (&'static str, &'static [&'static str], Option<i32>, bool);
+type Column = (&'static str, &'static [&'static str], Option<usize>, bool);
 
 const COLUMNS: &[Column] = &[
     ("id", &["integer", "bigint"], None, false),
@@ -23,13 +23,13 @@ const COLUMNS: &[Column] = &[
     (
         "s3_object_key",
         &["character varying", "text"],
-        Some(LONGEST as i32),
+        Some(LONGEST),
         true,
     ),
     (
         "s3_object_etag",
         &["character varying", "text"],
-        Some(LONGEST as i32),
+        Some(LONGEST),
         true,
     ),
 ];
@@ -37,7 +37,8 @@ const COLUMNS: &[Column] = &[
 struct Found {
     name: String,
     data_type: String,
-    width: Option<i32>,
+    /// In characters; `None` without a limit.
+    width: Option<usize>,
     nullable: bool,
     filled: bool,
 }
@@ -59,7 +60,9 @@ pub fn check(client: &mut Client, address: &str) -> Result<(), CheckError> {
         .map(|row| Found {
             name: row.get(0),
             data_type: row.get(1),
-            width: row.get(2),
+            width: row
+                .get::<_, Option<i32>>(2)
+                .and_then(|width| usize::try_from(width).ok()),
             nullable: row.get(3),
             filled: row.get(4),
         })

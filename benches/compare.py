@@ -1,0 +1,240 @@
+"""Each step beside the tools that do it today, in one run, as ratios."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import data
+
+CACHE = os.environ["BENCH_CACHE"]
+BIN = "target/release/"
+PEERS = "benches/peers/"
+RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+
+
+class Result:
+    def __init__(self, wall, cpu, rss):
+        self.wall, self.cpu, self.rss = wall, cpu, rss
+
+
+def run(command, stdin=None, environment=None):
+    """Runs a command once, its output into a file as a user's would go."""
+    source = open(stdin, "rb") if stdin else subprocess.DEVNULL
+    with open(os.path.join(CACHE, "out"), "wb") as out, open(os.path.join(CACHE, "err"), "wb") as err:
+        begun = time.perf_counter()
+        child = subprocess.Popen(command, stdin=source, stdout=out, stderr=err, env={**os.environ, **(environment or {})})
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - begun
+    if os.waitstatus_to_exitcode(status) != 0:
+        sys.exit("%s: %s\n%s" % (command, status, open(os.path.join(CACHE, "err")).read()))
+    return Result(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+
+
+def compare(title, unit, contestants, by="wall"):
+    """Runs the contestants in turn, several times; the first is ours.
+
+    A contestant is (name, items, before, command, stdin).
+    """
+    results = {name: [] for name, *_ in contestants}
+    for _ in range(RUNS):
+        for name, _, before, command, stdin in contestants:
+            if before:
+                before()
+            results[name].append(run(command, stdin))
+    print("\n### %s\n" % title)
+    per = "CPU second" if by == "cpu" else "second"
+    print("| tool | %s a %s | ours is | CPU s | memory |\n|---|---|---|---|---|" % (unit, per))
+    ours = None
+    for name, items, *_ in contestants:
+        result = results[name]
+        rate = items / statistics.median(getattr(r, by) for r in result)
+        ours = ours or rate
+        print(
+            "| %s | %s | %s | %.2f | %d MiB |"
+            % (
+                name,
+                "{:,.0f}".format(rate),
+                "–" if rate is ours else "%.2f times" % (ours / rate),
+                statistics.median(r.cpu for r in result),
+                max(r.rss for r in result) // 1024,
+            )
+        )
+
+
+def contestant(name, items, command, stdin=None, before=None):
+    return (name, items, before, command, stdin)
+
+
+def bench_filter():
+    lines, few = 5_000_000, 200_000
+    big, small = data.file(CACHE, data.listing, lines), data.file(CACHE, data.listing, few)
+    compare(
+        "Filter 5,000,000 listing lines by suffix",
+        "lines",
+        [
+            contestant("bh-filter --known none", lines, [BIN + "bh-filter", "--known", "none"], big),
+            contestant("grep -F", lines, ["grep", "-F", 'buildhub.json"'], big),
+            contestant(
+                "jq (on 200,000)", few, ["jq", "-c", 'select(.key|endswith("buildhub.json"))'], small
+            ),
+        ],
+    )
+
+
+def bench_known():
+    lines, keys = 1_200_000, 1_000_000
+    new, old = data.file(CACHE, data.wanted, lines), data.file(CACHE, data.wanted, keys)
+    compare(
+        "Filter 1,200,000 wanted lines against 1,000,000 known ones",
+        "lines",
+        [
+            contestant("bh-filter --known FILE", lines, [BIN + "bh-filter", "--known", old], new),
+            contestant("Python dict", lines, [sys.executable, PEERS + "known.py", old], new),
+        ],
+    )
+
+
+def bench_validate():
+    many, few = 200_000, 10_000
+    big, small = data.file(CACHE, data.record, many), data.file(CACHE, data.record, few)
+    contestants = [
+        contestant("bh-validate", many, [BIN + "bh-validate"], big),
+        contestant(
+            "python-jsonschema (on 10,000)", few, [sys.executable, PEERS + "validate.py", "schema.yaml"], small
+        ),
+    ]
+    if os.path.isdir(os.path.join(CACHE, "node_modules/ajv")):
+        schema = os.path.join(CACHE, "schema.json")
+        make = [sys.executable, PEERS + "schema_json.py", "schema.yaml", schema]
+        subprocess.run(make, check=True)
+        contestants.append(contestant("ajv 8, compiled", many, ["node", PEERS + "validate.js", schema], big))
+    compare("Validate 200,000 builds", "documents", contestants)
+
+
+def bench_fetch():
+    keys = 250_000
+    server = subprocess.Popen(
+        [BIN + "examples/faulty-s3", "--synthetic", str(keys), "--until-stdin-closes"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    url = server.stdout.readline().strip()
+    access = ["--endpoint-url", url, "--no-sign-request"]
+    listing = os.path.join(CACHE, "fetch.ndjson")
+    with open(listing, "w") as out:
+        lister = subprocess.Popen(
+            [BIN + "s3-list", *access, "s3://bench"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        chosen = [BIN + "bh-filter", "--known", "none"]
+        subprocess.run(chosen, stdin=lister.stdout, stdout=out, stderr=subprocess.DEVNULL, check=True)
+        lister.wait()
+    objects = sum(1 for line in open(listing) if not line.startswith('{"mark"'))
+    compare(
+        "Fetch %d objects of about 900 bytes" % objects,
+        "objects",
+        [
+            contestant("bh-fetch", objects, [BIN + "bh-fetch", *access], listing),
+            contestant("boto3, 32 threads", objects, [sys.executable, PEERS + "fetch.py", url], listing),
+        ],
+        by="cpu",
+    )
+    server.stdin.close()
+    server.wait()
+
+
+def bench_load():
+    import psycopg2
+
+    rows, few = 100_000, 20_000
+    big, small = data.file(CACHE, data.record, rows), data.file(CACHE, data.record, few)
+    admin = psycopg2.connect(os.environ["TEST_DATABASE_URL"])
+    admin.autocommit = True
+    name = "bench_%d" % os.getpid()
+    admin.cursor().execute("CREATE DATABASE " + name)
+    url = os.environ["TEST_DATABASE_URL"].rsplit("/", 1)[0] + "/" + name
+    ours = [BIN + "bh-load", "--database", url]
+    run(ours)
+
+    def empty():
+        with psycopg2.connect(url) as connection:
+            connection.cursor().execute("TRUNCATE main_build, bh_object")
+
+    def stored():
+        run(ours, big)
+
+    python = [sys.executable, PEERS + "load.py", url]
+    compare(
+        "Load 100,000 new builds into PostgreSQL",
+        "rows",
+        [
+            contestant("bh-load", rows, ours, big, empty),
+            contestant("psycopg2, a row an INSERT (on 20,000)", few, [*python, "rows"], small, empty),
+            contestant("psycopg2, one COPY to temp + INSERT", rows, [*python, "copy"], big, empty),
+        ],
+    )
+    compare(
+        "Load 100,000 builds that are all known",
+        "rows",
+        [
+            contestant("bh-load", rows, ours, big, stored),
+            contestant("psycopg2, a row an INSERT (on 20,000)", few, [*python, "rows"], small, stored),
+            contestant("psycopg2, one COPY to temp + INSERT", rows, [*python, "copy"], big, stored),
+        ],
+    )
+    admin.cursor().execute("DROP DATABASE " + name)
+
+
+def bench_memory():
+    import tempfile
+
+    print("\n### Resident memory, MiB\n\n| program | 100,000 records | 1,000,000 records |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        steps = [
+            ("bh-filter --known none", data.listing, ["bh-filter", "--known", "none"]),
+            ("bh-validate", data.record, ["bh-validate"]),
+            ("bh-load (SQLite)", data.record, ["bh-load", "--database", "sqlite:%s/DB" % folder]),
+        ]
+        for name, kind, (program, *flags) in steps:
+            peaks = []
+            for count in (100_000, 1_000_000):
+                flags = [flag.replace("DB", str(count)) for flag in flags]
+                peaks.append(run([BIN + program, *flags], data.file(CACHE, kind, count)).rss / 1024)
+            print("| %s | %.0f | %.0f |" % (name, *peaks))
+    for name, program in (("s3-list", "s3-list"), ("bh-fetch (of 1 in 50)", "bh-fetch")):
+        peaks = []
+        for count in (100_000, 1_000_000):
+            server = subprocess.Popen(
+                [BIN + "examples/faulty-s3", "--synthetic", str(count), "--until-stdin-closes"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            access = ["--endpoint-url", server.stdout.readline().strip(), "--no-sign-request"]
+            listed = run([BIN + "s3-list", *access, "s3://bench"])
+            if program == "bh-fetch":
+                os.rename(os.path.join(CACHE, "out"), os.path.join(CACHE, "listed"))
+                run([BIN + "bh-filter", "--known", "none"], os.path.join(CACHE, "listed"))
+                os.rename(os.path.join(CACHE, "out"), os.path.join(CACHE, "wanted"))
+                listed = run([BIN + "bh-fetch", *access], os.path.join(CACHE, "wanted"))
+            peaks.append(listed.rss / 1024)
+            server.stdin.close()
+            server.wait()
+        print("| %s | %.0f | %.0f |" % (name, *peaks))
+
+
+STEPS = {
+    "filter": bench_filter,
+    "known": bench_known,
+    "validate": bench_validate,
+    "fetch": bench_fetch,
+    "load": bench_load,
+    "memory": bench_memory,
+}
+
+for step in sys.argv[1:] or STEPS:
+    if step not in STEPS:
+        sys.exit("scripts/bench: no step %r; there are: %s" % (step, ", ".join(STEPS)))
+    STEPS[step]()

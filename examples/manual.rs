@@ -1,0 +1,307 @@
+//! Writes the man pages of the programs, and their completions for bash, zsh
+//! and fish, out of the tables and the arguments that the programs have:
+//!
+//! ```sh
+//! cargo run --release --example manual -- man completions
+//! ```
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use buildhub_pipes::error::STATUSES;
+use buildhub_pipes::stage::{STAGES, Stage};
+use clap::Parser;
+use clap_complete::{Shell, generate_to};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+/// What a page says beyond the arguments of its program.
+struct Page {
+    name: &'static str,
+    /// Paragraphs.
+    description: &'static [&'static str],
+    /// Pairs of a name and what it is for.
+    files: &'static [Entry],
+    environment: &'static [&'static [Entry]],
+}
+
+type Entry = (&'static str, &'static str);
+
+const PAGES: &[Page] = &[
+    Page {
+        name: "s3-list",
+        description: &[
+            "Asks for the keys of a bucket, or of a prefix, page by page, in byte order, and \
+             writes a record for each key. Keys are the real ones, whatever they hold. After the \
+             records of a page comes its mark, and after the last page the end mark.",
+            "With --resume-file the state is on disk after each page. With --resume the listing \
+             goes on in the gaps of what is done: of what bh-load has confirmed, where it takes \
+             part with the same --resume-file; else of what was listed. A run that is finished is \
+             followed by a new one, so a timer may always pass --resume. Which of these it took \
+             is said on standard error; --checkpoint decides it by hand. The file belongs to one \
+             address, bucket, prefix and pair of bounds: another listing is refused with it (78), \
+             and so is a damaged file (78) and a second run at the same time (75).",
+            "--after and --through share a bucket among several pipelines, each with a resume \
+             file of its own.",
+            "A request that fails in passing (no answer, 5xx, SlowDown, an answer cut short) is \
+             tried again after a wait drawn at random below a bound that doubles, and not before \
+             the time the server asks for. A server whose pages make no progress is not listed \
+             for ever: that is an error (78).",
+        ],
+        files: &[RESUME_FILE, LOADED_FILE],
+        environment: &[S3, TERMINAL],
+    },
+    Page {
+        name: "bh-filter",
+        description: &[
+            "Passes on the records whose key ends with the suffix, unless an object of that key \
+             and that ETag was dealt with before. An object with another ETag passes, and so does \
+             a line without an ETag. Lines go on byte for byte; other keys are passed over \
+             without being read as JSON.",
+            "What was dealt with is taken from the database that bh-load would use; a SQLite file \
+             that does not exist yet means nothing. --known names a file of records or a listing \
+             instead, or none. The set takes less than 40 bytes of memory a key.",
+            "Besides records, the listings of aws s3api, s5cmd and rclone are read, see \
+             bh-lines(5).",
+        ],
+        files: &[DATABASE_FILE],
+        environment: &[DATABASE, TERMINAL],
+    },
+    Page {
+        name: "bh-fetch",
+        description: &[
+            "Gets the object of each record, many at a time, and writes the record with the \
+             document as build, in the order of the input. ETag and size become those of the \
+             object that came. White space between the tokens of the document goes; the tokens \
+             themselves stay as they are.",
+            "Objects are read as Python's json.loads reads bytes: UTF-8 with or without a byte \
+             order mark, UTF-16 and UTF-32. What is empty, no JSON, no JSON object, or larger \
+             than --max-size is rejected. An object that is not there any more is dropped, said \
+             and counted as gone. A body that was cut short is fetched again and never passed on.",
+            "What is in flight is bounded by bytes, not by lines. Lines of other tools come out \
+             with the names of bh-lines(5); where they name no bucket, --bucket does.",
+        ],
+        files: &[],
+        environment: &[S3, TERMINAL],
+    },
+    Page {
+        name: "bh-validate",
+        description: &[
+            "Passes on, byte for byte and in order, the records whose build is valid, and rejects \
+             the others with every violation: where in the document, which part of the schema, \
+             and in words. The summary counts violations by the part of the schema, so that a \
+             change of the schema shows as one line.",
+            "The schema is built in (schema.yaml of the source). --schema names another, in YAML \
+             or JSON, either bare or below a top key schema. Formats such as date-time are notes \
+             unless --assert-formats is given; 1.0 is an integer, true is not.",
+        ],
+        files: &[],
+        environment: &[TERMINAL],
+    },
+    Page {
+        name: "bh-load",
+        description: &[
+            "Stores the build of each record in the table main_build of a PostgreSQL or SQLite \
+             database, once for each content, and remembers key and ETag of every object that it \
+             dealt with. Tables that are missing are created; a table main_build of another shape \
+             is refused (78).",
+            "Rows are committed in batches, as soon as one is full or its first row has waited \
+             for --flush-interval. Then their marks are written to standard output (unless that \
+             is a terminal), and with --resume-file the confirmed part of the listing is saved \
+             beside that file. What is confirmed is committed, always.",
+            "A build that the database cannot hold (a NUL character, a lone surrogate, a number \
+             beyond double range, a key of more than 400 characters) is rejected, and its batch \
+             is not. Any number of loaders may work side by side.",
+            "With an Elasticsearch named, new rows are queued in the same transaction, sent to \
+             the index, and taken off the queue once confirmed, one by one. A loader begins and \
+             ends with what is queued, also by earlier ones. A document that Elasticsearch \
+             refuses for good is rejected (not_indexed); its row stays, and the document is sent \
+             again with --retry-refused only. Without Elasticsearch nothing is queued.",
+            "--dry-run looks and writes nothing, and prints a line for each record: its action \
+             (insert, renew ETag, nothing, refuse), build_hash and key.",
+        ],
+        files: &[DATABASE_FILE, LOADED_FILE],
+        environment: &[DATABASE, ELASTICSEARCH, TERMINAL],
+    },
+];
+
+const RESUME_FILE: Entry = (
+    "FILE",
+    "of --resume-file: how far the listing has come, see bh-lines(5). It is replaced whole, and \
+     locked while s3-list runs.",
+);
+const LOADED_FILE: Entry = (
+    "FILE.loaded",
+    "beside it: what bh-load has committed of that run. Written by bh-load alone, and locked \
+     while it runs.",
+);
+const DATABASE_FILE: Entry = (
+    "buildhub.db",
+    "the SQLite database, in the current folder, where none is named.",
+);
+
+const S3: &[Entry] = &[
+    (
+        "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL",
+        "the address of an S3 that is not AWS's.",
+    ),
+    (
+        "AWS_REGION, AWS_DEFAULT_REGION",
+        "the region; us-east-1 where nothing names one.",
+    ),
+    (
+        "AWS_PROFILE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE",
+        "the profile, and the files it is looked up in.",
+    ),
+    (
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
+        "credentials; without them those of the profile, of single sign-on, of a web identity, \
+         of the container, of the machine, in AWS's usual order.",
+    ),
+    (
+        "AWS_CA_BUNDLE",
+        "a file of certificates to trust instead of the system's.",
+    ),
+];
+const DATABASE: &[Entry] = &[
+    (
+        "DATABASE_URL",
+        "the database: sqlite:FILE or postgres://USER@HOST/NAME. --database goes first.",
+    ),
+    (
+        "PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT, \
+         PGCONNECT_TIMEOUT, PGAPPNAME, PGOPTIONS",
+        "what a PostgreSQL URL leaves open, as for psql(1); passwords also from ~/.pgpass.",
+    ),
+];
+const ELASTICSEARCH: &[Entry] = &[(
+    "ELASTICSEARCH_URL",
+    "the Elasticsearch or OpenSearch that new rows are indexed in. --elasticsearch goes first.",
+)];
+const TERMINAL: &[Entry] = &[("TERM", "where it is dumb or missing, no progress is drawn.")];
+
+#[derive(Parser)]
+#[command(about = "Write the man pages and the completions")]
+struct Args {
+    /// Folder of the man pages
+    man: PathBuf,
+    /// Folder of the completions
+    completions: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    for folder in [&args.man, &args.completions] {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    for stage in STAGES {
+        let Some(page) = PAGES.iter().find(|page| page.name == stage.name) else {
+            bail!("{}: no page in examples/manual.rs", stage.name);
+        };
+        let path = args.man.join(format!("{}.1", stage.name));
+        std::fs::write(&path, manual(stage, page)?).with_context(|| path.display().to_string())?;
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            generate_to(shell, &mut (stage.command)(), stage.name, &args.completions)
+                .with_context(|| args.completions.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// The page of a program, as roff in ASCII.
+fn manual(stage: &Stage, page: &Page) -> Result<String> {
+    let mut command = (stage.command)();
+    let usage = command.render_usage().to_string();
+    let examples = command.get_before_help().map(ToString::to_string);
+    let man = Man::new(command);
+
+    let mut out = Vec::new();
+    man.render_name_section(&mut out)?;
+
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    let arguments = usage.trim_start_matches("Usage: ").trim();
+    let arguments = arguments.strip_prefix(stage.name).unwrap_or(arguments);
+    roff.text([bold(stage.name), roman(arguments)]);
+
+    roff.control("SH", ["DESCRIPTION"]);
+    for (name, what) in [
+        ("Reads", stage.reads),
+        ("Writes", stage.writes),
+        ("Touches", stage.touches),
+    ] {
+        roff.control("TP", ["10"]);
+        roff.text([bold(name)]);
+        roff.text([roman(what)]);
+    }
+    for paragraph in page.description {
+        roff.control("PP", []);
+        roff.text([roman(*paragraph)]);
+    }
+    roff.to_writer(&mut out)?;
+
+    man.render_options_section(&mut out)?;
+
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXAMPLES"]);
+    roff.control("EX", []);
+    for line in examples.iter().flat_map(|text| text.lines()).skip(1) {
+        roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+    }
+    roff.control("EE", []);
+
+    roff.control("SH", ["EXIT STATUS"]);
+    for status in STATUSES {
+        let next = format!("{}. To do: {}.", status.means, status.then);
+        entry(&mut roff, status.code, &next);
+    }
+    if !page.files.is_empty() {
+        roff.control("SH", ["FILES"]);
+        page.files
+            .iter()
+            .for_each(|(name, what)| entry(&mut roff, name, what));
+    }
+    roff.control("SH", ["ENVIRONMENT"]);
+    for (name, what) in page.environment.iter().copied().flatten() {
+        entry(&mut roff, name, what);
+    }
+    roff.control("SH", ["SEE ALSO"]);
+    let others = STAGES.iter().filter(|other| other.name != stage.name);
+    let mut also = others
+        .map(|other| format!("{}(1)", other.name))
+        .collect::<Vec<_>>();
+    also.extend(["bh-pipes(7)".to_owned(), "bh-lines(5)".to_owned()]);
+    roff.text([roman(also.join(", "))]);
+    roff.to_writer(&mut out)?;
+    let title = stage.name.to_uppercase();
+    let version = env!("CARGO_PKG_VERSION");
+    // Each part brings the definition of the apostrophe along.
+    let body = String::from_utf8(out)?.replace(APOSTROPHE, "");
+    ascii(&format!(
+        ".\\\" Made by examples/manual.rs, do not edit.\n\
+         {APOSTROPHE}.TH {title} 1 \"\" \"buildhub-pipes {version}\" \"buildhub-pipes\"\n{body}"
+    ))
+}
+
+const APOSTROPHE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
+
+fn entry(roff: &mut Roff, name: &str, what: &str) {
+    roff.control("TP", []);
+    roff.text([bold(name)]);
+    roff.text([roman(what)]);
+}
+
+/// `text` with what is not ASCII as roff's own escapes, so that a page needs
+/// no preprocessor.
+fn ascii(text: &str) -> Result<String> {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii() {
+            out.push(character);
+        } else {
+            write!(out, "\\[u{:04X}]", u32::from(character))?;
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,195 @@
+//! The body of a `_bulk` request, and its answer.
+
+use std::io::Write;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::reason::Reason;
+use super::{Document, Outcome};
+
+const BYTES: usize = 5 << 20;
+const DOCUMENTS: usize = 1000;
+
+/// Room for an action line.
+const ACTION: usize = 48;
+
+/// Positions of documents, to be sent together; the last batch goes first.
+pub fn split(documents: &[Document]) -> Vec<Vec<usize>> {
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut bytes = BYTES;
+    for (at, document) in documents.iter().enumerate() {
+        bytes += document.source.len() + ACTION;
+        match batches.last_mut() {
+            Some(batch) if bytes <= BYTES && batch.len() < DOCUMENTS => batch.push(at),
+            _ => {
+                bytes = document.source.len() + ACTION;
+                batches.push(vec![at]);
+            }
+        }
+    }
+    batches.reverse();
+    batches
+}
+
+/// Makes `body` that of a request which indexes `documents`.
+pub fn write<'a>(body: &mut Vec<u8>, documents: impl Iterator<Item = &'a Document>) {
+    body.clear();
+    for document in documents {
+        body.reserve(document.source.len() + ACTION);
+        // Writing to memory cannot fail.
+        drop(writeln!(body, r#"{{"index":{{"_id":"{}"}}}}"#, document.id));
+        let start = body.len();
+        body.extend_from_slice(&document.source);
+        // Between tokens a line feed means nothing, but here it would end the
+        // document and make the rest of it an action.
+        if memchr::memchr(b'\n', &document.source).is_some() {
+            let feeds = body[start..].iter_mut().filter(|byte| **byte == b'\n');
+            feeds.for_each(|feed| *feed = b' ');
+        }
+        body.push(b'\n');
+    }
+}
+
+/// What the server says of one document.
+#[derive(Debug, PartialEq)]
+pub enum Verdict {
+    Settled(Outcome),
+    /// Not now: the status and the reason.
+    Again(u16, String),
+    /// Neither this one nor any other.
+    Stop(u16, Reason),
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    errors: bool,
+    #[serde(borrow)]
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow)]
+    index: Result<'a>,
+}
+
+#[derive(Deserialize)]
+struct Result<'a> {
+    status: u16,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// The verdicts of an answer to `sent` documents; `None` when it is not one.
+pub fn verdicts(text: &str, sent: usize) -> Option<Vec<Verdict>> {
+    let answer: Answer = serde_json::from_str(text).ok()?;
+    let results = answer.items.into_iter().map(|item| item.index);
+    let verdicts: Vec<_> = results.map(|result| verdict(&result)).collect();
+    let failed = |verdict: &Verdict| *verdict != Verdict::Settled(Outcome::Indexed);
+    let whole = verdicts.len() == sent && (answer.errors || !verdicts.iter().any(failed));
+    whole.then_some(verdicts)
+}
+
+fn verdict(result: &Result) -> Verdict {
+    let status = result.status;
+    if (200..300).contains(&status) {
+        return Verdict::Settled(Outcome::Indexed);
+    }
+    let reason = result.error.map(Reason::of).unwrap_or_default();
+    match status {
+        409 => Verdict::Settled(Outcome::Known),
+        408 | 429 | 500.. => Verdict::Again(status, reason.text),
+        401 | 403 | 404 => Verdict::Stop(status, reason),
+        _ if reason.kind == "index_closed_exception" => Verdict::Stop(status, reason),
+        _ => Verdict::Settled(Outcome::Refused {
+            status,
+            reason: reason.text,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(id: i64, source: &str) -> Document {
+        let source = source.as_bytes().to_vec();
+        Document { id, source }
+    }
+
+    #[test]
+    fn bodies_have_two_lines_a_document() {
+        let mut body = b"of an earlier one".to_vec();
+        let documents = [document(7, r#"{"id":7}"#), document(8, "{\n\"id\":8}")];
+        write(&mut body, documents.iter());
+        let lines = concat!(
+            r#"{"index":{"_id":"7"}}"#,
+            "\n",
+            r#"{"id":7}"#,
+            "\n",
+            r#"{"index":{"_id":"8"}}"#,
+            "\n",
+            r#"{ "id":8}"#,
+            "\n",
+        );
+        assert_eq!(String::from_utf8_lossy(&body), lines);
+    }
+
+    #[test]
+    fn batches_are_bounded_by_count_and_size() {
+        let lengths = |documents: &[Document]| -> Vec<usize> {
+            split(documents).iter().map(Vec::len).collect()
+        };
+        assert!(lengths(&[]).is_empty());
+        assert_eq!(lengths(&vec![document(1, "{}"); 2500]), [500, 1000, 1000]);
+        let large = document(1, &" ".repeat(2 << 20));
+        assert_eq!(lengths(&vec![large; 5]), [1, 2, 2]);
+        let huge = document(1, &" ".repeat(9 << 20));
+        assert_eq!(
+            lengths(&[document(1, "{}"), huge, document(1, "{}")]),
+            [1; 3]
+        );
+    }
+
+    #[test]
+    fn every_status_is_understood() {
+        let of = |status: u16, kind: &str| {
+            let text = format!(
+                r#"{{"errors":true,"items":[{{"index":{{"status":{status},"error":{{"type":"{kind}","reason":"r"}}}}}}]}}"#
+            );
+            verdicts(&text, 1).and_then(|mut verdicts| verdicts.pop())
+        };
+        let reason = "t: r".to_owned();
+        let refused = |status| {
+            let reason = "t: r".to_owned();
+            Some(Verdict::Settled(Outcome::Refused { status, reason }))
+        };
+        assert_eq!(of(400, "t"), refused(400));
+        assert_eq!(of(413, "t"), refused(413));
+        assert_eq!(of(409, "t"), Some(Verdict::Settled(Outcome::Known)));
+        for status in [408, 429, 500, 503] {
+            assert_eq!(
+                of(status, "t"),
+                Some(Verdict::Again(status, reason.clone()))
+            );
+        }
+        for (status, kind) in [(403, "t"), (404, "t"), (400, "index_closed_exception")] {
+            assert!(matches!(of(status, kind), Some(Verdict::Stop(s, _)) if s == status));
+        }
+    }
+
+    #[test]
+    fn an_answer_must_match_the_question() {
+        let indexed = r#"{"errors":false,"items":[{"index":{"status":201}}]}"#;
+        assert_eq!(
+            verdicts(indexed, 1),
+            Some(vec![Verdict::Settled(Outcome::Indexed)])
+        );
+        assert_eq!(verdicts(indexed, 2), None);
+        assert_eq!(verdicts("{}", 1), None);
+        assert_eq!(verdicts("<html>", 1), None);
+        let lies = r#"{"errors":false,"items":[{"index":{"status":400}}]}"#;
+        assert_eq!(verdicts(lies, 1), None);
+    }
+}

@@ -1,0 +1,335 @@
+//! Elasticsearch and `OpenSearch`: the index that follows the database.
+//!
+//! Opening an [`Index`] learns what the server is and makes the index where it
+//! is missing. What remains is one verb, [`Index::bulk`]: documents in, one
+//! [`Outcome`] each out. A document replaces an earlier one of its id, so that
+//! sending it twice is harmless and everything may be retried.
+
+mod backoff;
+mod batch;
+mod failure;
+mod mapping;
+mod reason;
+mod server;
+mod version;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use elasticsearch::http::{Method, Url};
+
+use self::backoff::Backoff;
+use self::batch::Verdict;
+use self::failure::{Away, Failure};
+use self::server::{Answer, Request, Server};
+use crate::cli::signals::Stop;
+use crate::error::{Error, Kind, Result};
+use crate::log::Log;
+use crate::tally::Tally;
+
+/// Where new builds are indexed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ElasticArgs {
+    #[arg(
+        long,
+        help = "Index new builds in this Elasticsearch or OpenSearch as well; a URL that holds a \
+                password is better given in the environment",
+        value_name = "URL",
+        env = "ELASTICSEARCH_URL",
+        hide_env_values = true,
+        help_heading = "Elasticsearch"
+    )]
+    pub elasticsearch: Option<String>,
+
+    /// The index, created where it is missing
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "buildhub2",
+        help_heading = "Elasticsearch"
+    )]
+    pub index: String,
+}
+
+/// A document of the index: `source` is its JSON object, on one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    pub id: i64,
+    pub source: Vec<u8>,
+}
+
+/// What became of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Indexed,
+    /// The server has a newer version of it.
+    Known,
+    /// Refused for good: a date that is none, a size beyond a long.
+    Refused {
+        status: u16,
+        reason: String,
+    },
+}
+
+/// Documents that could not all be sent: `outcomes` has an entry for each, in
+/// order, `None` where it is not known what became of it.
+#[derive(Debug)]
+pub struct BulkError {
+    pub error: Error,
+    pub outcomes: Vec<Option<Outcome>>,
+}
+
+impl fmt::Display for BulkError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for BulkError {}
+
+impl From<BulkError> for Error {
+    fn from(unfinished: BulkError) -> Self {
+        unfinished.error
+    }
+}
+
+/// An open index. Clones share its connections, for threads of their own; not
+/// to be used from async code.
+#[derive(Clone)]
+pub struct Index {
+    server: Arc<Server>,
+    name: Arc<str>,
+    path: Arc<str>,
+    /// How often in a row a request may fail before [`Index::bulk`] gives up.
+    pub attempts: u32,
+}
+
+const OPEN_ATTEMPTS: u32 = 6;
+const OPEN_PATIENCE: Duration = Duration::from_secs(20);
+
+/// As long as a server takes to restart: half a minute on average.
+const BULK_ATTEMPTS: u32 = 16;
+
+/// The server gives up waiting for a shard before we give up waiting for the
+/// server, and so can say which documents it concerns.
+const BULK_QUERY: &[(&str, &str)] = &[
+    ("filter_path", "error,errors,items.*.status,items.*.error"),
+    ("timeout", "30s"),
+];
+
+impl Index {
+    /// Opens the index of `args`, `None` when no URL is configured.
+    pub fn open(
+        args: &ElasticArgs,
+        log: &Log,
+        stop: &Arc<Stop>,
+        tally: &Arc<Tally>,
+    ) -> Result<Option<Self>> {
+        let Some(url) = args.url()? else {
+            return Ok(None);
+        };
+        let name = args.name()?;
+        let server = Server::new(url, log, stop, tally)?;
+        let waiting = log.patience(format!("waiting for Elasticsearch at {}", server.address()));
+        let typed = server.run(async {
+            let mut backoff = Backoff::until(OPEN_ATTEMPTS, OPEN_PATIENCE);
+            let version = server.version(&mut backoff).await?;
+            mapping::ensure(&server, name, &version, &mut backoff).await?;
+            Ok(version.typed)
+        })?;
+        drop(waiting);
+        // Naming the index here and not in each line is what servers allow
+        // that forbid `rest.action.multi.allow_explicit_index`.
+        let path = if typed {
+            format!("/{name}/{}/_bulk", mapping::TYPE)
+        } else {
+            format!("/{name}/_bulk")
+        };
+        Ok(Some(Self {
+            server: Arc::new(server),
+            name: name.into(),
+            path: path.into(),
+            attempts: BULK_ATTEMPTS,
+        }))
+    }
+
+    /// The server's URL, without user and password.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.server.address()
+    }
+
+    /// Indexes `documents` and says, in their order, what became of each.
+    ///
+    /// What the server cannot take just now is sent again, and only that.
+    pub fn bulk(&self, documents: &[Document]) -> Result<Vec<Outcome>, BulkError> {
+        let mut settled = vec![None; documents.len()];
+        let done = self.server.run(self.settle(documents, &mut settled));
+        if done.is_ok() && settled.iter().all(Option::is_some) {
+            return Ok(settled.into_iter().flatten().collect());
+        }
+        let error = done.err().unwrap_or_else(|| {
+            Error::message(
+                Kind::Fault,
+                "documents went missing on the way to Elasticsearch",
+            )
+        });
+        Err(BulkError {
+            error,
+            outcomes: settled,
+        })
+    }
+
+    async fn settle(&self, documents: &[Document], settled: &mut [Option<Outcome>]) -> Result<()> {
+        let mut backoff = Backoff::new(self.attempts);
+        let mut batches = batch::split(documents);
+        let mut body = Vec::new();
+        while let Some(batch) = batches.pop() {
+            batch::write(&mut body, batch.iter().filter_map(|&at| documents.get(at)));
+            let request = Request {
+                query: BULK_QUERY,
+                body: Some(&body),
+                ..Request::new(Method::Post, &self.path)
+            };
+            let answer = match self.server.once(&request).await {
+                Ok(answer) => answer,
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Away(away)) => {
+                    batches.push(batch);
+                    self.server.pause(&mut backoff, &away).await?;
+                    continue;
+                }
+            };
+            match answer.status {
+                200 => {
+                    let again = self
+                        .take(documents, &answer, batch, settled, &mut backoff)
+                        .await?;
+                    if !again.is_empty() {
+                        batches.push(again);
+                    }
+                }
+                413 => {
+                    if let [at] = *batch.as_slice() {
+                        settled[at] = Some(too_large(&documents[at]));
+                    } else {
+                        let (first, second) = batch.split_at(batch.len() / 2);
+                        batches.extend([second.to_vec(), first.to_vec()]);
+                    }
+                }
+                _ => return Err(self.server.unexpected(&answer, &self.name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles the documents of `batch`; gives back, after a pause, those to
+    /// be sent again.
+    async fn take(
+        &self,
+        documents: &[Document],
+        answer: &Answer,
+        batch: Vec<usize>,
+        settled: &mut [Option<Outcome>],
+        backoff: &mut Backoff,
+    ) -> Result<Vec<usize>> {
+        let Some(verdicts) = batch::verdicts(&answer.text, batch.len()) else {
+            let away = Away::new(format!(
+                "{}: an answer that is none to _bulk",
+                self.address()
+            ));
+            self.server.pause(backoff, &away).await?;
+            return Ok(batch);
+        };
+        let (mut again, mut blocked) = (Vec::new(), None);
+        let sent = batch.len();
+        for (at, verdict) in batch.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Settled(outcome) => settled[at] = Some(outcome),
+                Verdict::Again(status, reason) => again.push((at, status, reason)),
+                Verdict::Stop(status, reason) => blocked = Some((status, reason)),
+            }
+        }
+        if let Some((status, reason)) = blocked {
+            return Err(self.server.blocked(status, &reason, &self.name));
+        }
+        if again.len() < sent {
+            self.server.progress(backoff);
+        }
+        let Some((first, status, reason)) = again.first() else {
+            return Ok(Vec::new());
+        };
+        let away = Away {
+            busy: again.iter().all(|(_, status, _)| *status == 429),
+            wait: answer.retry_after,
+            text: format!(
+                "{} does not take {} of {sent} documents, first {}: {status} {reason}",
+                self.address(),
+                again.len(),
+                documents[*first].id,
+            ),
+        };
+        match self.server.pause(backoff, &away).await {
+            Ok(()) => Ok(again.into_iter().map(|(at, ..)| at).collect()),
+            // A server that takes others and fails at these, again and again,
+            // fails because of them.
+            Err(error) if error.kind == Kind::Unavailable && poisonous(&again, settled) => {
+                self.server.progress(backoff);
+                for (at, status, reason) in again {
+                    settled[at] = Some(Outcome::Refused { status, reason });
+                }
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn poisonous(again: &[(usize, u16, String)], settled: &[Option<Outcome>]) -> bool {
+    again.iter().all(|(_, status, _)| *status == 500) && settled.contains(&Some(Outcome::Indexed))
+}
+
+fn too_large(document: &Document) -> Outcome {
+    Outcome::Refused {
+        status: 413,
+        reason: format!(
+            "{} bytes are more than the server takes (http.max_content_length)",
+            document.source.len()
+        ),
+    }
+}
+
+impl ElasticArgs {
+    fn url(&self) -> Result<Option<Url>> {
+        let Some(text) = self.elasticsearch.as_deref().map(str::trim) else {
+            return Ok(None);
+        };
+        if text.is_empty() {
+            return Ok(None);
+        }
+        // The text itself may hold a password.
+        let wrong = |what: &dyn fmt::Display| {
+            Error::usage(format!(
+                "--elasticsearch: {what}, expected a URL like http://localhost:9200"
+            ))
+        };
+        let url = Url::parse(text).map_err(|error| wrong(&error))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Some(url)),
+            _ => Err(wrong(&"neither http nor https")),
+        }
+    }
+
+    fn name(&self) -> Result<&str> {
+        let name = self.index.as_str();
+        let misleads = |c: char| c.is_control() || r#"\/*?"<>| ,#:%"#.contains(c);
+        if name.is_empty() || name.starts_with(['_', '-', '+', '.']) || name.contains(misleads) {
+            return Err(Error::usage(format!(
+                "--index: \"{}\" cannot be the name of an index",
+                name.escape_default()
+            )));
+        }
+        Ok(name)
+    }
+}

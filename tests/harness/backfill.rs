@@ -1,0 +1,214 @@
+//! The whole pipeline, from a bucket of its own into a store of its own.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::elastic::Index;
+use super::minio::Bucket;
+use super::stored::{Kind, Store};
+use super::{Run, Tool, folder, lines_of, pipeline};
+
+pub const STAGES: [&str; 5] = ["s3-list", "bh-filter", "bh-fetch", "bh-validate", "bh-load"];
+
+pub struct Backfill {
+    pub bucket: Arc<Bucket>,
+    pub store: Store,
+    pub index: Option<Index>,
+    pub folder: TempDir,
+    extra: Vec<(&'static str, &'static str)>,
+}
+
+/// How the programs of a pipeline ended, in order.
+pub struct Done(pub Vec<Run>);
+
+impl Backfill {
+    /// `None` where a server is missing. `elasticsearch` is its version.
+    pub fn new(kind: Kind, elasticsearch: Option<u32>) -> Option<Self> {
+        Self::of(Arc::new(Bucket::new()?), kind, elasticsearch)
+    }
+
+    pub fn of(bucket: Arc<Bucket>, kind: Kind, elasticsearch: Option<u32>) -> Option<Self> {
+        let index = match elasticsearch {
+            Some(version) => Some(Index::new(version)?),
+            None => None,
+        };
+        Some(Self {
+            bucket,
+            store: Store::new(kind)?,
+            index,
+            folder: folder(),
+            extra: Vec::new(),
+        })
+    }
+
+    /// Gives `stage` one more argument in every run.
+    pub fn with(mut self, stage: &'static str, arg: &'static str) -> Self {
+        self.extra.push((stage, arg));
+        self
+    }
+
+    pub fn resume_file(&self) -> PathBuf {
+        self.folder.path().join("list.json")
+    }
+
+    /// What the loader has confirmed of the listing.
+    pub fn loaded_file(&self) -> PathBuf {
+        self.folder.path().join("list.json.loaded")
+    }
+
+    pub fn rejects_file(&self, stage: &str) -> PathBuf {
+        self.folder.path().join(format!("{stage}.rejects"))
+    }
+
+    pub fn rejects(&self, stage: &str) -> Vec<Value> {
+        lines_of(&self.rejects_file(stage))
+    }
+
+    /// The key of each reject of the pipeline, its stage, kind and pointer.
+    pub fn refusals(&self) -> BTreeSet<[String; 4]> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let rejects = STAGES.iter().flat_map(|stage| self.rejects(stage));
+        rejects
+            .map(|reject| {
+                let error = &reject["error"];
+                [
+                    &reject["key"],
+                    &error["stage"],
+                    &error["kind"],
+                    &error["pointer"],
+                ]
+                .map(text)
+            })
+            .collect()
+    }
+
+    pub fn tool(&self, stage: &str) -> Tool {
+        let tool = match stage {
+            "s3-list" => self
+                .bucket
+                .tool(stage)
+                .arg(self.bucket.url())
+                .arg("--resume"),
+            "bh-fetch" => self.bucket.tool(stage),
+            _ => Tool::new(stage),
+        };
+        let tool = match stage {
+            "bh-filter" | "bh-load" => tool.args(["--database", &self.store.url()]),
+            _ => tool,
+        };
+        let tool = match stage {
+            "s3-list" | "bh-load" => tool.arg("--resume-file").arg(self.resume_file()),
+            _ => tool,
+        };
+        let tool = match &self.index {
+            Some(index) if stage == "bh-load" => {
+                tool.args(["--elasticsearch", &index.url, "--index", &index.name])
+            }
+            _ => tool,
+        };
+        let extra = self.extra.iter().filter(|(name, _)| *name == stage);
+        tool.arg("--rejects")
+            .arg(self.rejects_file(stage))
+            .args(extra.map(|(_, arg)| *arg))
+    }
+
+    pub fn tools(&self) -> Vec<Tool> {
+        STAGES.iter().map(|stage| self.tool(stage)).collect()
+    }
+
+    pub fn run(&self) -> Done {
+        Done(pipeline(self.tools()))
+    }
+
+    /// The programs from `first` on, one after the other, with `input`.
+    pub fn run_from(&self, first: &str, input: Vec<u8>) -> Done {
+        let stages = STAGES.iter().skip_while(|stage| **stage != first);
+        let mut lines = input;
+        Done(
+            stages
+                .map(|stage| {
+                    let run = self.tool(stage).input(std::mem::take(&mut lines)).run();
+                    lines.clone_from(&run.stdout);
+                    run
+                })
+                .collect(),
+        )
+    }
+
+    /// The loader has confirmed every key of the listing's last run.
+    #[track_caller]
+    pub fn all_is_confirmed(&self) {
+        let [listed] = &lines_of(&self.resume_file())[..] else {
+            panic!("no resume file")
+        };
+        let whole = json!([{"after": null, "through": null}]);
+        assert_eq!(listed["finished"], true, "{listed}");
+        assert_eq!(listed["coverage"], whole, "{listed}");
+        assert_eq!(
+            lines_of(&self.loaded_file()),
+            [json!({"format": 1, "run": listed["run"], "coverage": whole})]
+        );
+    }
+
+    /// Elasticsearch holds what the rows say, and nothing waits.
+    #[track_caller]
+    pub fn all_is_indexed(&self) {
+        let Some(index) = &self.index else { return };
+        assert_eq!(self.store.outbox(), []);
+        assert_eq!(index.documents(), self.store.documents());
+    }
+}
+
+impl Done {
+    #[track_caller]
+    pub fn stage(&self, name: &str) -> &Run {
+        let named = |run: &&Run| run.what.contains(&format!("/{name}\""));
+        self.0.iter().find(named).unwrap()
+    }
+
+    /// The exit statuses must be these.
+    #[track_caller]
+    pub fn exit(self, codes: &[i32]) -> Self {
+        let found: Vec<_> = self.0.iter().map(|run| run.status.code()).collect();
+        let wanted: Vec<_> = codes.iter().map(|code| Some(*code)).collect();
+        assert_eq!(found, wanted, "{self}");
+        self
+    }
+
+    /// Every program has come to its end without a reject.
+    #[track_caller]
+    pub fn is_clean(self) -> Self {
+        let all = vec![0; self.0.len()];
+        self.exit(&all)
+    }
+
+    /// The counts of a program's summary: in, out, dropped, rejected.
+    pub fn counts(&self, stage: &str) -> Value {
+        let summary = &self.stage(stage).summary;
+        json!([
+            summary["in"],
+            summary["out"],
+            summary["dropped"],
+            summary["rejected"]
+        ])
+    }
+
+    /// Nothing was fetched, nothing was loaded.
+    #[track_caller]
+    pub fn finds_nothing_new(self) -> Self {
+        assert_eq!(self.stage("bh-filter").count("/out"), 0, "{self}");
+        assert_eq!(self.counts("bh-fetch"), json!([0, 0, {}, {}]), "{self}");
+        assert_eq!(self.counts("bh-load"), json!([0, 0, {}, {}]), "{self}");
+        self.is_clean()
+    }
+}
+
+impl std::fmt::Display for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|run| writeln!(f, "{run}"))
+    }
+}

@@ -1,0 +1,44 @@
+//! A program whose input stays open as long as the test likes.
+
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::sample::ndjson;
+use super::{Run, Started, Tool};
+
+pub struct Fed {
+    pub started: Started,
+    input: PipeWriter,
+    output: BufReader<PipeReader>,
+}
+
+impl Fed {
+    pub fn new(tool: Tool) -> Self {
+        let (stdin, input) = std::io::pipe().unwrap();
+        let (output, stdout) = std::io::pipe().unwrap();
+        Self {
+            started: tool.start_with(Stdio::from(stdin), Stdio::from(stdout)),
+            input,
+            output: BufReader::new(output),
+        }
+    }
+
+    pub fn give<'a>(&mut self, lines: impl IntoIterator<Item = &'a Value>) {
+        self.input.write_all(&ndjson(lines)).unwrap();
+    }
+
+    /// Waits for the next line of its output.
+    pub fn line(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    /// Ends its input, and waits for its end.
+    pub fn finish(self) -> Run {
+        drop(self.input);
+        self.started.finish()
+    }
+}

@@ -1,0 +1,41 @@
+//! The whole pipeline, from a bucket into each kind of store.
+
+mod again;
+mod faults;
+mod golden;
+mod keys;
+mod objects;
+mod refused;
+mod repaired;
+
+/// The named tests, each against SQLite and against PostgreSQL.
+macro_rules! on_each_store {
+    ($($test:ident)*) => {
+        mod sqlite {$(
+            #[test]
+            fn $test() {
+                super::$test(crate::harness::stored::Kind::Sqlite);
+            }
+        )*}
+
+        mod postgres {$(
+            #[test]
+            fn $test() {
+                super::$test(crate::harness::stored::Kind::Postgres);
+            }
+        )*}
+    };
+}
+pub(crate) use on_each_store;
+
+/// Objects with their ETags, as `contents` takes them.
+type Objects = Vec<(String, String, Vec<u8>)>;
+
+/// Stores the objects; gives them back with their ETags.
+fn stored(bucket: &crate::harness::minio::Bucket, objects: &[(String, Vec<u8>)]) -> Objects {
+    let etags = bucket.put_all(objects.iter().cloned());
+    let with_etags = objects.iter().zip(etags);
+    with_etags
+        .map(|((key, body), etag)| (key.clone(), etag, body.clone()))
+        .collect()
+}

@@ -1,0 +1,107 @@
+//! Passwords in addresses and in the environment stay there.
+
+use crate::harness::faulty::{Faulty, object};
+use crate::harness::postgres::Database;
+use crate::harness::sample::{key, record};
+use crate::harness::{Run, Tool, folder};
+
+const SECRET: &str = "s3kr1t-w0rd";
+
+#[track_caller]
+fn keeps_the_secret(run: Run, code: i32) -> Run {
+    let run = run.exits(code);
+    let stdout = String::from_utf8_lossy(&run.stdout);
+    assert!(
+        !stdout.contains(SECRET) && !run.stderr.contains(SECRET),
+        "{run}"
+    );
+    assert!(!run.summary.to_string().contains(SECRET), "{run}");
+    run
+}
+
+#[test]
+fn of_a_database_that_cannot_be_used() {
+    let tails = [
+        ("mysql://me:{}@127.0.0.1/db", 2),
+        ("postgres://me:{}@127.0.0.1:port/db", 2),
+        ("postgres://me:{}@127.0.0.1:1/db?frobnicate=1", 2),
+        ("postgres://me:{}@127.0.0.1:1/db?sslmode=frobnicate", 2),
+        ("postgres://127.0.0.1:1/db?password={}&frobnicate=1", 2),
+        (
+            "postgres://me:{}@127.0.0.1:1/db?sslmode=verify-full&sslrootcert=/dev/null/x",
+            78,
+        ),
+    ];
+    for (stage, (url, code)) in ["bh-filter", "bh-load"]
+        .into_iter()
+        .flat_map(|stage| tails.map(|tail| (stage, tail)))
+    {
+        let url = url.replace("{}", SECRET);
+        let flag = Tool::new(stage).args(["--database", &url]).run();
+        let flag = keeps_the_secret(flag, code).prints_nothing();
+        let variable = Tool::new(stage).env("DATABASE_URL", &url).run();
+        assert_eq!(keeps_the_secret(variable, code).told(), flag.told());
+    }
+}
+
+#[test]
+fn of_a_database_that_is_not_there() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    let mut url = url::Url::parse(&database.url).unwrap();
+    url.set_password(Some(SECRET)).unwrap();
+    url.set_path("no-such-database");
+    for stage in ["bh-filter", "bh-load"] {
+        let tool = Tool::new(stage).args(["--database", url.as_str()]).run();
+        // Refused where the server looks at passwords.
+        let code = tool.status.code().unwrap();
+        assert!(code == 77 || code == 78, "{tool}");
+        keeps_the_secret(tool, code).says("/no-such-database: ");
+    }
+}
+
+#[test]
+fn of_a_server_of_objects() {
+    let server = Faulty::start(&[object(&key(0), "{}")], &["--bucket", "b"]);
+    let with_password = |url: &str| url.replace("http://", &format!("http://me:{SECRET}@"));
+    let keys = |tool: Tool| {
+        tool.env("AWS_ACCESS_KEY_ID", "me")
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("AWS_SESSION_TOKEN", SECRET)
+            .args(["--tries", "1"])
+    };
+    for url in [
+        "http://127.0.0.1:1".to_owned(),
+        with_password("http://127.0.0.1:1"),
+    ] {
+        let list = Tool::new("s3-list").args(["--endpoint-url", &url, "s3://b"]);
+        keeps_the_secret(keys(list).run(), 69);
+        let fetch = Tool::new("bh-fetch").args(["--endpoint-url", &url]);
+        keeps_the_secret(keys(fetch).input(record(0).to_string()).run(), 69);
+    }
+    // The state names the endpoint, and so does what refuses another's state.
+    let folder = folder();
+    let state = folder.path().join("list.json");
+    let list = |url: &str| {
+        let tool = Tool::new("s3-list").args(["--endpoint-url", url, "s3://b", "--resume"]);
+        keys(tool).arg("--resume-file").arg(&state).run()
+    };
+    keeps_the_secret(list(&with_password(&server.url)), 0);
+    let kept = std::fs::read_to_string(&state).unwrap();
+    assert!(!kept.contains(SECRET), "{kept}");
+    keeps_the_secret(list("http://127.0.0.1:1"), 78);
+}
+
+#[test]
+fn of_a_search_index() {
+    let url = format!("http://me:{SECRET}@127.0.0.1:port");
+    let folder = folder();
+    let tool = Tool::new("bh-load")
+        .args(["--database", "sqlite:b.db", "--elasticsearch", &url])
+        .folder(folder.path());
+    let run = tool.run();
+    let code = run.status.code().unwrap();
+    assert!(code == 2 || code == 78, "{run}");
+    keeps_the_secret(run, code);
+}
