@@ -1,14 +1,18 @@
 //! Which keys are known, and with which ETag, in 24 bytes a key.
 //!
-//! A key is kept as a 128-bit hash, its ETag as a 64-bit hash, in 256
-//! partitions by the key's first byte. A partition that is full is sorted and
-//! freed of outdated entries before it grows, so memory follows the number of
-//! keys, whatever their length and however often each was seen.
+//! A key is kept as a 128-bit hash, its ETag as a 64-bit hash, in partitions
+//! by the key's first byte. A partition grows by small chunks that never move,
+//! so memory follows the number of keys, whatever their length.
 
-use siphasher::sip128::{Hasher128, SipHasher13 as Sip128};
+use std::cmp::Reverse;
 use std::hash::Hasher;
 
+use siphasher::sip128::{Hasher128, SipHasher13};
+
 const PARTITIONS: usize = 256;
+
+/// Entries of a chunk.
+const CHUNK: usize = 128;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -16,12 +20,9 @@ struct Entry {
     etag: u64,
 }
 
+/// Chunks of entries, each but the last full; sorted by key once sealed.
 #[derive(Default)]
-struct Partition {
-    entries: Vec<Entry>,
-    /// How many of `entries`, from the start, are sorted by key.
-    sorted: usize,
-}
+struct Partition(Vec<Vec<Entry>>);
 
 /// A set of (key, ETag) pairs, one ETag a key: the one inserted last.
 pub struct Known(Vec<Partition>);
@@ -45,22 +46,23 @@ impl Known {
     /// To be called between the last [`insert`](Self::insert) and the first
     /// [`has`](Self::has).
     pub fn seal(&mut self) {
-        self.0.iter_mut().for_each(Partition::tidy);
+        let longest = self.0.iter().map(Partition::len).max();
+        let mut scratch = Vec::with_capacity(longest.unwrap_or_default());
+        for partition in &mut self.0 {
+            partition.seal(&mut scratch);
+        }
     }
 
     #[must_use]
     pub fn has(&self, key: &str, etag: &str) -> bool {
         let key = hash(key);
-        let partition = &self.0[partition(key)];
-        let found = partition
-            .entries
-            .binary_search_by_key(&key, |entry| entry.key);
-        found.is_ok_and(|at| partition.entries[at].etag == hash(bare(etag))[0])
+        let known = self.0[partition(key)].find(key);
+        known == Some(hash(bare(etag))[0])
     }
 
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.iter().map(|partition| partition.entries.len()).sum()
+        self.0.iter().map(Partition::len).sum()
     }
 
     #[must_use]
@@ -71,36 +73,44 @@ impl Known {
 
 impl Partition {
     fn push(&mut self, entry: Entry) {
-        if self.entries.len() == self.entries.capacity() {
-            self.tidy();
-            if self.entries.len() >= self.entries.capacity() / 8 * 7 {
-                self.entries.reserve_exact(self.entries.len() / 8 + 64);
+        match self.0.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(entry),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(entry);
+                self.0.push(chunk);
             }
         }
-        self.entries.push(entry);
     }
 
-    /// Sorts by key and keeps the last entry of each.
-    fn tidy(&mut self) {
-        if self.sorted == self.entries.len() {
-            return;
+    fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    /// Sorts by key and keeps the last entry of each, in the same chunks.
+    fn seal(&mut self, scratch: &mut Vec<(Entry, usize)>) {
+        scratch.clear();
+        scratch.extend(self.0.iter().flatten().copied().zip(0..));
+        scratch.sort_unstable_by_key(|(entry, came)| (entry.key, Reverse(*came)));
+        scratch.dedup_by_key(|(entry, _)| entry.key);
+        self.0.truncate(scratch.len().div_ceil(CHUNK));
+        for (chunk, sorted) in self.0.iter_mut().zip(scratch.chunks(CHUNK)) {
+            chunk.clear();
+            chunk.extend(sorted.iter().map(|(entry, _)| *entry));
         }
-        self.entries.sort_by_key(|entry| entry.key);
-        // Equal keys stand in the order they came: the kept one takes the
-        // ETag of each that follows.
-        self.entries.dedup_by(|later, kept| {
-            let same = later.key == kept.key;
-            if same {
-                kept.etag = later.etag;
-            }
-            same
-        });
-        self.sorted = self.entries.len();
+    }
+
+    /// The hash of a key's ETag.
+    fn find(&self, key: [u64; 2]) -> Option<u64> {
+        let behind = self.0.partition_point(|chunk| chunk[0].key <= key);
+        let chunk = &self.0[behind.checked_sub(1)?];
+        let at = chunk.binary_search_by_key(&key, |entry| entry.key).ok()?;
+        Some(chunk[at].etag)
     }
 }
 
 fn hash(text: &str) -> [u64; 2] {
-    let mut hasher = Sip128::new();
+    let mut hasher = SipHasher13::new();
     hasher.write(text.as_bytes());
     let hash = hasher.finish128();
     [hash.h1, hash.h2]
@@ -142,10 +152,9 @@ mod tests {
             known.insert(&format!("{long}{i}"), "e");
         }
         known.seal();
-        let bytes: usize = known
-            .0
-            .iter()
-            .map(|partition| partition.entries.capacity() * size_of::<Entry>())
+        let chunks = known.0.iter().flat_map(|partition| &partition.0);
+        let bytes: usize = chunks
+            .map(|chunk| size_of_val(chunk) + chunk.capacity() * size_of::<Entry>())
             .sum();
         assert!(
             bytes <= 40 * known.len(),

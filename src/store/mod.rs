@@ -232,6 +232,23 @@ fn without_password(url: &str) -> String {
     }
 }
 
+/// The queries that list every key with its ETag, of one key the newest last.
+/// What is remembered as an object stands for all rows of its key.
+fn known_queries(rows: bool, objects: bool) -> &'static [&'static str] {
+    const ROWS: &str = "SELECT s3_object_key, s3_object_etag FROM main_build
+        WHERE s3_object_key IS NOT NULL AND s3_object_etag IS NOT NULL ORDER BY id";
+    const OTHER_ROWS: &str = "SELECT s3_object_key, s3_object_etag FROM main_build
+        WHERE s3_object_key IS NOT NULL AND s3_object_etag IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM bh_object WHERE key = s3_object_key) ORDER BY id";
+    const OBJECTS: &str = "SELECT key, etag FROM bh_object";
+    match (rows, objects) {
+        (true, true) => &[OTHER_ROWS, OBJECTS],
+        (true, false) => &[ROWS],
+        (false, true) => &[OBJECTS],
+        (false, false) => &[],
+    }
+}
+
 /// The facts about the program that loaded a row, as JSON.
 fn metadata() -> &'static str {
     concat!(

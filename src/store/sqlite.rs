@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
 use super::plan::Plan;
-use super::{Outcome, Queued, Row, Store, Stored, metadata, quoted};
+use super::{Outcome, Queued, Row, Store, Stored, known_queries, metadata, quoted};
 use crate::error::{Error, Kind, Result};
 
 /// Times are RFC 3339 in UTC, documents the text as it came.
@@ -155,13 +155,9 @@ impl Store for Sqlite {
     }
 
     fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
-        const ROWS: &str = "SELECT s3_object_key, s3_object_etag FROM main_build
-            WHERE s3_object_key IS NOT NULL AND s3_object_etag IS NOT NULL ORDER BY id";
-        const OBJECTS: &str = "SELECT key, etag FROM bh_object";
-        for (table, query) in [("main_build", ROWS), ("bh_object", OBJECTS)] {
-            if self.columns(table)?.is_empty() {
-                continue;
-            }
+        let rows = !self.columns("main_build")?.is_empty();
+        let objects = !self.columns("bh_object")?.is_empty();
+        for query in known_queries(rows, objects) {
             self.within(|connection| {
                 let mut statement = connection.prepare(query)?;
                 let mut rows = statement.query([])?;

@@ -16,7 +16,9 @@ use postgres::{Client, Transaction};
 use self::connect::Target;
 use self::shape::CheckError;
 use super::plan::Plan;
-use super::{Context, Outcome, Queued, Row, Store, Stored, metadata, quoted, without_password};
+use super::{
+    Context, Outcome, Queued, Row, Store, Stored, known_queries, metadata, quoted, without_password,
+};
 use crate::error::{Error, Kind, Result};
 use crate::tally::Waiting;
 
@@ -391,15 +393,9 @@ impl Store for Postgres {
     }
 
     fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
-        const ROWS: &str = "SELECT s3_object_key::text, s3_object_etag::text FROM main_build
-            WHERE s3_object_key IS NOT NULL AND s3_object_etag IS NOT NULL ORDER BY id";
-        const OBJECTS: &str = "SELECT key, etag FROM bh_object";
-        for (table, query) in [("main_build", ROWS), ("bh_object", OBJECTS)] {
-            if !self.has(table)? {
-                continue;
-            }
+        for query in known_queries(self.has("main_build")?, self.has("bh_object")?) {
             self.retry(|client| {
-                let mut rows = client.query_raw(query, std::iter::empty::<&str>())?;
+                let mut rows = client.query_raw(*query, std::iter::empty::<&str>())?;
                 while let Some(row) = rows.next()? {
                     each(row.try_get(0)?, row.try_get(1)?);
                 }
