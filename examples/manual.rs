@@ -258,9 +258,9 @@ fn manual(stage: &Stage, page: &Page) -> Result<String> {
     }
     if !page.files.is_empty() {
         roff.control("SH", ["FILES"]);
-        page.files
-            .iter()
-            .for_each(|(name, what)| entry(&mut roff, name, what));
+        for (name, what) in page.files {
+            entry(&mut roff, name, what);
+        }
     }
     roff.control("SH", ["ENVIRONMENT"]);
     for (name, what) in page.environment.iter().copied().flatten() {

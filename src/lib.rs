@@ -12,6 +12,7 @@
 //! an [`error::Error`] or the counts of a [`tally::Tally`], into an exit
 //! status and the last line on standard error.
 
+pub mod address;
 pub mod cli;
 pub mod error;
 pub mod json;

@@ -178,7 +178,9 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 fn create<T: Serialize>(path: &Path, first: &T) -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
+    // The error's text names the temporary file, which says nothing to a user.
+    let mut file = tempfile::NamedTempFile::new_in(folder(path))
+        .map_err(|error| std::io::Error::from(error.kind()))?;
     write(file.as_file_mut(), first)?;
     match file.persist_noclobber(path) {
         Ok(_) => sync_folder(path),

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use jsonschema::Validator;
+use jsonschema::paths::{Location, LocationSegment};
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::json;
 use crate::record::reject::Violation;
 
 const BUILT_IN: &str = include_str!("../schema.yaml");
@@ -48,20 +50,44 @@ impl Schema {
 
     /// Everything in `document` that the schema forbids.
     #[must_use]
-    pub fn violations(&self, document: &Value) -> Vec<Violation> {
-        if self.0.is_valid(document) {
+    pub fn violations(&self, document: &json::Value<'_>) -> Vec<Violation> {
+        let value = document.to_serde();
+        if self.0.is_valid(&value) {
             return Vec::new();
         }
         self.0
-            .iter_errors(document)
-            .map(|error| Violation {
-                pointer: error.instance_path().to_string(),
-                schema_path: error.schema_path().to_string(),
-                keyword: error.kind().keyword().to_owned(),
-                message: shortened(error.to_string()),
+            .iter_errors(&value)
+            .map(|error| {
+                // A number is told as it stands: the validator has no 1e400.
+                let told = match place(document, error.instance_path()) {
+                    Some(json::Value::Number(number)) => {
+                        error.masked_with(number.token()).to_string()
+                    }
+                    _ => error.to_string(),
+                };
+                Violation {
+                    pointer: error.instance_path().to_string(),
+                    schema_path: error.schema_path().to_string(),
+                    keyword: error.kind().keyword().to_owned(),
+                    message: shortened(told),
+                }
             })
             .collect()
     }
+}
+
+/// The value that a violation is about.
+fn place<'v, 'a>(
+    document: &'v json::Value<'a>,
+    location: &Location,
+) -> Option<&'v json::Value<'a>> {
+    location
+        .iter()
+        .try_fold(document, |value, segment| match (value, segment) {
+            (json::Value::Object(_), LocationSegment::Property(name)) => value.get(&name),
+            (json::Value::Array(items), LocationSegment::Index(at)) => items.get(at),
+            _ => None,
+        })
 }
 
 /// Messages quote the value, which may be megabytes.

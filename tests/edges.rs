@@ -2,19 +2,17 @@
 //! signals. The table of programs is the project's own, so a new one is here
 //! from its first day.
 
-use std::fs::File;
-use std::io::Write;
-use std::process::Stdio;
+mod ends;
+
+use std::process::{Command, Stdio};
 
 use buildhub_pipes::stage::STAGES;
-use rustix::process::Signal;
 use serde_json::json;
 
 use crate::harness::faulty::{Faulty, object};
-use crate::harness::protocol::{Record, Reject, Said, read};
+use crate::harness::protocol::{Reject, read};
 use crate::harness::sample::{build, key, record};
-use crate::harness::talk::Talk;
-use crate::harness::{Tool, folder, left_out, lines, program, wait_for};
+use crate::harness::{Tool, folder, left_out, program};
 
 fn stages() -> impl Iterator<Item = &'static str> {
     STAGES.iter().map(|stage| stage.name)
@@ -202,11 +200,7 @@ fn garbage_is_rejected_with_its_line_and_the_others_go_on() {
 #[test]
 fn a_terminal_as_input_gets_the_help() {
     let place = Place::new();
-    if !std::process::Command::new("script")
-        .arg("--version")
-        .output()
-        .is_ok()
-    {
+    if !Command::new("script").arg("--version").output().is_ok() {
         return left_out("script (of util-linux)");
     }
     for stage in readers() {
@@ -216,7 +210,7 @@ fn a_terminal_as_input_gets_the_help() {
             program(stage).display(),
             place.args(stage).join(" ")
         );
-        let status = std::process::Command::new("script")
+        let status = Command::new("script")
             .args(["-qec", &inner, "/dev/null"])
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -230,223 +224,6 @@ fn a_terminal_as_input_gets_the_help() {
             "{}",
             said("err")
         );
-    }
-}
-
-/// Input that makes every program write, bh-load too.
-fn some_input() -> (Stdio, std::io::PipeWriter) {
-    let (stdin, mut input) = std::io::pipe().unwrap();
-    writeln!(input, "{}\n{}\n{}\n{END}", line(0), mark(0), line(1)).unwrap();
-    (stdin.into(), input)
-}
-
-#[test]
-fn a_reader_that_left_ends_it_by_sigpipe() {
-    let place = Place::new();
-    for stage in stages() {
-        let (stdin, _open) = some_input();
-        let (_, stdout) = std::io::pipe().unwrap();
-        let run = place.tool(stage).start_with(stdin, stdout.into()).finish();
-        let run = run.dies_by(Signal::PIPE.as_raw());
-        let told = run.told();
-        assert!(
-            told.last().unwrap().starts_with(&format!("{stage}: ")),
-            "{run}"
-        );
-        assert_eq!(told.len(), 1, "{run}");
-    }
-}
-
-#[test]
-fn a_full_disk_behind_standard_output_is_an_error() {
-    let place = Place::new();
-    for stage in stages() {
-        let full = File::options().write(true).open("/dev/full").unwrap();
-        let (stdin, _open) = some_input();
-        let run = place.tool(stage).start_with(stdin, full.into()).finish();
-        run.exits(74).says(&format!(
-            "{stage}: standard output: No space left on device"
-        ));
-    }
-}
-
-#[test]
-fn what_cannot_be_written_is_named() {
-    let place = Place::new();
-    let full = "No space left on device";
-    let no_folder = "Not a directory";
-    for stage in stages() {
-        let mut cases = vec![
-            ("--rejects", "/dev/null/x", no_folder),
-            ("--summary", "/dev/null/x", no_folder),
-            ("--summary", "/dev/full", full),
-        ];
-        if stage != "s3-list" {
-            cases.push(("--rejects", "/dev/full", full));
-        }
-        if ["s3-list", "bh-load"].contains(&stage) {
-            cases.push(("--resume-file", "/dev/null/x", no_folder));
-        }
-        for (flag, path, reason) in cases {
-            let run = place.plain(stage).args([flag, path]).input(GARBAGE).run();
-            let run = run.exits(74).says(reason);
-            let place = format!("{stage}: {path}");
-            assert!(run.stderr.contains(&place), "{place:?} is not said: {run}");
-        }
-    }
-}
-
-const ASKED: [(Signal, &str); 2] = [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM")];
-
-#[test]
-fn a_signal_ends_the_wait_for_input() {
-    let place = Place::new();
-    for (stage, (signal, name)) in readers().flat_map(|s| ASKED.map(|asked| (s, asked))) {
-        let mut talk = Talk::start(place.tool(stage));
-        talk.say(&line(0));
-        talk.say(&mark(0));
-        if stage != "bh-load" {
-            assert!(talk.hear().contains(&key(0)));
-        }
-        assert_eq!(talk.hear(), mark(0), "{stage}");
-        talk.running.signal(signal);
-        let run = talk.wait().dies_by(signal.as_raw());
-        let sum = format!("{stage}: 1 in = 1 {}; 1 marks", out(stage));
-        assert_eq!(run.told(), [format!("{stage}: stopped by {name}"), sum]);
-        assert_eq!((run.count("/in"), run.count("/out")), (1, 1), "{run}");
-    }
-}
-
-#[test]
-fn a_signal_ends_the_wait_for_a_server() {
-    for (stage, (signal, name)) in ["s3-list", "bh-fetch"]
-        .into_iter()
-        .flat_map(|stage| ASKED.map(|asked| (stage, asked)))
-    {
-        let place = Place::with(3, &["--hang", "100"]);
-        let (stdin, _open) = some_input();
-        let running = place.tool(stage).start_with(stdin, Stdio::piped());
-        let asked = || place.0.counts();
-        wait_for("a request", || asked()["list"] != 0 || asked()["get"] != 0);
-        running.signal(signal);
-        let run = running.finish().dies_by(signal.as_raw()).prints_nothing();
-        let told = run.told();
-        assert_eq!(told[0], format!("{stage}: stopped by {name}"), "{run}");
-        assert!(
-            told[1].starts_with(&format!("{stage}: 0 in = 0 out")),
-            "{run}"
-        );
-    }
-}
-
-#[test]
-fn under_log_format_json_every_message_is_json() {
-    let place = Place::with(3, &["--slowdown", "100", "--most", "2"]);
-    for stage in stages() {
-        let input = format!("{}\n{GARBAGE}\n{}\n{}", line(0), mark(0), line(2));
-        let tool = place
-            .tool(stage)
-            .args(["--log-format", "json"])
-            .input(input);
-        let run = tool.run().exits(if stage == "s3-list" { 0 } else { 75 });
-        let said: Vec<Said> = read(run.stderr.as_bytes());
-        let (last, messages) = said.split_last().unwrap();
-        assert!(!messages.is_empty(), "{run}");
-        for message in messages {
-            assert!(
-                message.message.is_some() && message.summary.is_none(),
-                "{run}"
-            );
-        }
-        assert!(said.iter().all(|said| said.program == stage), "{run}");
-        assert!(
-            said.iter()
-                .all(|said| said.time.parse::<jiff::Timestamp>().is_ok())
-        );
-        let level = |name: &str| said.iter().filter(|said| said.level == name).count();
-        assert!(level("warning") > 0, "{run}");
-        assert_eq!(level("error"), usize::from(stage != "s3-list"), "{run}");
-        assert_eq!(
-            level("warning") + level("info") + level("error"),
-            said.len()
-        );
-        let summary = last.summary.as_ref().unwrap_or_else(|| panic!("{run}"));
-        assert_eq!(
-            (summary.read, summary.out),
-            if stage == "s3-list" { (3, 3) } else { (3, 2) }
-        );
-        assert!(summary.adds_up && summary.seconds >= 0.0 && summary.program == stage);
-        assert_eq!(
-            lines(run.stderr.as_bytes()).pop().unwrap()["summary"],
-            run.summary
-        );
-    }
-}
-
-#[test]
-fn input_with_marks_but_no_end_has_ended_early() {
-    let place = Place::new();
-    for stage in readers() {
-        let input = format!("{}\n{}\n{}\n", line(0), mark(0), line(1));
-        let run = place.tool(stage).input(&*input).run().exits(75);
-        assert_eq!((run.count("/in"), run.count("/out")), (2, 2), "{run}");
-        assert!(
-            run.told()[0].starts_with(&format!("{stage}: input ended early: ")),
-            "{run}"
-        );
-        place.tool(stage).input(input + END).run().exits(0);
-    }
-}
-
-#[test]
-fn a_mark_is_withheld_when_its_unit_has_a_line_that_went_nowhere() {
-    let place = Place::new();
-    // Marks of others pass byte for byte.
-    let odd = r#"{"mark": {"page" : {"run":"\u0072","next":null, "x":1.0}}}"#;
-    for (stage, keep) in readers().flat_map(|stage| [(stage, false), (stage, true)]) {
-        let folder = folder();
-        let file = folder.path().join("rejects");
-        let mut tool = place.tool(stage);
-        if keep {
-            tool = tool.arg("--rejects").arg(&file);
-        }
-        let mut talk = Talk::start(tool);
-        let mut hear = |talk: &mut Talk, expected: &str| {
-            if expected.contains("\"build\"") && stage == "bh-load" {
-                return;
-            }
-            let heard = talk.hear();
-            let same = match stage {
-                "bh-fetch" if expected.contains("\"build\"") => {
-                    read::<Record>(heard.as_bytes())[0].key
-                        == read::<Record>(expected.as_bytes())[0].key
-                }
-                _ => heard == expected,
-            };
-            assert!(same, "{stage}: {heard} is not {expected}");
-        };
-        for said in [&line(0), odd, GARBAGE, &mark(2)] {
-            talk.say(said);
-            if said != GARBAGE && (keep || said != mark(2)) {
-                hear(&mut talk, said);
-            }
-        }
-        if keep {
-            // It has passed, so the reject is in the file.
-            let rejects: Vec<Reject> = read(&std::fs::read(&file).unwrap());
-            assert_eq!(rejects.len(), 1, "{stage}");
-        }
-        for said in [&line(1), &mark(3), END] {
-            talk.say(said);
-            hear(&mut talk, said);
-        }
-        let run = talk.end().exits(65);
-        assert_eq!(
-            run.count("/notes/units kept open"),
-            u64::from(!keep),
-            "{run}"
-        );
-        assert_eq!(run.count("/notes/marks"), 2 + u64::from(keep), "{run}");
     }
 }
 

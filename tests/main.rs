@@ -4,6 +4,16 @@
 
 mod harness;
 
+mod bh_fetch;
+mod bh_filter;
+mod bh_load;
+mod bh_validate;
+mod docs;
 mod edges;
+mod foreign;
+mod hash;
+mod kill;
+mod layers;
+mod pipeline;
 mod s3_list;
 mod secrets;

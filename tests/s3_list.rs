@@ -1,42 +1,367 @@
 //! s3-list.
 
+mod resume;
+
 use crate::harness::faulty::{Faulty, object};
 use crate::harness::minio::Bucket;
+use crate::harness::protocol::Listing;
+use crate::harness::{Run, Tool, folder};
+
+/// Keys that S3 allows and that some layer between is likely to spoil.
+pub fn awkward_keys() -> Vec<String> {
+    let mut keys: Vec<String> = [
+        "plain",
+        "a b",
+        " ",
+        "a+b",
+        "a%b",
+        "a%2Bb",
+        "%",
+        "100%25",
+        "a&b=c?d#e",
+        "\"",
+        "'",
+        "\\",
+        "\\u0041",
+        "<&>]]>",
+        "{\"mark\":{}}",
+        "//",
+        "/a",
+        "a/",
+        "a/../b",
+        ".",
+        "é",
+        "e\u{301}",
+        "日本語",
+        "\u{7f}",
+        "\u{80}",
+        "\u{2028}",
+        "\u{feff}x",
+        "\u{e000}",
+        "\u{ffff}",
+        "\u{1f600}",
+        "\u{10ffff}",
+        "\r\n",
+        "k\0k",
+    ]
+    .map(String::from)
+    .into();
+    keys.extend((1..0x20).map(|control| format!("c{}", char::from(control))));
+    keys.push("x".repeat(1024));
+    keys.push("é".repeat(512));
+    keys.sort();
+    keys
+}
+
+fn server_of(keys: &[String], flags: &[&str]) -> Faulty {
+    let objects: Vec<_> = keys.iter().map(|key| object(key, "x")).collect();
+    Faulty::start(&objects, flags)
+}
+
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("k{i:05}")).collect()
+}
+
+fn list(server: &Faulty) -> Tool {
+    server.tool("s3-list").arg("s3://bench")
+}
+
+/// The parts of a run join without gap or overlap from `after` through
+/// `through`, hold what stands before them, and the end counts it all.
+#[track_caller]
+fn tiles(listing: &Listing, after: Option<&str>, through: Option<&str>) {
+    let (run, records, pages) = listing.end.as_ref().expect("an end mark");
+    let mut reached = after.map(String::from);
+    for (at, (part, keys)) in listing.parts.iter().enumerate() {
+        assert_eq!(&part.run, run);
+        assert_eq!(part.after, reached, "part {at}");
+        for key in keys {
+            assert!(
+                part.after.as_ref().is_none_or(|after| key > after),
+                "{key:?}"
+            );
+            assert!(
+                part.through.as_ref().is_none_or(|through| key <= through),
+                "{key:?}"
+            );
+        }
+        let last = at + 1 == listing.parts.len();
+        assert!(part.through.is_some() || last, "part {at} is not the last");
+        reached.clone_from(&part.through);
+    }
+    assert_eq!(reached.as_deref(), through);
+    assert_eq!(*records, listing.records.len() as u64);
+    assert!(*pages >= listing.parts.len() as u64);
+}
+
+#[test]
+fn a_record_is_what_the_listing_says() {
+    let mut gift = object("a b", "gift");
+    gift["etag"] = "e-2".into();
+    gift["last_modified"] = "2021-02-03T04:05:06Z".into();
+    let server = Faulty::start(&[gift], &[]);
+    let run = list(&server).run().exits(0);
+    let first = String::from_utf8_lossy(&run.stdout);
+    let expected = r#"{"bucket":"bench","key":"a b","etag":"e-2","size":4,"last_modified":"2021-02-03T04:05:06.000Z"}"#;
+    assert_eq!(first.lines().next(), Some(expected));
+    assert_eq!(run.told(), ["s3-list: 1 in = 1 out; 1 pages"]);
+}
+
+#[test]
+fn every_key_survives_and_the_parts_join() {
+    let keys = awkward_keys();
+    let server = server_of(&keys, &[]);
+    for size in ["1", "3", "1000"] {
+        let run = list(&server).args(["--page-size", size]).run().exits(0);
+        let listing = run.listing();
+        assert_eq!(listing.keys(), keys);
+        tiles(&listing, None, None);
+        let pages = keys.len().div_ceil(size.parse().unwrap());
+        assert_eq!(
+            run.told(),
+            [format!(
+                "s3-list: {0} in = {0} out; {pages} pages",
+                keys.len()
+            )]
+        );
+    }
+}
+
+#[test]
+fn bounds_are_exclusive_and_inclusive() {
+    let keys = awkward_keys();
+    let server = server_of(&keys, &[]);
+    for (at, key) in keys
+        .iter()
+        .enumerate()
+        .step_by(3)
+        .filter(|(_, key)| !key.contains('\0'))
+    {
+        let next = keys.get(at + 4).filter(|key| !key.contains('\0'));
+        let mut tool = list(&server).args(["--page-size", "2", "--after", key]);
+        if let Some(next) = next {
+            tool = tool.args(["--through", next]);
+        }
+        let listing = tool.run().exits(0).listing();
+        let last = next.map_or(keys.len(), |_| at + 5);
+        assert_eq!(listing.keys(), keys[at + 1..last], "{key:?}");
+        tiles(&listing, Some(key), next.map(|next| &**next));
+    }
+    // Bounds need not be keys, and what lies between may be nothing.
+    for (after, through, count) in [
+        ("plain!", "plain~", 0),
+        ("pl", "plaio", 1),
+        ("plain", "plain", 0),
+        ("plain", "a", 0),
+    ] {
+        let tool = list(&server).args(["--after", after, "--through", through]);
+        assert_eq!(
+            tool.run().exits(0).listing().keys().len(),
+            count,
+            "{after} {through}"
+        );
+    }
+}
+
+#[test]
+fn a_prefix_is_not_a_folder() {
+    let keys = ["a", "a/b", "ab", "a b+", "b"].map(String::from);
+    let server = server_of(&keys, &[]);
+    for (prefix, expected) in [
+        ("a", vec!["a", "a b+", "a/b", "ab"]),
+        ("a/", vec!["a/b"]),
+        ("a b+", vec!["a b+"]),
+        ("c", vec![]),
+    ] {
+        let url = format!("s3://bench/{prefix}");
+        let run = server.tool("s3-list").arg(url).run().exits(0);
+        assert_eq!(run.listing().keys(), expected);
+        tiles(&run.listing(), None, None);
+    }
+}
+
+#[test]
+fn odd_pages_lose_nothing() {
+    let keys = numbered(500);
+    for flags in [
+        &["--empty-pages", "50"][..],
+        &["--short-pages"],
+        &["--short-pages", "--empty-pages", "30"],
+    ] {
+        let server = server_of(&keys, flags);
+        let run = list(&server).args(["--page-size", "50"]).run().exits(0);
+        let listing = run.listing();
+        assert_eq!(listing.keys(), keys);
+        tiles(&listing, None, None);
+        assert!(run.count("/notes/pages") > 10, "{run}");
+    }
+}
 
 #[test]
 fn lists_every_key_of_a_bucket_with_its_etag() {
     let Some(bucket) = Bucket::new() else { return };
     let etag = bucket.put("a b+c%d\"é", "x");
     let run = bucket.tool("s3-list").arg(bucket.url()).run().exits(0);
-    let records = run.records();
+    let records = run.listing().records;
     assert_eq!(records.len(), 1);
-    assert_eq!(records[0]["key"], "a b+c%d\"é");
-    assert_eq!(records[0]["etag"], etag);
+    assert_eq!(records[0].key, "a b+c%d\"é");
+    assert_eq!(records[0].etag, Some(etag));
+}
+
+/// Each request meets its fault `most` times before it is answered.
+#[test]
+fn faults_are_retried_counted_and_lose_nothing() {
+    let keys = numbered(10);
+    let table: [(&[&str], &str, u64); 7] = [
+        (&["--slowdown", "100", "--most", "2"], "4", 6),
+        (
+            &["--slowdown", "100", "--most", "1", "--retry-after", "1"],
+            "5",
+            2,
+        ),
+        (&["--slowdown-in-200", "100", "--most", "2"], "4", 6),
+        (&["--error-500", "100", "--most", "2"], "4", 6),
+        (&["--cut", "100", "--most", "2"], "4", 6),
+        (&["--hang", "100", "--most", "1"], "10", 1),
+        (&["--hang", "30", "--most", "0"], "2", 0),
+    ];
+    for (flags, size, retries) in table {
+        let server = server_of(&keys, flags);
+        let run = list(&server)
+            .args(["--page-size", size, "--timeout", "1"])
+            .run()
+            .exits(0);
+        let listing = run.listing();
+        assert_eq!(listing.keys(), keys, "{flags:?}");
+        tiles(&listing, None, None);
+        assert_eq!(run.count("/notes/retries"), retries, "{flags:?} {run}");
+        let warned = run.stderr.contains("list s3://bench/: ");
+        assert_eq!(warned, flags.contains(&"2"), "{flags:?} {run}");
+    }
 }
 
 #[test]
-fn faults_are_retried_and_nothing_is_lost() {
-    let objects: Vec<_> = (0..2500)
-        .map(|i| object(&format!("k{i:05}"), "x"))
-        .collect();
-    let server = Faulty::start(
-        &objects,
-        &[
-            "--slowdown",
-            "30",
-            "--slowdown-in-200",
-            "30",
-            "--error-500",
-            "20",
-            "--cut",
-            "20",
-        ],
+fn faults_by_chance_lose_nothing() {
+    let keys = numbered(1500);
+    let flags = "--slowdown 10 --slowdown-in-200 10 --error-500 10 --cut 10 --empty-pages 10";
+    let server = server_of(&keys, &flags.split(' ').collect::<Vec<_>>());
+    let run = list(&server).args(["--page-size", "100"]).run().exits(0);
+    assert_eq!(run.listing().keys(), keys);
+    tiles(&run.listing(), None, None);
+    let faults = server.counts()["faults"].clone();
+    let met: u64 = faults
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| *name != "empty-pages")
+        .map(|(_, count)| count.as_u64().unwrap())
+        .sum();
+    assert!(
+        met > 0 && run.count("/notes/retries") == met,
+        "{faults} {run}"
     );
-    let run = server
-        .tool("s3-list")
-        .args(["--page-size", "100", "s3://bench"])
-        .run()
-        .exits(0);
-    assert_eq!(run.records().len(), 2500);
-    assert!(run.count("/notes/retries") > 0, "{run}");
+}
+
+/// It fails with this status and these words, and does not say that it ended.
+#[track_caller]
+fn fails(run: Run, code: i32, words: &[&str]) {
+    let run = words
+        .iter()
+        .fold(run.exits(code), |run, words| run.says(words));
+    assert_eq!(run.listing().end, None, "{run}");
+    assert_eq!(run.told().len(), 2, "one line why, one summary: {run}");
+}
+
+#[test]
+fn what_does_not_pass_is_said_at_once() {
+    let keys = numbered(30);
+    let table: [(&[&str], &[&str], i32, &[&str]); 6] = [
+        (
+            &["--no-such-bucket"],
+            &[],
+            78,
+            &["s3://bench", "no such bucket"],
+        ),
+        (
+            &["--bucket", "other"],
+            &[],
+            78,
+            &["s3://bench", "no such bucket"],
+        ),
+        (&["--deny"], &[], 77, &["refused", "--no-sign-request"]),
+        (
+            &["--wrong-region", "eu-north-1"],
+            &[],
+            78,
+            &["--region eu-north-1"],
+        ),
+        (&["--stuck"], &["--page-size", "10"], 78, &["no progress"]),
+        (
+            &["--ignore-start-after"],
+            &["--after", "k00003"],
+            78,
+            &["no progress", "start-after"],
+        ),
+    ];
+    for (flags, args, code, words) in table {
+        let server = server_of(&keys, flags);
+        let run = list(&server).args(args.iter().copied()).run();
+        assert_eq!(run.count("/notes/retries"), 0, "{run}");
+        fails(run, code, words);
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_given_up() {
+    let tool = |url: &str| {
+        let tool = Tool::new("s3-list").args(["--no-sign-request", "--tries", "2"]);
+        tool.args(["--endpoint-url", url, "s3://bench"]).run()
+    };
+    let run = tool("http://127.0.0.1:1");
+    assert_eq!(run.count("/notes/retries"), 1, "{run}");
+    fails(run, 69, &["list s3://bench/", "refused", "after 2 tries"]);
+    let hanging = server_of(&[], &["--hang", "100"]);
+    let run = list(&hanging)
+        .args(["--tries", "2", "--timeout", "1"])
+        .run();
+    fails(run, 69, &["timed out", "after 2 tries"]);
+    let plain = server_of(&[], &[]);
+    fails(tool(&plain.url.replace("http:", "https:")), 77, &["TLS"]);
+}
+
+#[test]
+fn without_credentials_it_says_what_to_do() {
+    let (server, home) = (server_of(&[], &[]), folder());
+    let tool = Tool::new("s3-list").args(["--endpoint-url", &server.url, "s3://bench"]);
+    fails(
+        tool.env("HOME", home.path()).run(),
+        77,
+        &["--no-sign-request"],
+    );
+}
+
+#[test]
+fn values_out_of_range_are_usage() {
+    for args in [
+        &["bench"][..],
+        &["s3://"],
+        &["s3:///key"],
+        &["s3://b", "--page-size", "0"],
+        &["s3://b", "--page-size", "1001"],
+        &["s3://b", "--max-rps", "0"],
+        &["s3://b", "--max-rps", "NaN"],
+        &["s3://b", "--resume"],
+        &["s3://b", "--checkpoint", "listed"],
+        &["s3://b", "--tries", "0"],
+    ] {
+        let run = Tool::new("s3-list").args(args.iter().copied()).run();
+        run.exits(2).prints_nothing();
+    }
+}
+
+#[test]
+fn a_rate_may_be_set() {
+    let server = server_of(&numbered(10), &[]);
+    let tool = list(&server).args(["--page-size", "2", "--max-rps", "200.5"]);
+    assert_eq!(tool.run().exits(0).listing().keys().len(), 10);
 }

@@ -63,15 +63,7 @@ pub trait Program: Parser {
 pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode {
     let args = match P::try_parse() {
         Ok(args) => args,
-        Err(told) => {
-            let written = told.print();
-            let failed = told.use_stderr();
-            return ExitCode::from(match (failed, written) {
-                (true, _) => 2,
-                (false, Ok(())) => 0,
-                (false, Err(_)) => 74,
-            });
-        }
+        Err(told) => return tell(&told, name::<P>()),
     };
     if P::READS_LINES && std::io::stdin().is_terminal() {
         let help = P::command().render_help().to_string();
@@ -90,11 +82,13 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     if let (None, Some(seconds)) = (&terminal, shared.progress_interval) {
         report_every(Duration::from_secs(seconds.max(1)), &tally, &log);
     }
-    let done = io(program, shared, &log, &tally).and_then(|mut io| {
-        let done = run(&args, &mut io);
-        conclude(done, &mut io)
+    let done = Summary::open(shared.summary.as_deref()).and_then(|summary| {
+        let done = io(program, shared, &log, &tally).and_then(|mut io| {
+            let done = run(&args, &mut io);
+            conclude(done, &mut io)
+        });
+        done.and(summary.save(&tally))
     });
-    let done = done.and(save_summary(shared.summary.as_deref(), &tally));
     if let Err(error) = &done {
         match error.kind {
             Kind::Signal(signal_hook::consts::SIGPIPE) => {}
@@ -113,6 +107,20 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
             ExitCode::from(Kind::Fault.status().unwrap_or(1))
         }
         Err(kind) => ExitCode::from(kind.status().unwrap_or(1)),
+    }
+}
+
+/// Help and version on standard output, a mistake on standard error under the
+/// program's name.
+fn tell(told: &clap::Error, program: &str) -> ExitCode {
+    if told.use_stderr() {
+        let text = told.to_string().replacen("error", program, 1);
+        drop(std::io::stderr().write_all(text.as_bytes()));
+        return ExitCode::from(2);
+    }
+    match told.print() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(Kind::LocalIo.status().unwrap_or(1)),
     }
 }
 
@@ -157,7 +165,8 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
         Err(error) if error.kind == Kind::Signal(signal_hook::consts::SIGPIPE) => Ok(()),
         done => io.seam.finish(done.is_ok()),
     };
-    done.and(left)?;
+    // Who is asked to stop sees its neighbours stop too: the signal explains it.
+    done.and_then(|()| io.stop.check()).and(left)?;
     if io.tally.adds_up() {
         return Ok(());
     }
@@ -167,10 +176,28 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
     ))
 }
 
-fn save_summary(path: Option<&Path>, tally: &Tally) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let line = format!("{}\n", tally.json());
-    std::fs::write(path, line).map_err(|error| Error::local(path.display(), &error))
+/// The file of the summary, opened before the work: it must be writable.
+struct Summary<'a>(Option<(&'a Path, File)>);
+
+impl<'a> Summary<'a> {
+    fn open(path: Option<&'a Path>) -> Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self(None));
+        };
+        match File::create(path) {
+            Ok(file) => Ok(Self(Some((path, file)))),
+            Err(error) => Err(Error::local(path.display(), &error)),
+        }
+    }
+
+    fn save(self, tally: &Tally) -> Result<()> {
+        let Some((path, mut file)) = self.0 else {
+            return Ok(());
+        };
+        let line = format!("{}\n", tally.json());
+        file.write_all(line.as_bytes())
+            .map_err(|error| Error::local(path.display(), &error))
+    }
 }
 
 fn report_every(interval: Duration, tally: &Arc<Tally>, log: &Log) {

@@ -1,7 +1,7 @@
 //! Standard output: written in bulk, flushed before any wait.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -27,6 +27,11 @@ impl Output {
             tally,
             buffer: Vec::with_capacity(BLOCK),
         }
+    }
+
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.file.is_terminal()
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {

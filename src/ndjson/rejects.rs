@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::record::reject::Reject;
@@ -105,11 +107,16 @@ fn append(path: &Path) -> std::io::Result<File> {
     if !file.metadata()?.is_file() {
         return Ok(file);
     }
-    let length = file.metadata()?.len();
-    let whole = end_of_last_line(&mut file, length)?;
-    if whole < length {
-        file.set_len(whole)?;
+    // Who is alone with the file may mend it; stages that share it may not
+    // take half a line of one another for a torn one.
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        let length = file.metadata()?.len();
+        let whole = end_of_last_line(&mut file, length)?;
+        if whole < length {
+            file.set_len(whole)?;
+        }
     }
+    flock(&file, FlockOperation::LockShared)?;
     Ok(file)
 }
 

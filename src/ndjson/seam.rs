@@ -164,6 +164,12 @@ impl Seam {
         self.open = true;
     }
 
+    /// Whether a person reads the output, and no program.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.output.is_terminal()
+    }
+
     /// Finished lines leave now: to be called before any wait.
     pub fn flush(&mut self) -> Result<()> {
         self.output.flush()

@@ -30,7 +30,7 @@ impl Violation {
 pub struct Reject {
     /// The line as it came, without its newline.
     pub line: Vec<u8>,
-    /// Its number in the input of the stage, from 1.
+    /// Its number in the input of the stage, from 1; 0 if it came another way.
     pub number: u64,
     /// What was wrong, as one word to count by.
     pub kind: &'static str,
@@ -103,7 +103,10 @@ impl Reject {
 
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}: {}", self.number, self.kind, self.message)?;
+        if self.number > 0 {
+            write!(f, "line {}: ", self.number)?;
+        }
+        write!(f, "{}: {}", self.kind, self.message)?;
         if let Some(pointer) = &self.pointer {
             write!(f, " at {pointer:?}")?;
         }

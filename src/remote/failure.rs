@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::http::Response;
 
 use super::retry::Failure;
@@ -13,9 +14,17 @@ pub fn judge<E>(error: &SdkError<E, Response>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
+    if lacks_credentials(error) {
+        return fatal(
+            Kind::Refused,
+            "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a --profile, \
+             or add --no-sign-request for a public bucket",
+        );
+    }
     match error {
         SdkError::ServiceError(_) | SdkError::ResponseError(_) => answered(error),
         SdkError::TimeoutError(_) => passing("no answer in time"),
+        SdkError::ConstructionFailure(_) => Failure::Unaskable(chain(error)),
         SdkError::DispatchFailure(failure) => {
             let root = root(failure.as_connector_error().map(|e| e as _));
             if is_tls(error) {
@@ -27,30 +36,20 @@ where
             if failure.is_user() {
                 return fatal(Kind::Configuration, root);
             }
-            if failure.is_io() || failure.is_timeout() {
-                return passing(root);
-            }
-            // No request was made: credentials could not be had.
-            match failure.as_connector_error() {
-                Some(_) => passing(root),
-                None => fatal(Kind::Refused, DisplayErrorContext(error).to_string()),
-            }
-        }
-        SdkError::ConstructionFailure(_) => {
-            let text = chain(error);
-            if text.contains("credential") {
-                return fatal(
-                    Kind::Refused,
-                    format!(
-                        "{text}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a \
-                         --profile, or add --no-sign-request for a public bucket"
-                    ),
-                );
-            }
-            fatal(Kind::Configuration, text)
+            passing(root)
         }
         _ => passing(chain(error)),
     }
+}
+
+/// Whether the chain of providers holds no credentials; one that failed to
+/// answer may do so later.
+fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    let own = matches!(
+        error.downcast_ref(),
+        Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_))
+    );
+    own || error.source().is_some_and(lacks_credentials)
 }
 
 fn answered<E>(error: &SdkError<E, Response>) -> Failure

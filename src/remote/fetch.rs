@@ -185,6 +185,7 @@ enum Body {
     },
     Gone,
     TooLarge(u64),
+    Unaskable(String),
 }
 
 impl Download {
@@ -203,8 +204,11 @@ impl Download {
             }
             Err(error) => return Err(error),
         };
-        shared.succeeded.fetch_add(1, Relaxed);
+        if !matches!(body, Body::Unaskable(_)) {
+            shared.succeeded.fetch_add(1, Relaxed);
+        }
         Ok(match body {
+            Body::Unaskable(reason) => Answer::Failed(format!("{what}: {reason}")),
             Body::Gone => Answer::Gone,
             Body::TooLarge(size) => Answer::Refused(
                 "too_large",
@@ -230,6 +234,7 @@ impl Download {
         let mut answer = match self.shared.s3.try_get(bucket, key).await {
             Ok(answer) => answer,
             Err(Failure::Gone) => return Ok(Body::Gone),
+            Err(Failure::Unaskable(reason)) => return Ok(Body::Unaskable(reason)),
             Err(failure) => return Err(failure),
         };
         let length = answer

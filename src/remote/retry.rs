@@ -18,6 +18,8 @@ pub enum Failure {
     },
     /// What was asked for is not there.
     Gone,
+    /// No request can be made of what was asked for.
+    Unaskable(String),
     /// Will not pass by itself.
     Final(Error),
 }
@@ -63,6 +65,9 @@ impl Retry {
                     return Err(Error::configuration(format!(
                         "{what}: there is no such thing"
                     )));
+                }
+                Err(Failure::Unaskable(reason)) => {
+                    return Err(Error::configuration(format!("{what}: {reason}")));
                 }
                 Err(Failure::Passing { reason, after }) => (reason, after),
             };

@@ -14,6 +14,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
 use super::failure::judge;
 use super::retry::{Failure, Retry};
+use crate::address::without_password;
 use crate::cli::signals::Stop;
 use crate::error::{Error, Kind, Result};
 use crate::log::Log;
@@ -21,34 +22,33 @@ use crate::tally::Tally;
 
 /// How a bucket is reached.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Object storage")]
 pub struct S3Args {
     /// Address of an S3 that is not AWS's [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, help_heading = "Object storage", value_name = "URL")]
     pub endpoint_url: Option<String>,
 
     /// Region of the bucket [env: AWS_REGION; else that of the profile]
-    #[arg(long)]
+    #[arg(long, help_heading = "Object storage")]
     pub region: Option<String>,
 
     /// Profile in AWS's configuration [env: AWS_PROFILE]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = "Object storage", value_name = "NAME")]
     pub profile: Option<String>,
 
     /// Anonymous access, for public buckets
-    #[arg(long)]
+    #[arg(long, help_heading = "Object storage")]
     pub no_sign_request: bool,
 
     /// Agree to pay for requests to the bucket of somebody else
-    #[arg(long)]
+    #[arg(long, help_heading = "Object storage")]
     pub request_payer: bool,
 
     /// Tries of a request before it is given up
-    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = "Object storage", value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     pub tries: u32,
 
     /// Seconds that a server may stay silent
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, help_heading = "Object storage", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
 }
 
@@ -144,11 +144,11 @@ impl S3 {
                 tally: Arc::clone(tally),
             },
             payer: args.request_payer.then_some(RequestPayer::Requester),
-            endpoint,
+            endpoint: endpoint.as_deref().map(without_password),
         })
     }
 
-    /// The address of a server that is not AWS's.
+    /// The address of a server that is not AWS's, without passwords.
     #[must_use]
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()

@@ -27,7 +27,7 @@ use crate::tally::Waiting;
 Examples:
   s3-list s3://bucket/pub/ | bh-filter | bh-fetch | bh-validate | bh-load
   bh-fetch --rejects refused.ndjson < wanted.ndjson > builds.ndjson
-  rclone lsjson -R remote:bucket | bh-filter --known none | bh-fetch --bucket bucket"
+  rclone lsjson -R --files-only --hash remote:bucket | bh-filter | bh-fetch --bucket bucket"
 )]
 pub struct Args {
     /// Downloads at the same time

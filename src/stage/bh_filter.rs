@@ -251,8 +251,15 @@ enum Verdict<'a> {
     Drop(&'static str),
 }
 
-/// How many lines of a block hold something.
+/// How many lines of a block are records, the frame of a foreign listing apart.
 fn filled_lines(block: Block<'_>) -> u64 {
+    let bytes = block.bytes;
+    let opens = bytes.starts_with(b"[\n");
+    let closes = bytes.ends_with(b"\n]\n") || bytes == b"]\n";
+    all_lines(block) - u64::from(opens) - u64::from(closes)
+}
+
+fn all_lines(block: Block<'_>) -> u64 {
     let bytes = block.bytes;
     if memchr(b'\r', bytes).is_some() || bytes.first() == Some(&b'\n') {
         return block.lines().count() as u64;

@@ -24,7 +24,7 @@ use crate::schema::Schema;
 Examples:
   … | bh-fetch | bh-validate --rejects refused.ndjson | bh-load
   bh-validate --bare < builds.ndjson > valid.ndjson
-  jq -c 'del(.build.build.extra)' refused.ndjson | bh-validate | bh-load"
+  jq -cR 'fromjson? | del(.build.build.extra)' refused.ndjson | bh-validate | bh-load"
 )]
 pub struct Args {
     /// Another schema than the built-in one: YAML or JSON
@@ -114,7 +114,7 @@ fn check(schema: &Schema, bare: bool, line: &[u8], number: u64) -> Option<Reject
         },
         _ => return bad_line("expected an object".to_owned()),
     };
-    let violations = schema.violations(&build.to_serde());
+    let violations = schema.violations(build);
     let first = violations.first()?;
     let more = match violations.len() - 1 {
         0 => String::new(),

@@ -59,8 +59,7 @@ pub const STAGES: &[Stage] = &[
 /// How a program's help is laid out: what for, examples, then the rest.
 pub const HELP: &str = "\
 {name} - {about-with-newline}
-{before-help}
-{usage-heading} {usage}
+{before-help}{usage-heading} {usage}
 
 {all-args}{after-help}";
 

@@ -42,6 +42,10 @@ impl Store for DryRun {
         Ok(Vec::new())
     }
 
+    fn last_queued(&mut self) -> Result<i64> {
+        Ok(0)
+    }
+
     fn settle(&mut self, _confirmed: &[i64], _refused: &[(i64, String)]) -> Result<()> {
         Ok(())
     }

@@ -15,8 +15,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use url::Url;
-
 pub use self::dry::DryRun;
 use crate::cli::signals::Stop;
 use crate::error::{Error, Result};
@@ -26,10 +24,15 @@ use crate::tally::Tally;
 
 /// Which database is used.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Database")]
 pub struct DatabaseArgs {
     /// sqlite:FILE or postgres://…; without it sqlite:buildhub.db
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        help_heading = "Database"
+    )]
     pub database: Option<String>,
 }
 
@@ -105,6 +108,9 @@ pub trait Store: Send {
     /// Up to `limit` queued rows with ids above `after`, in order of their
     /// ids.
     fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<Queued>>;
+
+    /// The highest id of the queue, 0 when it is empty.
+    fn last_queued(&mut self) -> Result<i64>;
 
     /// Takes confirmed rows off the queue, and notes why others were refused
     /// for good.
@@ -207,29 +213,6 @@ impl Opener {
 
 fn open_sqlite(path: &Path, read_only: bool) -> Result<Box<dyn Store>> {
     Ok(Box::new(sqlite::Sqlite::open(path, read_only)?))
-}
-
-/// The text of `url` without its password.
-fn without_password(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut url) => {
-            if url.password().is_some() {
-                // A URL with a password has a host, so it can be set.
-                let _ = url.set_password(Some("***"));
-            }
-            let safe: Vec<(String, String)> = url
-                .query_pairs()
-                .filter(|(name, _)| name != "password" && name != "sslpassword")
-                .map(|(name, value)| (name.into_owned(), value.into_owned()))
-                .collect();
-            url.set_query(None);
-            if !safe.is_empty() {
-                url.query_pairs_mut().extend_pairs(safe);
-            }
-            url.to_string()
-        }
-        Err(_) => "the database".to_owned(),
-    }
 }
 
 /// The queries that list every key with its ETag, of one key the newest last.

@@ -244,6 +244,13 @@ impl Store for Sqlite {
         })
     }
 
+    fn last_queued(&mut self) -> Result<i64> {
+        self.within(|connection| {
+            let last = "SELECT coalesce(max(id), 0) FROM bh_outbox";
+            connection.query_row(last, [], |row| row.get(0))
+        })
+    }
+
     fn settle(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()> {
         self.transact(|transaction| {
             let mut take_off = transaction.prepare_cached("DELETE FROM bh_outbox WHERE id = ?1")?;

@@ -1,7 +1,7 @@
 //! The whole pipeline, from a bucket of its own into a store of its own.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use super::elastic::Index;
 use super::minio::Bucket;
-use super::stored::{Kind, Store};
-use super::{Run, Tool, folder, lines_of, pipeline};
+use super::stored::{Kind, Store, plain};
+use super::{Run, Tool, folder, lines_of, pipeline, python};
 
 pub const STAGES: [&str; 5] = ["s3-list", "bh-filter", "bh-fetch", "bh-validate", "bh-load"];
 
@@ -20,6 +20,14 @@ pub struct Backfill {
     pub index: Option<Index>,
     pub folder: TempDir,
     extra: Vec<(&'static str, &'static str)>,
+}
+
+/// The rejects in a file.
+pub fn refused(path: &Path) -> Vec<Value> {
+    match std::fs::read(path) {
+        Ok(bytes) if !bytes.is_empty() => python::lines(bytes),
+        _ => Vec::new(),
+    }
 }
 
 /// How the programs of a pipeline ended, in order.
@@ -45,8 +53,12 @@ impl Backfill {
         })
     }
 
-    /// Gives `stage` one more argument in every run.
+    /// Gives `stage` an argument `--option=value` in every run, in place of
+    /// that option's earlier one.
     pub fn with(mut self, stage: &'static str, arg: &'static str) -> Self {
+        let option = arg.split('=').next();
+        let same = |old: &(&str, &str)| old.0 == stage && old.1.split('=').next() == option;
+        self.extra.retain(|old| !same(old));
         self.extra.push((stage, arg));
         self
     }
@@ -65,7 +77,7 @@ impl Backfill {
     }
 
     pub fn rejects(&self, stage: &str) -> Vec<Value> {
-        lines_of(&self.rejects_file(stage))
+        refused(&self.rejects_file(stage))
     }
 
     /// The key of each reject of the pipeline, its stage, kind and pointer.
@@ -159,7 +171,9 @@ impl Backfill {
     pub fn all_is_indexed(&self) {
         let Some(index) = &self.index else { return };
         assert_eq!(self.store.outbox(), []);
-        assert_eq!(index.documents(), self.store.documents());
+        let found = index.documents().into_iter();
+        let found = found.map(|(id, document)| (id, plain(document))).collect();
+        assert_eq!(self.store.documents(), found);
     }
 }
 

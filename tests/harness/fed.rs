@@ -36,6 +36,24 @@ impl Fed {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+
+    /// The next line of its output as it stands; empty at the end.
+    pub fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end_matches('\n').to_owned()
+    }
+
+    /// Waits for its end, while its input stays open.
+    pub fn wait(self) -> Run {
+        let run = self.started.finish();
+        drop(self.input);
+        run
+    }
+
     /// Ends its input, and waits for its end.
     pub fn finish(self) -> Run {
         drop(self.input);

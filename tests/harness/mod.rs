@@ -11,7 +11,6 @@ pub mod proxy;
 pub mod python;
 pub mod sample;
 pub mod stored;
-pub mod talk;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -194,7 +193,11 @@ impl Started {
             status,
             stdout: collect(self.stdout),
             stderr: String::from_utf8(collect(self.stderr)).unwrap(),
-            summary: text.map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap()),
+            // Opened at the start, written at the end.
+            summary: match text {
+                Ok(text) if !text.is_empty() => serde_json::from_slice(&text).unwrap(),
+                _ => Value::Null,
+            },
         };
         if matches!(status.code(), Some(0 | 65)) && !run.summary.is_null() {
             assert_eq!(run.summary["adds_up"], true, "{run}");

@@ -5,12 +5,28 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-const PROGRAM: &str = "\
+const HASHES: &str = "\
 import sys, json, hashlib
 for line in sys.stdin:
     build = json.loads(bytes.fromhex(line))
     digest = hashlib.md5(json.dumps(build, sort_keys=True).encode()).hexdigest()
     print('v1:' + digest, json.dumps(build))";
+
+const LINES: &str = "\
+import sys, json, math
+def plain(value):
+    if isinstance(value, dict):
+        return {plain(name): plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    if isinstance(value, str):
+        return value.encode('utf-8', 'replace').decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return 'a long number' if isinstance(value, int) and abs(value) > 2**200 else value
+getattr(sys, 'set_int_max_str_digits', int)(0)
+for line in sys.stdin.buffer:
+    print(json.dumps(plain(json.loads(line))))";
 
 /// The hash and the value of each document.
 pub fn reads<'a>(documents: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, Value)> {
@@ -21,18 +37,7 @@ pub fn reads<'a>(documents: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, 
             .for_each(|byte| input += &format!("{byte:02x}"));
         input.push('\n');
     }
-    let mut child = Command::new("python3")
-        .args(["-c", PROGRAM])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    assert!(output.status.success());
-    let answers = String::from_utf8(output.stdout).unwrap();
+    let answers = run(HASHES, input.into_bytes());
     answers
         .lines()
         .map(|line| {
@@ -40,4 +45,25 @@ pub fn reads<'a>(documents: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, 
             (hash.to_owned(), serde_json::from_str(text).unwrap())
         })
         .collect()
+}
+
+/// Lines of JSON, also with what serde_json does not read: in place of lone
+/// surrogates and of numbers beyond its range, some text.
+pub fn lines(input: Vec<u8>) -> Vec<Value> {
+    super::lines(run(LINES, input).as_bytes())
+}
+
+fn run(program: &str, input: Vec<u8>) -> String {
+    let mut child = Command::new("python3")
+        .args(["-c", program])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
 }

@@ -15,7 +15,10 @@ pub enum Kind {
 }
 
 pub enum Store {
-    Sqlite(PathBuf, tempfile::TempDir),
+    Sqlite(
+        PathBuf,
+        #[expect(dead_code, reason = "held, not read")] tempfile::TempDir,
+    ),
     Postgres(Database),
 }
 
@@ -30,6 +33,24 @@ pub struct Row {
     pub key: Option<String>,
     /// As stored, with its quotes.
     pub etag: Option<String>,
+}
+
+/// The same value with one notation for each number: jsonb has its own.
+pub fn plain(value: Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => json!(float as i64),
+            float => json!(float),
+        },
+        Value::Array(items) => items.into_iter().map(plain).collect(),
+        Value::Object(members) => {
+            let plain = members
+                .into_iter()
+                .map(|(name, value)| (name, plain(value)));
+            Value::Object(plain.collect())
+        }
+        other => other,
+    }
 }
 
 /// What an object says of its row.
@@ -74,7 +95,7 @@ pub fn contents(objects: &[(String, String, Vec<u8>)]) -> Vec<Content> {
         .zip(read)
         .map(|((key, etag, _), (hash, build))| Content {
             hash,
-            build,
+            build: plain(build),
             key: Some(key.clone()),
             etag: Some(format!("\"{etag}\"")),
         })
@@ -150,7 +171,7 @@ impl Store {
             Row {
                 id: id.unwrap().parse().unwrap(),
                 hash: hash.unwrap(),
-                build: serde_json::from_str(&build.unwrap()).unwrap(),
+                build: plain(serde_json::from_str(&build.unwrap()).unwrap()),
                 metadata: serde_json::from_str(&metadata.unwrap()).unwrap(),
                 created_at: created_at.unwrap().parse().unwrap(),
                 key,

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{Objects, on_each_store, stored};
 use crate::harness::backfill::Backfill;
+use crate::harness::python;
 use crate::harness::sample;
 use crate::harness::stored::{Content, Kind, Store, contents};
-use crate::harness::python;
 
 on_each_store! {
     changed_objects
@@ -42,13 +42,21 @@ fn changed_objects(kind: Kind) {
     let rows = all.store.rows();
 
     // 1 and 2 have new content, 3 and 4 the same in other bytes.
-    let changes = [(1, body(101)), (2, body(102)), (3, pretty(3)), (4, pretty(4))];
+    let changes = [
+        (1, body(101)),
+        (2, body(102)),
+        (3, pretty(3)),
+        (4, pretty(4)),
+    ];
     let changes = changes.map(|(n, body)| (sample::key(n), body));
     let after = stored(&all.bucket, &changes);
     let done = all.run().is_clean();
     assert_eq!(done.counts("bh-filter"), json!([6, 4, {"known": 2}, {}]));
     assert_eq!(done.counts("bh-fetch"), json!([4, 4, {}, {}]));
-    assert_eq!(done.counts("bh-load"), json!([4, 2, {"ETag renewed": 2}, {}]));
+    assert_eq!(
+        done.counts("bh-load"),
+        json!([4, 2, {"ETag renewed": 2}, {}])
+    );
 
     let expected: Objects = [&before[..3], &before[5..], &after].concat();
     assert_eq!(all.store.contents(), contents(&expected));
@@ -76,7 +84,12 @@ fn one_content_under_two_keys(kind: Kind) {
     let done = all.run().is_clean();
     assert_eq!(done.counts("bh-load"), json!([6, 4, {"known": 2}, {}]));
     assert_eq!(all.store.contents(), contents(&builds[..4]));
-    let dealt_with: Vec<_> = all.store.objects().into_iter().map(|[key, ..]| key).collect();
+    let dealt_with: Vec<_> = all
+        .store
+        .objects()
+        .into_iter()
+        .map(|[key, ..]| key)
+        .collect();
     assert_eq!(dealt_with, [0, 1, 2, 3, 8, 9].map(sample::key));
     all.run().finds_nothing_new();
 
@@ -138,7 +151,13 @@ fn rows_of_other_programs(kind: Kind) {
     let build = sample::build;
     // 0: from Kinto. 1: no ETag. 2: without quotes, current. 3: outdated,
     // without quotes, other content. 4: outdated, same content.
-    plant(&all.store, &build(0), None, None, r#"{"kinto-migration":true}"#);
+    plant(
+        &all.store,
+        &build(0),
+        None,
+        None,
+        r#"{"kinto-migration":true}"#,
+    );
     plant(&all.store, &build(1), key(1), None, "{}");
     plant(&all.store, &build(2), key(2), etag(2), "{}");
     plant(&all.store, &build(103), key(3), Some("old"), "{}");
@@ -146,7 +165,11 @@ fn rows_of_other_programs(kind: Kind) {
     let rows = all.store.rows();
 
     let done = all.run().is_clean();
-    assert_eq!(done.counts("bh-filter"), json!([5, 4, {"known": 1}, {}]), "{done}");
+    assert_eq!(
+        done.counts("bh-filter"),
+        json!([5, 4, {"known": 1}, {}]),
+        "{done}"
+    );
     let dropped = json!({"known": 1, "ETag renewed": 2});
     assert_eq!(done.counts("bh-load"), json!([4, 1, dropped, {}]), "{done}");
     let mut now = all.store.rows();
@@ -178,7 +201,10 @@ fn gone_between_listing_and_fetching(kind: Kind) {
     let done = all.run_from("bh-filter", listed.stdout).is_clean();
     assert_eq!(done.counts("bh-fetch"), json!([4, 3, {"gone": 1}, {}]));
     let said = done.stage("bh-fetch").stderr.contains("not there any more");
-    assert!(said && done.stage("bh-fetch").stderr.contains(&sample::key(2)), "{done}");
+    assert!(
+        said && done.stage("bh-fetch").stderr.contains(&sample::key(2)),
+        "{done}"
+    );
     let left: Vec<Content> = contents(&[&builds[..2], &builds[3..]].concat());
     assert_eq!(all.store.contents(), left);
     all.all_is_confirmed();

@@ -75,11 +75,14 @@ fn golden(kind: Kind, elasticsearch: Option<u32>) {
     // Sorted by hash, in one batch: no id is left out.
     assert_eq!(ids, (1..=BUILDS as i64).collect::<Vec<_>>());
     all.all_is_confirmed();
-    marks_are_whole(&first, 3);
+    marks_are_whole(&first);
     if let Some(index) = &all.index {
         all.all_is_indexed();
         assert_eq!(index.documents().len(), BUILDS);
-        assert_eq!(first.stage("bh-load").count("/notes/indexed"), BUILDS as u64);
+        assert_eq!(
+            first.stage("bh-load").count("/notes/indexed"),
+            BUILDS as u64
+        );
         mapping_is_searchable(&all);
     }
 
@@ -93,8 +96,11 @@ fn golden(kind: Kind, elasticsearch: Option<u32>) {
 }
 
 /// Each mark of s3-list has come out of bh-load, and each follows the last.
-fn marks_are_whole(done: &Done, pages: usize) {
+fn marks_are_whole(done: &Done) {
     let marks = done.stage("bh-load").lines();
+    // The server may end with an empty page.
+    let pages = marks.len() - 1;
+    assert!((3..=4).contains(&pages), "{done}");
     let mut after = Value::Null;
     for mark in &marks[..pages] {
         assert_eq!(mark["mark"]["listed"]["after"], after, "{done}");
@@ -122,16 +128,30 @@ fn mapping_is_searchable(all: &Backfill) {
     for (part, kind, fields) in [
         ("build", "keyword", &["id"][..]),
         ("build", "date", &["date"]),
-        ("source", "keyword", &["product", "repository", "tree", "revision"]),
-        ("target", "keyword", &["platform", "os", "locale", "version", "channel"]),
+        (
+            "source",
+            "keyword",
+            &["product", "repository", "tree", "revision"],
+        ),
+        (
+            "target",
+            "keyword",
+            &["platform", "os", "locale", "version", "channel"],
+        ),
         ("download", "keyword", &["url", "mimetype"]),
         ("download", "long", &["size"]),
         ("download", "date", &["date"]),
     ] {
         let part = &properties[part];
-        assert!(part["type"].is_null() || part["type"] == "object", "{mapping}");
+        assert!(
+            part["type"].is_null() || part["type"] == "object",
+            "{mapping}"
+        );
         for field in fields {
-            assert_eq!(part["properties"][field]["type"], kind, "{field}: {mapping}");
+            assert_eq!(
+                part["properties"][field]["type"], kind,
+                "{field}: {mapping}"
+            );
         }
     }
     let settings = index.request(Method::Get, &format!("/{}/_settings", index.name), None);
@@ -140,7 +160,11 @@ fn mapping_is_searchable(all: &Backfill) {
     assert!((1..=5).contains(&shards), "{settings}");
     // A term search finds what has a hyphen, as only a keyword does.
     let query = json!({"query": {"term": {"source.tree": "mozilla-central"}}});
-    let found = index.request(Method::Post, &format!("/{}/_search", index.name), Some(query));
+    let found = index.request(
+        Method::Post,
+        &format!("/{}/_search", index.name),
+        Some(query),
+    );
     let total = &found["hits"]["total"];
     let total = total.get("value").unwrap_or(total);
     assert_eq!(total, &json!(BUILDS), "{found}");

@@ -1,7 +1,6 @@
 //! What is committed is confirmed: in the file beside the resume file, and by
 //! the marks that leave on standard output.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use crate::error::Result;
@@ -20,7 +19,7 @@ pub struct Confirm {
 impl Confirm {
     /// Creates the file before anything else is done, so that s3-list knows
     /// that a loader takes part.
-    pub fn open(resume_file: Option<&Path>, dry_run: bool) -> Result<Self> {
+    pub fn open(resume_file: Option<&Path>, dry_run: bool, quiet: bool) -> Result<Self> {
         let file = match resume_file {
             Some(path) if !dry_run => {
                 Some(StateFile::open(&loaded_path(path), &Loaded::default())?)
@@ -30,7 +29,7 @@ impl Confirm {
         Ok(Self {
             file,
             changed: false,
-            quiet: std::io::stdout().is_terminal(),
+            quiet,
         })
     }
 

@@ -24,7 +24,9 @@ const DRAINED: usize = 1000;
 
 pub struct Indexer {
     batches: Option<Sender<Vec<Document>>>,
-    thread: JoinHandle<Result<Vec<Refusal>>>,
+    thread: Option<JoinHandle<Result<Vec<Refusal>>>>,
+    /// Elasticsearch was away from the start: rows are only queued.
+    away: Option<Error>,
     log: Log,
 }
 
@@ -34,30 +36,47 @@ struct Refusal {
     reason: String,
 }
 
+const AWAY: &str =
+    "Elasticsearch is away: rows are stored, and queued to be indexed by a later run";
+
 impl Indexer {
     /// Connects, and begins with what an earlier loader left. `None` when no
     /// Elasticsearch is named.
     pub fn start(args: &Args, opener: &Opener, io: &Io) -> Result<Option<Self>> {
-        let Some(index) = Index::open(&args.elastic, &io.log, &io.stop, &io.tally)? else {
-            return Ok(None);
+        let log = io.log.clone();
+        let index = match Index::open(&args.elastic, &io.log, &io.stop, &io.tally) {
+            Ok(Some(index)) => index,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind == Kind::Unavailable => {
+                log.warn(AWAY);
+                return Ok(Some(Self {
+                    batches: None,
+                    thread: None,
+                    away: Some(error),
+                    log,
+                }));
+            }
+            Err(error) => return Err(error),
         };
         let mut store = opener.open()?;
         if args.retry_refused {
             let again = store.requeue()?;
             io.tally.note("refused documents queued again", again);
         }
+        let left = store.last_queued()?;
         let (batches, received) = bounded(WAITING);
         let work = Work {
             index,
             store,
             tally: Arc::clone(&io.tally),
-            log: io.log.clone(),
+            log: log.clone(),
             refused: Vec::new(),
         };
         Ok(Some(Self {
             batches: Some(batches),
-            thread: std::thread::spawn(move || work.run(&received)),
-            log: io.log.clone(),
+            thread: Some(std::thread::spawn(move || work.run(left, &received))),
+            away: None,
+            log,
         }))
     }
 
@@ -69,9 +88,7 @@ impl Indexer {
             && batches.send(documents).is_err()
         {
             self.batches = None;
-            self.log.warn(
-                "Elasticsearch is away: rows are stored, and queued to be indexed by a later run",
-            );
+            self.log.warn(AWAY);
         }
     }
 
@@ -79,7 +96,12 @@ impl Indexer {
     pub fn finish(mut self, loaded: bool, seam: &mut Seam, tally: &Tally) -> Result<()> {
         self.batches = None;
         let lost = || Err(Error::message(Kind::Fault, "the indexer panicked"));
-        match self.thread.join().unwrap_or_else(|_| lost()) {
+        let done = match (self.thread, self.away) {
+            (Some(thread), _) => thread.join().unwrap_or_else(|_| lost()),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(Vec::new()),
+        };
+        match done {
             Ok(refused) => refused.iter().try_for_each(|refusal| {
                 tally.refused_later("refused by Elasticsearch", 1);
                 seam.report(&refusal.reject())
@@ -123,20 +145,23 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, batches: &Receiver<Vec<Document>>) -> Result<Vec<Refusal>> {
-        self.drain()?;
+    /// First what was in the queue, up to the id `left`, before this loader
+    /// began; then its own documents as they come; then what others left.
+    fn run(mut self, left: i64, batches: &Receiver<Vec<Document>>) -> Result<Vec<Refusal>> {
+        self.drain(left)?;
         for documents in batches {
             self.send(&documents)?;
         }
-        self.drain()?;
+        self.drain(i64::MAX)?;
         Ok(self.refused)
     }
 
-    /// Sends what the queue's table holds.
-    fn drain(&mut self) -> Result<()> {
+    /// Sends what the queue's table holds up to the id `until`.
+    fn drain(&mut self, until: i64) -> Result<()> {
         let mut after = i64::MIN;
         loop {
-            let queued = self.store.queued(after, DRAINED)?;
+            let mut queued = self.store.queued(after, DRAINED)?;
+            queued.retain(|row| row.id <= until);
             let Some(last) = queued.last() else {
                 return Ok(());
             };

@@ -80,7 +80,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let confirm = Confirm::open(args.resume_file.as_deref(), args.dry_run)?;
+    let quiet = io.seam.is_terminal();
+    let confirm = Confirm::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
     let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {
         let existing = store::open_existing(&args.database, io)?;
         (Box::new(DryRun::of(existing)), None)

@@ -16,9 +16,8 @@ use postgres::{Client, Transaction};
 use self::connect::Target;
 use self::shape::CheckError;
 use super::plan::Plan;
-use super::{
-    Context, Outcome, Queued, Row, Store, Stored, known_queries, metadata, quoted, without_password,
-};
+use super::{Context, Outcome, Queued, Row, Store, Stored, known_queries, metadata, quoted};
+use crate::address::without_password;
 use crate::error::{Error, Kind, Result};
 use crate::tally::Waiting;
 
@@ -435,6 +434,14 @@ impl Store for Postgres {
                     })
                 })
                 .collect()
+        })
+    }
+
+    fn last_queued(&mut self) -> Result<i64> {
+        self.retry(|client| {
+            client
+                .query_one("SELECT coalesce(max(id), 0) FROM bh_outbox", &[])?
+                .try_get(0)
         })
     }
 

@@ -1,0 +1,13 @@
+complete -c bh-filter -l suffix -d 'Keep keys that end with this; repeatable' -r
+complete -c bh-filter -l key-regex -d 'Of these, keep keys that match; repeatable' -r
+complete -c bh-filter -l known -d 'What is known: a file of records or a listing, or `none`; else the database' -r
+complete -c bh-filter -l database -d 'sqlite:FILE or postgres://…; without it sqlite:buildhub.db' -r
+complete -c bh-filter -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F
+complete -c bh-filter -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
+json\t''"
+complete -c bh-filter -l summary -d 'Write the summary as JSON to this file at the end' -r -F
+complete -c bh-filter -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+never\t''"
+complete -c bh-filter -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c bh-filter -s h -l help -d 'Print help'
+complete -c bh-filter -s V -l version -d 'Print version'

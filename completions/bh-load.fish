@@ -1,0 +1,17 @@
+complete -c bh-load -l database -d 'sqlite:FILE or postgres://…; without it sqlite:buildhub.db' -r
+complete -c bh-load -l elasticsearch -d 'Index new builds in this Elasticsearch or OpenSearch as well; a URL that holds a password is better given in the environment' -r
+complete -c bh-load -l index -d 'The index, created where it is missing' -r
+complete -c bh-load -l batch-size -d 'Rows in a transaction at most' -r
+complete -c bh-load -l flush-interval -d 'Seconds that a row waits for its batch to fill up, at most' -r
+complete -c bh-load -l resume-file -d 'Confirm what is stored beside this file, that of s3-list' -r -F
+complete -c bh-load -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F
+complete -c bh-load -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
+json\t''"
+complete -c bh-load -l summary -d 'Write the summary as JSON to this file at the end' -r -F
+complete -c bh-load -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+never\t''"
+complete -c bh-load -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c bh-load -l retry-refused -d 'Index what Elasticsearch had refused for good once more'
+complete -c bh-load -l dry-run -d 'Write nothing; print what would happen to each record'
+complete -c bh-load -s h -l help -d 'Print help'
+complete -c bh-load -s V -l version -d 'Print version'

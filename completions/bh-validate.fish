@@ -1,0 +1,12 @@
+complete -c bh-validate -l schema -d 'Another schema than the built-in one: YAML or JSON' -r -F
+complete -c bh-validate -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F
+complete -c bh-validate -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
+json\t''"
+complete -c bh-validate -l summary -d 'Write the summary as JSON to this file at the end' -r -F
+complete -c bh-validate -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+never\t''"
+complete -c bh-validate -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c bh-validate -l assert-formats -d 'Assert formats such as date-time too'
+complete -c bh-validate -l bare -d 'Each line is a build itself, not a record that holds one'
+complete -c bh-validate -s h -l help -d 'Print help'
+complete -c bh-validate -s V -l version -d 'Print version'

@@ -1,0 +1,24 @@
+complete -c s3-list -l resume-file -d 'Keep the state of the listing here, after each page' -r -F
+complete -c s3-list -l checkpoint -d 'Go on from what was listed, or from what bh-load confirmed' -r -f -a "listed\t''
+loaded\t''"
+complete -c s3-list -l after -d 'List only keys behind this one, in byte order' -r
+complete -c s3-list -l through -d 'List only keys up to and with this one' -r
+complete -c s3-list -l page-size -d 'Keys to ask for at once' -r
+complete -c s3-list -l max-rps -d 'Requests a second at most' -r
+complete -c s3-list -l endpoint-url -d 'Address of an S3 that is not AWS\'s [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
+complete -c s3-list -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
+complete -c s3-list -l profile -d 'Profile in AWS\'s configuration [env: AWS_PROFILE]' -r
+complete -c s3-list -l tries -d 'Tries of a request before it is given up' -r
+complete -c s3-list -l timeout -d 'Seconds that a server may stay silent' -r
+complete -c s3-list -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F
+complete -c s3-list -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
+json\t''"
+complete -c s3-list -l summary -d 'Write the summary as JSON to this file at the end' -r -F
+complete -c s3-list -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+never\t''"
+complete -c s3-list -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c s3-list -l resume -d 'Go on where an earlier run stopped; begin anew when it had finished'
+complete -c s3-list -l no-sign-request -d 'Anonymous access, for public buckets'
+complete -c s3-list -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'
+complete -c s3-list -s h -l help -d 'Print help'
+complete -c s3-list -s V -l version -d 'Print version'

@@ -1,0 +1,378 @@
+//! bh-filter.
+
+use std::path::Path;
+
+use crate::harness::postgres::Database;
+use crate::harness::sample::{key, ndjson, record};
+use crate::harness::{Run, Tool, folder};
+
+fn sieve(args: &[&str]) -> Tool {
+    Tool::new("bh-filter").args(args.iter().copied())
+}
+
+fn fresh(args: &[&str]) -> Tool {
+    sieve(args).args(["--known", "none"])
+}
+
+/// A record of this key; with an ETag if it is not empty.
+fn entry(key: &str, etag: &str) -> String {
+    let mut record = serde_json::json!({"bucket": "b", "key": key, "etag": etag});
+    if etag.is_empty() {
+        record.as_object_mut().unwrap().remove("etag");
+    }
+    record.to_string()
+}
+
+fn text(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[track_caller]
+fn keeps(run: Run, lines: &[&str]) -> Run {
+    let run = run.exits(0);
+    let kept = String::from_utf8(run.stdout.clone()).unwrap();
+    assert_eq!(kept.lines().collect::<Vec<_>>(), lines, "{run}");
+    run
+}
+
+#[test]
+fn keys_are_wanted_by_their_end_and_by_expressions() {
+    let keys = [
+        "a/buildhub.json",
+        "Firefox-99-buildhub.json",
+        "buildhub.json",
+        "a/buildhub.json.gz",
+        "a/Buildhub.json",
+        "buildhub.json/x",
+        "b/é.txt",
+        "b/\".txt",
+    ];
+    let table: [(&[&str], &[usize]); 10] = [
+        (&[], &[0, 1, 2]),
+        (&["--suffix", ".txt"], &[6, 7]),
+        (&["--suffix", "/é.txt", "--suffix", "b.json.gz"], &[3, 6]),
+        (&["--suffix", "\".txt"], &[7]),
+        (&["--suffix", "buildhub.json", "--key-regex", "^a/"], &[0]),
+        (&["--key-regex", "^a/", "--key-regex", "[0-9]"], &[0, 1]),
+        (&["--suffix", "", "--key-regex", "^b"], &[2, 5, 6, 7]),
+        (&["--suffix", "", "--key-regex", "(?i)B.*N$"], &[0, 1, 2, 4]),
+        (&["--suffix", ""], &[0, 1, 2, 3, 4, 5, 6, 7]),
+        (&["--suffix", "nothing"], &[]),
+    ];
+    let lines = keys.map(|key| entry(key, "e"));
+    for (args, expected) in table {
+        let expected: Vec<_> = expected.iter().map(|at| &*lines[*at]).collect();
+        let run = keeps(fresh(args).input(text(&lines)).run(), &expected);
+        assert_eq!(
+            run.count("/dropped/other keys"),
+            (keys.len() - expected.len()) as u64,
+            "{run}"
+        );
+    }
+    let run = fresh(&["--key-regex", "("]).run().exits(2).prints_nothing();
+    run.says("--key-regex");
+}
+
+#[test]
+fn lines_are_kept_byte_for_byte_however_the_key_is_written() {
+    let kept = [
+        r#"{"key":"a\/buildhub.json"}"#,
+        r#"{"key":"a/\u0062uildhub.json"}"#,
+        r#"{"key":"a/buildhub.jso\u006E","x":1e5}"#,
+        r#"{"\u006bey":"buildhub.json"}"#,
+        r#" { "z" : [1.0, -0] ,"key" :	"buildhub.json" , "note": "é\u00e9" } "#,
+        r#"{"key":"x","key":"buildhub.json"}"#,
+        r#"{"Key":"buildhub.json","ETag":"\"e\""}"#,
+        r#"{"key":"s3://b/x/buildhub.json","etag":"e","type":"file"}"#,
+        r#"{"Path":"x/buildhub.json","IsDir":false}"#,
+    ];
+    let others = [
+        r#"{"key":"x","note":"buildhub.json"}"#,
+        r#"{"note":"buildhub.json","key":"buildhub.json\u0000"}"#,
+        r#"{"key":"buildhub.json","key":"x"}"#,
+        r#"{"key":"\\u0062uildhub.json!"}"#,
+        r#"{"key":"buildhub.\\json"}"#,
+    ];
+    let mixed: Vec<String> = kept
+        .iter()
+        .zip(others.iter().cycle())
+        .flat_map(|(kept, other)| [(*kept).to_owned(), (*other).to_owned()])
+        .collect();
+    let trimmed = kept.map(str::trim);
+    let run = fresh(&[]).input(text(&mixed)).run();
+    let run = keeps(run, &trimmed);
+    assert_eq!(run.count("/dropped/other keys"), kept.len() as u64);
+}
+
+#[test]
+fn what_cannot_match_is_passed_over_unread() {
+    let over = [
+        "garbage",
+        "{\"key\":1}",
+        "[1,",
+        "{\"key\":\"buildhub.json",
+        "buildhub.json",
+        "\u{0}",
+    ];
+    let lines = over.map(String::from);
+    let run = keeps(fresh(&[]).input(text(&lines)).run(), &[]);
+    assert_eq!(run.count("/dropped/other keys"), over.len() as u64, "{run}");
+    // What may match is read, and has to be a record.
+    let refused = [
+        r#""buildhub.json""#,
+        r#"{"x":"buildhub.json"}"#,
+        r#"{"key":["buildhub.json"]}"#,
+        r#"{"key":null,"x":"buildhub.json"}"#,
+        r#"{"key":"buildhub.json",}"#,
+        r#"{"key":"\ud800","x":"buildhub.json"}"#,
+        "{\"key\":\"\u{1}/buildhub.json\"}",
+    ];
+    for line in refused {
+        let run = fresh(&[]).input(line).run().exits(65).prints_nothing();
+        assert_eq!(run.count("/rejected/bad_line"), 1, "{run}");
+    }
+}
+
+#[test]
+fn order_and_counts_hold_over_many_blocks() {
+    let lines: Vec<String> = (0..20_000)
+        .map(|i| match i % 10 {
+            0 => entry(&format!("{i}/buildhub.json"), "e"),
+            5 => entry(&format!("{i}/\"/x"), "e"),
+            _ => entry(&format!("{i}/{}", "x".repeat(i % 97)), "e"),
+        })
+        .collect();
+    let input = text(&lines);
+    assert!(input.len() > 1 << 20);
+    let wanted: Vec<&str> = lines.iter().step_by(10).map(|line| &**line).collect();
+    let run = keeps(fresh(&[]).input(input).run(), &wanted);
+    assert_eq!(
+        run.told(),
+        ["bh-filter: 20000 in = 2000 out + 18000 other keys"]
+    );
+}
+
+const A: &str = "a/buildhub.json";
+
+#[test]
+fn what_a_file_knows_with_the_same_etag_is_dropped() {
+    let folder = folder();
+    let file = folder.path().join("known");
+    // What the file says; then the ETag that comes, and whether it passes.
+    let table: &[(&str, &str, bool)] = &[
+        ("", "e", true),
+        (r#"{"key":"a/buildhub.json","etag":"e"}"#, "e", false),
+        (r#"{"key":"a/buildhub.json","etag":"\"e\""}"#, "e", false),
+        (r#"{"key":"a/buildhub.json","etag":"e"}"#, "\"e\"", false),
+        (r#"{"key":"a/buildhub.json","etag":"e"}"#, "f", true),
+        (r#"{"key":"a/buildhub.json","etag":"e"}"#, "", true),
+        (r#"{"key":"a/buildhub.json"}"#, "e", true),
+        (r#"{"key":"A/buildhub.json","etag":"e"}"#, "e", true),
+        (
+            r#"{"key":"a\/build\u0068ub.json","etag":"\u0065"}"#,
+            "e",
+            false,
+        ),
+        (
+            r#"{"Key":"a/buildhub.json","ETag":"\"e\"","Size":1}"#,
+            "e",
+            false,
+        ),
+        (r#"{"key":"s3://b/a/buildhub.json","etag":"e"}"#, "e", false),
+        (
+            "[\n{\"Path\":\"a/buildhub.json\",\"Hashes\":{\"md5\":\"e\"}},\n{\"Path\":\"x\"}\n]",
+            "e",
+            false,
+        ),
+        (
+            "{\"key\":\"a/buildhub.json\",\"etag\":\"e\"}\n{\"key\":\"a/buildhub.json\",\"etag\":\"f\"}",
+            "e",
+            true,
+        ),
+        (
+            "{\"key\":\"a/buildhub.json\",\"etag\":\"f\"}\r\n\r\n{\"mark\":{\"end\":{}}}\r\n{\"key\":\"a/buildhub.json\",\"etag\":\"e\"}",
+            "e",
+            false,
+        ),
+    ];
+    for (known, etag, passes) in table {
+        std::fs::write(&file, known).unwrap();
+        let line = entry(A, etag);
+        let run = sieve(&["--known"]).arg(&file).input(&*line).run();
+        let lines: &[&str] = if *passes { &[&line] } else { &[] };
+        let run = keeps(run, lines);
+        assert_eq!(
+            run.count("/dropped/known"),
+            u64::from(!passes),
+            "{known} {run}"
+        );
+    }
+    for (known, says) in [("{}", ", line 1: "), ("\n\n{\"key\":", ", line 3: ")] {
+        std::fs::write(&file, known).unwrap();
+        let run = sieve(&["--known"])
+            .arg(&file)
+            .run()
+            .exits(78)
+            .prints_nothing();
+        run.says(&format!("{}{says}", file.display()));
+    }
+    let run = sieve(&["--known", "/dev/null/x"]).run().exits(78);
+    run.says("/dev/null/x: ").prints_nothing();
+}
+
+/// Rows of `main_build` as (key, ETag as stored), oldest first, and of our
+/// own table; then the ETag that comes, and whether it passes.
+type Case = (
+    &'static [(&'static str, &'static str)],
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    bool,
+);
+const KNOWN: &[Case] = &[
+    (&[], &[], "e", true),
+    (&[(A, "\"e\"")], &[], "e", false),
+    (&[(A, "e")], &[], "e", false),
+    (&[(A, "\"e\"")], &[], "\"e\"", false),
+    (&[(A, "\"e\"")], &[], "f", true),
+    (&[(A, "\"e\"")], &[], "", true),
+    (&[(A, "\"e\""), (A, "\"f\"")], &[], "f", false),
+    (&[(A, "\"e\""), (A, "\"f\"")], &[], "e", true),
+    (&[(A, "\"e\""), (A, "\"f\"")], &[(A, "e")], "e", false),
+    (&[(A, "\"e\""), (A, "\"f\"")], &[(A, "e")], "f", true),
+    (&[(A, "\"e\"")], &[("x", "e")], "e", false),
+    (&[], &[(A, "e")], "e", false),
+    (&[], &[(A, "e")], "f", true),
+    (&[(A, "NULL")], &[], "e", true),
+    (&[("NULL", "\"e\"")], &[], "e", true),
+];
+
+/// Every case in a database that bh-load has made; `execute` runs SQL in it.
+fn a_database_knows(url: &str, mut execute: impl FnMut(&str)) {
+    Tool::new("bh-load")
+        .args(["--database", url])
+        .run()
+        .exits(0);
+    let quote = |text: &str| match text {
+        "NULL" => text.to_owned(),
+        text => format!("'{text}'"),
+    };
+    for case @ (rows, objects, etag, passes) in KNOWN {
+        execute("DELETE FROM main_build");
+        execute("DELETE FROM bh_object");
+        for (at, (key, etag)) in rows.iter().enumerate() {
+            execute(&format!(
+                "INSERT INTO main_build (build_hash, build, metadata, created_at, s3_object_key, \
+                 s3_object_etag) VALUES ('v1:{at}', '{{}}', '{{}}', '2020-01-0{}T00:00:00Z', {}, {})",
+                at + 1,
+                quote(key),
+                quote(etag)
+            ));
+        }
+        for (key, etag) in *objects {
+            execute(&format!(
+                "INSERT INTO bh_object VALUES ('{key}', '{etag}', 'v1:x')"
+            ));
+        }
+        let line = entry(A, etag);
+        let lines: &[&str] = if *passes { &[&line] } else { &[] };
+        for tool in [
+            sieve(&["--database", url]),
+            sieve(&[]).env("DATABASE_URL", url),
+        ] {
+            let run = keeps(tool.input(&*line).run(), lines);
+            assert_eq!(
+                run.count("/dropped/known"),
+                u64::from(!passes),
+                "{case:?} {run}"
+            );
+        }
+    }
+    // Without the table of our own, as the program before this one left it.
+    execute("DELETE FROM main_build");
+    execute("DROP TABLE bh_object");
+    execute(
+        "INSERT INTO main_build (build_hash, build, metadata, created_at, s3_object_key, \
+             s3_object_etag) VALUES ('v1:1', '{}', '{}', '2020-01-01T00:00:00Z', 'a/buildhub.json', '\"e\"')",
+    );
+    let run = sieve(&["--database", url]).input(entry(A, "e")).run();
+    assert_eq!(keeps(run, &[]).count("/notes/keys known before"), 1);
+    // A database without any table knows nothing.
+    execute("DROP TABLE main_build");
+    let line = entry(A, "e");
+    keeps(sieve(&["--database", url]).input(&*line).run(), &[&line]);
+}
+
+#[test]
+fn sqlite_knows() {
+    let folder = folder();
+    let file = folder.path().join("b.db");
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    a_database_knows(&format!("sqlite:{}", file.display()), |sql| {
+        connection.execute_batch(sql).unwrap();
+    });
+}
+
+#[test]
+fn postgresql_knows() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    let mut client = database.client();
+    a_database_knows(&database.url, |sql| client.batch_execute(sql).unwrap());
+}
+
+#[test]
+fn the_bare_pipeline_uses_the_loader_s_own_file() {
+    let folder = folder();
+    let here = |tool: Tool| tool.folder(folder.path());
+    let records = [record(0), record(1)];
+    let default = "bh-filter: no --database and no DATABASE_URL: using sqlite:buildhub.db";
+    let before = here(sieve(&[])).input(ndjson(&records)).run().exits(0);
+    assert_eq!(before.told(), [default, "bh-filter: 2 in = 2 out"]);
+    let names = |path: &Path| std::fs::read_dir(path).unwrap().count();
+    assert_eq!(names(folder.path()), 0, "looking creates nothing");
+    here(Tool::new("bh-load"))
+        .input(ndjson(&records[..1]))
+        .run()
+        .exits(0);
+    let after = here(sieve(&[])).input(ndjson(&records)).run();
+    let expected = records[1].to_string();
+    let after = keeps(after, &[&expected]);
+    let sum = "bh-filter: 2 in = 1 out + 1 known; 1 keys known before";
+    assert_eq!(after.told(), [default, sum]);
+}
+
+#[test]
+fn a_database_that_is_none_is_not_an_empty_one() {
+    let folder = folder();
+    let file = folder.path().join("b.db");
+    let url = format!("sqlite:{}", file.display());
+    std::fs::write(
+        &file,
+        "This is no database but a text of some length.\n".repeat(30),
+    )
+    .unwrap();
+    let run = sieve(&["--database", &url]).input(entry(A, "e")).run();
+    run.exits(78).prints_nothing().says(&url);
+    std::fs::remove_file(&file).unwrap();
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    connection
+        .execute_batch("CREATE TABLE main_build (id, build_hash, build)")
+        .unwrap();
+    let run = sieve(&["--database", &url]).input(entry(A, "e")).run();
+    run.exits(78).prints_nothing().says("s3_object_key");
+}
+
+/// It takes its twenty seconds of trying again.
+#[test]
+fn a_postgresql_that_is_away_is_an_error() {
+    let url = "postgres://me:s3kr1t-w0rd@127.0.0.1:1/db";
+    let run = sieve(&["--database", url]).input(entry(&key(0), "e")).run();
+    let run = run
+        .exits(69)
+        .prints_nothing()
+        .says("127.0.0.1:1/db: ")
+        .says("given up after");
+    assert!(!run.stderr.contains("s3kr1t-w0rd"), "{run}");
+    assert_eq!(run.count("/in"), 0, "{run}");
+}

@@ -1,0 +1,215 @@
+//! When rows are committed, and what is said of them then.
+
+use serde_json::{Value, json};
+
+use crate::harness::fed::Fed;
+use crate::harness::sample::{self, ndjson, record};
+use crate::harness::stored::{Kind, Store};
+use crate::harness::{Tool, folder, lines_of, wait_for};
+use crate::pipeline::on_each_store;
+
+on_each_store! {
+    batches_of_any_size_hold_the_same
+    a_line_is_stored_while_the_pipe_stays_open
+    marks_leave_after_the_commit
+}
+
+fn loader(store: &Store) -> Tool {
+    Tool::new("bh-load").args(["--database", &store.url()])
+}
+
+fn page(after: Option<usize>, through: Option<usize>) -> Value {
+    let [after, through] = [after, through].map(|bound| bound.map(sample::key));
+    json!({"mark": {"listed": {"run": "r", "after": after, "through": through}}})
+}
+
+fn end() -> Value {
+    json!({"mark": {"end": {"run": "r"}}})
+}
+
+fn batches_of_any_size_hold_the_same(kind: Kind) {
+    let mut expected: Option<Vec<_>> = None;
+    let mut lines: Vec<_> = (0..30).map(record).collect();
+    // Twins within a batch and across batches, one content in two versions.
+    let mut twin = record(3);
+    twin["key"] = json!("twin");
+    let mut renewed = record(5);
+    renewed["etag"] = json!("renewed");
+    lines.splice(4..4, [record(3), twin]);
+    lines.extend([renewed, end()]);
+    for size in [1, 3, 7, 1000] {
+        let Some(store) = Store::new(kind) else {
+            return;
+        };
+        let size = format!("--batch-size={size}");
+        let run = loader(&store)
+            .arg(size)
+            .input(ndjson(&lines))
+            .run()
+            .exits(0);
+        assert_eq!(run.count("/out"), 30, "{run}");
+        assert_eq!(
+            run.summary["dropped"],
+            json!({"known": 2, "ETag renewed": 1}),
+            "{run}"
+        );
+        let found = (store.contents(), store.objects());
+        assert_eq!(found.0.len(), 30);
+        match &expected {
+            None => expected = Some(vec![found]),
+            Some(expected) => assert_eq!(expected, &[found]),
+        }
+    }
+}
+
+fn a_line_is_stored_while_the_pipe_stays_open(kind: Kind) {
+    let Some(store) = Store::new(kind) else {
+        return;
+    };
+    loader(&store).run().exits(0);
+    // Time alone fills no batch, and neither does size.
+    let mut fed = Fed::new(loader(&store).arg("--flush-interval=0.05"));
+    for n in 0..3 {
+        fed.give([&record(n)]);
+        wait_for("the row", || store.rows().len() == n + 1);
+    }
+    fed.finish().exits(0);
+
+    let mut fed = Fed::new(loader(&store).args(["--flush-interval=100000", "--batch-size=3"]));
+    fed.give(&[record(3), record(4), record(5)]);
+    wait_for("the batch", || store.rows().len() == 6);
+    fed.finish().exits(0);
+}
+
+fn marks_leave_after_the_commit(kind: Kind) {
+    let Some(store) = Store::new(kind) else {
+        return;
+    };
+    let folder = folder();
+    let files = ["list.json", "list.json.loaded", "rejects"].map(|name| folder.path().join(name));
+    let [resume_file, loaded, rejects] = &files;
+    let loader = |extra: &[&str]| {
+        let loader = loader(&store).arg("--resume-file").arg(resume_file);
+        loader
+            .args(["--flush-interval=0.05", "--batch-size=4"])
+            .args(extra)
+    };
+    let confirmed = || lines_of(loaded)[0]["coverage"].clone();
+    let intervals = |bounds: &[[Option<usize>; 2]]| -> Value {
+        let interval = |bounds: &[Option<usize>; 2]| {
+            let [after, through] = bounds.map(|bound| bound.map(sample::key));
+            json!({"after": after, "through": through})
+        };
+        bounds.iter().map(interval).collect()
+    };
+    let mut fed = Fed::new(loader(&[]));
+    // It is there before the first line, and says nothing.
+    wait_for("the file", || loaded.exists());
+    let first = json!({"format": 1, "run": null, "coverage": []});
+    assert_eq!(lines_of(loaded), [first]);
+    let mut rows = 0;
+    for through in [3, 4, 9, 30] {
+        let records: Vec<_> = (rows..through).map(record).collect();
+        let mark = page(rows.checked_sub(1), Some(through - 1));
+        fed.give(records.iter().chain([&mark]));
+        assert_eq!(fed.line(), mark);
+        assert_eq!(store.rows().len(), through, "the mark came before its rows");
+        rows = through;
+        wait_for("the confirmation", || {
+            confirmed() == intervals(&[[None, Some(rows - 1)]])
+        });
+    }
+    // A unit with a line that went nowhere stays open; the next one does not.
+    let bad = json!({"key": "k", "build": null});
+    fed.give([&record(30), &bad, &page(Some(29), Some(31))]);
+    let mark = page(Some(31), None);
+    fed.give([&record(32), &mark, &end()]);
+    assert_eq!([fed.line(), fed.line()], [mark, end()]);
+    let run = fed.finish().exits(65);
+    assert_eq!(run.count("/notes/units kept open"), 1, "{run}");
+    assert_eq!(
+        confirmed(),
+        intervals(&[[None, Some(29)], [Some(31), None]])
+    );
+
+    // With a file for it, the unit is finished with.
+    let run = loader(&["--rejects", rejects.to_str().unwrap()])
+        .input(ndjson([
+            &record(30),
+            &bad,
+            &page(Some(29), Some(31)),
+            &end(),
+        ]))
+        .run()
+        .exits(65);
+    assert_eq!(run.lines(), [page(Some(29), Some(31)), end()]);
+    assert_eq!(confirmed(), intervals(&[[None, None]]));
+    assert_eq!(lines_of(rejects).len(), 1);
+
+    // What comes from a program that died is stored and confirmed.
+    let cut = [record(40), page(None, Some(40)), record(41)];
+    let run = loader(&[])
+        .input(ndjson(&cut))
+        .run()
+        .exits(75)
+        .says("input ended early");
+    assert_eq!(run.lines(), [page(None, Some(40))]);
+    assert_eq!(store.rows().len(), 34);
+}
+
+/// The server has rules of its own: what it refuses is found in its batch.
+#[test]
+fn what_only_the_server_refuses_is_found() {
+    let Some(store) = Store::new(Kind::Postgres) else {
+        return;
+    };
+    loader(&store).run().exits(0);
+    store.execute(
+        "ALTER TABLE main_build ADD CHECK (build->'source'->>'product' IS DISTINCT FROM 'evil')",
+    );
+    let folder = folder();
+    let rejects = folder.path().join("rejects");
+    let mut lines: Vec<_> = (0..100).map(record).collect();
+    for n in [0, 41, 42, 99] {
+        lines[n]["build"]["source"]["product"] = json!("evil");
+    }
+    let mut input = ndjson(&lines);
+    input.extend(ndjson([&end()]));
+    let run = loader(&store)
+        .arg("--rejects")
+        .arg(&rejects)
+        .input(input)
+        .run()
+        .exits(65);
+    assert_eq!(run.count("/out"), 96, "{run}");
+    assert_eq!(run.summary["rejected"], json!({"refused": 4}), "{run}");
+    let text = std::fs::read_to_string(&rejects).unwrap();
+    let refused: Vec<&str> = text.lines().collect();
+    for (line, n) in refused.iter().zip([0, 41, 42, 99]) {
+        let reject: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(reject["build"], lines[n]["build"]);
+        let error = &reject["error"];
+        assert_eq!(
+            [&error["kind"], &error["line"]],
+            [&json!("refused"), &json!(n + 1)]
+        );
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains("check constraint"),
+            "{error}"
+        );
+    }
+    assert_eq!(refused.len(), 4, "{run}");
+    let mut keys: Vec<_> = store
+        .rows()
+        .into_iter()
+        .map(|row| row.key.unwrap())
+        .collect();
+    keys.sort();
+    let good = (0..100).filter(|n| ![0, 41, 42, 99].contains(n));
+    assert_eq!(keys, good.map(sample::key).collect::<Vec<_>>());
+    let remembered: Vec<_> = store.objects().into_iter().map(|[key, ..]| key).collect();
+    assert_eq!(remembered, keys, "what was refused must come again");
+}

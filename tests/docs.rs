@@ -1,0 +1,289 @@
+//! The documents say what the programs do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use buildhub_pipes::error::STATUSES;
+use buildhub_pipes::stage::{STAGES, Stage};
+
+use crate::harness::{folder, program};
+
+fn text(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The rows of the table under this head.
+#[track_caller]
+fn table<'a>(document: &'a str, head: &str) -> Vec<&'a str> {
+    let (_, after) = document
+        .split_once(head)
+        .unwrap_or_else(|| panic!("no table {head}"));
+    let rows = after.trim_start_matches('\n').lines().skip(1);
+    rows.take_while(|line| line.starts_with('|')).collect()
+}
+
+/// A man page as it is read: without its escapes.
+fn page(path: &str) -> String {
+    let page = text(path)
+        .replace("\\-", "-")
+        .replace("\\*(Aq", "'")
+        .replace("\\(aq", "'");
+    ["\\fB", "\\fI", "\\fR", "\\&"]
+        .iter()
+        .fold(page, |page, font| page.replace(font, ""))
+}
+
+#[test]
+fn the_readme_has_the_table_of_programs() {
+    let readme = text("README.md");
+    let rows = table(&readme, "| program | reads | writes | touches |");
+    let expected: Vec<String> = STAGES
+        .iter()
+        .map(|s| {
+            format!(
+                "| `{}` | {} | {} | {} |",
+                s.name, s.reads, s.writes, s.touches
+            )
+        })
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn the_readme_has_the_table_of_exit_statuses() {
+    let readme = text("README.md");
+    let rows = table(&readme, "| exit status | means | then |");
+    let expected: Vec<String> = STATUSES
+        .iter()
+        .map(|status| format!("| {} | {} | {} |", status.code, status.means, status.then))
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn every_man_page_has_every_exit_status() {
+    for stage in STAGES {
+        let path = format!("man/{}.1", stage.name);
+        let page = page(&path);
+        let (_, section) = page
+            .split_once(".SH \"EXIT STATUS\"")
+            .unwrap_or_else(|| panic!("{path}"));
+        for status in STATUSES {
+            let entry = format!(
+                ".TP\n{}\n{}. To do: {}.\n",
+                status.code, status.means, status.then
+            );
+            assert!(section.contains(&entry), "{path}: {entry}");
+        }
+    }
+}
+
+/// Every file of a folder that the filter takes, by its name.
+fn files(folder: &Path, takes: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+    let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap());
+    let named = entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
+    let taken = named.filter(|(name, _)| takes(name));
+    taken
+        .map(|(name, path)| (name, std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn man_pages_and_completions_are_those_of_the_programs() {
+    let made = folder();
+    let (man, completions) = (made.path().join("man"), made.path().join("completions"));
+    let output = Command::new(program("examples/manual"))
+        .args([&man, &completions])
+        .output();
+    let output = output.expect("examples/manual: build it with cargo build --examples");
+    assert!(output.status.success(), "{output:?}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (made, kept, end) in [(man, "man", ".1"), (completions, "completions", "")] {
+        let (made, kept_files) = (
+            files(&made, |_| true),
+            files(&root.join(kept), |name| name.ends_with(end)),
+        );
+        let names = |files: &BTreeMap<String, String>| files.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&made), names(&kept_files), "{kept}");
+        for (name, text) in made {
+            assert!(
+                kept_files[&name] == text,
+                "{kept}/{name} is old: cargo run --release --example manual -- man completions"
+            );
+        }
+    }
+}
+
+/// The long flags of a program.
+fn flags(stage: &Stage) -> BTreeSet<String> {
+    let mut command = (stage.command)();
+    command.build();
+    let long = command.get_arguments().filter_map(|arg| arg.get_long());
+    long.map(|long| format!("--{long}")).collect()
+}
+
+/// What looks like a long flag in a text.
+fn flags_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    let flags = words.filter(|word| word.len() > 3 && word.starts_with("--"));
+    flags.map(String::from).collect()
+}
+
+#[test]
+fn every_flag_is_in_the_help_the_man_page_and_the_completions() {
+    for stage in STAGES {
+        let flags = flags(stage);
+        assert!(
+            flags.contains("--rejects") && flags.contains("--help"),
+            "{flags:?}"
+        );
+        let help = Command::new(program(stage.name))
+            .arg("--help")
+            .output()
+            .unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        let name = stage.name;
+        let fish = text(&format!("completions/{name}.fish")).replace("-l ", "--");
+        for (place, text) in [
+            (format!("{name} --help"), help),
+            (format!("man/{name}.1"), page(&format!("man/{name}.1"))),
+            (
+                format!("completions/{name}.bash"),
+                text(&format!("completions/{name}.bash")),
+            ),
+            (
+                format!("completions/_{name}"),
+                text(&format!("completions/_{name}")),
+            ),
+            (format!("completions/{name}.fish"), fish),
+        ] {
+            let there = flags_in(&text);
+            let missing: Vec<_> = flags.difference(&there).collect();
+            assert!(missing.is_empty(), "{place}: {missing:?}");
+        }
+    }
+}
+
+/// The blocks of code of a document.
+fn blocks(document: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut block: Option<String> = None;
+    for line in document.lines() {
+        match (
+            &mut block,
+            line.starts_with("```")
+                || line == ".EX"
+                || line == ".EE"
+                || line == ".nf"
+                || line == ".fi",
+        ) {
+            (None, true) => block = Some(String::new()),
+            (Some(_), true) => blocks.extend(block.take()),
+            (Some(block), false) => *block += &format!("{line}\n"),
+            (None, false) => {}
+        }
+    }
+    blocks
+}
+
+/// The commands of a piece of shell, as words; what is quoted is one word.
+fn commands(shell: &str) -> Vec<Vec<String>> {
+    let mut commands = vec![Vec::new()];
+    let mut word = String::new();
+    let mut quote = None;
+    let joined = shell.replace("\\\n", " ");
+    for character in joined.chars().chain(['\n']) {
+        match (quote, character) {
+            (Some(open), close) if open == close => quote = None,
+            (None, '\'' | '"') => quote = Some(character),
+            (None, ' ' | '\n' | '|' | ';' | '&' | '(' | ')' | '<' | '>') => {
+                if !word.is_empty() {
+                    commands.last_mut().unwrap().push(std::mem::take(&mut word));
+                }
+                if !matches!(character, ' ' | '<' | '>') {
+                    commands.push(Vec::new());
+                }
+            }
+            (_, character) => word.push(character),
+        }
+    }
+    commands.retain(|command| !command.is_empty());
+    commands
+}
+
+/// Every command that names a program of ours has flags that it has.
+fn check_commands(place: &str, shell: &str) -> usize {
+    let mut checked = 0;
+    for command in commands(shell) {
+        let assigned = |word: &&String| word.contains('=') && !word.starts_with('-');
+        let mut words = command.iter().skip_while(assigned);
+        let Some(stage) = words
+            .next()
+            .and_then(|name| STAGES.iter().find(|s| s.name == name))
+        else {
+            continue;
+        };
+        checked += 1;
+        let known = flags(stage);
+        for flag in words.filter(|word| word.starts_with("--")) {
+            let flag = flag.split('=').next().unwrap_or_default();
+            assert!(
+                known.contains(flag),
+                "{place}: {} has no {flag}: {command:?}",
+                stage.name
+            );
+        }
+    }
+    checked
+}
+
+#[test]
+fn commands_in_the_documents_have_flags_that_exist() {
+    let mut documents = vec![
+        ("README.md".to_owned(), text("README.md")),
+        ("CONTRIBUTING.md".to_owned(), text("CONTRIBUTING.md")),
+        ("man/bh-pipes.7".to_owned(), page("man/bh-pipes.7")),
+        ("man/bh-lines.5".to_owned(), page("man/bh-lines.5")),
+    ];
+    for stage in STAGES {
+        let help = (stage.command)().get_before_help().map(ToString::to_string);
+        let help = help.unwrap_or_else(|| panic!("{} has no examples", stage.name));
+        documents.push((
+            format!("{} --help", stage.name),
+            format!("```\n{help}\n```\n"),
+        ));
+    }
+    for (place, document) in documents {
+        let blocks = blocks(&document);
+        let checked: usize = blocks
+            .iter()
+            .map(|block| check_commands(&place, block))
+            .sum();
+        let none = ["CONTRIBUTING.md", "man/bh-lines.5"].contains(&&*place);
+        assert!(checked > 0 || none, "{place}: no command was found");
+    }
+}
+
+#[test]
+fn scripts_and_pages_that_are_named_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "man/bh-pipes.7",
+        "man/bh-lines.5",
+    ] {
+        let page = page(path);
+        let words = page.split(|c: char| c.is_whitespace() || "`(),;[]\"'".contains(c));
+        for word in words.map(|word| word.trim_end_matches(['.', ':'])) {
+            if word.starts_with("scripts/") && !word.contains('*') {
+                assert!(root.join(word).exists(), "{path} names {word}");
+            }
+            if let Some(name) = word.strip_prefix("man/").filter(|name| !name.contains('*')) {
+                assert!(root.join("man").join(name).exists(), "{path} names {word}");
+            }
+        }
+    }
+}

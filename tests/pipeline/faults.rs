@@ -1,0 +1,241 @@
+//! Servers that leave in mid-run: nothing is lost, nothing comes twice.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::harness::elastic::Index;
+use crate::harness::fed::Fed;
+use crate::harness::postgres::Database;
+use crate::harness::proxy::Proxy;
+use crate::harness::sample::{self, record};
+use crate::harness::stored::{Kind, Store};
+use crate::harness::{Tool, folder, left_out, wait_for};
+
+fn records(numbers: std::ops::Range<usize>) -> Vec<Value> {
+    numbers.map(record).collect()
+}
+
+/// Every record of the range has its row, once.
+#[track_caller]
+fn holds(store: &Store, numbers: std::ops::Range<usize>) {
+    let mut keys: Vec<_> = store
+        .rows()
+        .into_iter()
+        .map(|row| row.key.unwrap())
+        .collect();
+    keys.sort();
+    assert_eq!(keys, numbers.map(sample::key).collect::<Vec<_>>());
+}
+
+fn loader(store: &Store) -> Tool {
+    Tool::new("bh-load").args(["--database", &store.url(), "--flush-interval=0.05"])
+}
+
+/// What waits or was refused, when the table is there.
+fn waiting(store: &Store) -> usize {
+    store.outbox().len()
+}
+
+/// Side by side, since most of it is patience.
+#[test]
+fn elasticsearch_leaves_and_comes_back() {
+    std::thread::scope(|scope| {
+        scope.spawn(|| elasticsearch_leaves(Kind::Postgres, 6));
+        scope.spawn(|| elasticsearch_leaves(Kind::Sqlite, 8));
+    });
+}
+
+fn elasticsearch_leaves(kind: Kind, version: u32) {
+    let (Some(index), Some(store)) = (Index::new(version), Store::new(kind)) else {
+        return;
+    };
+    let proxy = Proxy::new(&index.url);
+    let loader = || loader(&store).args(["--elasticsearch", &proxy.url, "--index", &index.name]);
+    let mut fed = Fed::new(loader());
+    fed.give(&records(0..20));
+    let mark = json!({"mark": {"page": {"run": "r", "next": "2"}}});
+    fed.give([&mark]);
+    assert_eq!(fed.line(), mark);
+    wait_for("the first rows in the index", || waiting(&store) == 0);
+    proxy.cut();
+    fed.give(&records(20..50));
+    let end = json!({"mark": {"end": {"run": "r"}}});
+    fed.give([&mark, &end]);
+    // The rows are stored and confirmed without it.
+    assert_eq!(fed.line(), mark);
+    holds(&store, 0..50);
+    let run = fed
+        .finish()
+        .exits(69)
+        .says("rows are stored but not all are indexed");
+    assert_eq!(run.count("/out"), 50, "{run}");
+    assert_eq!(run.count("/notes/indexed"), 20, "{run}");
+    holds(&store, 0..50);
+    let queue: Vec<_> = (21..=50).map(|id| (id, None)).collect();
+    assert_eq!(store.outbox(), queue);
+    assert_eq!(index.documents().len(), 20);
+
+    // Back again: an empty run drains the queue, beside what is new.
+    proxy.restore();
+    let run = loader()
+        .input(sample::ndjson(&records(45..60)))
+        .run()
+        .exits(0);
+    assert_eq!(run.count("/out"), 10, "{run}");
+    holds(&store, 0..60);
+    assert_eq!(store.outbox(), []);
+    assert_eq!(index.documents(), store.documents());
+    // Each once, though new rows and the queue are sent side by side.
+    assert_eq!(run.count("/notes/indexed"), 40, "{run}");
+}
+
+/// Rows of the batch that a server refuses to commit as long as this lives.
+struct Lock<'a> {
+    database: &'a Database,
+    _client: postgres::Client,
+}
+
+impl<'a> Lock<'a> {
+    fn new(database: &'a Database) -> Self {
+        let mut client = database.client();
+        client
+            .batch_execute("BEGIN; LOCK TABLE main_build IN SHARE ROW EXCLUSIVE MODE")
+            .unwrap();
+        Self {
+            database,
+            _client: client,
+        }
+    }
+
+    /// Waits until a loader stands in the middle of its transaction.
+    fn holds_one(&self) {
+        let blocked = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        wait_for("a loader in its transaction", || {
+            self.database.count(blocked) > 0
+        });
+    }
+}
+
+const TERMINATE: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND application_name = 'buildhub-pipes'";
+
+#[test]
+fn connections_are_ended_between_batches_and_within_one() {
+    let Some(store) = Store::new(Kind::Postgres) else {
+        return;
+    };
+    let Store::Postgres(database) = &store else {
+        unreachable!()
+    };
+    let mark = json!({"mark": {"page": {"run": "r", "next": "2"}}});
+    let mut fed = Fed::new(loader(&store));
+    fed.give(&records(0..10));
+    fed.give([&mark]);
+    fed.line();
+    assert_eq!(database.count(TERMINATE), 1);
+    fed.give(&records(10..20));
+    fed.give([&mark]);
+    fed.line();
+    holds(&store, 0..20);
+
+    let lock = Lock::new(database);
+    fed.give(&records(20..30));
+    fed.give([&mark]);
+    lock.holds_one();
+    assert_eq!(database.count(TERMINATE), 1);
+    drop(lock);
+    fed.line();
+    holds(&store, 0..30);
+    fed.give([&json!({"mark": {"end": {"run": "r"}}})]);
+    let run = fed.finish().exits(0).says("trying again");
+    assert_eq!(run.count("/out"), 30, "{run}");
+    assert_eq!(run.count("/notes/reconnections"), 2, "{run}");
+    assert_eq!(store.objects().len(), 30);
+}
+
+/// A PostgreSQL of this test alone.
+struct Server(String);
+
+impl Server {
+    fn start() -> Option<Self> {
+        if std::env::var_os("TEST_DATABASE_URL").is_none() {
+            left_out("PostgreSQL to restart (TEST_DATABASE_URL)");
+            return None;
+        }
+        let server = Self(format!("postgres@{}", uuid::Uuid::new_v4().simple()));
+        server.control(&["start"]);
+        Some(server)
+    }
+
+    fn control(&self, what: &[&str]) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/servers");
+        let output = Command::new(script)
+            .args(what)
+            .arg(&self.0)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{what:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn url(&self) -> String {
+        let env = self.control(&["env"]);
+        let url = env.trim().rsplit_once("URL=").unwrap().1;
+        url.replace('\\', "")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.control(&["stop", "--mode", "immediate"]);
+    }
+}
+
+#[test]
+fn postgres_restarts_between_batches_and_within_one() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let store = Store::Postgres(Database::on(&server.url()));
+    let Store::Postgres(database) = &store else {
+        unreachable!()
+    };
+    let folder = folder();
+    let resume_file = folder.path().join("list.json");
+    let page = |after: Option<usize>, through: Option<usize>| {
+        let bounds = [after, through].map(|bound| bound.map(sample::key));
+        json!({"mark": {"listed": {"run": "r", "after": bounds[0], "through": bounds[1]}}})
+    };
+    let mut fed = Fed::new(loader(&store).arg("--resume-file").arg(&resume_file));
+    fed.give(&records(0..10));
+    fed.give([&page(None, Some(9))]);
+    fed.line();
+    server.control(&["restart"]);
+    fed.give(&records(10..20));
+    fed.give([&page(Some(9), Some(19))]);
+    fed.line();
+    holds(&store, 0..20);
+
+    let lock = Lock::new(database);
+    fed.give(&records(20..30));
+    fed.give([&page(Some(19), None)]);
+    lock.holds_one();
+    server.control(&["restart", "--mode", "immediate"]);
+    drop(lock);
+    fed.line();
+    fed.give([&json!({"mark": {"end": {"run": "r"}}})]);
+    let run = fed.finish().exits(0).says("trying again");
+    assert_eq!(run.count("/out"), 30, "{run}");
+    assert!(run.count("/notes/reconnections") >= 2, "{run}");
+    holds(&store, 0..30);
+    let loaded = crate::harness::lines_of(&folder.path().join("list.json.loaded"));
+    let whole = json!([{"after": null, "through": null}]);
+    assert_eq!(
+        loaded,
+        [json!({"format": 1, "run": "r", "coverage": whole})]
+    );
+}

@@ -1,0 +1,359 @@
+//! s3-list: its state, and how a stopped run goes on.
+
+mod decisions;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::{fails, list, numbered, server_of, tiles};
+use crate::harness::faulty::Faulty;
+use crate::harness::protocol::listing;
+use crate::harness::{Run, Tool, folder, wait_for};
+
+/// The resume file, declared once more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    format: u32,
+    run: String,
+    source: Source,
+    started: String,
+    records: u64,
+    pages: u64,
+    finished: bool,
+    broken_pipe: bool,
+    coverage: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    endpoint: Option<String>,
+    bucket: String,
+    prefix: String,
+    after: Option<String>,
+    through: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    after: Option<String>,
+    through: Option<String>,
+}
+
+/// What a loader keeps beside it.
+#[derive(Debug, Clone, Serialize)]
+struct Loaded {
+    format: u32,
+    run: Option<String>,
+    coverage: Vec<Part>,
+}
+
+/// `""` is the start, or the end.
+fn part((after, through): (&str, &str)) -> Part {
+    let bound = |key: &str| (!key.is_empty()).then(|| key.to_owned());
+    Part {
+        after: bound(after),
+        through: bound(through),
+    }
+}
+
+/// A resume file in a folder of its own.
+struct Place {
+    folder: TempDir,
+    file: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = folder();
+        let file = folder.path().join("list.json");
+        Self { folder, file }
+    }
+
+    fn tool(&self, server: &Faulty) -> Tool {
+        list(server).arg("--resume-file").arg(&self.file)
+    }
+
+    fn resume(&self, server: &Faulty) -> Tool {
+        self.tool(server).arg("--resume")
+    }
+
+    fn loaded(&self) -> PathBuf {
+        self.folder.path().join("list.json.loaded")
+    }
+
+    #[track_caller]
+    fn state(&self) -> State {
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// The state of a run over k00000 to k00009 that came through k00004.
+    fn half(&self, server: &Faulty, change: impl FnOnce(&mut State)) -> State {
+        self.tool(server).run().exits(0);
+        let mut state = self.state();
+        state.finished = false;
+        state.coverage = vec![part(("", "k00004"))];
+        change(&mut state);
+        write(&self.file, &state);
+        state
+    }
+
+    #[track_caller]
+    fn holds_only(&self, files: &[&str]) {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, files);
+    }
+}
+
+fn write(path: &Path, state: &impl Serialize) {
+    std::fs::write(path, serde_json::to_string(state).unwrap() + "\n").unwrap();
+}
+
+#[test]
+fn the_state_is_kept_after_each_page() {
+    // More than a pipe holds: nobody reads, so it cannot come to the end.
+    let keys = numbered(20_000);
+    let (server, place) = (server_of(&keys, &[]), Place::new());
+    let (stdin, stdout) = (Stdio::null(), Stdio::piped());
+    let mut running = place.tool(&server).start_with(stdin, stdout);
+    let mut seen = Vec::new();
+    wait_for("three pages", || {
+        if place.file.exists() {
+            seen.push(place.state());
+        }
+        seen.last().is_some_and(|state| state.pages >= 3)
+    });
+    let _ = running.child.stdout.take();
+    let run = running.finish().exits(0);
+    tiles(&run.listing(), None, None);
+    for state in seen.iter().filter(|state| state.pages > 0) {
+        let reached = keys[state.records as usize - 1].clone();
+        assert_eq!(state.coverage, [part(("", &reached))]);
+        assert!(!state.finished && !state.broken_pipe && state.records == 1000 * state.pages);
+    }
+    let state = place.state();
+    assert_eq!((state.format, state.records, state.pages), (1, 20_000, 20));
+    assert_eq!(state.run, run.listing().end.unwrap().0);
+    assert_eq!(
+        (state.finished, state.coverage),
+        (true, vec![part(("", ""))])
+    );
+    assert!(
+        state.started.parse::<jiff::Timestamp>().is_ok(),
+        "{}",
+        state.started
+    );
+    let source = Source {
+        endpoint: Some(server.url.clone()),
+        bucket: "bench".into(),
+        prefix: String::new(),
+        after: None,
+        through: None,
+    };
+    assert_eq!(state.source, source);
+    place.holds_only(&["list.json"]);
+}
+
+#[test]
+fn a_run_without_resume_and_one_without_a_file_are_new() {
+    let keys = numbered(10);
+    let (server, place) = (server_of(&keys, &[]), Place::new());
+    let run = place
+        .resume(&server)
+        .run()
+        .exits(0)
+        .says("a new run begins");
+    tiles(&run.listing(), None, None);
+    let before = place.half(&server, |_| {});
+    let run = place.tool(&server).run().exits(0);
+    assert_eq!(run.listing().keys(), keys);
+    assert!(place.state().run != before.run, "{run}");
+    // A relative name is one in the current folder.
+    let tool = list(&server).args(["--resume-file", "here.json"]);
+    tool.folder(place.folder.path()).run().exits(0);
+    place.holds_only(&["here.json", "list.json"]);
+}
+
+#[test]
+fn the_state_of_another_listing_is_refused_and_left_alone() {
+    let keys = numbered(10);
+    let (server, place) = (server_of(&keys, &[]), Place::new());
+    place.half(&server, |_| {});
+    let before = std::fs::read(&place.file).unwrap();
+    let other = server_of(&keys, &[]);
+    let with = |server: &Faulty, url: &str, args: &[&str]| -> Tool {
+        let tool = server.tool("s3-list").arg(url).args(args.iter().copied());
+        tool.arg("--resume-file").arg(&place.file)
+    };
+    let tools = || {
+        [
+            with(&server, "s3://other", &[]),
+            with(&server, "s3://bench/k", &[]),
+            with(&other, "s3://bench", &[]),
+            with(&server, "s3://bench", &["--after", "k00001"]),
+            with(&server, "s3://bench", &["--through", "k00001"]),
+        ]
+    };
+    let name = place.file.display().to_string();
+    for tool in tools()
+        .into_iter()
+        .chain(tools().map(|tool| tool.arg("--resume")))
+    {
+        fails(tool.run(), 78, &[&name, "s3://bench/ at", &server.url]);
+        assert_eq!(std::fs::read(&place.file).unwrap(), before);
+    }
+    place
+        .resume(&server)
+        .args(["--page-size", "2"])
+        .run()
+        .exits(0);
+}
+
+#[test]
+fn a_damaged_state_is_named_and_never_a_fresh_start() {
+    let (server, place) = (server_of(&numbered(10), &[]), Place::new());
+    let state = place.half(&server, |_| {});
+    let whole = std::fs::read(&place.file).unwrap();
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let mut damaged: Vec<Vec<u8>> = [0, 1, whole.len() / 2, whole.len() - 3, whole.len() - 2]
+        .map(|length| whole[..length].to_vec())
+        .into();
+    damaged.push(vec![0; whole.len()]);
+    damaged.push(text.replace("\"format\":1", "\"format\":2").into());
+    damaged.push(text.replace("\"coverage\"", "\"covered\"").into());
+    damaged.push([&*whole, b"}"].concat());
+    let name = place.file.display().to_string();
+    for bytes in &damaged {
+        std::fs::write(&place.file, bytes).unwrap();
+        for tool in [place.tool(&server), place.resume(&server)] {
+            fails(tool.run(), 78, &[&format!("s3-list: {name}: ")]);
+            assert_eq!(&std::fs::read(&place.file).unwrap(), bytes);
+        }
+    }
+    // So is what the loader keeps.
+    write(&place.file, &state);
+    let loaded = Loaded {
+        format: 1,
+        run: Some(state.run),
+        coverage: Vec::new(),
+    };
+    let text = serde_json::to_string(&loaded).unwrap() + "\n";
+    for bytes in [
+        &text[..0],
+        &text[..text.len() / 2],
+        &text.replace(":1", ":2"),
+    ] {
+        std::fs::write(place.loaded(), bytes).unwrap();
+        fails(
+            place.resume(&server).run(),
+            78,
+            &[&format!("s3-list: {name}.loaded: ")],
+        );
+        assert_eq!(std::fs::read(&place.file).unwrap(), whole);
+    }
+}
+
+#[test]
+fn two_at_once_never_share_a_state() {
+    let (server, place) = (server_of(&numbered(10), &["--hang", "100"]), Place::new());
+    let first = place
+        .tool(&server)
+        .start_with(Stdio::null(), Stdio::piped());
+    wait_for("a request", || server.counts()["list"] != 0);
+    let before = place.state();
+    for tool in [place.tool(&server), place.resume(&server)] {
+        fails(
+            tool.run(),
+            75,
+            &[&place.file.display().to_string(), "another run"],
+        );
+    }
+    assert_eq!(place.state(), before);
+    first.signal(Signal::TERM);
+    let run = first.finish().dies_by(Signal::TERM.as_raw());
+    let name = place.file.display();
+    run.says(&format!(
+        "to go on: run the same pipeline again with --resume-file {name} --resume"
+    ));
+    // The lock went with it.
+    let calm = server_of(&[], &[]);
+    fails(place.resume(&calm).run(), 78, &["another listing"]);
+}
+
+#[test]
+fn a_reader_that_left_is_noted() {
+    let keys = numbered(20_000);
+    let (server, place) = (server_of(&keys, &[]), Place::new());
+    let (mut reader, stdout) = std::io::pipe().unwrap();
+    let running = place.tool(&server).start_with(Stdio::null(), stdout.into());
+    reader.read_exact(&mut [0]).unwrap();
+    drop(reader);
+    running.finish().dies_by(Signal::PIPE.as_raw());
+    assert!(place.state().broken_pipe);
+    let run = place.resume(&server).run().exits(0).says("its reader left");
+    assert_eq!(run.listing().keys(), keys);
+    assert!(!place.state().broken_pipe);
+}
+
+/// Runs until some pages are kept, then kills; what was written so far.
+fn killed(tool: Tool, place: &Place, pages: u64) -> Vec<u8> {
+    let (mut reader, stdout) = std::io::pipe().unwrap();
+    let running = tool.start_with(Stdio::null(), stdout.into());
+    let before = place
+        .file
+        .exists()
+        .then(|| place.state().pages)
+        .unwrap_or(0);
+    wait_for("some pages", || {
+        place.file.exists() && place.state().pages >= before + pages
+    });
+    running.signal(Signal::KILL);
+    running.finish().dies_by(Signal::KILL.as_raw());
+    let mut written = Vec::new();
+    reader.read_to_end(&mut written).unwrap();
+    written
+}
+
+#[test]
+fn killed_and_resumed_nothing_is_missing() {
+    let keys = numbered(20_000);
+    let (server, place) = (server_of(&keys, &[]), Place::new());
+    let mut written = killed(place.resume(&server), &place, 2);
+    let first = place.state();
+    written.truncate(written.iter().rposition(|byte| *byte == b'\n').unwrap() + 1);
+    let again = killed(place.resume(&server), &place, 3);
+    assert!(place.state().coverage[0].through > first.coverage[0].through);
+    written.extend(&again);
+    written.truncate(written.iter().rposition(|byte| *byte == b'\n').unwrap() + 1);
+    let second = place.state();
+    let last: Run = place.resume(&server).run().exits(0);
+    // The last run tiles exactly what the state before it left open.
+    assert_eq!(second.coverage.len(), 1);
+    tiles(&last.listing(), second.coverage[0].through.as_deref(), None);
+    written.extend(&last.stdout);
+    let whole = listing(&written);
+    let mut listed = whole.keys();
+    listed.sort_unstable();
+    listed.dedup();
+    assert_eq!(listed, keys);
+    assert!(whole.parts.iter().all(|(part, _)| part.run == first.run));
+    let mut reached: Option<String> = None;
+    for (part, _) in &whole.parts {
+        assert!(part.after <= reached, "a gap before {part:?}");
+        reached = part.through.clone().or(Some("~".to_owned())).max(reached);
+    }
+    assert_eq!(place.state().coverage, [part(("", ""))]);
+    place.holds_only(&["list.json"]);
+}
