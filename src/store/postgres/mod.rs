@@ -1,32 +1,25 @@
 //! The store in PostgreSQL.
 
+mod batch;
 mod connect;
 mod shape;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
-use postgres::binary_copy::BinaryCopyInWriter;
+use postgres::Client;
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
-use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
-use postgres::{Client, Transaction};
+use postgres::types::Type;
 
 use self::connect::Target;
 use self::shape::CheckError;
-use super::plan::Plan;
-use super::{Context, Outcome, Queued, Row, Store, Stored, known_queries, metadata, quoted};
+use super::{Context, Outcome, Queued, Row, Store, Stored, known_queries};
 use crate::address::without_password;
 use crate::error::{Error, Kind, Result};
 use crate::tally::Waiting;
 
 const TABLES: &str = include_str!("tables.sql");
-
-/// Of this session alone: what a batch brings in.
-const BATCH_TABLE: &str = "CREATE TEMPORARY TABLE IF NOT EXISTS bh_batch (
-    build_hash text, build jsonb, s3_object_key text, s3_object_etag text
-) ON COMMIT DELETE ROWS";
 
 /// Any number will do, as long as it is the same in every loader.
 const CREATION_LOCK: i64 = 0x6275_696c_6468_7562;
@@ -141,7 +134,7 @@ fn prepare(client: &mut Client) -> Result<(), postgres::Error> {
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&CREATION_LOCK])?;
     transaction.batch_execute(TABLES)?;
     transaction.commit()?;
-    client.batch_execute(BATCH_TABLE)
+    client.batch_execute(batch::TABLE)
 }
 
 enum Judgement {
@@ -184,208 +177,6 @@ fn told(error: &postgres::Error) -> String {
     }
 }
 
-/// Whether the server refused the data, and not the statement.
-fn refuses_data(error: &postgres::Error) -> bool {
-    let class = error.code().and_then(|code| code.code().get(..2));
-    matches!(class, Some("22" | "23" | "54"))
-}
-
-fn find_all(
-    transaction: &mut impl postgres::GenericClient,
-    hashes: &[&str],
-) -> Result<HashMap<String, Stored>, postgres::Error> {
-    let rows = transaction.query_typed(
-        "SELECT build_hash::text, id::bigint, s3_object_key::text, s3_object_etag::text
-         FROM main_build WHERE build_hash = ANY ($1)",
-        &[(&hashes, Type::TEXT_ARRAY)],
-    )?;
-    rows.iter()
-        .map(|row| {
-            let stored = Stored {
-                id: row.try_get(1)?,
-                key: row.try_get(2)?,
-                etag: row.try_get(3)?,
-            };
-            Ok((row.try_get(0)?, stored))
-        })
-        .collect()
-}
-
-/// A JSON text as it is, in jsonb's binary form: a version, then the text.
-#[derive(Debug)]
-struct Jsonb<'a>(&'a str);
-
-impl ToSql for Jsonb<'_> {
-    fn to_sql(
-        &self,
-        _type: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        out.put_u8(1);
-        out.put_slice(self.0.as_bytes());
-        Ok(IsNull::No)
-    }
-
-    accepts!(JSONB);
-    to_sql_checked!();
-}
-
-/// Copies `rows` into the session's table and inserts them from there; the
-/// ids of those that were new.
-fn insert<'a>(
-    transaction: &mut Transaction<'_>,
-    rows: &[&'a Row],
-    queue: bool,
-) -> Result<HashMap<&'a str, i64>, postgres::Error> {
-    let types = [Type::TEXT, Type::JSONB, Type::TEXT, Type::TEXT];
-    let writer = transaction.copy_in("COPY bh_batch FROM STDIN (FORMAT binary)")?;
-    let mut writer = BinaryCopyInWriter::new(writer, &types);
-    for row in rows {
-        let etag = row.etag.as_deref().map(quoted);
-        writer.write(&[&row.hash, &Jsonb(row.build()), &row.key, &etag])?;
-    }
-    writer.finish()?;
-    let insert = "INSERT INTO main_build
-            (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
-         SELECT build_hash, build, $1::text::jsonb, now(), s3_object_key, s3_object_etag
-         FROM bh_batch ORDER BY build_hash
-         ON CONFLICT (build_hash) DO NOTHING RETURNING id::bigint, build_hash::text";
-    let new = transaction.query_typed(insert, &[(&metadata(), Type::TEXT)])?;
-    transaction.batch_execute("DELETE FROM bh_batch")?;
-    let mut inserted = HashMap::with_capacity(new.len());
-    let mut ids = Vec::with_capacity(new.len());
-    for row in &new {
-        let (id, hash): (i64, &str) = (row.try_get(0)?, row.try_get(1)?);
-        let at = rows.binary_search_by(|row| row.hash.as_str().cmp(hash));
-        if let Ok(at) = at {
-            inserted.insert(rows[at].hash.as_str(), id);
-        }
-        ids.push(id);
-    }
-    if queue && !ids.is_empty() {
-        transaction.query_typed(
-            "INSERT INTO bh_outbox (id) SELECT unnest($1)",
-            &[(&ids, Type::INT8_ARRAY)],
-        )?;
-    }
-    Ok(inserted)
-}
-
-/// Inserts `rows`; when the server refuses the data of one, the halves of the
-/// batch are tried each for itself, until the bad ones stand alone.
-fn insert_or_refuse<'a>(
-    transaction: &mut Transaction<'_>,
-    rows: &[&'a Row],
-    queue: bool,
-    inserted: &mut HashMap<&'a str, i64>,
-    refused: &mut HashMap<String, String>,
-) -> Result<(), postgres::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let mut attempt = transaction.transaction()?;
-    match insert(&mut attempt, rows, queue) {
-        Ok(new) => {
-            inserted.extend(new);
-            return attempt.commit();
-        }
-        Err(error) if refuses_data(&error) => {
-            attempt.rollback()?;
-            if let [row] = rows {
-                refused.insert(row.hash.clone(), told(&error));
-                return Ok(());
-            }
-        }
-        Err(error) => return Err(error),
-    }
-    let (first, second) = rows.split_at(rows.len() / 2);
-    insert_or_refuse(transaction, first, queue, inserted, refused)?;
-    insert_or_refuse(transaction, second, queue, inserted, refused)
-}
-
-fn load(client: &mut Client, rows: &[Row], queue: bool) -> Result<Vec<Outcome>, postgres::Error> {
-    let mut transaction = client.transaction()?;
-    let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
-    let mut stored = find_all(&mut transaction, &hashes)?;
-    let mut plan = Plan::new(rows, &stored);
-    let new: Vec<&Row> = plan.inserts.values().map(|at| &rows[*at]).collect();
-    let (mut inserted, mut refused) = (HashMap::new(), HashMap::new());
-    insert_or_refuse(&mut transaction, &new, queue, &mut inserted, &mut refused)?;
-    for row in &new {
-        if let Some(id) = inserted.get(row.hash.as_str()) {
-            let (key, etag) = (row.key.clone(), row.etag.as_deref().map(quoted));
-            stored.insert(row.hash.clone(), Stored { id: *id, key, etag });
-        }
-    }
-    // Another loader was faster with the same content.
-    let lost: Vec<&str> = new
-        .iter()
-        .map(|row| row.hash.as_str())
-        .filter(|hash| !stored.contains_key(*hash) && !refused.contains_key(*hash))
-        .collect();
-    if !lost.is_empty() {
-        stored.extend(find_all(&mut transaction, &lost)?);
-    }
-    let outcomes = plan.outcomes(rows, stored, &inserted, &refused);
-    renew(&mut transaction, &plan)?;
-    remember(&mut transaction, &plan, &refused)?;
-    transaction.commit()?;
-    Ok(outcomes)
-}
-
-fn renew(transaction: &mut Transaction<'_>, plan: &Plan<'_>) -> Result<(), postgres::Error> {
-    if plan.renewals.is_empty() {
-        return Ok(());
-    }
-    let (ids, etags): (Vec<i64>, Vec<&str>) = plan
-        .renewals
-        .iter()
-        .map(|(id, etag)| (*id, etag.as_str()))
-        .unzip();
-    transaction.query_typed(
-        "UPDATE main_build SET s3_object_etag = new.etag
-         FROM (SELECT unnest($1) AS id, unnest($2) AS etag) AS new
-         WHERE main_build.id = new.id",
-        &[(&ids, Type::INT8_ARRAY), (&etags, Type::TEXT_ARRAY)],
-    )?;
-    Ok(())
-}
-
-fn remember(
-    transaction: &mut Transaction<'_>,
-    plan: &Plan<'_>,
-    refused: &HashMap<String, String>,
-) -> Result<(), postgres::Error> {
-    let (mut keys, mut etags, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
-    for (key, (etag, hash)) in &plan.objects {
-        if !refused.contains_key(*hash) {
-            keys.push(*key);
-            etags.push(*etag);
-            hashes.push(*hash);
-        }
-    }
-    if keys.is_empty() {
-        return Ok(());
-    }
-    // The keys come sorted, so loaders side by side never wait in a circle.
-    // What is remembered already is left out before the conflict, which
-    // would lock and log each row.
-    transaction.query_typed(
-        "INSERT INTO bh_object (key, etag, build_hash)
-         SELECT * FROM unnest($1, $2, $3) AS new (key, etag, build_hash)
-         WHERE NOT EXISTS (SELECT FROM bh_object old WHERE old.key = new.key
-            AND old.etag = new.etag AND old.build_hash = new.build_hash)
-         ON CONFLICT (key) DO UPDATE SET etag = excluded.etag, build_hash = excluded.build_hash
-         WHERE bh_object.etag <> excluded.etag OR bh_object.build_hash <> excluded.build_hash",
-        &[
-            (&keys, Type::TEXT_ARRAY),
-            (&etags, Type::TEXT_ARRAY),
-            (&hashes, Type::TEXT_ARRAY),
-        ],
-    )?;
-    Ok(())
-}
-
 impl Store for Postgres {
     fn address(&self) -> &str {
         &self.address
@@ -408,11 +199,11 @@ impl Store for Postgres {
         if !self.has("main_build")? {
             return Ok(HashMap::new());
         }
-        self.retry(|client| find_all(client, hashes))
+        self.retry(|client| batch::find_all(client, hashes))
     }
 
     fn load(&mut self, rows: &[Row], queue: bool) -> Result<Vec<Outcome>> {
-        self.retry(|client| load(client, rows, queue))
+        self.retry(|client| batch::load(client, rows, queue))
     }
 
     fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<Queued>> {
