@@ -6,7 +6,10 @@ use url::Url;
 #[must_use]
 pub fn without_password(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
-        return "an address that cannot be read".to_owned();
+        return url
+            .rsplit_once('@')
+            .map_or(url, |(_, host)| host)
+            .to_owned();
     };
     if url.password().is_some() {
         // A URL with a password has a host, so it can be set.

@@ -1,5 +1,6 @@
 //! Messages on standard error, as text or as JSON lines.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ impl Log {
     }
 
     fn say(&self, level: &str, message: &str) {
+        let message = one_line(message);
         let line = match self.format {
             Format::Text if level == "warning" => format!("{}: warning: {message}", self.program),
             Format::Text => format!("{}: {message}", self.program),
@@ -91,6 +93,19 @@ impl Log {
             None => drop(std::io::stderr().write_all(format!("{line}\n").as_bytes())),
         }
     }
+}
+
+/// Keys may hold anything: what would end the line or steer the terminal is
+/// escaped.
+fn one_line(message: &str) -> Cow<'_, str> {
+    if !message.contains(char::is_control) {
+        return Cow::Borrowed(message);
+    }
+    let escaped = message.chars().map(|c| match c {
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    });
+    Cow::Owned(escaped.collect())
 }
 
 const PATIENCE: Duration = Duration::from_millis(80);

@@ -14,7 +14,27 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Kind, Result};
 use crate::record::coverage::{Coverage, Interval};
 
-const FORMAT: u32 = 1;
+/// The version of the files' format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+struct Format;
+
+impl From<Format> for u32 {
+    fn from(_: Format) -> Self {
+        1
+    }
+}
+
+impl TryFrom<u32> for Format {
+    type Error = String;
+
+    fn try_from(version: u32) -> Result<Self, String> {
+        match version {
+            1 => Ok(Self),
+            other => Err(format!("format {other}, and this program knows format 1")),
+        }
+    }
+}
 
 /// What is listed: a state of another source is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +57,7 @@ impl Source {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listed {
-    format: u32,
+    format: Format,
     pub run: String,
     pub source: Source,
     /// RFC 3339, UTC.
@@ -55,7 +75,7 @@ impl Listed {
     #[must_use]
     pub fn new(source: Source) -> Self {
         Self {
-            format: FORMAT,
+            format: Format,
             run: uuid::Uuid::new_v4().to_string(),
             source,
             started: crate::log::now(),
@@ -72,7 +92,7 @@ impl Listed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Loaded {
-    format: u32,
+    format: Format,
     /// `None` until the first mark comes.
     pub run: Option<String>,
     pub coverage: Coverage,
@@ -81,7 +101,7 @@ pub struct Loaded {
 impl Default for Loaded {
     fn default() -> Self {
         Self {
-            format: FORMAT,
+            format: Format,
             run: None,
             coverage: Coverage::default(),
         }
@@ -123,6 +143,12 @@ impl StateFile {
         loop {
             match File::open(path) {
                 Ok(file) => {
+                    if !file.metadata().is_ok_and(|data| data.is_file()) {
+                        return Err(Error::configuration(format!(
+                            "{}: the state has to be a regular file",
+                            path.display()
+                        )));
+                    }
                     lock(path, &file)?;
                     if !is_at(path, &file) {
                         continue;
@@ -167,6 +193,7 @@ pub fn peek<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     }
 }
 
+/// The state of a file that is there.
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read(path).map_err(|error| Error::local(path.display(), &error))?;
     serde_json::from_slice(&text).map_err(|error| {

@@ -24,7 +24,7 @@ fn entry(key: &str, etag: &str) -> String {
 }
 
 fn text(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.join("\n") + "\n"
 }
 
 #[track_caller]

@@ -181,7 +181,7 @@ fn blocks(document: &str) -> Vec<String> {
         ) {
             (None, true) => block = Some(String::new()),
             (Some(_), true) => blocks.extend(block.take()),
-            (Some(block), false) => *block += &format!("{line}\n"),
+            (Some(block), false) => block.extend([line, "\n"]),
             (None, false) => {}
         }
     }

@@ -139,7 +139,7 @@ impl Writer {
                 // Few names, so that some come twice.
                 0 => {
                     writer.out +=
-                        ["\"a\"", "\"b\"", "\"\\u0061\"", "\"\""][writer.random.usize(..4)]
+                        ["\"a\"", "\"b\"", "\"\\u0061\"", "\"\""][writer.random.usize(..4)];
                 }
                 _ => writer.string(),
             }
@@ -185,7 +185,7 @@ impl Writer {
                     "9007199254740993.0",
                     "5e-324",
                     "1.7976931348623157e308",
-                ][self.random.usize(..10)]
+                ][self.random.usize(..10)];
             }
             // A double, as three printers write it.
             1 | 2 => {
@@ -200,7 +200,7 @@ impl Writer {
             }
             // A tie between two doubles, or nearly.
             3 => {
-                let odd = (1_u64 << 53) + self.random.u64(..1 << 53) | 1;
+                let odd = ((1_u64 << 53) + self.random.u64(..1 << 53)) | 1;
                 let tail = ["", ".0", ".5", ".4999999999", "e3", "e-7"][self.random.usize(..6)];
                 write!(self.out, "{odd}{tail}").unwrap();
             }
@@ -265,11 +265,10 @@ impl Writer {
             (1.., _) if raw || character == '\u{7f}' => self.out.push(character),
             _ => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    match self.random.bool() {
-                        true => write!(self.out, "\\u{unit:04x}"),
-                        false => write!(self.out, "\\u{unit:04X}"),
-                    }
-                    .unwrap();
+                    let digits = format!("{unit:04x}");
+                    let upper = self.random.bool();
+                    self.out += "\\u";
+                    self.out += &if upper { digits.to_uppercase() } else { digits };
                 }
             }
         }

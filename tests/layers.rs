@@ -47,9 +47,10 @@ fn never_name(folders: &[&str], words: &[&str], but: &[&str]) {
 fn module(stage: &str) -> String {
     let name = stage.replace('-', "_");
     let folder = format!("src/stage/{name}");
-    match root().join(&folder).is_dir() {
-        true => folder,
-        false => format!("{folder}.rs"),
+    if root().join(&folder).is_dir() {
+        folder
+    } else {
+        format!("{folder}.rs")
     }
 }
 

@@ -2,6 +2,17 @@
 //! named by the environment (see CONTRIBUTING.md), and what is left out for
 //! want of one is said.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::format_push_string,
+    clippy::too_many_lines,
+    reason = "a test that cannot go on has failed, its tables are long and its numbers small"
+)]
+
 mod harness;
 
 mod bh_fetch;

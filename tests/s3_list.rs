@@ -272,10 +272,18 @@ fn fails(run: Run, code: i32, words: &[&str]) {
     assert_eq!(run.told().len(), 2, "one line why, one summary: {run}");
 }
 
+/// Flags of the server and of s3-list, the exit status, and what is said.
+type Refusal = (
+    &'static [&'static str],
+    &'static [&'static str],
+    i32,
+    &'static [&'static str],
+);
+
 #[test]
 fn what_does_not_pass_is_said_at_once() {
     let keys = numbered(30);
-    let table: [(&[&str], &[&str], i32, &[&str]); 6] = [
+    let table: [Refusal; 6] = [
         (
             &["--no-such-bucket"],
             &[],

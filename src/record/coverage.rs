@@ -148,7 +148,9 @@ mod tests {
             [interval("", "b"), interval("c", "e"), interval("f", "")]
         );
         let mut all = done.clone();
-        gaps.into_iter().for_each(|gap| all.insert(gap));
+        for gap in gaps {
+            all.insert(gap);
+        }
         assert_eq!(all, of(&[("", "")]));
         assert!(all.gaps(&whole).is_empty());
     }

@@ -84,6 +84,11 @@ where
         "{} ({status}) {message}",
         code.as_deref().unwrap_or("no error code")
     );
+    let busy = |reason: String| Failure::Passing {
+        reason,
+        after,
+        answered: true,
+    };
     match code.as_deref() {
         Some("NoSuchBucket") => fatal(
             Kind::Configuration,
@@ -122,22 +127,13 @@ where
             | "ThrottlingException"
             | "RequestLimitExceeded"
             | "BandwidthLimitExceeded",
-        ) => Failure::Passing {
-            reason: said,
-            after,
-        },
+        ) => busy(said),
         _ => match status {
             301 | 307 | 308 => wrong_region(region.as_deref(), &said),
             401 | 403 => fatal(Kind::Refused, format!("access is refused: {said}")),
             404 => Failure::Gone,
-            408 | 429 | 500.. => Failure::Passing {
-                reason: said,
-                after,
-            },
-            200..=299 => Failure::Passing {
-                reason: format!("the answer cannot be read: {}", chain(error)),
-                after,
-            },
+            408 | 429 | 500.. => busy(said),
+            200..=299 => busy(format!("the answer cannot be read: {}", chain(error))),
             _ => fatal(Kind::Configuration, said),
         },
     }
@@ -155,6 +151,7 @@ fn passing(reason: impl Into<String>) -> Failure {
     Failure::Passing {
         reason: reason.into(),
         after: None,
+        answered: false,
     }
 }
 

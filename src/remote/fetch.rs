@@ -1,7 +1,7 @@
 //! Many downloads at once, answered in the order they were asked for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -42,7 +42,13 @@ struct Shared {
     max_size: u64,
     memory: Arc<Semaphore>,
     succeeded: AtomicU64,
+    /// Objects given up since the last success.
+    failed: AtomicU64,
 }
+
+/// So many objects in a row that cannot be had are no longer their own
+/// trouble, but the server's.
+const PATIENCE: u64 = 3;
 
 /// What became of one object.
 pub enum Answer {
@@ -93,6 +99,7 @@ impl Fetcher {
                 max_size: limits.max_size,
                 memory: Arc::new(Semaphore::new(units(BUDGET) as usize)),
                 succeeded: AtomicU64::new(0),
+                failed: AtomicU64::new(0),
             }),
             slots: Arc::new(Semaphore::new(limits.concurrency)),
             head: watch::Sender::new(0),
@@ -132,6 +139,7 @@ impl Fetcher {
             number,
             head: self.head.subscribe(),
             held: expected,
+            answered: AtomicBool::new(false),
         };
         self.runtime.spawn(async move {
             let answer = download.run(memory).await;
@@ -174,6 +182,8 @@ struct Download {
     head: watch::Receiver<u64>,
     /// Bytes of the budget that were taken for it.
     held: u64,
+    /// Whether the last try that failed had an answer.
+    answered: AtomicBool,
 }
 
 /// A body, or why there is none.
@@ -195,10 +205,11 @@ impl Download {
         let what = format!("get s3://{}/{}", self.wanted.bucket, self.wanted.key);
         let body = match shared.s3.retry.run(&what, || self.attempt()).await {
             Ok(body) => body,
-            // Others came through meanwhile: it is this object's own trouble.
             Err(error)
-                if matches!(error.kind, Kind::Unavailable | Kind::Refused)
-                    && shared.succeeded.load(Relaxed) > before =>
+                if matches!(
+                    error.kind,
+                    Kind::Unavailable | Kind::Refused | Kind::Configuration
+                ) && self.is_own_trouble(before) =>
             {
                 return Ok(Answer::Failed(error.to_string()));
             }
@@ -206,6 +217,7 @@ impl Download {
         };
         if !matches!(body, Body::Unaskable(_)) {
             shared.succeeded.fetch_add(1, Relaxed);
+            shared.failed.store(0, Relaxed);
         }
         Ok(match body {
             Body::Unaskable(reason) => Answer::Failed(format!("{what}: {reason}")),
@@ -229,7 +241,28 @@ impl Download {
         })
     }
 
+    /// Whether this object alone cannot be had: others came through while it
+    /// was tried, or did before and the server still answers.
+    fn is_own_trouble(&self, before: u64) -> bool {
+        let succeeded = self.shared.succeeded.load(Relaxed);
+        let row = self.shared.failed.fetch_add(1, Relaxed) + 1;
+        succeeded > before || (succeeded > 0 && row < PATIENCE && self.answered.load(Relaxed))
+    }
+
     async fn attempt(&self) -> Result<Body, Failure> {
+        let body = self.get().await;
+        if let Err(failure) = &body {
+            let answered = match failure {
+                Failure::Passing { answered, .. } => *answered,
+                Failure::Gone | Failure::Unaskable(_) => false,
+                Failure::Final(_) => true,
+            };
+            self.answered.store(answered, Relaxed);
+        }
+        body
+    }
+
+    async fn get(&self) -> Result<Body, Failure> {
         let Wanted { bucket, key, .. } = &self.wanted;
         let mut answer = match self.shared.s3.try_get(bucket, key).await {
             Ok(answer) => answer,
@@ -290,6 +323,7 @@ fn cut(
     Failure::Passing {
         reason: format!("the body was cut after {got}{of} bytes{error}"),
         after: None,
+        answered: true,
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Failure {
     Passing {
         reason: String,
         after: Option<Duration>,
+        /// The server is there, and said so.
+        answered: bool,
     },
     /// What was asked for is not there.
     Gone,
@@ -69,7 +71,7 @@ impl Retry {
                 Err(Failure::Unaskable(reason)) => {
                     return Err(Error::configuration(format!("{what}: {reason}")));
                 }
-                Err(Failure::Passing { reason, after }) => (reason, after),
+                Err(Failure::Passing { reason, after, .. }) => (reason, after),
             };
             if tried >= self.attempts {
                 return Err(Error::message(

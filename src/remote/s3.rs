@@ -12,6 +12,8 @@ use aws_sdk_s3::types::RequestPayer;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
+use url::Url;
+
 use super::failure::judge;
 use super::retry::{Failure, Retry};
 use crate::address::without_password;
@@ -133,6 +135,14 @@ impl S3 {
             .clone()
             .or_else(|| for_s3.filter(|url| !url.is_empty()))
             .or_else(|| shared.endpoint_url().map(str::to_owned));
+        if let Some(url) = &endpoint
+            && !Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        {
+            return Err(Error::usage(format!(
+                "the endpoint {:?} is no address: it must begin with http:// or https://",
+                without_password(url)
+            )));
+        }
         // Other servers seldom have a host name for each bucket.
         config = config.force_path_style(endpoint.is_some());
         Ok(Self {

@@ -80,9 +80,12 @@ fn bytes_are_read_as_python_reads_them() {
         } else {
             text.to_owned()
         };
-        let bytes = |bytes: &[u8]| match big {
-            true => bytes.to_vec(),
-            false => bytes.iter().rev().copied().collect(),
+        let bytes = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            if !big {
+                bytes.reverse();
+            }
+            bytes
         };
         if wide {
             text.chars()

@@ -55,7 +55,10 @@ fn a_table_that_django_made_is_used_as_it_is() {
             build(n).to_string().into_bytes(),
         )
     };
-    let new: Vec<_> = now.iter().map(|row| row.content()).collect();
+    let new: Vec<_> = now
+        .iter()
+        .map(crate::harness::stored::Row::content)
+        .collect();
     assert_eq!(new, contents(&[object(0), object(1)]));
     let columns = "SELECT string_agg(column_name, ' ' ORDER BY ordinal_position)::text
         FROM information_schema.columns WHERE table_name = 'main_build'";

@@ -195,7 +195,7 @@ impl Done {
 
     /// Every program has come to its end without a reject.
     #[track_caller]
-    pub fn is_clean(self) -> Self {
+    pub fn clean(self) -> Self {
         let all = vec![0; self.0.len()];
         self.exit(&all)
     }
@@ -217,7 +217,7 @@ impl Done {
         assert_eq!(self.stage("bh-filter").count("/out"), 0, "{self}");
         assert_eq!(self.counts("bh-fetch"), json!([0, 0, {}, {}]), "{self}");
         assert_eq!(self.counts("bh-load"), json!([0, 0, {}, {}]), "{self}");
-        self.is_clean()
+        self.clean()
     }
 }
 

@@ -44,7 +44,6 @@ pub fn program(name: &str) -> PathBuf {
 /// One program with its arguments; nothing of the caller's own configuration
 /// reaches it.
 pub struct Tool {
-    name: String,
     command: Command,
     input: Vec<u8>,
     summary: tempfile::TempDir,
@@ -84,7 +83,6 @@ impl Tool {
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .current_dir(summary.path());
         Self {
-            name: name.to_owned(),
             command,
             input: Vec::new(),
             summary,
@@ -145,7 +143,6 @@ impl Tool {
         let stderr = child.stderr.take().map(reader);
         Started {
             what,
-            name: self.name,
             child,
             writer,
             stdout,
@@ -166,7 +163,6 @@ fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 /// A program at work.
 pub struct Started {
     what: String,
-    pub name: String,
     pub child: Child,
     writer: Option<JoinHandle<()>>,
     stdout: Option<JoinHandle<Vec<u8>>>,
@@ -323,7 +319,6 @@ pub fn start_pipeline(tools: Vec<Tool>) -> Vec<Started> {
             stdin = Stdio::from(child.stdout.take().unwrap());
             Started {
                 what,
-                name: tool.name,
                 stderr: child.stderr.take().map(reader),
                 child,
                 writer: None,

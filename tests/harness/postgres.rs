@@ -34,27 +34,6 @@ impl Database {
         Client::connect(&self.url, NoTls).unwrap()
     }
 
-    /// Every row as (build_hash, build, key, etag), ordered by hash.
-    pub fn rows(&self) -> Vec<(String, serde_json::Value, Option<String>, Option<String>)> {
-        let rows = self.client().query(
-            "SELECT build_hash::text, build::text, s3_object_key::text, s3_object_etag::text
-             FROM main_build ORDER BY build_hash",
-            &[],
-        );
-        rows.unwrap()
-            .iter()
-            .map(|row| {
-                let build: String = row.get(1);
-                (
-                    row.get(0),
-                    serde_json::from_str(&build).unwrap(),
-                    row.get(2),
-                    row.get(3),
-                )
-            })
-            .collect()
-    }
-
     pub fn count(&self, query: &str) -> i64 {
         self.client().query_one(query, &[]).unwrap().get(0)
     }

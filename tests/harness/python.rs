@@ -32,9 +32,9 @@ for line in sys.stdin.buffer:
 pub fn reads<'a>(documents: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, Value)> {
     let mut input = String::new();
     for document in documents {
-        document
-            .iter()
-            .for_each(|byte| input += &format!("{byte:02x}"));
+        for byte in document {
+            input += &format!("{byte:02x}");
+        }
         input.push('\n');
     }
     let answers = run(HASHES, input.into_bytes());

@@ -38,7 +38,7 @@ fn changed_objects(kind: Kind) {
         return;
     };
     let before = stored(&all.bucket, &objects(0..6));
-    all.run().is_clean();
+    all.run().clean();
     let rows = all.store.rows();
 
     // 1 and 2 have new content, 3 and 4 the same in other bytes.
@@ -50,7 +50,7 @@ fn changed_objects(kind: Kind) {
     ];
     let changes = changes.map(|(n, body)| (sample::key(n), body));
     let after = stored(&all.bucket, &changes);
-    let done = all.run().is_clean();
+    let done = all.run().clean();
     assert_eq!(done.counts("bh-filter"), json!([6, 4, {"known": 2}, {}]));
     assert_eq!(done.counts("bh-fetch"), json!([4, 4, {}, {}]));
     assert_eq!(
@@ -81,7 +81,7 @@ fn one_content_under_two_keys(kind: Kind) {
     builds.push((sample::key(8), body(1)));
     builds.push((sample::key(9), pretty(1)));
     let builds = stored(&all.bucket, &builds);
-    let done = all.run().is_clean();
+    let done = all.run().clean();
     assert_eq!(done.counts("bh-load"), json!([6, 4, {"known": 2}, {}]));
     assert_eq!(all.store.contents(), contents(&builds[..4]));
     let dealt_with: Vec<_> = all
@@ -96,7 +96,7 @@ fn one_content_under_two_keys(kind: Kind) {
     // Under another key it comes as known, not as a renewal.
     let again = (sample::key(8), [body(1), b"\n".to_vec()].concat());
     stored(&all.bucket, &[again]);
-    let done = all.run().is_clean();
+    let done = all.run().clean();
     assert_eq!(done.counts("bh-load"), json!([1, 0, {"known": 1}, {}]));
     assert_eq!(all.store.contents(), contents(&builds[..4]));
     all.run().finds_nothing_new();
@@ -114,7 +114,7 @@ fn content_that_comes_back(kind: Kind) {
         (1, json!([1, 0, {"known": 1}, {}])),
     ] {
         versions.extend(stored(&all.bucket, &[(key.clone(), body(n))]));
-        let done = all.run().is_clean();
+        let done = all.run().clean();
         assert_eq!(done.counts("bh-load"), loaded, "{done}");
         all.run().finds_nothing_new();
     }
@@ -144,7 +144,7 @@ fn rows_of_other_programs(kind: Kind) {
     let Some(all) = Backfill::new(kind, None) else {
         return;
     };
-    all.run().is_clean();
+    all.run().clean();
     let builds = stored(&all.bucket, &objects(0..5));
     let key = |n: usize| Some(builds[n].0.as_str());
     let etag = |n: usize| Some(builds[n].1.as_str());
@@ -164,7 +164,7 @@ fn rows_of_other_programs(kind: Kind) {
     plant(&all.store, &build(4), key(4), Some("old"), "{}");
     let rows = all.store.rows();
 
-    let done = all.run().is_clean();
+    let done = all.run().clean();
     assert_eq!(
         done.counts("bh-filter"),
         json!([5, 4, {"known": 1}, {}]),
@@ -198,7 +198,7 @@ fn gone_between_listing_and_fetching(kind: Kind) {
     let builds = stored(&all.bucket, &objects(0..4));
     let listed = all.tool("s3-list").run().exits(0);
     all.bucket.delete(&sample::key(2));
-    let done = all.run_from("bh-filter", listed.stdout).is_clean();
+    let done = all.run_from("bh-filter", listed.stdout).clean();
     assert_eq!(done.counts("bh-fetch"), json!([4, 3, {"gone": 1}, {}]));
     let said = done.stage("bh-fetch").stderr.contains("not there any more");
     assert!(

@@ -91,7 +91,30 @@ fn elasticsearch_leaves(kind: Kind, version: u32) {
     assert_eq!(run.count("/notes/indexed"), 40, "{run}");
 }
 
-/// Rows of the batch that a server refuses to commit as long as this lives.
+#[test]
+fn elasticsearch_is_away_from_the_start() {
+    let (Some(index), Some(store)) = (Index::new(8), Store::new(Kind::Postgres)) else {
+        return;
+    };
+    let proxy = Proxy::new(&index.url);
+    proxy.cut();
+    let loader = || loader(&store).args(["--elasticsearch", &proxy.url, "--index", &index.name]);
+    let end = json!({"mark": {"end": {"run": "r"}}});
+    let lines: Vec<Value> = (0..20).map(record).chain([end.clone()]).collect();
+    let run = loader().input(sample::ndjson(&lines)).run().exits(69);
+    assert_eq!(run.lines(), [end], "{run}");
+    holds(&store, 0..20);
+    let queue: Vec<_> = (1..=20).map(|id| (id, None)).collect();
+    assert_eq!(store.outbox(), queue);
+
+    proxy.restore();
+    let run = loader().run().exits(0);
+    assert_eq!(run.count("/notes/indexed"), 20, "{run}");
+    assert_eq!(store.outbox(), []);
+    assert_eq!(index.documents(), store.documents());
+}
+
+/// Holds a loader in the middle of its transaction as long as this lives.
 struct Lock<'a> {
     database: &'a Database,
     _client: postgres::Client,

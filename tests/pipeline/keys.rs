@@ -146,7 +146,7 @@ fn any_number_of_objects() {
         let before = objects.len();
         let new: Vec<_> = (before..total).map(object).collect();
         objects.extend(stored(&all.bucket, &new));
-        let done = all.run().is_clean();
+        let done = all.run().clean();
         assert_eq!(
             done.counts("s3-list"),
             json!([total, total, {}, {}]),

@@ -347,7 +347,7 @@ fn odd_objects_are_loaded(kind: Kind) {
         return;
     };
     let objects = stored(&all.bucket, &odd_objects());
-    let done = all.run().is_clean();
+    let done = all.run().clean();
     assert_eq!(all.store.contents(), contents(&objects), "{done}");
     all.run().finds_nothing_new();
 }
@@ -362,7 +362,7 @@ fn odd_objects_are_indexed() {
     let mut objects = odd_objects();
     objects.retain(|(key, _)| !strange.contains(key));
     let objects = stored(&all.bucket, &objects);
-    let done = all.run().is_clean();
+    let done = all.run().clean();
     assert_eq!(all.store.contents(), contents(&objects), "{done}");
     all.all_is_indexed();
 }

@@ -51,7 +51,7 @@ fn what_the_schema_refused() {
     let mut rejects = taken(&all, "bh-validate");
     assert_eq!(rejects[0]["error"]["line"], 2);
     rejects[0]["build"]["target"] = target;
-    all.run_from("bh-validate", ndjson(&rejects)).is_clean();
+    all.run_from("bh-validate", ndjson(&rejects)).clean();
 
     let as_repaired = |n: usize| {
         let (key, etag, _) = &objects[n];
@@ -102,7 +102,7 @@ fn what_could_not_be_fetched() {
     assert_eq!(refused["raw"], "not a line buildhub.json\"");
     lines.push(json!({"bucket": small.bucket.name, "key": "8/buildhub.json"}));
     let all = small.with("bh-fetch", "--max-size=4K");
-    let done = all.run_from("bh-fetch", ndjson(&lines)).is_clean();
+    let done = all.run_from("bh-fetch", ndjson(&lines)).clean();
     assert!(
         done.stage("bh-fetch")
             .records()
@@ -134,7 +134,7 @@ fn what_the_table_cannot_hold() {
     assert_eq!(kinds, ["unstorable", "too_long"]);
     rejects[0]["build"]["source"]["tree"] = json!("ab");
     rejects[1]["key"] = json!("short/buildhub.json");
-    all.run_from("bh-load", ndjson(&rejects)).is_clean();
+    all.run_from("bh-load", ndjson(&rejects)).clean();
     let mut repaired = sample::build(1);
     repaired["source"]["tree"] = json!("ab");
     let expected: Vec<Content> = contents(&[

@@ -126,8 +126,9 @@ fn the_state_is_kept_after_each_page() {
     // More than a pipe holds: nobody reads, so it cannot come to the end.
     let keys = numbered(20_000);
     let (server, place) = (server_of(&keys, &[]), Place::new());
-    let (stdin, stdout) = (Stdio::null(), Stdio::piped());
-    let mut running = place.tool(&server).start_with(stdin, stdout);
+    let (mut reader, stdout) = std::io::pipe().unwrap();
+    let tool = place.tool(&server);
+    let running = tool.start_with(Stdio::null(), stdout.into());
     let mut seen = Vec::new();
     wait_for("three pages", || {
         if place.file.exists() {
@@ -135,17 +136,20 @@ fn the_state_is_kept_after_each_page() {
         }
         seen.last().is_some_and(|state| state.pages >= 3)
     });
-    let _ = running.child.stdout.take();
-    let run = running.finish().exits(0);
-    tiles(&run.listing(), None, None);
+    let mut written = Vec::new();
+    reader.read_to_end(&mut written).unwrap();
+    running.finish().exits(0);
+    let listed = listing(&written);
+    assert_eq!(listed.keys(), keys);
+    tiles(&listed, None, None);
     for state in seen.iter().filter(|state| state.pages > 0) {
-        let reached = keys[state.records as usize - 1].clone();
+        let reached = keys[usize::try_from(state.records).unwrap() - 1].clone();
         assert_eq!(state.coverage, [part(("", &reached))]);
         assert!(!state.finished && !state.broken_pipe && state.records == 1000 * state.pages);
     }
     let state = place.state();
     assert_eq!((state.format, state.records, state.pages), (1, 20_000, 20));
-    assert_eq!(state.run, run.listing().end.unwrap().0);
+    assert_eq!(state.run, listed.end.unwrap().0);
     assert_eq!(
         (state.finished, state.coverage),
         (true, vec![part(("", ""))])
@@ -311,11 +315,11 @@ fn a_reader_that_left_is_noted() {
 fn killed(tool: Tool, place: &Place, pages: u64) -> Vec<u8> {
     let (mut reader, stdout) = std::io::pipe().unwrap();
     let running = tool.start_with(Stdio::null(), stdout.into());
-    let before = place
-        .file
-        .exists()
-        .then(|| place.state().pages)
-        .unwrap_or(0);
+    let before = if place.file.exists() {
+        place.state().pages
+    } else {
+        0
+    };
     wait_for("some pages", || {
         place.file.exists() && place.state().pages >= before + pages
     });

@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn patience_ends() {
         let mut backoff = Backoff::until(9, Duration::from_secs(3));
-        assert!(backoff.timeout(Duration::from_secs(60)) <= Duration::from_secs(3));
+        assert!(backoff.timeout(Duration::from_mins(1)) <= Duration::from_secs(3));
         assert_eq!(backoff.next(Some(Duration::from_secs(4))), None);
     }
 }

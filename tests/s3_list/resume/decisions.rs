@@ -1,231 +1,101 @@
 //! What a resumed run takes as done.
 
-use super::{Loaded, Place, State, part, write};
+use super::{Loaded, Part, Place, State, part, write};
 use crate::s3_list::{numbered, server_of};
 
-/// A name for a case, the run's state, what the loader kept, flags; then the
-/// keys that are listed and what is said of it.
-type Case<'a> = (
-    &'a str,
-    fn(&mut State),
-    Option<(Which, &'a [(&'a str, &'a str)])>,
-    &'a [&'a str],
-    Keys,
-    &'a str,
-);
+/// A run over keys 0 to 9 that came through key 4. Its state; what the loader
+/// has kept, the run and its coverage (`:2` is all through key 2); what is
+/// asked for; the keys that are listed then; and what is said of it.
+const CASES: &str = "
+half     |            |        | 5 6 7 8 9           | goes on from what was listed
+gaps     |            |        | 5 6 8 9             | goes on from what was listed
+half     | same :2    |        | 3 4 5 6 7 8 9       | goes on from what the loader has confirmed
+half     | same :1 3:5|        | 2 3 6 7 8 9         | goes on from what the loader has confirmed
+half     | same :     |        |                     | goes on from what the loader has confirmed
+half     | another :2 |        | 0 1 2 3 4 5 6 7 8 9 | goes on from its start
+half     | none       |        | 0 1 2 3 4 5 6 7 8 9 | goes on from its start
+broken   |            |        | 0 1 2 3 4 5 6 7 8 9 | goes on from its start: its reader left
+broken   | same :2    |        | 3 4 5 6 7 8 9       | goes on from what the loader has confirmed
+untouched|            |        | 0 1 2 3 4 5 6 7 8 9 | goes on from its start: nothing was listed
+half     | same :2    | listed | 5 6 7 8 9           | goes on from what was listed, as asked
+broken   |            | listed | 5 6 7 8 9           | goes on from what was listed, as asked
+half     |            | loaded | 0 1 2 3 4 5 6 7 8 9 | goes on from its start: no loader
+half     | same :2    | loaded | 3 4 5 6 7 8 9       | goes on from what the loader has confirmed
+finished |            |        | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
+finished | same :2    |        | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
+finished |            | listed | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
+";
 
-#[derive(Clone, Copy)]
-enum Which {
-    Same,
-    Another,
-    None,
+fn change(state: &mut State, how: &str) {
+    match how {
+        "half" => {}
+        "gaps" => state.coverage.push(part(("k00006", "k00007"))),
+        "broken" => state.broken_pipe = true,
+        "untouched" => state.coverage.clear(),
+        "finished" => {
+            state.finished = true;
+            state.coverage = vec![part(("", ""))];
+        }
+        other => panic!("{other}"),
+    }
 }
 
-#[derive(Clone, Copy)]
-enum Keys {
-    From(usize),
-    These(&'static [usize]),
-    NewRun,
+fn loaded(of: &str, run: &str) -> Option<Loaded> {
+    let mut words = of.split_whitespace();
+    let run = match words.next()? {
+        "same" => Some(run.to_owned()),
+        "none" => None,
+        other => Some(other.to_owned()),
+    };
+    let bound = |at: &str| {
+        at.parse()
+            .map_or(String::new(), |at: u32| format!("k{at:05}"))
+    };
+    let parts = words.map(|word| -> Part {
+        let (after, through) = word.split_once(':').unwrap();
+        part((&bound(after), &bound(through)))
+    });
+    Some(Loaded {
+        format: 1,
+        run,
+        coverage: parts.collect(),
+    })
 }
 
 #[test]
 fn what_is_done_again_is_what_may_be_lost() {
-    use Keys::{From, NewRun, These};
-    use Which::{Another, None as Nothing, Same};
-    let same: fn(&mut State) = |_| {};
-    let broken: fn(&mut State) = |state| state.broken_pipe = true;
-    let finished: fn(&mut State) = |state| {
-        state.finished = true;
-        state.coverage = vec![part(("", ""))];
-    };
-    let untouched: fn(&mut State) = |state| state.coverage.clear();
-    let gap: fn(&mut State) = |state| state.coverage.push(part(("k00006", "k00007")));
-    let to_2: &[(&str, &str)] = &[("", "k00002")];
-    let parts: &[(&str, &str)] = &[("", "k00001"), ("k00003", "k00005")];
-    let all: &[(&str, &str)] = &[("", "")];
-    let cases: &[Case] = &[
-        (
-            "no loader",
-            same,
-            None,
-            &[],
-            From(5),
-            "from what was listed",
-        ),
-        (
-            "no loader, gaps",
-            gap,
-            None,
-            &[],
-            These(&[5, 6, 8, 9]),
-            "from what was listed",
-        ),
-        (
-            "a loader",
-            same,
-            Some((Same, to_2)),
-            &[],
-            From(3),
-            "what the loader has confirmed",
-        ),
-        (
-            "a loader, gaps",
-            same,
-            Some((Same, parts)),
-            &[],
-            These(&[2, 3, 6, 7, 8, 9]),
-            "what the loader has confirmed",
-        ),
-        (
-            "all loaded",
-            same,
-            Some((Same, all)),
-            &[],
-            These(&[]),
-            "what the loader has confirmed",
-        ),
-        (
-            "another's loader",
-            same,
-            Some((Another, to_2)),
-            &[],
-            From(0),
-            "from its start",
-        ),
-        (
-            "a loader of nothing",
-            same,
-            Some((Nothing, &[])),
-            &[],
-            From(0),
-            "from its start",
-        ),
-        (
-            "a broken pipe",
-            broken,
-            None,
-            &[],
-            From(0),
-            "from its start",
-        ),
-        (
-            "a broken pipe, a loader",
-            broken,
-            Some((Same, to_2)),
-            &[],
-            From(3),
-            "what the loader has confirmed",
-        ),
-        (
-            "nothing listed",
-            untouched,
-            None,
-            &[],
-            From(0),
-            "nothing was listed yet",
-        ),
-        (
-            "asked for listed",
-            same,
-            Some((Same, to_2)),
-            &["--checkpoint", "listed"],
-            From(5),
-            "as asked",
-        ),
-        (
-            "asked for listed, broken",
-            broken,
-            None,
-            &["--checkpoint", "listed"],
-            From(5),
-            "as asked",
-        ),
-        (
-            "asked for loaded",
-            same,
-            None,
-            &["--checkpoint", "loaded"],
-            From(0),
-            "from its start",
-        ),
-        (
-            "asked for loaded, a loader",
-            same,
-            Some((Same, to_2)),
-            &["--checkpoint", "loaded"],
-            From(3),
-            "what the loader has confirmed",
-        ),
-        (
-            "finished",
-            finished,
-            None,
-            &[],
-            NewRun,
-            "is finished: a new run begins",
-        ),
-        (
-            "finished, a loader",
-            finished,
-            Some((Same, to_2)),
-            &[],
-            NewRun,
-            "is finished: a new run begins",
-        ),
-        (
-            "finished, asked",
-            finished,
-            None,
-            &["--checkpoint", "listed"],
-            NewRun,
-            "is finished: a new run begins",
-        ),
-    ];
     let keys = numbered(10);
     let server = server_of(&keys, &[]);
-    for (name, change, loaded, flags, expected, why) in cases {
-        let place = Place::new();
-        let before = place.half(&server, change);
-        if let Some((which, coverage)) = loaded {
-            let run = match which {
-                Same => Some(before.run.clone()),
-                Another => Some("another".to_owned()),
-                Nothing => None,
-            };
-            let coverage = coverage.iter().copied().map(part).collect();
-            write(
-                &place.loaded(),
-                &Loaded {
-                    format: 1,
-                    run,
-                    coverage,
-                },
-            );
-        }
-        let run = place
-            .resume(&server)
-            .args(flags.iter().copied())
-            .run()
-            .exits(0);
-        let file = place.file.display();
-        assert!(
-            run.told()[0].starts_with(&format!("s3-list: {file}: ")),
-            "{name} {run}"
-        );
-        assert!(run.told()[0].contains(why), "{name} {run}");
-        let wanted: Vec<&String> = match expected {
-            From(first) => keys[*first..].iter().collect(),
-            These(some) => some.iter().map(|at| &keys[*at]).collect(),
-            NewRun => keys.iter().collect(),
+    for case in CASES.trim().lines() {
+        let columns: Vec<&str> = case.split('|').map(str::trim).collect();
+        let [how, kept, asked, listed, why] = columns[..] else {
+            panic!("{case}")
         };
+        let place = Place::new();
+        let before = place.half(&server, |state| change(state, how));
+        if let Some(loaded) = loaded(kept, &before.run) {
+            write(&place.loaded(), &loaded);
+        }
+        let mut tool = place.resume(&server);
+        if !asked.is_empty() {
+            tool = tool.args(["--checkpoint", asked]);
+        }
+        let run = tool.run().exits(0);
+        let said = format!(
+            "s3-list: {}: run {} {why}",
+            place.file.display(),
+            before.run
+        );
+        assert!(run.told()[0].starts_with(&said), "{case} {run}");
+        let wanted = listed.split_whitespace().map(|at| format!("k0000{at}"));
+        let wanted: Vec<String> = wanted.collect();
         let listing = run.listing();
-        assert_eq!(listing.keys(), wanted, "{name} {run}");
+        assert_eq!(listing.keys(), wanted, "{case} {run}");
         let after = place.state();
-        let new = matches!(expected, NewRun);
-        assert_eq!(after.run != before.run, new, "{name}");
+        assert_eq!(after.run != before.run, how == "finished", "{case}");
         let (ended, records, _) = listing.end.unwrap();
-        assert_eq!((ended, records), (after.run, wanted.len() as u64), "{name}");
-        assert_eq!((after.finished, after.broken_pipe), (true, false), "{name}");
-        assert_eq!(after.coverage, [part(("", ""))], "{name}");
+        assert_eq!((ended, records), (after.run, wanted.len() as u64), "{case}");
+        assert_eq!((after.finished, after.broken_pipe), (true, false), "{case}");
+        assert_eq!(after.coverage, [part(("", ""))], "{case}");
     }
 }
