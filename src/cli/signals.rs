@@ -40,7 +40,12 @@ impl Stop {
             readable,
             bell,
         });
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        // What the caller ignores, as nohup does, stays ignored.
+        let ignored = ignored();
+        let heeded = [SIGINT, SIGTERM, SIGHUP]
+            .into_iter()
+            .filter(|signal| ignored >> (signal - 1) & 1 == 0);
+        let mut signals = Signals::new(heeded)?;
         let watched = Arc::clone(&stop);
         std::thread::Builder::new()
             .name("signals".into())
@@ -103,6 +108,15 @@ impl Stop {
             .err()
             .unwrap_or_else(|| Error::message(Kind::Fault, "woken without a signal"))
     }
+}
+
+/// The signals that this process ignores from its start, a bit each; none
+/// where the system does not say.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
 }
 
 fn name(signal: i32) -> String {

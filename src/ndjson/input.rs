@@ -34,6 +34,8 @@ pub struct Input {
 pub struct Block<'a> {
     pub bytes: &'a [u8],
     pub first_line: u64,
+    /// The last line came without its newline.
+    pub unterminated: bool,
 }
 
 impl<'a> Block<'a> {
@@ -81,6 +83,7 @@ impl Input {
         self.filled -= self.given;
         self.given = 0;
         let mut searched = 0;
+        let mut unterminated = false;
         loop {
             if let Some(newline) = memrchr(b'\n', &self.buffer[searched..self.filled]) {
                 self.given = searched + newline + 1;
@@ -94,6 +97,7 @@ impl Input {
                 self.buffer[self.filled] = b'\n';
                 self.filled += 1;
                 self.given = self.filled;
+                unterminated = true;
                 break;
             }
             searched = self.filled;
@@ -102,7 +106,11 @@ impl Input {
         let bytes = &self.buffer[..self.given];
         let first_line = self.lines + 1;
         self.lines += memchr_iter(b'\n', bytes).count() as u64;
-        Ok(Some(Block { bytes, first_line }))
+        Ok(Some(Block {
+            bytes,
+            first_line,
+            unterminated,
+        }))
     }
 
     fn reserve(&mut self) -> Result<()> {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use signal_hook::consts::SIGPIPE;
 
@@ -34,6 +35,22 @@ impl Output {
         self.file.is_terminal()
     }
 
+    /// Whether the output is a file on disk.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.file.metadata().is_ok_and(|data| data.is_file())
+    }
+
+    /// Everything leaves; what goes into a file is on disk.
+    pub fn settle(&mut self) -> Result<()> {
+        self.flush()?;
+        if self.is_file() {
+            let synced = self.file.sync_data();
+            synced.map_err(|error| Error::local("standard output", &error))?;
+        }
+        Ok(())
+    }
+
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if self.buffer.len() + bytes.len() > BLOCK {
             self.flush()?;
@@ -58,7 +75,7 @@ impl Output {
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.tally.waits(Waiting::Output);
-        let done = self.file.write_all(bytes);
+        let done = self.write_all(bytes);
         self.tally.waits(Waiting::Nothing);
         done.map_err(|error| match Errno::from_io_error(&error) {
             Some(Errno::PIPE) => Error::message(
@@ -67,5 +84,23 @@ impl Output {
             ),
             _ => Error::local("standard output", &error),
         })
+    }
+
+    /// As `Write::write_all`, for a pipe too that another program made
+    /// non-blocking.
+    fn write_all(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+        while !bytes.is_empty() {
+            match self.file.write(bytes) {
+                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    let mut ready = [PollFd::new(&self.file, PollFlags::OUT)];
+                    poll(&mut ready, None)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }

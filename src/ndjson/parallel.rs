@@ -68,16 +68,17 @@ pub fn map<T: Send>(
     work: impl Fn(Block<'_>) -> T + Sync,
     sink: impl FnOnce(&mut Results<T>) -> Result<()>,
 ) -> Result<()> {
-    let (jobs, waiting) = bounded::<(Vec<u8>, u64, Sender<T>)>(threads);
+    let (jobs, waiting) = bounded::<(Vec<u8>, u64, bool, Sender<T>)>(threads);
     let (ordered, order) = bounded(threads + 1);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let (waiting, work) = (waiting.clone(), &work);
             scope.spawn(move || {
-                for (bytes, first_line, done) in waiting {
+                for (bytes, first_line, unterminated, done) in waiting {
                     let block = Block {
                         bytes: &bytes,
                         first_line,
+                        unterminated,
                     };
                     // Nobody listens any more once the sink has failed.
                     drop(done.send(work(block)));
@@ -91,7 +92,12 @@ pub fn map<T: Send>(
                 if ordered.send(result).is_err() {
                     break;
                 }
-                let job = (block.bytes.to_vec(), block.first_line, done);
+                let job = (
+                    block.bytes.to_vec(),
+                    block.first_line,
+                    block.unterminated,
+                    done,
+                );
                 if jobs.send(job).is_err() {
                     break;
                 }

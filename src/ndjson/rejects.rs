@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Error, Result};
+use crate::json;
 use crate::log::Log;
 use crate::record::reject::Reject;
 
@@ -110,14 +111,26 @@ fn append(path: &Path) -> std::io::Result<File> {
     // Who is alone with the file may mend it; stages that share it may not
     // take half a line of one another for a torn one.
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-        let length = file.metadata()?.len();
-        let whole = end_of_last_line(&mut file, length)?;
-        if whole < length {
-            file.set_len(whole)?;
-        }
+        mend(&mut file)?;
     }
     flock(&file, FlockOperation::LockShared)?;
     Ok(file)
+}
+
+/// Ends a last line that only lacks its newline; takes off a torn one.
+fn mend(file: &mut File) -> std::io::Result<()> {
+    let length = file.metadata()?.len();
+    let whole = end_of_last_line(file, length)?;
+    if whole == length {
+        return Ok(());
+    }
+    file.seek(SeekFrom::Start(whole))?;
+    let mut last = Vec::new();
+    file.read_to_end(&mut last)?;
+    match json::members(&last) {
+        Ok(_) => file.write_all(b"\n"),
+        Err(_) => file.set_len(whole),
+    }
 }
 
 /// The length of the file up to and with its last newline.

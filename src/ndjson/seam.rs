@@ -170,6 +170,22 @@ impl Seam {
         self.output.is_terminal()
     }
 
+    /// What was rejected is on disk.
+    pub fn settle_rejects(&mut self) -> Result<()> {
+        self.rejects.sync()
+    }
+
+    /// Whether the output is a file on disk.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.output.is_file()
+    }
+
+    /// Finished lines leave, and are on disk where they go into a file.
+    pub fn settle(&mut self) -> Result<()> {
+        self.output.settle()
+    }
+
     /// Finished lines leave now: to be called before any wait.
     pub fn flush(&mut self) -> Result<()> {
         self.output.flush()

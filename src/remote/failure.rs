@@ -94,7 +94,7 @@ where
             Kind::Configuration,
             "there is no such bucket; check its name and the endpoint",
         ),
-        Some("NoSuchKey") => Failure::Gone,
+        Some("NoSuchKey" | "NoSuchVersion") => Failure::Gone,
         Some(
             "PermanentRedirect"
             | "AuthorizationHeaderMalformed"
@@ -131,7 +131,8 @@ where
         _ => match status {
             301 | 307 | 308 => wrong_region(region.as_deref(), &said),
             401 | 403 => fatal(Kind::Refused, format!("access is refused: {said}")),
-            404 => Failure::Gone,
+            // Not S3's own word: a proxy before it, say.
+            404 if code.is_none() => busy(said),
             408 | 429 | 500.. => busy(said),
             200..=299 => busy(format!("the answer cannot be read: {}", chain(error))),
             _ => fatal(Kind::Configuration, said),

@@ -8,6 +8,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::RequestPayer;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -204,8 +205,10 @@ impl S3 {
                 last_modified: object.last_modified().and_then(timestamp),
             });
         }
+        whole(&answer)?;
         let next = answer.next_continuation_token.clone();
-        if answer.is_truncated() == Some(true) && next.is_none() {
+        let more = answer.is_truncated() == Some(true);
+        if more && next.is_none() {
             return Err(Failure::Final(Error::message(
                 Kind::Configuration,
                 "the server says that there is more, but gives no continuation token",
@@ -213,7 +216,7 @@ impl S3 {
         }
         Ok(Page {
             objects,
-            next: next.filter(|_| answer.is_truncated() == Some(true)),
+            next: next.filter(|_| more),
         })
     }
 
@@ -232,6 +235,21 @@ impl S3 {
             .await
             .map_err(|error| judge(&error))
     }
+}
+
+/// Whether a page is all that the server meant to send: a body without a
+/// length may end anywhere, and still be read.
+fn whole(answer: &ListObjectsV2Output) -> Result<(), Failure> {
+    let got = i32::try_from(answer.contents().len()).ok();
+    let counted = answer.key_count().is_none_or(|count| Some(count) == got);
+    if counted && answer.is_truncated().is_some() {
+        return Ok(());
+    }
+    Err(Failure::Passing {
+        reason: "the page was cut".to_owned(),
+        after: None,
+        answered: true,
+    })
 }
 
 /// AWS's own trust settings: the system's roots, or `AWS_CA_BUNDLE`.

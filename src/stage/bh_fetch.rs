@@ -208,6 +208,7 @@ impl Sink<'_> {
                         }
                         Answer::Failed(message) => {
                             seam.reject(&Reject::new(&line, number, "failed", message))?;
+                            seam.keep_open();
                         }
                     }
                 }

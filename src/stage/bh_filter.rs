@@ -170,10 +170,17 @@ impl Wanted {
             && (self.patterns.is_empty() || self.patterns.is_match(key))
     }
 
-    /// The lines of `bytes` that are a mark or may hold a wanted key, in
+    /// The lines of a block that are a mark or may hold a wanted key, in
     /// order: where each begins and ends.
-    fn candidates(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
+    fn candidates(&self, block: Block<'_>) -> Vec<(usize, usize)> {
+        let bytes = block.bytes;
         let mut lines = Vec::new();
+        if block.unterminated {
+            // It may be half of a line that held a wanted key.
+            let end = bytes.len() - 1;
+            let start = memrchr(b'\n', &bytes[..end]).map_or(0, |newline| newline + 1);
+            lines.push((start, end));
+        }
         for needle in &self.needles {
             collect(bytes, &mut lines, |rest| needle.find(rest));
         }
@@ -200,7 +207,7 @@ impl Filter {
     fn sift(&self, block: Block<'_>) -> Chunk {
         let bytes = block.bytes;
         let mut chunk = Chunk::default();
-        let candidates = self.wanted.candidates(bytes);
+        let candidates = self.wanted.candidates(block);
         let mut looked_at = 0;
         let mut counted = (0, block.first_line);
         for (start, end) in candidates {
@@ -224,7 +231,8 @@ impl Filter {
                 }
             }
         }
-        chunk.dropped(OTHER, filled_lines(block) - looked_at);
+        let others = filled_lines(block) - looked_at;
+        chunk.dropped(OTHER, others);
         chunk
     }
 

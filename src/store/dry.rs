@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::plan::Plan;
-use super::{Outcome, Queued, Row, Store, Stored};
+use super::{Outcome, Queued, Refused, Row, Store, Stored};
 use crate::error::Result;
 
 /// Looks at the store behind it, if there is one yet.
@@ -47,6 +47,14 @@ impl Store for DryRun {
     }
 
     fn settle(&mut self, _confirmed: &[i64], _refused: &[(i64, String)]) -> Result<()> {
+        Ok(())
+    }
+
+    fn refused(&mut self) -> Result<Vec<Refused>> {
+        Ok(Vec::new())
+    }
+
+    fn reported(&mut self, _ids: &[i64]) -> Result<()> {
         Ok(())
     }
 

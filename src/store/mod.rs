@@ -86,8 +86,16 @@ pub enum Outcome {
 pub struct Queued {
     pub id: i64,
     pub build: String,
+}
+
+/// A row that Elasticsearch refused for good.
+#[derive(Debug)]
+pub struct Refused {
+    pub id: i64,
     pub key: Option<String>,
+    /// With its quotes, as stored.
     pub etag: Option<String>,
+    pub reason: String,
 }
 
 /// A database of builds.
@@ -115,6 +123,12 @@ pub trait Store: Send {
     /// Takes confirmed rows off the queue, and notes why others were refused
     /// for good.
     fn settle(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()>;
+
+    /// What was refused for good, and not reported yet.
+    fn refused(&mut self) -> Result<Vec<Refused>>;
+
+    /// These refusals have been reported.
+    fn reported(&mut self, ids: &[i64]) -> Result<()>;
 
     /// Queues what was refused before once more.
     fn requeue(&mut self) -> Result<u64>;
@@ -223,12 +237,13 @@ fn known_queries(rows: bool, objects: bool) -> &'static [&'static str] {
     const OTHER_ROWS: &str = "SELECT s3_object_key, s3_object_etag FROM main_build
         WHERE s3_object_key IS NOT NULL AND s3_object_etag IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM bh_object WHERE key = s3_object_key) ORDER BY id";
-    const OBJECTS: &str = "SELECT key, etag FROM bh_object";
+    // An object whose row is gone has to be fetched again.
+    const OBJECTS: &str = "SELECT key, etag FROM bh_object WHERE EXISTS
+        (SELECT 1 FROM main_build WHERE main_build.build_hash = bh_object.build_hash)";
     match (rows, objects) {
         (true, true) => &[OTHER_ROWS, OBJECTS],
         (true, false) => &[ROWS],
-        (false, true) => &[OBJECTS],
-        (false, false) => &[],
+        (false, _) => &[],
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
 use super::plan::Plan;
-use super::{Outcome, Queued, Row, Store, Stored, known_queries, metadata, quoted};
+use super::{Outcome, Queued, Refused, Row, Store, Stored, known_queries, metadata, quoted};
 use crate::error::{Error, Kind, Result};
 
 /// Times are RFC 3339 in UTC, documents the text as it came.
@@ -190,7 +190,7 @@ impl Store for Sqlite {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?;
             let mut enqueue =
-                transaction.prepare_cached("INSERT INTO bh_outbox (id) VALUES (?1)")?;
+                transaction.prepare_cached("INSERT OR REPLACE INTO bh_outbox (id) VALUES (?1)")?;
             for (hash, at) in &plan.inserts {
                 let row = &rows[*at];
                 let etag = row.etag.as_deref().map(quoted);
@@ -225,8 +225,7 @@ impl Store for Sqlite {
     fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<Queued>> {
         self.within(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, build, s3_object_key, s3_object_etag
-                 FROM bh_outbox JOIN main_build USING (id)
+                "SELECT id, build FROM bh_outbox JOIN main_build USING (id)
                  WHERE id > ?1 AND error IS NULL ORDER BY id LIMIT ?2",
             )?;
             let rows = statement.query_map(
@@ -235,8 +234,6 @@ impl Store for Sqlite {
                     Ok(Queued {
                         id: row.get(0)?,
                         build: row.get(1)?,
-                        key: row.get(2)?,
-                        etag: row.get(3)?,
                     })
                 },
             )?;
@@ -257,10 +254,41 @@ impl Store for Sqlite {
             for id in confirmed {
                 take_off.execute([id])?;
             }
-            let mut note =
-                transaction.prepare_cached("UPDATE bh_outbox SET error = ?2 WHERE id = ?1")?;
+            let mut note = transaction.prepare_cached(
+                "UPDATE bh_outbox SET error = ?2, reported = false WHERE id = ?1",
+            )?;
             for (id, reason) in refused {
                 note.execute(params![id, reason])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn refused(&mut self) -> Result<Vec<Refused>> {
+        self.within(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, s3_object_key, s3_object_etag, error
+                 FROM bh_outbox JOIN main_build USING (id)
+                 WHERE error IS NOT NULL AND NOT reported ORDER BY id",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok(Refused {
+                    id: row.get(0)?,
+                    key: row.get(1)?,
+                    etag: row.get(2)?,
+                    reason: row.get(3)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn reported(&mut self, ids: &[i64]) -> Result<()> {
+        self.transact(|transaction| {
+            let mut note =
+                transaction.prepare_cached("UPDATE bh_outbox SET reported = true WHERE id = ?1")?;
+            for id in ids {
+                note.execute([id])?;
             }
             Ok(())
         })

@@ -14,5 +14,6 @@ CREATE TABLE IF NOT EXISTS bh_object (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS bh_outbox (
     id integer PRIMARY KEY,
-    error text
+    error text,
+    reported boolean NOT NULL DEFAULT false
 );

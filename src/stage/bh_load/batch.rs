@@ -24,9 +24,13 @@ pub struct Batch {
 
 impl Batch {
     pub fn add(&mut self, item: Item) {
-        if let Item::Row(candidate) = &item {
-            self.rows += 1;
-            self.bytes += candidate.row.line.len();
+        match &item {
+            Item::Row(candidate) => {
+                self.rows += 1;
+                self.bytes += candidate.row.line.len();
+            }
+            Item::Reject(reject) => self.bytes += reject.line.len(),
+            Item::Mark(_, line) => self.bytes += line.len(),
         }
         self.items.push(item);
     }

@@ -14,7 +14,7 @@ use crate::ndjson::{Io, Seam};
 use crate::record::build;
 use crate::record::reject::Reject;
 use crate::remote::elastic::{Document, Index, Outcome};
-use crate::store::{Opener, Queued, Store};
+use crate::store::{Opener, Queued, Refused, Store};
 use crate::tally::Tally;
 
 /// Batches that may wait for the indexer; more are left in the queue's table.
@@ -24,16 +24,10 @@ const DRAINED: usize = 1000;
 
 pub struct Indexer {
     batches: Option<Sender<Vec<Document>>>,
-    thread: Option<JoinHandle<Result<Vec<Refusal>>>>,
+    thread: Option<JoinHandle<Result<()>>>,
     /// Elasticsearch was away from the start: rows are only queued.
     away: Option<Error>,
     log: Log,
-}
-
-/// A document that Elasticsearch refused for good.
-struct Refusal {
-    document: Queued,
-    reason: String,
 }
 
 const AWAY: &str =
@@ -69,8 +63,6 @@ impl Indexer {
             index,
             store,
             tally: Arc::clone(&io.tally),
-            log: log.clone(),
-            refused: Vec::new(),
         };
         Ok(Some(Self {
             batches: Some(batches),
@@ -92,20 +84,25 @@ impl Indexer {
         }
     }
 
-    /// Waits for the last documents, and reports those that were refused.
-    pub fn finish(mut self, loaded: bool, seam: &mut Seam, tally: &Tally) -> Result<()> {
-        self.batches = None;
+    /// Waits for the last documents, and reports those that were refused, by
+    /// this loader or by one that did not live to say so.
+    pub fn finish(
+        self,
+        loaded: bool,
+        store: &mut dyn Store,
+        seam: &mut Seam,
+        tally: &Tally,
+    ) -> Result<()> {
+        drop(self.batches);
         let lost = || Err(Error::message(Kind::Fault, "the indexer panicked"));
         let done = match (self.thread, self.away) {
             (Some(thread), _) => thread.join().unwrap_or_else(|_| lost()),
             (None, Some(error)) => Err(error),
-            (None, None) => Ok(Vec::new()),
+            (None, None) => Ok(()),
         };
+        let reported = report(store, seam, tally);
         match done {
-            Ok(refused) => refused.iter().try_for_each(|refusal| {
-                tally.refused_later("refused by Elasticsearch", 1);
-                seam.report(&refusal.reject())
-            }),
+            Ok(()) => reported,
             // The loader has a reason of its own to stop.
             Err(_) if !loaded => Ok(()),
             Err(error) => Err(error.context("rows are stored but not all are indexed")),
@@ -113,26 +110,42 @@ impl Indexer {
     }
 }
 
-impl Refusal {
-    fn reject(&self) -> Reject {
-        let mut line = b"{\"key\":".to_vec();
-        let text = |text: &Option<String>, line: &mut Vec<u8>| match text {
-            Some(text) => json::write_str(text, line),
-            None => line.extend_from_slice(b"null"),
-        };
-        text(&self.document.key, &mut line);
-        line.extend_from_slice(b",\"etag\":");
-        let etag = self
-            .document
-            .etag
-            .as_deref()
-            .map(|etag| etag.trim_matches('"').to_owned());
-        text(&etag, &mut line);
-        line.extend_from_slice(b",\"build\":");
-        line.extend_from_slice(self.document.build.as_bytes());
-        line.push(b'}');
-        let message = format!("row {}: {}", self.document.id, self.reason);
-        Reject::new(&line, 0, "not_indexed", message)
+fn report(store: &mut dyn Store, seam: &mut Seam, tally: &Tally) -> Result<()> {
+    let refused = store.refused()?;
+    if refused.is_empty() {
+        return Ok(());
+    }
+    for row in &refused {
+        tally.refused_later("refused by Elasticsearch", 1);
+        seam.report(&reject(row))?;
+    }
+    seam.settle_rejects()?;
+    let ids: Vec<i64> = refused.iter().map(|row| row.id).collect();
+    store.reported(&ids)
+}
+
+/// The row that was refused. Its build is left out: a database may hold its
+/// numbers in another notation, which would have another hash.
+fn reject(row: &Refused) -> Reject {
+    let mut line = format!("{{\"id\":{},\"key\":", row.id).into_bytes();
+    write_text(row.key.as_deref(), &mut line);
+    line.extend_from_slice(b",\"etag\":");
+    write_text(
+        row.etag.as_deref().map(|etag| etag.trim_matches('"')),
+        &mut line,
+    );
+    line.push(b'}');
+    let message = format!(
+        "row {}: {}; stored, but not indexed: --retry-refused sends it again",
+        row.id, row.reason
+    );
+    Reject::new(&line, 0, "not_indexed", message)
+}
+
+fn write_text(text: Option<&str>, out: &mut Vec<u8>) {
+    match text {
+        Some(text) => json::write_str(text, out),
+        None => out.extend_from_slice(b"null"),
     }
 }
 
@@ -140,20 +153,19 @@ struct Work {
     index: Index,
     store: Box<dyn Store>,
     tally: Arc<Tally>,
-    log: Log,
-    refused: Vec<Refusal>,
 }
 
 impl Work {
     /// First what was in the queue, up to the id `left`, before this loader
     /// began; then its own documents as they come; then what others left.
-    fn run(mut self, left: i64, batches: &Receiver<Vec<Document>>) -> Result<Vec<Refusal>> {
+    fn run(mut self, left: i64, batches: &Receiver<Vec<Document>>) -> Result<()> {
         self.drain(left)?;
         for documents in batches {
             self.send(&documents)?;
         }
-        self.drain(i64::MAX)?;
-        Ok(self.refused)
+        // Not for ever: beside a busy loader the queue need never be empty.
+        let last = self.store.last_queued()?;
+        self.drain(last)
     }
 
     /// Sends what the queue's table holds up to the id `until`.
@@ -187,27 +199,9 @@ impl Work {
                 None => {}
             }
         }
-        self.note_refused(&refused)?;
         self.store.settle(&confirmed, &refused)?;
         self.tally.note("indexed", confirmed.len() as u64);
         away.map_or(Ok(()), Err)
-    }
-
-    /// Keeps what is needed to report a refused row; read before it is taken
-    /// out of the queue.
-    fn note_refused(&mut self, refused: &[(i64, String)]) -> Result<()> {
-        for (id, reason) in refused {
-            let row = self.store.queued(id - 1, 1)?.into_iter().next();
-            let Some(document) = row.filter(|row| row.id == *id) else {
-                self.log.warn(format!("row {id}: not indexed: {reason}"));
-                continue;
-            };
-            self.refused.push(Refusal {
-                document,
-                reason: reason.clone(),
-            });
-        }
-        Ok(())
     }
 }
 

@@ -76,7 +76,11 @@ impl Program for Args {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    match Duration::try_from_secs_f64(seconds) {
+        // As far as the clock reaches for certain.
+        Ok(duration) if duration.as_secs() <= u64::from(u32::MAX) => Ok(duration),
+        _ => Err("out of range".to_owned()),
+    }
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
@@ -148,7 +152,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         },
     );
     let indexed = match loader.indexer.take() {
-        Some(indexer) => indexer.finish(loaded.is_ok(), seam, tally),
+        Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, seam, tally),
         None => Ok(()),
     };
     loaded.and(indexed)

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use signal_hook::consts::SIGPIPE;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
@@ -103,7 +102,9 @@ impl<'a> Lister<'a> {
             for object in &objects {
                 write_record(&self.args.url.bucket, object, &mut out);
             }
-            if finished || through != after {
+            // An empty page that is not the last one covers nothing.
+            let covers = finished || through != after;
+            if covers {
                 mark::write_listed(
                     &self.listed.run,
                     after.as_deref(),
@@ -113,10 +114,11 @@ impl<'a> Lister<'a> {
             }
             self.count(objects.len(), io);
             io.seam.write(&out)?;
-            io.seam.flush()?;
-            self.listed
-                .coverage
-                .insert(Interval::new(after, through.clone()));
+            io.seam.settle()?;
+            if covers {
+                let part = Interval::new(after, through.clone());
+                self.listed.coverage.insert(part);
+            }
             self.save()?;
             if finished {
                 return Ok(());
@@ -171,7 +173,8 @@ impl<'a> Lister<'a> {
 
     /// Notes in the state how the run ended, and says how to go on.
     pub fn explain(&mut self, error: &Error, io: &Io) -> Result<()> {
-        if error.kind == Kind::Signal(SIGPIPE) {
+        // What a reader holds when a pipeline is stopped may be lost with it.
+        if matches!(error.kind, Kind::Signal(_)) && !io.seam.is_file() {
             self.listed.broken_pipe = true;
             self.save()?;
         }

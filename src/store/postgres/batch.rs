@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use bytes::{BufMut, BytesMut};
 use postgres::binary_copy::BinaryCopyInWriter;
+use postgres::error::SqlState;
 use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 use postgres::{Client, Transaction};
 
@@ -19,8 +20,14 @@ pub const TABLE: &str = "CREATE TEMPORARY TABLE IF NOT EXISTS bh_batch (
 
 /// Whether the server refused the data, and not the statement.
 fn refuses_data(error: &postgres::Error) -> bool {
-    let class = error.code().and_then(|code| code.code().get(..2));
-    matches!(class, Some("22" | "23" | "54"))
+    let Some(code) = error.code() else {
+        return false;
+    };
+    // An exhausted or outdated sequence fails every row, whatever it holds.
+    if *code == SqlState::UNIQUE_VIOLATION || code.code() == "2200H" {
+        return false;
+    }
+    matches!(code.code().get(..2), Some("22" | "23" | "54"))
 }
 
 pub fn find_all(
@@ -97,7 +104,8 @@ fn insert<'a>(
     }
     if queue && !ids.is_empty() {
         transaction.query_typed(
-            "INSERT INTO bh_outbox (id) SELECT unnest($1)",
+            "INSERT INTO bh_outbox (id) SELECT unnest($1)
+             ON CONFLICT (id) DO UPDATE SET error = NULL, reported = false",
             &[(&ids, Type::INT8_ARRAY)],
         )?;
     }

@@ -14,7 +14,7 @@ use postgres::types::Type;
 
 use self::connect::Target;
 use self::shape::CheckError;
-use super::{Context, Outcome, Queued, Row, Store, Stored, known_queries};
+use super::{Context, Outcome, Queued, Refused, Row, Store, Stored, known_queries};
 use crate::address::without_password;
 use crate::error::{Error, Kind, Result};
 use crate::tally::Waiting;
@@ -26,6 +26,9 @@ const CREATION_LOCK: i64 = 0x6275_696c_6468_7562;
 
 /// Tries to reach the server before it is given up: about 20 seconds.
 const TRIES: u32 = 9;
+
+/// Conflicts with other transactions before a batch is given up.
+const CONFLICTS: u32 = 100;
 
 pub struct Postgres {
     target: Target,
@@ -61,7 +64,7 @@ impl Postgres {
         &mut self,
         mut work: impl FnMut(&mut Client) -> Result<T, postgres::Error>,
     ) -> Result<T> {
-        let mut tried = 0;
+        let (mut tried, mut conflicts) = (0, 0);
         loop {
             self.context.stop.check()?;
             self.context.tally.waits(Waiting::Server);
@@ -73,7 +76,18 @@ impl Postgres {
                 Err(CheckError::Server(error)) => error,
             };
             match judge(&error) {
-                Judgement::Conflict => self.context.tally.note("batches again", 1),
+                Judgement::Conflict if conflicts < CONFLICTS => {
+                    conflicts += 1;
+                    self.context.tally.note("batches again", 1);
+                    std::thread::sleep(Duration::from_millis(fastrand::u64(0..50)));
+                }
+                Judgement::Conflict => {
+                    return Err(Error::unavailable(format!(
+                        "{}: {}; given up after {conflicts} conflicts",
+                        self.address,
+                        told(&error)
+                    )));
+                }
                 Judgement::Away => {
                     self.client = None;
                     tried += 1;
@@ -147,11 +161,16 @@ enum Judgement {
 
 fn judge(error: &postgres::Error) -> Judgement {
     let Some(code) = error.code() else {
-        return match std::error::Error::source(error) {
-            Some(source) if source.to_string().contains("certificate") => {
-                Judgement::Final(Kind::Refused)
-            }
-            _ => Judgement::Away,
+        let source = std::error::Error::source(error).map(ToString::to_string);
+        let io =
+            std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
+        let untrusted = source.is_some_and(|source| source.contains("certificate"));
+        let gone = io || error.is_closed() || error.to_string().contains("timeout");
+        // What is left are passwords, TLS and ways to log in.
+        return if gone && !untrusted {
+            Judgement::Away
+        } else {
+            Judgement::Final(Kind::Refused)
         };
     };
     if *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE {
@@ -210,8 +229,7 @@ impl Store for Postgres {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.retry(|client| {
             let rows = client.query_typed(
-                "SELECT o.id, m.build::text, m.s3_object_key::text, m.s3_object_etag::text
-                 FROM bh_outbox o JOIN main_build m USING (id)
+                "SELECT o.id, m.build::text FROM bh_outbox o JOIN main_build m USING (id)
                  WHERE o.id > $1 AND o.error IS NULL ORDER BY o.id LIMIT $2",
                 &[(&after, Type::INT8), (&limit, Type::INT8)],
             )?;
@@ -220,8 +238,6 @@ impl Store for Postgres {
                     Ok(Queued {
                         id: row.try_get(0)?,
                         build: row.try_get(1)?,
-                        key: row.try_get(2)?,
-                        etag: row.try_get(3)?,
                     })
                 })
                 .collect()
@@ -248,12 +264,42 @@ impl Store for Postgres {
                 &[(&confirmed, Type::INT8_ARRAY)],
             )?;
             transaction.query_typed(
-                "UPDATE bh_outbox SET error = new.error
+                "UPDATE bh_outbox SET error = new.error, reported = false
                  FROM (SELECT unnest($1) AS id, unnest($2) AS error) AS new
                  WHERE bh_outbox.id = new.id",
                 &[(&ids, Type::INT8_ARRAY), (&reasons, Type::TEXT_ARRAY)],
             )?;
             transaction.commit()
+        })
+    }
+
+    fn refused(&mut self) -> Result<Vec<Refused>> {
+        self.retry(|client| {
+            let rows = client.query(
+                "SELECT o.id, m.s3_object_key, m.s3_object_etag, o.error
+                 FROM bh_outbox o JOIN main_build m USING (id)
+                 WHERE o.error IS NOT NULL AND NOT o.reported ORDER BY o.id",
+                &[],
+            )?;
+            rows.iter()
+                .map(|row| {
+                    Ok(Refused {
+                        id: row.try_get(0)?,
+                        key: row.try_get(1)?,
+                        etag: row.try_get(2)?,
+                        reason: row.try_get(3)?,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    fn reported(&mut self, ids: &[i64]) -> Result<()> {
+        self.retry(|client| {
+            let note = "UPDATE bh_outbox SET reported = true WHERE id = ANY ($1)";
+            client
+                .query_typed(note, &[(&ids, Type::INT8_ARRAY)])
+                .map(drop)
         })
     }
 

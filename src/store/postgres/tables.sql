@@ -14,5 +14,6 @@ CREATE TABLE IF NOT EXISTS bh_object (
 );
 CREATE TABLE IF NOT EXISTS bh_outbox (
     id bigint PRIMARY KEY,
-    error text
+    error text,
+    reported boolean NOT NULL DEFAULT false
 );
