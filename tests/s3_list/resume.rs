@@ -361,3 +361,20 @@ fn killed_and_resumed_nothing_is_missing() {
     assert_eq!(place.state().coverage, [part(("", ""))]);
     place.holds_only(&["list.json"]);
 }
+
+/// An empty page says nothing of the keys behind it.
+#[test]
+fn killed_after_an_empty_first_page_it_lists_everything() {
+    let place = Place::new();
+    let server = server_of(&numbered(10), &["--empty-pages", "100"]);
+    let slow = place.tool(&server).args(["--max-rps", "0.01"]);
+    let run = slow.start_with(Stdio::null(), Stdio::null());
+    wait_for("the first page", || {
+        place.file.exists() && place.state().pages == 1
+    });
+    assert_eq!(place.state().coverage, []);
+    run.signal(Signal::KILL);
+    run.finish().dies_by(9);
+    let listing = place.resume(&server).run().exits(0).listing();
+    assert_eq!(listing.keys().len(), 10);
+}

@@ -1,7 +1,7 @@
 //! A batch in one transaction: new rows by COPY and INSERT, then what is to
 //! be remembered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::{BufMut, BytesMut};
 use postgres::binary_copy::BinaryCopyInWriter;
@@ -91,7 +91,6 @@ fn insert<'a>(
          FROM bh_batch ORDER BY build_hash
          ON CONFLICT (build_hash) DO NOTHING RETURNING id::bigint, build_hash::text";
     let new = transaction.query_typed(insert, &[(&metadata(), Type::TEXT)])?;
-    transaction.batch_execute("DELETE FROM bh_batch")?;
     let mut inserted = HashMap::with_capacity(new.len());
     let mut ids = Vec::with_capacity(new.len());
     for row in &new {
@@ -202,9 +201,24 @@ fn remember(
     plan: &Plan<'_>,
     refused: &HashMap<String, String>,
 ) -> Result<(), postgres::Error> {
+    let asked: Vec<&str> = plan.objects.keys().copied().collect();
+    // Looked up by an array, which the planner answers from the index however
+    // little it knows of the table yet.
+    let known = transaction.query_typed(
+        "SELECT key, etag, build_hash::text FROM bh_object WHERE key = ANY ($1)",
+        &[(&asked, Type::TEXT_ARRAY)],
+    )?;
+    let mut same = HashSet::with_capacity(known.len());
+    for row in &known {
+        let (key, etag, hash): (&str, &str, &str) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        if plan.objects.get(key) == Some(&(etag, hash)) {
+            same.insert(key);
+        }
+    }
     let (mut keys, mut etags, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
     for (key, (etag, hash)) in &plan.objects {
-        if !refused.contains_key(*hash) {
+        if !same.contains(key) && !refused.contains_key(*hash) {
             keys.push(*key);
             etags.push(*etag);
             hashes.push(*hash);
@@ -214,15 +228,10 @@ fn remember(
         return Ok(());
     }
     // The keys come sorted, so loaders side by side never wait in a circle.
-    // What is remembered already is left out before the conflict, which
-    // would lock and log each row.
     transaction.query_typed(
         "INSERT INTO bh_object (key, etag, build_hash)
-         SELECT * FROM unnest($1, $2, $3) AS new (key, etag, build_hash)
-         WHERE NOT EXISTS (SELECT FROM bh_object old WHERE old.key = new.key
-            AND old.etag = new.etag AND old.build_hash = new.build_hash)
-         ON CONFLICT (key) DO UPDATE SET etag = excluded.etag, build_hash = excluded.build_hash
-         WHERE bh_object.etag <> excluded.etag OR bh_object.build_hash <> excluded.build_hash",
+         SELECT * FROM unnest($1, $2, $3)
+         ON CONFLICT (key) DO UPDATE SET etag = excluded.etag, build_hash = excluded.build_hash",
         &[
             (&keys, Type::TEXT_ARRAY),
             (&etags, Type::TEXT_ARRAY),
