@@ -173,7 +173,7 @@ pub fn load(
     }
     let outcomes = plan.outcomes(rows, stored, &inserted, &refused);
     renew(&mut transaction, &plan)?;
-    remember(&mut transaction, &plan, &refused)?;
+    remember(&mut transaction, &plan, &inserted, &refused)?;
     transaction.commit()?;
     Ok(outcomes)
 }
@@ -199,9 +199,15 @@ fn renew(transaction: &mut Transaction<'_>, plan: &Plan<'_>) -> Result<(), postg
 fn remember(
     transaction: &mut Transaction<'_>,
     plan: &Plan<'_>,
+    inserted: &HashMap<&str, i64>,
     refused: &HashMap<String, String>,
 ) -> Result<(), postgres::Error> {
-    let asked: Vec<&str> = plan.objects.keys().copied().collect();
+    // Content that is new cannot be remembered yet.
+    let old = plan
+        .objects
+        .iter()
+        .filter(|(_, (_, hash))| !inserted.contains_key(hash));
+    let asked: Vec<&str> = old.map(|(key, _)| *key).collect();
     // Looked up by an array, which the planner answers from the index however
     // little it knows of the table yet.
     let known = transaction.query_typed(
