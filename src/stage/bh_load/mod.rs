@@ -78,7 +78,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
         // As far as the clock reaches for certain.
-        Ok(duration) if duration.as_secs() <= u64::from(u32::MAX) => Ok(duration),
+        Ok(duration) if u32::try_from(duration.as_secs()).is_ok() => Ok(duration),
         _ => Err("out of range".to_owned()),
     }
 }

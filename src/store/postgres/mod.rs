@@ -161,11 +161,10 @@ enum Judgement {
 
 fn judge(error: &postgres::Error) -> Judgement {
     let Some(code) = error.code() else {
-        let source = std::error::Error::source(error).map(ToString::to_string);
-        let io =
-            std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
-        let untrusted = source.is_some_and(|source| source.contains("certificate"));
-        let gone = io || error.is_closed() || error.to_string().contains("timeout");
+        let source = std::error::Error::source(error);
+        let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+        let untrusted = source.is_some_and(|source| source.to_string().contains("certificate"));
+        let gone = io.is_some() || error.is_closed() || error.to_string().contains("timeout");
         // What is left are passwords, TLS and ways to log in.
         return if gone && !untrusted {
             Judgement::Away
