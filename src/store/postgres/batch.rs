@@ -13,7 +13,7 @@ use super::told;
 use crate::store::plan::Plan;
 use crate::store::{Outcome, Row, Stored, metadata, quoted};
 
-/// Of this session alone: what a batch brings in.
+/// Of this connection alone: what a batch brings in.
 pub const TABLE: &str = "CREATE TEMPORARY TABLE IF NOT EXISTS bh_batch (
     build_hash text, build jsonb, s3_object_key text, s3_object_etag text
 ) ON COMMIT DELETE ROWS";
@@ -70,8 +70,9 @@ impl ToSql for Jsonb<'_> {
     to_sql_checked!();
 }
 
-/// Copies `rows` into the session's table and inserts them from there; the
-/// ids of those that were new.
+/// Copies `rows` into the connection's table and inserts them from there; the
+/// ids of those that were new. Rows of an earlier call stay in the table until
+/// the commit, and conflict with themselves.
 fn insert<'a>(
     transaction: &mut Transaction<'_>,
     rows: &[&'a Row],
