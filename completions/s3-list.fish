@@ -3,8 +3,13 @@ complete -c s3-list -l checkpoint -d 'Go on from what was listed, or from what b
 loaded\t''"
 complete -c s3-list -l after -d 'List only keys behind this one, in byte order' -r
 complete -c s3-list -l through -d 'List only keys up to and with this one' -r
+complete -c s3-list -l concurrency -d 'Requests at work at once; 1 lists page after page' -r
 complete -c s3-list -l page-size -d 'Keys to ask for at once' -r
 complete -c s3-list -l max-rps -d 'Requests a second at most' -r
+complete -c s3-list -l plan -d 'Print N ranges of about equal size that make up the listing, and list nothing' -r
+complete -c s3-list -l ranges -d 'List only the ranges in this file, or on standard input with -' -r -F
+complete -c s3-list -l shard -d 'List only every N-th range of the plan in --ranges, from the I-th on; without a file, of a plan made now' -r
+complete -c s3-list -l show-state -d 'Say how far the listing of this resume file has come, and stop' -r -F
 complete -c s3-list -l endpoint-url -d 'Address of an S3 that is not AWS\'s [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
 complete -c s3-list -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
 complete -c s3-list -l profile -d 'Profile in AWS\'s configuration [env: AWS_PROFILE]' -r
@@ -18,6 +23,7 @@ complete -c s3-list -l progress -d 'Draw progress: on a terminal, or never' -r -
 never\t''"
 complete -c s3-list -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
 complete -c s3-list -l resume -d 'Go on where an earlier run stopped; begin anew when it had finished'
+complete -c s3-list -l ordered -d 'Hand keys on in their order; pages that come too early wait in memory, then in TMPDIR'
 complete -c s3-list -l no-sign-request -d 'Anonymous access, for public buckets'
 complete -c s3-list -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'
 complete -c s3-list -s h -l help -d 'Print help'

@@ -32,18 +32,35 @@ const PAGES: &[Page] = &[
     Page {
         name: "s3-list",
         description: &[
-            "Asks for the keys of a bucket, or of a prefix, page by page, in byte order, and \
-             writes a record for each key. Keys are the real ones, whatever they hold. After the \
-             records of a page comes its mark, and after the last page the end mark.",
-            "With --resume-file the state is on disk after each page. With --resume the listing \
+            "Asks for the keys of a bucket, or of a prefix, many pages at a time, and writes a \
+             record for each key. Keys are the real ones, whatever they hold. After the records of \
+             a page comes its mark, which says from where to where all keys have been listed, and \
+             after the last page the end mark.",
+            "Pages come in no order, since S3 gives them one after the other only: free \
+             connections guess where the rest of the bucket can be cut in two, from the folders \
+             and the keys seen so far. A wrong guess costs a request and never a key; the summary \
+             has the requests beside the pages. With --ordered keys come in byte order, nearly as \
+             fast: what comes too early waits in memory, and behind 16 MiB in a file without a \
+             name in TMPDIR, which may grow to the size of the listing. --concurrency 1 lists page \
+             after page.",
+            "With --resume-file the state is kept while the program lists: a page is recorded as \
+             soon as the state before it is on disk, and only after its lines have left. With \
+             --resume the listing \
              goes on in the gaps of what is done: of what bh-load has confirmed, where it takes \
              part with the same --resume-file; else of what was listed. A run that is finished is \
-             followed by a new one, so a timer may always pass --resume. Which of these it took \
-             is said on standard error; --checkpoint decides it by hand. The file belongs to one \
-             address, bucket, prefix and pair of bounds: another listing is refused with it (78), \
-             and so is a damaged file (78) and a second run at the same time (75).",
-            "--after and --through share a bucket among several pipelines, each with a resume \
-             file of its own.",
+             followed by a new one, so a timer may always pass --resume; the new one knows from a \
+             sample of the keys where to cut, so all connections are busy at once. Which of these \
+             it took is said on standard error; --checkpoint decides it by hand. The file belongs \
+             to one address, bucket, prefix, and set of bounds or ranges: another listing is \
+             refused with it (78), and so is a damaged file (78) and a second run at the same time \
+             (75). --show-state tells what a file holds.",
+            "To share a bucket among machines, --plan N prints N ranges of about equal size after \
+             some hundred requests, and --ranges lists those that it reads, each machine with a \
+             resume file of its own. Ranges of a whole plan join without gap or overlap. --shard \
+             I/N takes every N-th range of a whole plan; without --ranges it makes the plan now, \
+             and says which: on a bucket that changes meanwhile, shards may make different ones.",
+            "A server that answers SlowDown gets half as many requests at a time, for all workers \
+             together, and with each round of answers one more.",
             "A request that fails in passing (no answer, 5xx, SlowDown, an answer cut short) is \
              tried again after a wait drawn at random below a bound that doubles, and not before \
              the time the server asks for. A server whose pages make no progress is not listed \

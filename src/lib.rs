@@ -16,6 +16,7 @@ pub mod address;
 pub mod cli;
 pub mod error;
 pub mod json;
+pub mod listing;
 pub mod log;
 pub mod ndjson;
 pub mod progress;

@@ -3,6 +3,7 @@
 //! Each is one JSON document, replaced whole (temporary file, fsync, rename,
 //! fsync of the folder) and locked as long as its program runs.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::record::coverage::{Coverage, Interval};
+use crate::record::sample::Sample;
 
 /// The version of the files' format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,12 +46,43 @@ pub struct Source {
     pub prefix: String,
     pub after: Option<String>,
     pub through: Option<String>,
+    /// The parts of it that are listed, where not all of it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranges: Option<Coverage>,
+    /// Which shard these are, of a plan made when the run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
 }
 
 impl Source {
+    /// What of it `done` does not cover, in order.
     #[must_use]
-    pub fn whole(&self) -> Interval {
-        Interval::new(self.after.clone(), self.through.clone())
+    pub fn gaps(&self, done: &Coverage) -> Vec<Interval> {
+        let whole = Interval::new(self.after.clone(), self.through.clone());
+        match &self.ranges {
+            None => done.gaps(&whole),
+            Some(ranges) => {
+                let ranges = ranges.intervals().iter();
+                ranges.flat_map(|range| done.gaps(range)).collect()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoint = self.endpoint.as_deref().unwrap_or("AWS");
+        write!(f, "s3://{}/{} at {endpoint}", self.bucket, self.prefix)?;
+        for (name, key) in [("after", &self.after), ("through", &self.through)] {
+            if let Some(key) = key {
+                write!(f, " {name} {key:?}")?;
+            }
+        }
+        match (&self.shard, &self.ranges) {
+            (Some(shard), _) => write!(f, ", shard {shard}"),
+            (None, Some(ranges)) => write!(f, " in {} ranges", ranges.intervals().len()),
+            (None, None) => Ok(()),
+        }
     }
 }
 
@@ -69,6 +102,21 @@ pub struct Listed {
     /// confirms it.
     pub broken_pipe: bool,
     pub coverage: Coverage,
+    #[serde(default)]
+    pub sample: Sample,
+    /// The last run of this listing that came to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Finished>,
+}
+
+/// What a finished run leaves for the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finished {
+    pub run: String,
+    /// RFC 3339, UTC.
+    pub started: String,
+    pub sample: Sample,
 }
 
 impl Listed {
@@ -84,6 +132,29 @@ impl Listed {
             finished: false,
             broken_pipe: false,
             coverage: Coverage::default(),
+            sample: Sample::default(),
+            last: None,
+        }
+    }
+
+    /// Goes on with this run, of which `coverage` is taken as done.
+    pub fn go_on(&mut self, coverage: Coverage) {
+        self.sample.keep_within(&coverage);
+        self.coverage = coverage;
+        self.broken_pipe = false;
+    }
+
+    /// A new run behind this one.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let last = self.finished.then(|| Finished {
+            run: self.run.clone(),
+            started: self.started.clone(),
+            sample: self.sample.clone(),
+        });
+        Self {
+            last: last.or_else(|| self.last.clone()),
+            ..Self::new(self.source.clone())
         }
     }
 }

@@ -122,14 +122,15 @@ fn empty_input_is_a_finished_run() {
         let run = place.tool(stage).run().exits(0).prints_nothing();
         assert_eq!(run.told(), [format!("{stage}: 0 in = 0 {}", out(stage))]);
     }
-    let run = place.tool("s3-list").run().exits(0);
+    let sequential = ["--concurrency", "1"];
+    let run = place.tool("s3-list").args(sequential).run().exits(0);
     let listing = run.listing();
     assert_eq!((listing.keys().len(), listing.parts.len()), (0, 1), "{run}");
     assert_eq!(
         listing.end.map(|(_, records, pages)| (records, pages)),
         Some((0, 1))
     );
-    assert_eq!(run.told(), ["s3-list: 0 in = 0 out; 1 pages"]);
+    assert_eq!(run.told(), ["s3-list: 0 in = 0 out; 1 requests; 1 pages"]);
 }
 
 #[test]

@@ -72,7 +72,9 @@ fn list(server: &Faulty) -> Tool {
 fn tiles(listing: &Listing, after: Option<&str>, through: Option<&str>) {
     let (run, records, pages) = listing.end.as_ref().expect("an end mark");
     let mut reached = after.map(String::from);
-    for (at, (part, keys)) in listing.parts.iter().enumerate() {
+    let mut parts: Vec<_> = listing.parts.iter().collect();
+    parts.sort_by(|(a, _), (b, _)| a.after.cmp(&b.after));
+    for (at, (part, keys)) in parts.into_iter().enumerate() {
         assert_eq!(&part.run, run);
         assert_eq!(part.after, reached, "part {at}");
         for key in keys {
@@ -100,11 +102,11 @@ fn a_record_is_what_the_listing_says() {
     gift["etag"] = "e-2".into();
     gift["last_modified"] = "2021-02-03T04:05:06Z".into();
     let server = Faulty::start(&[gift], &[]);
-    let run = list(&server).run().exits(0);
+    let run = list(&server).args(["--concurrency", "1"]).run().exits(0);
     let first = String::from_utf8_lossy(&run.stdout);
     let expected = r#"{"bucket":"bench","key":"a b","etag":"e-2","size":4,"last_modified":"2021-02-03T04:05:06.000Z"}"#;
     assert_eq!(first.lines().next(), Some(expected));
-    assert_eq!(run.told(), ["s3-list: 1 in = 1 out; 1 pages"]);
+    assert_eq!(run.told(), ["s3-list: 1 in = 1 out; 1 requests; 1 pages"]);
 }
 
 #[test]
@@ -112,18 +114,22 @@ fn every_key_survives_and_the_parts_join() {
     let keys = awkward_keys();
     let server = server_of(&keys, &[]);
     for size in ["1", "3", "1000"] {
-        let run = list(&server).args(["--page-size", size]).run().exits(0);
-        let listing = run.listing();
-        assert_eq!(listing.keys(), keys);
+        let tool = || list(&server).args(["--page-size", size]);
+        let listing = tool().run().exits(0).listing();
+        assert_eq!(listing.sorted(), keys);
         tiles(&listing, None, None);
+        let ordered = tool().arg("--ordered").run().exits(0).listing();
+        assert_eq!(ordered.keys(), keys);
+        tiles(&ordered, None, None);
+        let run = tool().args(["--concurrency", "1"]).run().exits(0);
+        assert_eq!(run.listing().keys(), keys);
+        tiles(&run.listing(), None, None);
         let pages = keys.len().div_ceil(size.parse().unwrap());
-        assert_eq!(
-            run.told(),
-            [format!(
-                "s3-list: {0} in = {0} out; {pages} pages",
-                keys.len()
-            )]
+        let told = format!(
+            "{0} in = {0} out; {pages} requests; {pages} pages",
+            keys.len()
         );
+        assert_eq!(run.told(), [format!("s3-list: {told}")]);
     }
 }
 
@@ -144,7 +150,7 @@ fn bounds_are_exclusive_and_inclusive() {
         }
         let listing = tool.run().exits(0).listing();
         let last = next.map_or(keys.len(), |_| at + 5);
-        assert_eq!(listing.keys(), keys[at + 1..last], "{key:?}");
+        assert_eq!(listing.sorted(), keys[at + 1..last], "{key:?}");
         tiles(&listing, Some(key), next.map(|next| &**next));
     }
     // Bounds need not be keys, and what lies between may be nothing.
@@ -175,7 +181,7 @@ fn a_prefix_is_not_a_folder() {
     ] {
         let url = format!("s3://bench/{prefix}");
         let run = server.tool("s3-list").arg(url).run().exits(0);
-        assert_eq!(run.listing().keys(), expected);
+        assert_eq!(run.listing().sorted(), expected);
         tiles(&run.listing(), None, None);
     }
 }
@@ -191,9 +197,9 @@ fn odd_pages_lose_nothing() {
         let server = server_of(&keys, flags);
         let run = list(&server).args(["--page-size", "50"]).run().exits(0);
         let listing = run.listing();
-        assert_eq!(listing.keys(), keys);
+        assert_eq!(listing.sorted(), keys);
         tiles(&listing, None, None);
-        assert!(run.count("/notes/pages") > 10, "{run}");
+        assert!(run.count("/notes/requests") > 10, "{run}");
     }
 }
 
@@ -228,7 +234,7 @@ fn faults_are_retried_counted_and_lose_nothing() {
     for (flags, size, retries) in table {
         let server = server_of(&keys, flags);
         let run = list(&server)
-            .args(["--page-size", size, "--timeout", "1"])
+            .args(["--page-size", size, "--timeout", "1", "--concurrency", "1"])
             .run()
             .exits(0);
         let listing = run.listing();
@@ -246,7 +252,7 @@ fn faults_by_chance_lose_nothing() {
     let flags = "--slowdown 10 --slowdown-in-200 10 --error-500 10 --cut 10 --empty-pages 10";
     let server = server_of(&keys, &flags.split(' ').collect::<Vec<_>>());
     let run = list(&server).args(["--page-size", "100"]).run().exits(0);
-    assert_eq!(run.listing().keys(), keys);
+    assert_eq!(run.listing().sorted(), keys);
     tiles(&run.listing(), None, None);
     let faults = server.counts()["faults"].clone();
     let met: u64 = faults
@@ -323,6 +329,7 @@ fn what_does_not_pass_is_said_at_once() {
 fn a_server_that_is_not_there_is_given_up() {
     let tool = |url: &str| {
         let tool = Tool::new("s3-list").args(["--no-sign-request", "--tries", "2"]);
+        let tool = tool.args(["--concurrency", "1"]);
         tool.args(["--endpoint-url", url, "s3://bench"]).run()
     };
     let run = tool("http://127.0.0.1:1");
@@ -361,6 +368,12 @@ fn values_out_of_range_are_usage() {
         &["s3://b", "--resume"],
         &["s3://b", "--checkpoint", "listed"],
         &["s3://b", "--tries", "0"],
+        &["s3://b", "--concurrency", "0"],
+        &["s3://b", "--shard", "0/4", "--ranges", "-"],
+        &["s3://b", "--shard", "5/4", "--ranges", "-"],
+        &["s3://b", "--plan", "0"],
+        &["s3://b", "--plan", "4", "--ranges", "-"],
+        &["--show-state", "f", "s3://b"],
     ] {
         let run = Tool::new("s3-list").args(args.iter().copied()).run();
         run.exits(2).prints_nothing();

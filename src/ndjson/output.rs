@@ -41,14 +41,10 @@ impl Output {
         self.file.metadata().is_ok_and(|data| data.is_file())
     }
 
-    /// Everything leaves; what goes into a file is on disk.
-    pub fn settle(&mut self) -> Result<()> {
-        self.flush()?;
-        if self.is_file() {
-            let synced = self.file.sync_data();
-            synced.map_err(|error| Error::local("standard output", &error))?;
-        }
-        Ok(())
+    /// Another handle on it, where it is a file on disk.
+    pub fn file(&self) -> Result<Option<File>> {
+        let file = self.is_file().then(|| self.file.try_clone()).transpose();
+        file.map_err(|error| Error::local("standard output", &error))
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {

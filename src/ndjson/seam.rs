@@ -1,6 +1,7 @@
 //! The seam to the next program: finished lines, rejects, and the marks that
 //! may pass.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use super::{Output, Rejects};
@@ -181,9 +182,9 @@ impl Seam {
         self.output.is_file()
     }
 
-    /// Finished lines leave, and are on disk where they go into a file.
-    pub fn settle(&mut self) -> Result<()> {
-        self.output.settle()
+    /// The output, where it is a file on disk: to wait for the disk elsewhere.
+    pub fn file(&self) -> Result<Option<File>> {
+        self.output.file()
     }
 
     /// Finished lines leave now: to be called before any wait.

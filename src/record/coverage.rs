@@ -95,8 +95,24 @@ impl Coverage {
     }
 
     #[must_use]
+    pub fn holds(&self, key: &str) -> bool {
+        let at = self.intervals.partition_point(|interval| {
+            let through = interval.through.as_deref();
+            through.is_some_and(|through| through < key)
+        });
+        let interval = self.intervals.get(at);
+        interval.is_some_and(|interval| interval.after.as_deref().is_none_or(|after| after < key))
+    }
+
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.intervals.is_empty()
+    }
+
+    /// In order, none touching the next.
+    #[must_use]
+    pub fn intervals(&self) -> &[Interval] {
+        &self.intervals
     }
 }
 

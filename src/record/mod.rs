@@ -6,3 +6,4 @@ pub mod known;
 pub mod mark;
 pub mod object;
 pub mod reject;
+pub mod sample;

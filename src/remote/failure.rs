@@ -6,7 +6,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::http::Response;
 
-use super::retry::Failure;
+use super::retry::{Failure, Sign};
 use crate::error::{Error, Kind};
 
 /// Passing, or final with the exit status of its kind.
@@ -52,6 +52,15 @@ fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
     own || error.source().is_some_and(lacks_credentials)
 }
 
+/// An error that a server sent in place of what was asked for.
+struct Answer {
+    status: u16,
+    code: Option<String>,
+    message: String,
+    region: Option<String>,
+    after: Option<Duration>,
+}
+
 fn answered<E>(error: &SdkError<E, Response>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -59,84 +68,112 @@ where
     let Some(raw) = error.raw_response() else {
         return passing(chain(error));
     };
-    let status = raw.status().as_u16();
-    let after = raw
-        .headers()
-        .get("retry-after")
-        .and_then(|seconds| seconds.parse().ok())
-        .map(Duration::from_secs);
+    let headers = raw.headers();
+    let seconds = headers.get("retry-after");
     let body = raw.body().bytes().unwrap_or_default();
-    let code = error
-        .code()
-        .map(str::to_owned)
-        .or_else(|| element(body, "Code"));
-    let message = error
-        .message()
-        .map(str::to_owned)
-        .or_else(|| element(body, "Message"))
-        .unwrap_or_default();
-    let region = raw
-        .headers()
-        .get("x-amz-bucket-region")
-        .map(str::to_owned)
-        .or_else(|| element(body, "Region"));
-    let said = format!(
-        "{} ({status}) {message}",
-        code.as_deref().unwrap_or("no error code")
-    );
-    let busy = |reason: String| Failure::Passing {
-        reason,
-        after,
-        answered: true,
+    let answer = Answer {
+        status: raw.status().as_u16(),
+        code: error
+            .code()
+            .map(str::to_owned)
+            .or_else(|| element(body, "Code")),
+        message: error
+            .message()
+            .map(str::to_owned)
+            .or_else(|| element(body, "Message"))
+            .unwrap_or_default(),
+        region: headers
+            .get("x-amz-bucket-region")
+            .map(str::to_owned)
+            .or_else(|| element(body, "Region")),
+        after: seconds
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs),
     };
-    match code.as_deref() {
-        Some("NoSuchBucket") => fatal(
-            Kind::Configuration,
-            "there is no such bucket; check its name and the endpoint",
-        ),
-        Some("NoSuchKey" | "NoSuchVersion") => Failure::Gone,
-        Some(
-            "PermanentRedirect"
-            | "AuthorizationHeaderMalformed"
-            | "IllegalLocationConstraintException",
-        ) => wrong_region(region.as_deref(), &said),
-        Some("AccessDenied" | "AllAccessDisabled") => fatal(
-            Kind::Refused,
-            format!(
-                "access is refused: {said}; check the credentials, or add --no-sign-request if the bucket is public"
+    answer.judge(|| chain(error))
+}
+
+/// Judges a document that came with success and is not what was asked for.
+pub fn judge_document(document: &[u8]) -> Failure {
+    let answer = Answer {
+        status: 200,
+        code: element(document, "Code"),
+        message: element(document, "Message").unwrap_or_default(),
+        region: element(document, "Region"),
+        after: None,
+    };
+    answer.judge(|| "it is no listing".to_owned())
+}
+
+impl Answer {
+    fn judge(self, otherwise: impl FnOnce() -> String) -> Failure {
+        let Self {
+            status,
+            code,
+            message,
+            region,
+            after,
+        } = self;
+        let said = format!(
+            "{} ({status}) {message}",
+            code.as_deref().unwrap_or("no error code")
+        );
+        let with = |sign, reason: String| Failure::Passing {
+            reason,
+            after,
+            sign,
+        };
+        let busy = |reason| with(Sign::Answered, reason);
+        let throttled = |reason| with(Sign::Throttled, reason);
+        match code.as_deref() {
+            Some("NoSuchBucket") => fatal(
+                Kind::Configuration,
+                "there is no such bucket; check its name and the endpoint",
             ),
-        ),
-        Some(
-            "InvalidAccessKeyId"
-            | "SignatureDoesNotMatch"
-            | "ExpiredToken"
-            | "InvalidToken"
-            | "TokenRefreshRequired"
-            | "RequestTimeTooSkewed",
-        ) => fatal(
-            Kind::Refused,
-            format!("the credentials are refused: {said}"),
-        ),
-        Some(
-            "SlowDown"
-            | "SlowDownRead"
-            | "ServiceUnavailable"
-            | "InternalError"
-            | "RequestTimeout"
-            | "Throttling"
-            | "ThrottlingException"
-            | "RequestLimitExceeded"
-            | "BandwidthLimitExceeded",
-        ) => busy(said),
-        _ => match status {
-            301 | 307 | 308 => wrong_region(region.as_deref(), &said),
-            401 | 403 => fatal(Kind::Refused, format!("access is refused: {said}")),
-            // Not S3's own word: a proxy before it, say.
-            404 if code.is_none() => busy(said),
-            408 | 429 | 500.. => busy(said),
-            200..=299 => busy(format!("the answer cannot be read: {}", chain(error))),
-            _ => fatal(Kind::Configuration, said),
-        },
+            Some("NoSuchKey" | "NoSuchVersion") => Failure::Gone,
+            Some(
+                "PermanentRedirect"
+                | "AuthorizationHeaderMalformed"
+                | "IllegalLocationConstraintException",
+            ) => wrong_region(region.as_deref(), &said),
+            Some("AccessDenied" | "AllAccessDisabled") => fatal(
+                Kind::Refused,
+                format!(
+                    "access is refused: {said}; check the credentials, or add --no-sign-request if the bucket is public"
+                ),
+            ),
+            Some(
+                "InvalidAccessKeyId"
+                | "SignatureDoesNotMatch"
+                | "ExpiredToken"
+                | "InvalidToken"
+                | "TokenRefreshRequired"
+                | "RequestTimeTooSkewed",
+            ) => fatal(
+                Kind::Refused,
+                format!("the credentials are refused: {said}"),
+            ),
+            Some(
+                "SlowDown"
+                | "SlowDownRead"
+                | "ServiceUnavailable"
+                | "Throttling"
+                | "ThrottlingException"
+                | "RequestLimitExceeded"
+                | "BandwidthLimitExceeded",
+            ) => throttled(said),
+            Some("InternalError" | "RequestTimeout") => busy(said),
+            _ => match status {
+                301 | 307 | 308 => wrong_region(region.as_deref(), &said),
+                401 | 403 => fatal(Kind::Refused, format!("access is refused: {said}")),
+                // Not S3's own word: a proxy before it, say.
+                404 if code.is_none() => busy(said),
+                429 | 503 => throttled(said),
+                408 | 500.. => busy(said),
+                200..=299 => busy(format!("the answer cannot be read: {}", otherwise())),
+                _ => fatal(Kind::Configuration, said),
+            },
+        }
     }
 }
 
@@ -152,7 +189,7 @@ fn passing(reason: impl Into<String>) -> Failure {
     Failure::Passing {
         reason: reason.into(),
         after: None,
-        answered: false,
+        sign: Sign::Silent,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::retry::Failure;
+use super::retry::{Failure, Sign};
 use super::s3::S3;
 use crate::error::{Error, Kind, Result};
 use crate::json;
@@ -253,7 +253,7 @@ impl Download {
         let body = self.get().await;
         if let Err(failure) = &body {
             let answered = match failure {
-                Failure::Passing { answered, .. } => *answered,
+                Failure::Passing { sign, .. } => *sign != Sign::Silent,
                 Failure::Gone | Failure::Unaskable(_) => false,
                 Failure::Final(_) => true,
             };
@@ -323,7 +323,7 @@ fn cut(
     Failure::Passing {
         reason: format!("the body was cut after {got}{of} bytes{error}"),
         after: None,
-        answered: true,
+        sign: Sign::Answered,
     }
 }
 

@@ -4,5 +4,6 @@
 pub mod elastic;
 mod failure;
 pub mod fetch;
+pub mod pace;
 pub mod retry;
 pub mod s3;

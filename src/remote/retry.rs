@@ -15,8 +15,7 @@ pub enum Failure {
     Passing {
         reason: String,
         after: Option<Duration>,
-        /// The server is there, and said so.
-        answered: bool,
+        sign: Sign,
     },
     /// What was asked for is not there.
     Gone,
@@ -24,6 +23,15 @@ pub enum Failure {
     Unaskable(String),
     /// Will not pass by itself.
     Final(Error),
+}
+
+/// What a server that did not do as asked showed of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    Silent,
+    Answered,
+    /// It is there, and wants fewer requests.
+    Throttled,
 }
 
 /// Tries a request again with full jitter: each wait is drawn between zero

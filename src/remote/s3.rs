@@ -1,25 +1,30 @@
 //! One bucket of an S3: a page of its listing, the bytes of an object.
 
+mod taken;
+
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::RequestPayer;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-
 use url::Url;
 
-use super::failure::judge;
-use super::retry::{Failure, Retry};
+use self::taken::Taken;
+use super::failure::{judge, judge_document};
+use super::pace::{Pace, Permit};
+use super::retry::{Failure, Retry, Sign};
 use crate::address::without_password;
 use crate::cli::signals::Stop;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::listing::{Encoding, Frame, Page, Reading, Unreadable};
 use crate::log::Log;
 use crate::tally::Tally;
 
@@ -64,33 +69,87 @@ pub struct S3 {
     endpoint: Option<String>,
 }
 
-/// One answer of a listing.
-pub struct Page {
-    pub objects: Vec<Listed>,
-    /// Where the next page begins; `None` at the end of the listing.
-    pub next: Option<String>,
-}
-
-/// An object as a listing names it.
-pub struct Listed {
-    pub key: String,
-    /// Without quotes.
-    pub etag: Option<String>,
-    /// Bytes.
-    pub size: Option<i64>,
-    /// RFC 3339, UTC.
-    pub last_modified: Option<String>,
-}
-
-/// Which page to list.
-#[derive(Clone, Copy)]
+/// Which page of a bucket's listing.
+#[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    pub bucket: &'a str,
     pub prefix: &'a str,
+    /// Fold keys with this behind the prefix into common prefixes.
+    pub delimiter: Option<&'a str>,
     pub start_after: Option<&'a str>,
+    /// Goes before `start_after`.
     pub token: Option<&'a str>,
     /// Keys at most; the server may give fewer.
     pub size: u16,
+}
+
+/// Bytes of a page with long keys; what is larger grows as it comes.
+const USUAL_PAGE: usize = 1 << 19;
+
+/// A bucket whose keys are listed.
+pub struct Bucket {
+    pub name: String,
+    frame: Frame,
+    pace: Pace,
+    /// The server leaves keys as they are, although asked to encode them.
+    plain: AtomicBool,
+}
+
+impl Bucket {
+    #[must_use]
+    pub fn new(name: &str, pace: Pace) -> Self {
+        Self {
+            name: name.to_owned(),
+            frame: Frame::new(name),
+            pace,
+            plain: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits for the turn of a request.
+    pub async fn turn(&self) -> Permit<'_> {
+        self.pace.turn().await
+    }
+
+    async fn read(&self, mut body: ByteStream) -> Result<Page, Failure> {
+        let passing = |reason: String| Failure::Passing {
+            reason,
+            after: None,
+            sign: Sign::Answered,
+        };
+        let encoding = match self.plain.load(Relaxed) {
+            true => Encoding::Plain,
+            false => Encoding::Url,
+        };
+        let cut = |error| passing(format!("the page was cut: {error}"));
+        let expected = usize::try_from(body.size_hint().0).unwrap_or_default();
+        let mut reading = Reading::new(&self.frame, encoding, expected.min(USUAL_PAGE));
+        let page = loop {
+            let Some(piece) = body.next().await else {
+                break reading.finish();
+            };
+            let piece = piece.map_err(cut)?;
+            match reading.feed(&piece) {
+                Ok(()) => {}
+                // S3 may send an error with the status of success.
+                Err(Unreadable::Foreign) => {
+                    let mut document = piece.to_vec();
+                    while let Some(piece) = body.next().await {
+                        document.extend_from_slice(&piece.map_err(cut)?);
+                    }
+                    return Err(judge_document(&document));
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        page.map_err(|error| match error {
+            Unreadable::Cut | Unreadable::Foreign => passing("the page was cut".to_owned()),
+            Unreadable::Encoded(encoding) => {
+                self.plain.store(encoding == Encoding::Plain, Relaxed);
+                passing("the server writes keys another way than before".to_owned())
+            }
+            Unreadable::Wrong(what) => Failure::Final(Error::configuration(what)),
+        })
+    }
 }
 
 impl S3 {
@@ -166,58 +225,50 @@ impl S3 {
     }
 
     /// One page of a listing, all of it or an error.
-    pub async fn page(&self, request: Request<'_>) -> Result<Page> {
-        let what = format!("list s3://{}/{}", request.bucket, request.prefix);
-        self.retry.run(&what, || self.try_page(request)).await
+    pub async fn page(
+        &self,
+        bucket: &Bucket,
+        turn: Permit<'_>,
+        request: Request<'_>,
+    ) -> Result<Page> {
+        let what = format!("list s3://{}/{}", bucket.name, request.prefix);
+        let mut first = Some(turn);
+        let attempt = || {
+            let turn = first.take();
+            async move {
+                let turn = match turn {
+                    Some(turn) => turn,
+                    None => bucket.turn().await,
+                };
+                turn.begin().await;
+                let answer = self.try_page(bucket, request).await;
+                turn.learn(&answer);
+                answer
+            }
+        };
+        self.retry.run(&what, attempt).await
     }
 
-    async fn try_page(&self, request: Request<'_>) -> Result<Page, Failure> {
-        let answer = self
-            .client
+    async fn try_page(&self, bucket: &Bucket, request: Request<'_>) -> Result<Page, Failure> {
+        let start_after = request.start_after.filter(|_| request.token.is_none());
+        let taken = Taken::default();
+        self.client
             .list_objects_v2()
-            .bucket(request.bucket)
+            .bucket(&bucket.name)
             .set_prefix((!request.prefix.is_empty()).then(|| request.prefix.to_owned()))
-            .set_start_after(
-                request
-                    .start_after
-                    .filter(|_| request.token.is_none())
-                    .map(str::to_owned),
-            )
+            .set_delimiter(request.delimiter.map(str::to_owned))
+            .set_start_after(start_after.map(str::to_owned))
             .set_continuation_token(request.token.map(str::to_owned))
             .max_keys(i32::from(request.size))
             .encoding_type(aws_sdk_s3::types::EncodingType::Url)
             .set_request_payer(self.payer.clone())
+            .customize()
+            .interceptor(taken.clone())
             .send()
             .await
             .map_err(|error| judge(&error))?;
-        let encoded = answer.encoding_type().is_some();
-        let mut objects = Vec::with_capacity(answer.contents().len());
-        for object in answer.contents() {
-            let key = object.key().unwrap_or_default();
-            objects.push(Listed {
-                key: if encoded {
-                    decode(key)?
-                } else {
-                    key.to_owned()
-                },
-                etag: object.e_tag().map(|etag| etag.trim_matches('"').to_owned()),
-                size: object.size(),
-                last_modified: object.last_modified().and_then(timestamp),
-            });
-        }
-        whole(&answer)?;
-        let next = answer.next_continuation_token.clone();
-        let more = answer.is_truncated() == Some(true);
-        if more && next.is_none() {
-            return Err(Failure::Final(Error::message(
-                Kind::Configuration,
-                "the server says that there is more, but gives no continuation token",
-            )));
-        }
-        Ok(Page {
-            objects,
-            next: next.filter(|_| more),
-        })
+        let body = taken.body().unwrap_or_default();
+        bucket.read(body).await
     }
 
     /// Starts a download; the body follows.
@@ -235,21 +286,6 @@ impl S3 {
             .await
             .map_err(|error| judge(&error))
     }
-}
-
-/// Whether a page is all that the server meant to send: a body without a
-/// length may end anywhere, and still be read.
-fn whole(answer: &ListObjectsV2Output) -> Result<(), Failure> {
-    let got = i32::try_from(answer.contents().len()).ok();
-    let counted = answer.key_count().is_none_or(|count| Some(count) == got);
-    if counted && answer.is_truncated().is_some() {
-        return Ok(());
-    }
-    Err(Failure::Passing {
-        reason: "the page was cut".to_owned(),
-        after: None,
-        answered: true,
-    })
 }
 
 /// AWS's own trust settings: the system's roots, or `AWS_CA_BUNDLE`.
@@ -272,23 +308,4 @@ fn http_client() -> Result<aws_sdk_s3::config::SharedHttpClient> {
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build_https())
-}
-
-fn timestamp(time: &aws_sdk_s3::primitives::DateTime) -> Option<String> {
-    let time = jiff::Timestamp::from_millisecond(time.to_millis().ok()?).ok()?;
-    Some(format!("{time:.3}"))
-}
-
-/// A key as `encoding-type=url` writes it: percent escapes, `+` for a space.
-fn decode(key: &str) -> Result<String, Failure> {
-    let spaced = key.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaced)
-        .decode_utf8()
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| {
-            Failure::Final(Error::message(
-                Kind::Configuration,
-                format!("the server lists a key that is not UTF-8: {key}"),
-            ))
-        })
 }

@@ -132,6 +132,13 @@ impl Listing {
     pub fn keys(&self) -> Vec<&str> {
         self.records.iter().map(|record| &*record.key).collect()
     }
+
+    /// In their order, however they came.
+    pub fn sorted(&self) -> Vec<&str> {
+        let mut keys = self.keys();
+        keys.sort_unstable();
+        keys
+    }
 }
 
 /// Lines as `T`, and nothing that `T` does not know.

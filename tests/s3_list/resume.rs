@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{fails, list, numbered, server_of, tiles};
 use crate::harness::faulty::Faulty;
-use crate::harness::protocol::listing;
+use crate::harness::protocol::{self, listing};
 use crate::harness::{Run, Tool, folder, wait_for};
 
 /// The resume file, declared once more.
@@ -28,6 +28,17 @@ struct State {
     finished: bool,
     broken_pipe: bool,
     coverage: Vec<Part>,
+    sample: Vec<(String, u64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<Last>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Last {
+    run: String,
+    started: String,
+    sample: Vec<(String, u64)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +56,28 @@ struct Source {
 struct Part {
     after: Option<String>,
     through: Option<String>,
+}
+
+impl Part {
+    fn holds(&self, key: &str) -> bool {
+        self.after.as_deref().is_none_or(|after| after < key)
+            && self.through.as_deref().is_none_or(|through| key <= through)
+    }
+}
+
+impl From<protocol::Part> for Part {
+    fn from(part: protocol::Part) -> Self {
+        Self {
+            after: part.after,
+            through: part.through,
+        }
+    }
+}
+
+impl State {
+    fn covers(&self, key: &str) -> bool {
+        self.coverage.iter().any(|part| part.holds(key))
+    }
 }
 
 /// What a loader keeps beside it.
@@ -127,7 +160,7 @@ fn the_state_is_kept_after_each_page() {
     let keys = numbered(20_000);
     let (server, place) = (server_of(&keys, &[]), Place::new());
     let (mut reader, stdout) = std::io::pipe().unwrap();
-    let tool = place.tool(&server);
+    let tool = place.tool(&server).args(["--concurrency", "1"]);
     let running = tool.start_with(Stdio::null(), stdout.into());
     let mut seen = Vec::new();
     wait_for("three pages", || {
@@ -182,7 +215,7 @@ fn a_run_without_resume_and_one_without_a_file_are_new() {
     tiles(&run.listing(), None, None);
     let before = place.half(&server, |_| {});
     let run = place.tool(&server).run().exits(0);
-    assert_eq!(run.listing().keys(), keys);
+    assert_eq!(run.listing().sorted(), keys);
     assert!(place.state().run != before.run, "{run}");
     // A relative name is one in the current folder.
     let tool = list(&server).args(["--resume-file", "here.json"]);
@@ -307,7 +340,7 @@ fn a_reader_that_left_is_noted() {
     running.finish().dies_by(Signal::PIPE.as_raw());
     assert!(place.state().broken_pipe);
     let run = place.resume(&server).run().exits(0).says("its reader left");
-    assert_eq!(run.listing().keys(), keys);
+    assert_eq!(run.listing().sorted(), keys);
     assert!(!place.state().broken_pipe);
 }
 
@@ -330,36 +363,48 @@ fn killed(tool: Tool, place: &Place, pages: u64) -> Vec<u8> {
     written
 }
 
+/// Whole lines alone: the last one may be cut where the program was killed.
+fn whole_lines(mut written: Vec<u8>) -> Vec<u8> {
+    written.truncate(written.iter().rposition(|byte| *byte == b'\n').unwrap() + 1);
+    written
+}
+
 #[test]
 fn killed_and_resumed_nothing_is_missing() {
     let keys = numbered(20_000);
-    let (server, place) = (server_of(&keys, &[]), Place::new());
-    let mut written = killed(place.resume(&server), &place, 2);
-    let first = place.state();
-    written.truncate(written.iter().rposition(|byte| *byte == b'\n').unwrap() + 1);
-    let again = killed(place.resume(&server), &place, 3);
-    assert!(place.state().coverage[0].through > first.coverage[0].through);
-    written.extend(&again);
-    written.truncate(written.iter().rposition(|byte| *byte == b'\n').unwrap() + 1);
-    let second = place.state();
-    let last: Run = place.resume(&server).run().exits(0);
-    // The last run tiles exactly what the state before it left open.
-    assert_eq!(second.coverage.len(), 1);
-    tiles(&last.listing(), second.coverage[0].through.as_deref(), None);
-    written.extend(&last.stdout);
-    let whole = listing(&written);
-    let mut listed = whole.keys();
-    listed.sort_unstable();
-    listed.dedup();
-    assert_eq!(listed, keys);
-    assert!(whole.parts.iter().all(|(part, _)| part.run == first.run));
-    let mut reached: Option<String> = None;
-    for (part, _) in &whole.parts {
-        assert!(part.after <= reached, "a gap before {part:?}");
-        reached = part.through.clone().or(Some("~".to_owned())).max(reached);
+    for args in [
+        &["--concurrency", "1"][..],
+        &["--page-size", "100"],
+        &["--page-size", "100", "--ordered"],
+    ] {
+        let (server, place) = (server_of(&keys, &[]), Place::new());
+        let tool = || place.resume(&server).args(args.iter().copied());
+        let mut written = whole_lines(killed(tool(), &place, 2));
+        let first = place.state();
+        written.extend(whole_lines(killed(tool(), &place, 3)));
+        let second = place.state();
+        assert!(second.pages > first.pages);
+        let last: Run = tool().run().exits(0);
+        // The last run lists exactly what the state before it left open.
+        let open: Vec<_> = keys.iter().filter(|key| !second.covers(key)).collect();
+        assert_eq!(last.listing().sorted(), open);
+        written.extend(&last.stdout);
+        let whole = listing(&written);
+        let mut listed = whole.keys();
+        listed.sort_unstable();
+        listed.dedup();
+        assert_eq!(listed, keys);
+        assert!(whole.parts.iter().all(|(part, _)| part.run == first.run));
+        // Every key was there when the mark that names it was written.
+        for key in &keys {
+            let named = |part: &Part| part.holds(key);
+            let parts = whole.parts.iter();
+            let mut naming = parts.filter(|(part, _)| named(&part.clone().into()));
+            assert!(naming.any(|(_, keys)| keys.contains(key)), "{key}");
+        }
+        assert_eq!(place.state().coverage, [part(("", ""))]);
+        place.holds_only(&["list.json"]);
     }
-    assert_eq!(place.state().coverage, [part(("", ""))]);
-    place.holds_only(&["list.json"]);
 }
 
 /// An empty page says nothing of the keys behind it.
@@ -367,11 +412,10 @@ fn killed_and_resumed_nothing_is_missing() {
 fn killed_after_an_empty_first_page_it_lists_everything() {
     let place = Place::new();
     let server = server_of(&numbered(10), &["--empty-pages", "100"]);
-    let slow = place.tool(&server).args(["--max-rps", "0.01"]);
+    let slow = place.tool(&server);
+    let slow = slow.args(["--max-rps", "0.01", "--concurrency", "1"]);
     let run = slow.start_with(Stdio::null(), Stdio::null());
-    wait_for("the first page", || {
-        place.file.exists() && place.state().pages == 1
-    });
+    wait_for("the first page", || server.counts()["list"] == 1);
     assert_eq!(place.state().coverage, []);
     run.signal(Signal::KILL);
     run.finish().dies_by(9);

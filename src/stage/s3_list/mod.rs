@@ -1,20 +1,32 @@
 //! s3-list: a record for each key of a bucket, a mark for each page.
 
+mod crew;
 mod lister;
+mod ordered;
+mod plan;
+mod ranges;
+mod recorder;
+mod show;
 mod state;
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Parser;
 use tokio::runtime::Builder;
 
+use self::crew::{Crew, Desk, Job};
 use self::lister::Lister;
+use self::recorder::Recorder;
 use self::state::Checkpoint;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
+use crate::listing::{Planner, Settings};
 use crate::ndjson::Io;
-use crate::remote::s3::{S3, S3Args};
+use crate::remote::pace::Pace;
+use crate::remote::s3::{Bucket, S3, S3Args};
 use crate::resume::Source;
 
 /// List the keys of a bucket, a record each
@@ -33,8 +45,8 @@ Examples:
 )]
 pub struct Args {
     /// What to list: s3://bucket or s3://bucket/prefix
-    #[arg(value_name = "URL", value_parser = address)]
-    url: Address,
+    #[arg(value_name = "URL", value_parser = address, required_unless_present = "show_state")]
+    url: Option<Address>,
 
     /// Keep the state of the listing here, after each page
     #[arg(long, value_name = "FILE")]
@@ -56,6 +68,14 @@ pub struct Args {
     #[arg(long, value_name = "KEY")]
     through: Option<String>,
 
+    /// Requests at work at once; 1 lists page after page
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+
+    /// Hand keys on in their order; pages that come too early wait in memory, then in TMPDIR
+    #[arg(long)]
+    ordered: bool,
+
     /// Keys to ask for at once
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=1000))]
     page_size: u16,
@@ -63,6 +83,22 @@ pub struct Args {
     /// Requests a second at most
     #[arg(long, value_name = "N", value_parser = rate)]
     max_rps: Option<f64>,
+
+    /// Print N ranges of about equal size that make up the listing, and list nothing
+    #[arg(long, value_name = "N", help_heading = "Sharing", value_parser = clap::value_parser!(u16).range(1..), conflicts_with_all = ["resume", "ranges", "shard", "ordered", "after", "through"])]
+    plan: Option<u16>,
+
+    /// List only the ranges in this file, or on standard input with -
+    #[arg(long, value_name = "FILE", help_heading = "Sharing", conflicts_with_all = ["after", "through"])]
+    ranges: Option<PathBuf>,
+
+    /// List only every N-th range of the plan in --ranges, from the I-th on; without a file, of a plan made now
+    #[arg(long, value_name = "I/N", help_heading = "Sharing", value_parser = shard, conflicts_with_all = ["after", "through"])]
+    shard: Option<Shard>,
+
+    /// Say how far the listing of this resume file has come, and stop
+    #[arg(long, value_name = "FILE", help_heading = "State", exclusive = true)]
+    show_state: Option<PathBuf>,
 
     #[command(flatten)]
     s3: S3Args,
@@ -106,22 +142,87 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// One of so many parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    /// From 1 on.
+    number: u16,
+    of: u16,
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    let parsed = text
+        .split_once('/')
+        .and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+    match parsed {
+        Some((number, of)) if 1 <= number && number <= of => Ok(Shard { number, of }),
+        _ => Err("expected I/N with 1 <= I <= N, such as 3/16".to_owned()),
+    }
+}
+
+impl Args {
+    fn url(&self) -> &Address {
+        static NONE: Address = Address {
+            bucket: String::new(),
+            prefix: String::new(),
+        };
+        self.url.as_ref().unwrap_or(&NONE)
+    }
+}
+
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let runtime = Builder::new_current_thread()
+    if let Some(path) = &args.show_state {
+        return show::show(path, io);
+    }
+    let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::local("threads", &error))?;
     let s3 = runtime.block_on(S3::open(&args.s3, &io.log, &io.stop, &io.tally))?;
-    let source = Source {
+    let url = args.url();
+    let workers = usize::from(args.concurrency);
+    let mut source = Source {
         endpoint: s3.endpoint().map(str::to_owned),
-        bucket: args.url.bucket.clone(),
-        prefix: args.url.prefix.clone(),
+        bucket: url.bucket.clone(),
+        prefix: url.prefix.clone(),
         after: args.after.clone(),
         through: args.through.clone(),
+        ranges: ranges::wanted(args, io)?,
+        shard: None,
     };
+    let desk = Arc::new(Desk {
+        bucket: Bucket::new(&url.bucket, Pace::new(workers, args.max_rps)),
+        s3,
+        prefix: url.prefix.clone(),
+        page_size: args.page_size,
+    });
+    if let Some(parts) = args.plan {
+        let hints = plan::hints(args.resume_file.as_deref(), &source)?;
+        let parts = plan::survey(&runtime, &desk, parts, &hints, io)?;
+        return plan::write(&desk, parts, io);
+    }
+    if let Some(shard) = args.shard.filter(|_| args.ranges.is_none()) {
+        plan::share(args, shard, &runtime, &desk, &mut source, io)?;
+    }
     let (file, listed) = state::open(args, &source, io)?;
-    let mut lister = Lister::new(args, runtime, s3, file, listed);
-    let done = lister.list(io);
+    let gaps = listed.source.gaps(&listed.coverage);
+    let settings = Settings {
+        prefix: source.prefix,
+        page_size: usize::from(args.page_size),
+        connections: workers,
+    };
+    let hints = listed.last.as_ref().map(|last| last.sample.points());
+    let planner = Planner::new(settings, gaps.clone(), hints.unwrap_or_default());
+    let job = Job::new(desk, planner, io);
+    let crew = Crew::start(runtime, job, workers);
+    let mut lister = Lister::new(args, Recorder::new(listed, file, io.seam.file()?));
+    let done = lister.list(crew, &gaps, io);
     if let Err(error) = &done {
         lister.explain(error, io)?;
     }

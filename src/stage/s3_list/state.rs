@@ -23,7 +23,7 @@ pub fn open(args: &Args, source: &Source, io: &Io) -> Result<(Option<StateFile>,
         return Err(Error::configuration(format!(
             "{}: holds the state of another listing ({}); use another --resume-file, or remove it",
             path.display(),
-            told(&listed.source)
+            listed.source
         )));
     }
     if listed == fresh {
@@ -34,31 +34,15 @@ pub fn open(args: &Args, source: &Source, io: &Io) -> Result<(Option<StateFile>,
         let loaded = resume::peek(&resume::loaded_path(path))?;
         let (coverage, why) = decide(&listed, loaded.as_ref(), args.checkpoint);
         match coverage {
-            Some(coverage) => listed.coverage = coverage,
-            None => listed = fresh,
+            Some(coverage) => listed.go_on(coverage),
+            None => listed = listed.again(),
         }
-        listed.broken_pipe = false;
         io.log.info(format!("{}: {why}", path.display()));
     } else {
-        listed = fresh;
+        listed = listed.again();
     }
     file.save(&listed)?;
     Ok((Some(file), listed))
-}
-
-fn told(source: &Source) -> String {
-    let endpoint = source.endpoint.as_deref().unwrap_or("AWS");
-    let bound = |name: &str, key: &Option<String>| {
-        key.as_ref()
-            .map_or_else(String::new, |key| format!(" {name} {key:?}"))
-    };
-    format!(
-        "s3://{}/{} at {endpoint}{}{}",
-        source.bucket,
-        source.prefix,
-        bound("after", &source.after),
-        bound("through", &source.through)
-    )
 }
 
 /// What of a run is taken as done, `None` for a new run; and why.
@@ -111,6 +95,8 @@ mod tests {
             prefix: String::new(),
             after: None,
             through: None,
+            ranges: None,
+            shard: None,
         }
     }
 

@@ -1,0 +1,268 @@
+//! What is thought to lie in a range.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+
+use super::kinds::Kinds;
+use super::number::Alphabet;
+use super::place::{before, common_dir};
+use super::range::partition;
+use super::segment::{Look, Sample, Segment, Size};
+use super::step::Bounds;
+use super::{Hint, Keys};
+
+/// What is known of the bucket as a whole.
+#[derive(Debug, Default)]
+pub struct Lore {
+    /// Keys of a full page.
+    pub page: f64,
+    pub kinds: Kinds,
+    /// How names are made, by directory.
+    pub alphabets: HashMap<String, Alphabet>,
+}
+
+impl Lore {
+    pub fn alphabet(&mut self, dir: &str) -> &mut Alphabet {
+        // Those that still matter are learned again.
+        if self.alphabets.len() >= ALPHABETS && !self.alphabets.contains_key(dir) {
+            self.alphabets.clear();
+        }
+        self.alphabets.entry(dir.to_owned()).or_default()
+    }
+}
+
+/// A directory of which nothing is known is thought to hold so many pages.
+pub const UNKNOWN: f64 = 16.0;
+/// Boundaries counted exactly in a page; others share what lies between.
+const EXACT: usize = 16;
+/// Keys remembered of a page.
+pub const SAMPLES: usize = 12;
+/// Directories whose alphabets are known at a time.
+const ALPHABETS: usize = 1000;
+
+/// Some keys of a page.
+#[derive(Debug, Default)]
+pub struct Recent {
+    pub keys: Vec<String>,
+    /// Of all keys from the first of these through the last.
+    pub count: f64,
+}
+
+impl Recent {
+    fn of(page: &impl Keys, range: Range<usize>) -> Self {
+        let last = range.len() - 1;
+        let mut indices: Vec<usize> = (0..SAMPLES)
+            .map(|turn| turn * last / (SAMPLES - 1))
+            .collect();
+        indices.dedup();
+        let key = |index| page.key(range.start + index).into_owned();
+        Self {
+            keys: indices.into_iter().map(key).collect(),
+            count: range.len() as f64,
+        }
+    }
+}
+
+/// The segments of a range, in order; there is always one.
+#[derive(Debug, Default)]
+pub struct Land {
+    pub segments: VecDeque<Segment>,
+    /// Whether the end is a place that was seen, rather than guessed.
+    pub closed: bool,
+    /// Whether the range begins at a guess that was not yet answered.
+    pub fresh: bool,
+    /// The length of the deepest directory around the cursor that was asked for.
+    pub deep: usize,
+    /// The length of the directory that the last page lay in.
+    pub narrow: usize,
+    /// Keys of the last page, for when its directory turns out to be flat.
+    pub recent: Recent,
+}
+
+impl Land {
+    pub fn new(prefix: &str, after: Option<&str>, through: Option<&str>, page: f64) -> Self {
+        let start = after.unwrap_or_default().max(prefix);
+        let common = through.map_or(0, |through| common_dir(start, through));
+        let dir = if start.starts_with(prefix) {
+            prefix.len().max(common)
+        } else {
+            0
+        };
+        let mut segment = Segment::directory(&start[..dir], UNKNOWN * page);
+        segment.begin(start);
+        segment.partial = true;
+        Self {
+            segments: VecDeque::from([segment]),
+            ..Self::default()
+        }
+    }
+
+    /// Makes what an earlier run saw known.
+    pub fn hint(&mut self, hints: &[Hint], bounds: Bounds, lore: &mut Lore) {
+        let Some(root) = self.segments.front() else {
+            return;
+        };
+        let mut segments = VecDeque::new();
+        let mut from = "";
+        for (key, count) in hints {
+            let start = from.max(&root.start);
+            let before_it = std::mem::replace(&mut from, key);
+            if **key <= *bounds.cursor || !before(before_it, bounds.end) {
+                continue;
+            }
+            let dir = common_dir(start, key);
+            let mut segment = root.behind(start);
+            if dir > root.dir {
+                segment.dir = dir;
+            }
+            let nested = |key: &str| key.get(dir..).is_some_and(|name| name.contains('/'));
+            let dirs = nested(start) || nested(key);
+            segment.look = if dirs { Look::Probe } else { Look::Guess };
+            let then = *count as f64;
+            segment.size = Size::Hint { then, left: then };
+            if segment.look == Look::Guess {
+                let alphabet = lore.alphabet(segment.dir());
+                for name in [start, key] {
+                    alphabet.learn(name.strip_prefix(segment.dir()).unwrap_or_default());
+                }
+            }
+            segment.partial = before_it < bounds.cursor;
+            segment.ends = bounds.end.is_none_or(|end| **key <= *end);
+            segments.push_back(segment);
+        }
+        if from > bounds.cursor && before(from, bounds.end) {
+            let mut segment = root.behind(from.max(&root.start));
+            segment.size = Size::Plain(0.0);
+            segments.push_back(segment);
+        }
+        if !segments.is_empty() {
+            self.segments = segments;
+        }
+    }
+
+    /// Goes on to `through` with the first `kept` keys of a page.
+    pub fn advance(
+        &mut self,
+        page: &impl Keys,
+        kept: usize,
+        through: Option<&str>,
+        lore: &mut Lore,
+    ) {
+        self.fresh = false;
+        self.narrow = match kept.checked_sub(1) {
+            Some(last) => common_dir(&page.key(0), &page.key(last)),
+            None => 0,
+        };
+        let passed = self
+            .segments
+            .iter()
+            .skip(1)
+            .take_while(|segment| through.is_none_or(|through| *segment.start <= *through))
+            .count();
+        let mut counted = 0;
+        for turn in 0..passed {
+            let Some(mut done) = self.segments.pop_front() else {
+                break;
+            };
+            let Some(boundary) = self.segments.front().map(|next| next.start.as_str()) else {
+                break;
+            };
+            let exact = passed <= EXACT || turn == 0 || turn + 1 == passed;
+            let index = if exact {
+                partition(kept, |index| *page.key(index) <= *boundary).max(counted)
+            } else {
+                counted + (kept - counted) / (passed - turn)
+            };
+            record(&mut done, (index - counted) as f64, true, &mut lore.kinds);
+            counted = index;
+            self.deep = 0;
+        }
+        if let Some(front) = self.segments.front_mut() {
+            record(front, (kept - counted) as f64, false, &mut lore.kinds);
+        }
+        if kept > counted {
+            self.recent = Recent::of(page, counted..kept);
+            self.study(lore);
+        }
+    }
+
+    /// Has the last page tell how names at the cursor are made, where that counts.
+    pub fn study(&mut self, lore: &mut Lore) {
+        let Some(front) = self.segments.front_mut() else {
+            return;
+        };
+        if front.look != Look::Guess {
+            return;
+        }
+        let dir = front.dir().to_owned();
+        let names = self
+            .recent
+            .keys
+            .iter()
+            .filter_map(|key| key.strip_prefix(dir.as_str()));
+        let names: Vec<&str> = names.collect();
+        let [first, .., last] = names[..] else { return };
+        if common_dir(first, last) > 0 {
+            return;
+        }
+        front.sample = Some(Box::new(Sample {
+            first: first.to_owned(),
+            last: last.to_owned(),
+            keys: self.recent.count,
+        }));
+        let alphabet = lore.alphabet(&dir);
+        for name in names {
+            // How files are called says nothing of their directories.
+            alphabet.learn(name.split_inclusive('/').next().unwrap_or_default());
+        }
+    }
+
+    /// The range ends here: what is known of its last segment is final.
+    pub fn finish(&mut self, lore: &mut Lore) {
+        if let Some(last) = self.segments.front_mut() {
+            record(last, 0.0, true, &mut lore.kinds);
+        }
+    }
+
+    /// Divides the land at `place`, with a `share` of a segment behind it if it
+    /// lies in one, and gives back what lies behind.
+    pub fn cut(&mut self, place: &str, known: bool, share: f64) -> Self {
+        let at = self.boundary(place, share);
+        Self {
+            segments: self.segments.split_off(at),
+            closed: std::mem::replace(&mut self.closed, known),
+            fresh: !known,
+            ..Self::default()
+        }
+    }
+
+    /// The index of a segment that begins at `place`, made if need be.
+    pub fn boundary(&mut self, place: &str, share: f64) -> usize {
+        let at = self
+            .segments
+            .partition_point(|segment| *segment.start < *place);
+        let next = self.segments.get(at);
+        if at == 0 || next.is_some_and(|next| *next.start == *place) {
+            return at;
+        }
+        let behind = self.segments[at - 1].split(place, share);
+        self.segments.insert(at, behind);
+        at
+    }
+}
+
+/// Counts `keys` more of a segment, and perhaps its end.
+fn record(segment: &mut Segment, keys: f64, end: bool, kinds: &mut Kinds) {
+    segment.counted += keys;
+    let ends = end && segment.ends;
+    match &mut segment.size {
+        Size::Dirs { kind, dirs, .. } => kinds.record(*kind, if ends { *dirs } else { 0.0 }, keys),
+        Size::Hint { then, left } => {
+            *left = (*left - keys / kinds.growth()).max(0.0);
+            if ends && !segment.partial {
+                kinds.grow(*then, segment.counted);
+            }
+        }
+        Size::Plain(_) => {}
+    }
+}

@@ -1,0 +1,170 @@
+//! Names read as numbers: in each position, the characters seen there are the
+//! digits. So the middle between two names can be named, and how far a number
+//! of keys reaches, in any script and without knowing how names are made.
+
+/// The range of names that a scale spans to the left, in pages: enough for any bucket.
+const WIDEST: u128 = 1 << 27;
+/// How many places a scale tells apart within a page.
+const FINEST: u128 = 1 << 20;
+/// Room for products of the above, and for names that differ far to the left.
+const LARGEST: u128 = 1 << 100;
+
+/// The characters seen in the names of one directory, by position.
+#[derive(Debug, Default)]
+pub struct Alphabet {
+    seen: Vec<Vec<char>>,
+    /// `seen`, and what else is likely to come in a position.
+    digits: Vec<Vec<char>>,
+    stale: bool,
+    /// The first name seen.
+    origin: Option<String>,
+}
+
+impl Alphabet {
+    pub fn learn(&mut self, name: &str) {
+        for (position, char) in name.chars().enumerate() {
+            if position == self.seen.len() {
+                self.seen.push(Vec::new());
+            }
+            let seen = &mut self.seen[position];
+            if let Err(at) = seen.binary_search(&char) {
+                seen.insert(at, char);
+                self.stale = true;
+            }
+        }
+        if self.origin.as_deref().is_none_or(|origin| name < origin) {
+            self.origin = Some(name.to_owned());
+        }
+    }
+
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    /// A position where little was seen shares the digits of those that have
+    /// seen more and one of its own: the zeros that lead a number.
+    pub fn refresh(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        let mut rich: Vec<&Vec<char>> = self.seen.iter().filter(|seen| seen.len() > 1).collect();
+        rich.sort_unstable();
+        rich.dedup();
+        self.digits = self
+            .seen
+            .iter()
+            .map(|seen| {
+                let mut digits = seen.clone();
+                for other in &rich {
+                    let shares = || seen.iter().any(|char| other.binary_search(char).is_ok());
+                    if other.len() > seen.len() && shares() {
+                        digits.extend(other.iter());
+                    }
+                }
+                digits.sort_unstable();
+                digits.dedup();
+                digits
+            })
+            .collect();
+    }
+
+    /// A scale for names near `name`, fine enough to tell places between
+    /// `first` and `last` apart, and reaching to `far` if that is given.
+    pub fn scale(
+        &self,
+        name: &str,
+        first: &str,
+        last: &str,
+        far: Option<&str>,
+    ) -> Option<Scale<'_>> {
+        let base = |position: usize| self.digits[position].len() as u128;
+        let near = differ(first, last).min(self.digits.len());
+        let mut low = near;
+        let mut left: u128 = 1;
+        while low > 0 && left < WIDEST {
+            low -= 1;
+            left *= base(low);
+        }
+        if let Some(far) = far {
+            low = low.min(differ(name, far));
+        }
+        let mut size = 1;
+        let mut high = low;
+        let mut fine = 1;
+        while high < self.digits.len() && fine < FINEST && size < LARGEST {
+            size *= base(high);
+            if high >= near {
+                fine *= base(high);
+            }
+            high += 1;
+        }
+        (size > 1).then(|| Scale {
+            stem: name.chars().take(low).collect(),
+            digits: &self.digits[low..high],
+            size,
+        })
+    }
+}
+
+/// The first position where two names differ.
+fn differ(a: &str, b: &str) -> usize {
+    a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count()
+}
+
+/// Names as numbers.
+pub struct Scale<'a> {
+    stem: String,
+    digits: &'a [Vec<char>],
+    size: u128,
+}
+
+impl Scale<'_> {
+    /// The number behind the last name.
+    pub fn size(&self) -> u128 {
+        self.size
+    }
+
+    pub fn number(&self, name: &str) -> u128 {
+        match name.strip_prefix(self.stem.as_str()) {
+            Some(rest) => self.read(rest.chars()),
+            None if name < self.stem.as_str() => 0,
+            None => self.size,
+        }
+    }
+
+    /// How far two names that do not differ to the left of the scale are apart.
+    pub fn span(&self, first: &str, last: &str) -> u128 {
+        let stem = self.stem.chars().count();
+        let read = |name: &str| self.read(name.chars().skip(stem));
+        read(last).saturating_sub(read(first))
+    }
+
+    fn read(&self, mut chars: impl Iterator<Item = char>) -> u128 {
+        let mut number = 0;
+        let mut exact = true;
+        for digits in self.digits {
+            let digit = match chars.next().filter(|_| exact) {
+                Some(char) => digits.binary_search(&char).unwrap_or_else(|at| {
+                    exact = false;
+                    at
+                }),
+                None => 0,
+            };
+            number = number * digits.len() as u128 + digit as u128;
+        }
+        number.min(self.size)
+    }
+
+    pub fn name(&self, number: u128) -> String {
+        let mut rest = number.min(self.size - 1);
+        let mut chars = Vec::with_capacity(self.digits.len());
+        for digits in self.digits.iter().rev() {
+            let base = digits.len() as u128;
+            chars.push(digits[usize::try_from(rest % base).unwrap_or_default()]);
+            rest /= base;
+        }
+        let mut name = self.stem.clone();
+        name.extend(chars.iter().rev());
+        name
+    }
+}

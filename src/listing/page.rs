@@ -1,0 +1,335 @@
+//! A page of a listing: from S3's XML straight to record lines.
+//!
+//! The document is scanned once, as it comes, and nothing of it is kept but
+//! the lines to hand on and the decoded keys beside them: a key costs a
+//! fraction of a microsecond, and a page no more memory than its lines.
+
+mod text;
+mod xml;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use self::text::Text;
+use self::xml::{Scanner, Tag};
+use super::{Keys, Next};
+use crate::json;
+
+pub use self::text::Encoding;
+
+/// What the records of a bucket begin with.
+#[derive(Debug, Clone)]
+pub struct Frame(Arc<[u8]>);
+
+impl Frame {
+    #[must_use]
+    pub fn new(bucket: &str) -> Self {
+        let mut head = b"{\"bucket\":".to_vec();
+        json::write_str(bucket, &mut head);
+        head.extend_from_slice(b",\"key\":");
+        Self(head.into())
+    }
+}
+
+/// Why bytes are not a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Another document, such as an error.
+    Foreign,
+    /// It ends, or contradicts itself, before it is whole.
+    Cut,
+    /// Its keys are written in another way than was taken for granted.
+    Encoded(Encoding),
+    /// What no listing may hold.
+    Wrong(String),
+}
+
+/// One answer of a listing, all of it.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Decoded, one after the other.
+    keys: String,
+    lines: Vec<u8>,
+    /// Where each key and each line ends.
+    ends: Vec<(u32, u32)>,
+    /// The first key that does not stand behind the one before it.
+    unordered: Option<usize>,
+    /// Common prefixes, decoded.
+    pub prefixes: Vec<String>,
+    truncated: bool,
+    token: Option<String>,
+}
+
+/// Bytes that an object takes in a usual document.
+const USUAL: usize = 512;
+
+/// A page that is being read.
+#[derive(Debug)]
+pub struct Reading {
+    frame: Frame,
+    encoding: Encoding,
+    page: Page,
+    /// What came and is not scanned yet.
+    rest: Vec<u8>,
+    place: Place,
+    encoded: Encoding,
+    truncated: Option<bool>,
+    counted: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Before,
+    Within,
+    Behind,
+}
+
+impl Reading {
+    /// `encoding` is taken for granted until the document says it: some
+    /// servers say it behind the keys. `expected` is the size of the document
+    /// in bytes.
+    #[must_use]
+    pub fn new(frame: &Frame, encoding: Encoding, expected: usize) -> Self {
+        Self {
+            frame: frame.clone(),
+            encoding,
+            page: Page {
+                keys: String::with_capacity(expected / 3),
+                lines: Vec::with_capacity(expected / 4 * 3),
+                ..Page::default()
+            },
+            rest: Vec::new(),
+            place: Place::Before,
+            encoded: Encoding::Plain,
+            truncated: None,
+            counted: None,
+        }
+    }
+
+    /// Reads on in the document.
+    ///
+    /// # Errors
+    /// It is no page.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Unreadable> {
+        // An element that is cut between two pieces is put together; the rest
+        // is read where it stands.
+        while !self.rest.is_empty() && !bytes.is_empty() {
+            let mut rest = std::mem::take(&mut self.rest);
+            let (more, behind) = bytes.split_at(bytes.len().min(USUAL));
+            rest.extend_from_slice(more);
+            let left = self.items(&rest)?;
+            if left <= more.len() {
+                bytes = &bytes[more.len() - left..];
+            } else {
+                rest.drain(..rest.len() - left);
+                self.rest = rest;
+                bytes = behind;
+            }
+        }
+        let left = self.items(bytes)?;
+        self.rest.extend_from_slice(&bytes[bytes.len() - left..]);
+        Ok(())
+    }
+
+    /// Reads the elements that are whole; how many bytes are left.
+    fn items(&mut self, bytes: &[u8]) -> Result<usize, Unreadable> {
+        let mut scanner = Scanner::new(bytes);
+        loop {
+            let left = scanner.left();
+            match self.item(&mut scanner) {
+                Ok(()) => {}
+                // The rest of it has not come yet.
+                Err(Unreadable::Cut) => return Ok(left),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The page, when all of the document has come.
+    ///
+    /// # Errors
+    /// It is not whole, or its encoding is another.
+    pub fn finish(mut self) -> Result<Page, Unreadable> {
+        if self.place != Place::Behind {
+            return Err(Unreadable::Cut);
+        }
+        // A body without a length may end anywhere, and still be read.
+        let got = (self.page.ends.len() + self.page.prefixes.len()) as u64;
+        if self.counted.is_some_and(|counted| counted != got) {
+            return Err(Unreadable::Cut);
+        }
+        if self.encoded != self.encoding && got > 0 {
+            return Err(Unreadable::Encoded(self.encoded));
+        }
+        self.page.truncated = self.truncated.ok_or(Unreadable::Cut)?;
+        Ok(self.page)
+    }
+
+    /// Reads one element of the document, all of it or nothing.
+    fn item(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Unreadable> {
+        if self.place == Place::Before {
+            if scanner.root()? != b"ListBucketResult" {
+                return Err(Unreadable::Foreign);
+            }
+            self.place = Place::Within;
+            return Ok(());
+        }
+        let name = match scanner.tag()? {
+            Tag::Open(name) => name,
+            Tag::Empty => return Ok(()),
+            Tag::Close => {
+                self.place = Place::Behind;
+                return Ok(());
+            }
+        };
+        match name {
+            b"Contents" => self.page.object(scanner, self.encoding, &self.frame),
+            b"CommonPrefixes" => self.page.prefix(scanner, self.encoding),
+            b"EncodingType" => {
+                if scanner.text()? == b"url" {
+                    self.encoded = Encoding::Url;
+                }
+                Ok(())
+            }
+            b"IsTruncated" => {
+                self.truncated = Some(scanner.text()? == b"true");
+                Ok(())
+            }
+            b"KeyCount" => {
+                self.counted = number(scanner.text()?);
+                Ok(())
+            }
+            b"NextContinuationToken" => {
+                self.page.token = Some(Text::new(scanner.text()?, Encoding::Plain).owned()?);
+                Ok(())
+            }
+            _ => scanner.skip(),
+        }
+    }
+}
+
+impl Page {
+    fn object(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        encoding: Encoding,
+        frame: &Frame,
+    ) -> Result<(), Unreadable> {
+        let (mut key, mut etag, mut size, mut time) = (None, None, None, None);
+        loop {
+            let name = match scanner.tag()? {
+                Tag::Open(name) => name,
+                Tag::Empty => continue,
+                Tag::Close => break,
+            };
+            match name {
+                b"Key" => key = Some(scanner.text()?),
+                b"ETag" => etag = Some(scanner.text()?),
+                b"Size" => size = Some(scanner.text()?),
+                b"LastModified" => time = Some(scanner.text()?),
+                _ => scanner.skip()?,
+            }
+        }
+        let key = key.ok_or_else(|| {
+            Unreadable::Wrong("the server lists an object without a key".to_owned())
+        })?;
+        self.lines.extend_from_slice(&frame.0);
+        let start = self.keys.len();
+        Text::new(key, encoding).write(&mut self.keys, &mut self.lines)?;
+        if let Some(before) = self.ends.len().checked_sub(1)
+            && self.keys[start..] <= *self.key(before)
+        {
+            self.unordered.get_or_insert(before + 1);
+        }
+        if let Some(etag) = etag {
+            self.lines.extend_from_slice(b",\"etag\":");
+            text::write_etag(etag, &mut self.lines)?;
+        }
+        if let Some(size) = size {
+            if number(size).is_none() {
+                return Err(wrong("a size", size));
+            }
+            self.lines.extend_from_slice(b",\"size\":");
+            self.lines.extend_from_slice(size);
+        }
+        if let Some(time) = time {
+            self.lines.extend_from_slice(b",\"last_modified\":\"");
+            text::write_time(time, &mut self.lines)?;
+            self.lines.push(b'"');
+        }
+        self.lines.extend_from_slice(b"}\n");
+        let end = |length| {
+            u32::try_from(length)
+                .map_err(|_| Unreadable::Wrong("the server lists a page of 4 GiB".to_owned()))
+        };
+        let ends = (end(self.keys.len())?, end(self.lines.len())?);
+        self.ends.push(ends);
+        Ok(())
+    }
+
+    fn prefix(&mut self, scanner: &mut Scanner<'_>, encoding: Encoding) -> Result<(), Unreadable> {
+        let mut prefix = None;
+        loop {
+            match scanner.tag()? {
+                Tag::Open(b"Prefix") => {
+                    prefix = Some(Text::new(scanner.text()?, encoding).owned()?);
+                }
+                Tag::Open(_) => scanner.skip()?,
+                Tag::Empty => {}
+                Tag::Close => break,
+            }
+        }
+        self.prefixes.extend(prefix);
+        Ok(())
+    }
+
+    /// How the listing goes on behind this page.
+    #[must_use]
+    pub fn next(&self) -> Next {
+        if self.truncated {
+            Next::More(self.token.clone())
+        } else {
+            Next::End
+        }
+    }
+
+    /// The lines of the records `of`.
+    #[must_use]
+    pub fn into_lines(mut self, of: &Range<usize>) -> Vec<u8> {
+        let start = |at: usize| at.checked_sub(1).map_or(0, |at| self.ends[at].1 as usize);
+        let (start, end) = (start(of.start), start(of.end));
+        self.lines.truncate(end);
+        self.lines.drain(..start);
+        self.lines
+    }
+}
+
+impl Keys for Page {
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn key(&self, at: usize) -> Cow<'_, str> {
+        let start = at.checked_sub(1).map_or(0, |at| self.ends[at].0 as usize);
+        Cow::Borrowed(&self.keys[start..self.ends[at].0 as usize])
+    }
+
+    fn unordered(&self) -> Option<usize> {
+        self.unordered
+    }
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn wrong(what: &str, text: &[u8]) -> Unreadable {
+    let text = String::from_utf8_lossy(text);
+    Unreadable::Wrong(format!(
+        "the server lists {what} that cannot be read: {text}"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+use super::*;
+
+const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult \
+    xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>b</Name><Prefix/><!-- > -->";
+const OBJECT: &str = "<Contents><Key>a+b%2B%C3%A9</Key>\
+    <LastModified>2019-01-02T03:04:05.000Z</LastModified><ETag>&quot;e-2&quot;</ETag>\
+    <Size>7</Size><Owner><ID>me</ID><DisplayName>Key</DisplayName></Owner>\
+    <StorageClass>STANDARD</StorageClass></Contents>";
+
+/// Whatever way the document is cut, the page is the same.
+fn scan(body: &str, encoding: Encoding) -> Result<Page, Unreadable> {
+    let pieces = |size: usize| {
+        let mut reading = Reading::new(&Frame::new("b"), encoding, 0);
+        for piece in body.as_bytes().chunks(size) {
+            reading.feed(piece)?;
+        }
+        reading.finish()
+    };
+    let whole = pieces(body.len().max(1));
+    for size in [1, 7, 64] {
+        assert_eq!(format!("{:?}", pieces(size)), format!("{whole:?}"));
+    }
+    whole
+}
+
+fn lines(body: &str, encoding: Encoding) -> String {
+    let page = scan(body, encoding).unwrap();
+    let all = 0..page.len();
+    String::from_utf8(page.into_lines(&all)).unwrap()
+}
+
+#[test]
+fn the_encoding_counts_wherever_it_stands() {
+    let encoding = "<EncodingType>url</EncodingType>";
+    let rest = "<IsTruncated>false</IsTruncated>";
+    let decoded = "{\"bucket\":\"b\",\"key\":\"a b+é\",\"etag\":\"e-2\",\"size\":7,\
+        \"last_modified\":\"2019-01-02T03:04:05.000Z\"}\n";
+    let end = "</ListBucketResult>";
+    let before = format!("{HEAD}{encoding}{rest}{OBJECT}{end}");
+    let behind = format!("{HEAD}{rest}{OBJECT}{encoding}{end}");
+    let without = format!("{HEAD}{rest}{OBJECT}{end}");
+    assert_eq!(lines(&before, Encoding::Url), decoded);
+    assert_eq!(lines(&behind, Encoding::Url), decoded);
+    let raw = decoded.replace("a b+é", "a+b%2B%C3%A9");
+    assert_eq!(lines(&without, Encoding::Plain), raw);
+    let other = |body: &str, encoding| scan(body, encoding).err();
+    for body in [&before, &behind] {
+        let said = other(body, Encoding::Plain);
+        assert_eq!(said, Some(Unreadable::Encoded(Encoding::Url)));
+    }
+    let said = other(&without, Encoding::Url);
+    assert_eq!(said, Some(Unreadable::Encoded(Encoding::Plain)));
+}
+
+#[test]
+fn a_page_gives_any_part_of_its_lines() {
+    let objects: String = ["a", "b&amp;&#x22;", "c\u{1f600}"]
+        .map(|key| format!("<Contents><Key>{key}</Key></Contents>"))
+        .concat();
+    let body = format!(
+        "{HEAD}<KeyCount>4</KeyCount><IsTruncated>true</IsTruncated>{objects}<CommonPrefixes>\
+         <Prefix>p/</Prefix></CommonPrefixes><NextContinuationToken>t&amp;</NextContinuationToken>\
+         </ListBucketResult>"
+    );
+    let page = || scan(&body, Encoding::Plain).unwrap();
+    let keys: Vec<_> = (0..3).map(|at| page().key(at).into_owned()).collect();
+    assert_eq!(keys, ["a", "b&\"", "c\u{1f600}"]);
+    assert_eq!(page().prefixes, ["p/"]);
+    assert!(matches!(page().next(), Next::More(Some(token)) if token == "t&"));
+    let line = b"{\"bucket\":\"b\",\"key\":\"b&\\\"\"}\n";
+    assert_eq!(page().into_lines(&(1..2)), line);
+    assert_eq!(page().into_lines(&(2..2)), b"");
+}
+
+#[test]
+fn a_page_that_is_not_whole_is_none() {
+    let body = format!("{HEAD}<IsTruncated>false</IsTruncated>{OBJECT}</ListBucketResult>");
+    for end in 0..body.len() {
+        let cut = scan(&body[..end], Encoding::Plain);
+        assert_eq!(cut.err(), Some(Unreadable::Cut), "{end}");
+    }
+    for (part, instead) in [
+        ("<IsTruncated>false</IsTruncated>", ""),
+        ("<Name>b</Name>", "<KeyCount>2</KeyCount>"),
+    ] {
+        let page = scan(&body.replace(part, instead), Encoding::Plain);
+        assert_eq!(page.err(), Some(Unreadable::Cut), "{instead}");
+    }
+}
+
+#[test]
+fn what_is_no_listing_is_said() {
+    let scan = |body: &str| scan(body, Encoding::Plain).err();
+    assert_eq!(
+        scan("<Error><Code>SlowDown</Code></Error>"),
+        Some(Unreadable::Foreign)
+    );
+    let whole = format!("{HEAD}<IsTruncated>false</IsTruncated>{OBJECT}</ListBucketResult>");
+    for (part, instead, said) in [
+        ("<Size>7", "<Size>seven", "seven"),
+        ("2019-01-02T", "yesterday", "yesterday"),
+        ("<Key>a+b", "<Key><b>a</b>", "an element"),
+        ("&quot;e-2", "&what;e-2", "&what;"),
+        ("<Key>a+b%2B%C3%A9</Key>", "", "without a key"),
+    ] {
+        let Some(Unreadable::Wrong(why)) = scan(&whole.replace(part, instead)) else {
+            panic!("{instead}")
+        };
+        assert!(why.contains(said), "{why}");
+    }
+}

@@ -1,0 +1,158 @@
+//! The text of a listing's elements, decoded and written as JSON.
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+
+use super::{Unreadable, wrong};
+use crate::json;
+
+/// How a listing writes keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Plain,
+    /// Percent escapes, `+` for a space.
+    Url,
+}
+
+/// Bytes that mean themselves in XML, in a URL and in JSON.
+const SIMPLE: [bool; 256] = {
+    let mut simple = [false; 256];
+    let mut byte = 0x20_u8;
+    while byte < 0x7f {
+        simple[byte as usize] = !matches!(byte, b'"' | b'\\' | b'&' | b'%' | b'+');
+        byte += 1;
+    }
+    simple
+};
+
+fn is_simple(text: &[u8]) -> bool {
+    text.iter().all(|byte| SIMPLE[usize::from(*byte)])
+}
+
+/// A name as a listing writes it.
+pub struct Text<'a> {
+    raw: &'a [u8],
+    encoding: Encoding,
+}
+
+impl<'a> Text<'a> {
+    pub fn new(raw: &'a [u8], encoding: Encoding) -> Self {
+        Self { raw, encoding }
+    }
+
+    /// Appends it to `keys`, and as a JSON string to `lines`.
+    pub fn write(&self, keys: &mut String, lines: &mut Vec<u8>) -> Result<(), Unreadable> {
+        if is_simple(self.raw)
+            && let Ok(text) = std::str::from_utf8(self.raw)
+        {
+            keys.push_str(text);
+            lines.push(b'"');
+            lines.extend_from_slice(self.raw);
+            lines.push(b'"');
+            return Ok(());
+        }
+        let text = self.decoded()?;
+        keys.push_str(&text);
+        json::write_str(&text, lines);
+        Ok(())
+    }
+
+    pub fn owned(&self) -> Result<String, Unreadable> {
+        self.decoded().map(Cow::into_owned)
+    }
+
+    fn decoded(&self) -> Result<Cow<'a, str>, Unreadable> {
+        let plain = unescape(self.raw)?;
+        let bytes = match self.encoding {
+            Encoding::Plain => plain,
+            Encoding::Url => {
+                let spaced: Vec<u8> = plain
+                    .iter()
+                    .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+                    .collect();
+                Cow::Owned(percent_encoding::percent_decode(&spaced).collect())
+            }
+        };
+        let text = match bytes {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
+            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).ok(),
+        };
+        text.ok_or_else(|| {
+            let raw = String::from_utf8_lossy(self.raw);
+            Unreadable::Wrong(format!("the server lists a key that is not UTF-8: {raw}"))
+        })
+    }
+}
+
+/// Appends an `ETag` without its quotes, as a JSON string.
+pub fn write_etag(raw: &[u8], lines: &mut Vec<u8>) -> Result<(), Unreadable> {
+    const QUOTE: &[u8] = b"&quot;";
+    let inner = raw
+        .strip_prefix(QUOTE)
+        .and_then(|raw| raw.strip_suffix(QUOTE))
+        .filter(|inner| is_simple(inner));
+    if let Some(inner) = inner {
+        lines.push(b'"');
+        lines.extend_from_slice(inner);
+        lines.push(b'"');
+        return Ok(());
+    }
+    let etag = Text::new(raw, Encoding::Plain).decoded()?;
+    json::write_str(etag.trim_matches('"'), lines);
+    Ok(())
+}
+
+/// Appends a time as RFC 3339 in UTC with milliseconds.
+pub fn write_time(raw: &[u8], lines: &mut Vec<u8>) -> Result<(), Unreadable> {
+    const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
+    let usual = raw.len() == FORM.len()
+        && raw.iter().zip(FORM).all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            form => byte == form,
+        });
+    if usual {
+        lines.extend_from_slice(raw);
+        return Ok(());
+    }
+    let time = std::str::from_utf8(raw)
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    let time: jiff::Timestamp = time.ok_or_else(|| wrong("a time", raw))?;
+    lines.extend_from_slice(format!("{time:.3}").as_bytes());
+    Ok(())
+}
+
+/// XML's references resolved.
+fn unescape(raw: &[u8]) -> Result<Cow<'_, [u8]>, Unreadable> {
+    let Some(first) = memchr(b'&', raw) else {
+        return Ok(Cow::Borrowed(raw));
+    };
+    let mut text = raw[..first].to_vec();
+    let mut rest = &raw[first..];
+    while let Some(at) = memchr(b'&', rest) {
+        text.extend_from_slice(&rest[..at]);
+        let end = memchr(b';', &rest[at..]).ok_or_else(|| wrong("a reference", rest))? + at;
+        let meant = reference(&rest[at + 1..end]).ok_or_else(|| wrong("a reference", rest))?;
+        text.extend_from_slice(meant.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = &rest[end + 1..];
+    }
+    text.extend_from_slice(rest);
+    Ok(Cow::Owned(text))
+}
+
+fn reference(name: &[u8]) -> Option<char> {
+    match name {
+        b"amp" => Some('&'),
+        b"lt" => Some('<'),
+        b"gt" => Some('>'),
+        b"quot" => Some('"'),
+        b"apos" => Some('\''),
+        [b'#', b'x' | b'X', digits @ ..] => {
+            let digits = std::str::from_utf8(digits).ok()?;
+            char::from_u32(u32::from_str_radix(digits, 16).ok()?)
+        }
+        [b'#', digits @ ..] => char::from_u32(std::str::from_utf8(digits).ok()?.parse().ok()?),
+        _ => None,
+    }
+}

@@ -1,0 +1,101 @@
+//! As much of XML as S3 writes: elements and text; comments and processing
+//! instructions are passed over.
+
+use memchr::{memchr, memmem};
+
+use super::Unreadable;
+
+pub struct Scanner<'a> {
+    /// What is not read yet.
+    rest: &'a [u8],
+}
+
+pub enum Tag<'a> {
+    Open(&'a [u8]),
+    /// `<Name/>`
+    Empty,
+    Close,
+}
+
+impl<'a> Scanner<'a> {
+    pub fn new(body: &'a [u8]) -> Self {
+        Self { rest: body }
+    }
+
+    /// How many bytes are not read yet.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The name of the document's element.
+    pub fn root(&mut self) -> Result<&'a [u8], Unreadable> {
+        match self.tag()? {
+            Tag::Open(name) => Ok(name),
+            Tag::Empty | Tag::Close => Err(Unreadable::Foreign),
+        }
+    }
+
+    /// The next tag; the text before it is passed over.
+    pub fn tag(&mut self) -> Result<Tag<'a>, Unreadable> {
+        loop {
+            let start = memchr(b'<', self.rest).ok_or(Unreadable::Cut)? + 1;
+            let rest = &self.rest[start..];
+            let (ending, skipped): (&[u8], usize) = match rest {
+                [b'?', ..] => (b"?>", 2),
+                [b'!', b'-', b'-', ..] => (b"-->", 3),
+                _ => {
+                    let end = memchr(b'>', rest).ok_or(Unreadable::Cut)?;
+                    self.rest = &rest[end + 1..];
+                    return Ok(named(&rest[..end]));
+                }
+            };
+            let end = memmem::find(rest, ending).ok_or(Unreadable::Cut)?;
+            self.rest = &rest[end + skipped..];
+        }
+    }
+
+    /// The text of the element just opened, and past its end.
+    pub fn text(&mut self) -> Result<&'a [u8], Unreadable> {
+        let end = memchr(b'<', self.rest).ok_or(Unreadable::Cut)?;
+        let text = &self.rest[..end];
+        match self.rest.get(end + 1) {
+            Some(b'/') => {}
+            None => return Err(Unreadable::Cut),
+            Some(_) => {
+                let what = "the server lists an element where text is expected";
+                return Err(Unreadable::Wrong(what.to_owned()));
+            }
+        }
+        let close = memchr(b'>', &self.rest[end..]).ok_or(Unreadable::Cut)?;
+        self.rest = &self.rest[end + close + 1..];
+        Ok(text)
+    }
+
+    /// Past the end of the element just opened, whatever it holds.
+    pub fn skip(&mut self) -> Result<(), Unreadable> {
+        let mut depth = 1;
+        while depth > 0 {
+            match self.tag()? {
+                Tag::Open(_) => depth += 1,
+                Tag::Close => depth -= 1,
+                Tag::Empty => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A tag by what stands between its brackets.
+fn named(inner: &[u8]) -> Tag<'_> {
+    match inner {
+        [b'/', ..] => Tag::Close,
+        [.., b'/'] => Tag::Empty,
+        name => Tag::Open(bare(name)),
+    }
+}
+
+/// A name without the attributes behind it.
+fn bare(name: &[u8]) -> &[u8] {
+    let end = name.iter().position(u8::is_ascii_whitespace);
+    &name[..end.unwrap_or(name.len())]
+}

@@ -1,0 +1,84 @@
+//! What a page tells of the directories that it crosses.
+
+use std::collections::BTreeMap;
+
+use super::tree::{Dir, Item};
+use crate::listing::kinds::{Kind, kind_of};
+
+/// What a page told of a kind of directory: so many ends, and so many keys.
+pub struct Crossed {
+    pub kind: Kind,
+    pub ends: f64,
+    pub keys: f64,
+}
+
+/// A page, and the directories that it tells the size of.
+pub struct Crossing<'a> {
+    pub after: &'a str,
+    pub page: &'a [String],
+    /// Its last key, if more follow.
+    pub end: Option<&'a str>,
+}
+
+impl Crossing<'_> {
+    /// Whether it holds all of a directory.
+    fn holds(&self, dir: &str) -> bool {
+        dir >= self.after
+            && self
+                .end
+                .is_none_or(|end| end > dir && !end.starts_with(dir))
+    }
+
+    /// Counts the directories that it holds.
+    pub fn count(&self, root: &mut Dir) {
+        for list in &mut root.lists {
+            let first = list.items.partition_point(|item| item.place() < self.after);
+            for item in list.items.iter_mut().skip(first.saturating_sub(1)) {
+                let Item::Dir(dir) = item else { continue };
+                if self.end.is_some_and(|end| end < dir.name.as_str()) {
+                    break;
+                }
+                if self.holds(&dir.name) && !dir.is_seen() {
+                    let from = self.page.partition_point(|key| *key < dir.name);
+                    let inside = |key: &&String| key.starts_with(&dir.name);
+                    dir.keys = self.page[from..].iter().take_while(inside).count() as f64;
+                    (dir.exact, dir.known) = (true, true);
+                } else {
+                    self.count(dir);
+                }
+            }
+        }
+    }
+
+    /// Kinds of directories that begin in it, with their ends and keys.
+    pub fn dirs(&self) -> Vec<Crossed> {
+        let mut dirs: Vec<(&str, f64)> = Vec::new();
+        let mut open: Vec<usize> = Vec::new();
+        for key in self.page {
+            open.retain(|&index| key.starts_with(dirs[index].0));
+            let known = open.last().map_or(0, |&index| dirs[index].0.len());
+            for (slash, _) in key[known..].match_indices('/') {
+                let dir = &key[..=known + slash];
+                if dir >= self.after {
+                    open.push(dirs.len());
+                    dirs.push((dir, 0.0));
+                }
+            }
+            for &index in &open {
+                dirs[index].1 += 1.0;
+            }
+        }
+        let mut kinds: BTreeMap<Kind, Crossed> = BTreeMap::new();
+        for (dir, keys) in dirs {
+            let kind = kind_of(dir);
+            let crossed = kinds.entry(kind).or_insert(Crossed {
+                kind,
+                ends: 0.0,
+                keys: 0.0,
+            });
+            crossed.ends += if self.holds(dir) { 1.0 } else { 0.0 };
+            crossed.keys += keys;
+        }
+        kinds.into_values().collect()
+    }
+}

@@ -1,0 +1,80 @@
+//! How many keys directories are thought to hold.
+
+use std::collections::HashMap;
+
+use super::tree::{Dir, Item};
+use crate::listing::kinds::Kinds;
+
+/// How many levels of directories were looked into.
+pub fn deepest(dir: &Dir) -> usize {
+    let inner = dir.dirs().filter(|dir| !dir.lists.is_empty());
+    inner.map(deepest).max().map_or(0, |depth| depth + 1)
+}
+
+/// Estimates the directories `depth` levels down, from what is in them.
+pub fn estimate(dir: &mut Dir, depth: usize, kinds: &mut Kinds) {
+    if dir.lists.is_empty() {
+        return;
+    }
+    if depth > 0 {
+        for list in &mut dir.lists {
+            for item in &mut list.items {
+                if let Item::Dir(inner) = item {
+                    estimate(inner, depth - 1, kinds);
+                }
+            }
+        }
+        return;
+    }
+    for list in &mut dir.lists {
+        compare(&mut list.items, kinds);
+    }
+    let gaps = (0..dir.lists.len()).map(|index| dir.gap_keys(index));
+    let items = dir.lists.iter().flat_map(|list| &list.items);
+    dir.keys = gaps.sum::<f64>() + items.map(Item::keys).sum::<f64>();
+    dir.known = dir.dirs().next().is_none() || dir.dirs().any(|inner| inner.known);
+    if dir.known {
+        kinds.record(dir.kind, 1.0, dir.keys);
+    }
+}
+
+/// Estimates directories of which nothing was asked by those beside them, or else by their kind.
+fn compare(items: &mut [Item], kinds: &Kinds) {
+    let before = nearest(items.iter());
+    let behind = nearest(items.iter().rev());
+    for ((item, before), behind) in items.iter_mut().zip(before).zip(behind.into_iter().rev()) {
+        if let Item::Dir(dir) = item
+            && !dir.is_seen()
+        {
+            let keys = match (before, behind) {
+                (Some(before), Some(behind)) => Some(before.midpoint(behind)),
+                (None, None) => kinds.known(dir.kind),
+                (one, other) => one.or(other),
+            };
+            dir.known = keys.is_some();
+            dir.keys = keys.unwrap_or_default();
+        }
+    }
+}
+
+/// What the last directory of the same kind that was looked into holds, for each item.
+fn nearest<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<Option<f64>> {
+    let mut last: HashMap<u64, f64> = HashMap::new();
+    let nearest = items.map(|item| {
+        let Item::Dir(dir) = item else { return None };
+        // How many files a folder has says little of its neighbour.
+        if dir.known && dir.dirs().next().is_some() {
+            last.insert(dir.kind[0], dir.keys);
+        }
+        last.get(&dir.kind[0]).copied()
+    });
+    nearest.collect()
+}
+
+impl Dir {
+    /// How many keys are thought to be behind a list, before the next one.
+    pub fn gap_keys(&self, index: usize) -> f64 {
+        self.gap(index)
+            .map_or(0.0, |gap| gap.items() * self.per_item(index))
+    }
+}

@@ -1,0 +1,72 @@
+//! A sample of a run's keys at about even distances: where to divide the next
+//! run, and how far this one has come.
+
+use serde::{Deserialize, Serialize};
+
+use super::coverage::Coverage;
+
+/// Keys in order, each with how many keys it stands for: those behind the key
+/// before it, through itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sample(Vec<(String, u64)>);
+
+/// Keys that are kept.
+const SIZE: usize = 256;
+
+impl Sample {
+    /// Adds a listed page by its last key and its number of keys.
+    pub fn add(&mut self, last: &str, keys: u64) {
+        if keys == 0 {
+            return;
+        }
+        match self.0.binary_search_by(|(key, _)| key.as_str().cmp(last)) {
+            Ok(at) => self.0[at].1 += keys,
+            Err(at) => self.0.insert(at, (last.to_owned(), keys)),
+        }
+        if self.0.len() >= 2 * SIZE {
+            self.thin_out();
+        }
+    }
+
+    /// Joins neighbours until they stand for about the same number of keys.
+    fn thin_out(&mut self) {
+        let share = self.keys() / SIZE as u64;
+        let mut kept: Vec<(String, u64)> = Vec::with_capacity(2 * SIZE);
+        for (key, keys) in self.0.drain(..) {
+            match kept.last_mut() {
+                Some(last) if last.1 + keys <= share => *last = (key, last.1 + keys),
+                _ => kept.push((key, keys)),
+            }
+        }
+        self.0 = kept;
+    }
+
+    /// Forgets what lies outside `coverage`.
+    pub fn keep_within(&mut self, coverage: &Coverage) {
+        self.0.retain(|(key, _)| coverage.holds(key));
+    }
+
+    /// How many keys there were.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.0.iter().map(|(_, keys)| keys).sum()
+    }
+
+    /// About how many of them lie in `coverage`.
+    #[must_use]
+    pub fn covered(&self, coverage: &Coverage) -> u64 {
+        let covered = self.0.iter().filter(|(key, _)| coverage.holds(key));
+        covered.map(|(_, keys)| keys).sum()
+    }
+
+    #[must_use]
+    pub fn points(&self) -> &[(String, u64)] {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,189 @@
+//! The workers: each asks the planner what to list, lists it, and hands the
+//! page on.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, mpsc};
+
+use crate::cli::signals::Stop;
+use crate::error::{Error, Result};
+use crate::listing::{Ask, Kept, Keys, Page, Planner};
+use crate::ndjson::Io;
+use crate::record::coverage::Interval;
+use crate::remote::pace::Permit;
+use crate::remote::s3::{Bucket, Request, S3};
+use crate::tally::Tally;
+
+/// Records to hand on, and what they complete.
+pub struct Part {
+    pub lines: Vec<u8>,
+    pub records: u64,
+    /// The last key, when there is one.
+    pub last: Option<String>,
+    pub covers: Interval,
+}
+
+/// Pages that wait for the output, besides one a worker.
+const WAITING: usize = 8;
+
+/// Workers that list in the background.
+pub struct Crew {
+    runtime: Runtime,
+    parts: mpsc::Receiver<Result<Part>>,
+}
+
+/// A bucket, and how it is asked.
+pub struct Desk {
+    pub s3: S3,
+    pub bucket: Bucket,
+    pub prefix: String,
+    pub page_size: u16,
+}
+
+/// What the workers share.
+pub struct Job {
+    desk: Arc<Desk>,
+    planner: Mutex<Planner>,
+    /// The planner was told something.
+    told: Notify,
+    /// All is listed: what is asked still only informs.
+    done: Notify,
+    stop: Arc<Stop>,
+    tally: Arc<Tally>,
+}
+
+impl Crew {
+    pub fn start(runtime: Runtime, job: Job, workers: usize) -> Self {
+        let (sender, parts) = mpsc::channel(WAITING);
+        let job = Arc::new(job);
+        for _ in 0..workers {
+            let (job, sender) = (Arc::clone(&job), sender.clone());
+            runtime.spawn(async move {
+                if let Err(error) = job.work(&sender).await {
+                    // Nobody waits any more once another worker has failed.
+                    drop(sender.send(Err(error)).await);
+                }
+            });
+        }
+        Self { runtime, parts }
+    }
+
+    /// The next part, in no order; `None` when all is listed.
+    pub fn next(&mut self) -> Option<Result<Part>> {
+        self.parts.blocking_recv()
+    }
+
+    /// Stops the workers; what they had listed by now comes still.
+    pub fn dismiss(&mut self) {
+        self.parts.close();
+    }
+
+    /// Leaves without waiting for anybody.
+    pub fn leave(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+impl Job {
+    pub fn new(desk: Arc<Desk>, planner: Planner, io: &Io) -> Self {
+        Self {
+            desk,
+            planner: planner.into(),
+            told: Notify::new(),
+            done: Notify::new(),
+            stop: Arc::clone(&io.stop),
+            tally: Arc::clone(&io.tally),
+        }
+    }
+
+    async fn work(&self, parts: &mpsc::Sender<Result<Part>>) -> Result<()> {
+        while !parts.is_closed() {
+            let (told, done) = (self.told.notified(), self.done.notified());
+            let turn = tokio::select! {
+                turn = self.desk.bucket.turn() => turn,
+                stop = self.stop.asked() => return Err(stop),
+            };
+            let next = {
+                let mut planner = self.planner();
+                if planner.is_done() {
+                    return Ok(());
+                }
+                planner.next()
+            };
+            let Some((ticket, ask)) = next else {
+                drop(turn);
+                tokio::select! {
+                    () = told => continue,
+                    () = parts.closed() => return Ok(()),
+                    stop = self.stop.asked() => return Err(stop),
+                }
+            };
+            let page = tokio::select! {
+                page = self.desk.ask(turn, &ask) => page?,
+                () = done => return Ok(()),
+                () = parts.closed() => return Ok(()),
+            };
+            self.tally.note("requests", 1);
+            let kept = {
+                let mut planner = self.planner();
+                match ask {
+                    Ask::Page { .. } => planner.page(ticket, &page, page.next()).map(Some),
+                    Ask::Children { .. } => {
+                        let told = planner.children(ticket, &page.prefixes, &page, page.next());
+                        told.map(|()| None)
+                    }
+                }
+            };
+            let kept = kept.map_err(Error::configuration)?;
+            self.told.notify_waiters();
+            if self.planner().is_done() {
+                self.done.notify_waiters();
+            }
+            if let Some(Kept {
+                keys,
+                covers: Some(covers),
+            }) = kept
+            {
+                let last = keys.end.checked_sub(1).filter(|_| !keys.is_empty());
+                let part = Part {
+                    records: keys.len() as u64,
+                    last: last.map(|last| page.key(last).into_owned()),
+                    lines: page.into_lines(&keys),
+                    covers,
+                };
+                if parts.send(Ok(part)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn planner(&self) -> MutexGuard<'_, Planner> {
+        self.planner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Desk {
+    pub async fn ask(&self, turn: Permit<'_>, ask: &Ask) -> Result<Page> {
+        let size = self.page_size;
+        let request = match ask {
+            Ask::Page { after, token } => Request {
+                prefix: &self.prefix,
+                delimiter: None,
+                start_after: after.as_deref(),
+                token: token.as_deref(),
+                size,
+            },
+            Ask::Children { prefix, after } => Request {
+                prefix,
+                delimiter: Some("/"),
+                start_after: after.as_deref(),
+                token: None,
+                size,
+            },
+        };
+        self.s3.page(&self.bucket, turn, request).await
+    }
+}

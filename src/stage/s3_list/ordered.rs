@@ -1,0 +1,138 @@
+//! Parts that come in any order, handed on in the order of their keys.
+//!
+//! What comes too early waits in memory, and behind a limit in a file without
+//! a name, whose space is given back as it is read.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+use super::crew::Part;
+use crate::error::{Error, Result};
+use crate::record::coverage::Interval;
+
+/// Bytes of lines that wait in memory.
+const WINDOW: usize = 16 << 20;
+
+pub struct Ordered {
+    /// What is not handed on yet, in order.
+    gaps: VecDeque<Interval>,
+    /// By the key they begin behind.
+    waiting: BTreeMap<Option<String>, Waiting>,
+    in_memory: usize,
+    spool: Option<Spool>,
+}
+
+enum Waiting {
+    InMemory(Part),
+    Spooled { at: u64, bytes: usize, part: Part },
+}
+
+impl Ordered {
+    pub fn new(gaps: &[Interval]) -> Self {
+        Self {
+            gaps: gaps.to_vec().into(),
+            waiting: BTreeMap::new(),
+            in_memory: 0,
+            spool: None,
+        }
+    }
+
+    /// Takes `part` until its turn comes.
+    ///
+    /// # Errors
+    /// The temporary file cannot be written (74).
+    pub fn push(&mut self, part: Part) -> Result<()> {
+        let after = part.covers.after.clone();
+        let bytes = part.lines.len();
+        let is_next = self.gaps.front().is_some_and(|gap| gap.after == after);
+        let waiting = if is_next || self.in_memory + bytes <= WINDOW {
+            self.in_memory += bytes;
+            Waiting::InMemory(part)
+        } else {
+            let spool = match &mut self.spool {
+                Some(spool) => spool,
+                spool => spool.insert(Spool::new()?),
+            };
+            Waiting::Spooled {
+                at: spool.put(&part.lines)?,
+                bytes,
+                part: Part {
+                    lines: Vec::new(),
+                    ..part
+                },
+            }
+        };
+        self.waiting.insert(after, waiting);
+        Ok(())
+    }
+
+    /// The next part in order, if it has come.
+    ///
+    /// # Errors
+    /// The temporary file cannot be read (74).
+    pub fn pop(&mut self) -> Result<Option<Part>> {
+        let Some(gap) = self.gaps.front_mut() else {
+            return Ok(None);
+        };
+        let Some(waiting) = self.waiting.remove(&gap.after) else {
+            return Ok(None);
+        };
+        let part = match (waiting, &mut self.spool) {
+            (Waiting::Spooled { at, bytes, part }, Some(spool)) => Part {
+                lines: spool.take(at, bytes)?,
+                ..part
+            },
+            (Waiting::InMemory(part) | Waiting::Spooled { part, .. }, _) => {
+                self.in_memory -= part.lines.len();
+                part
+            }
+        };
+        gap.after.clone_from(&part.covers.through);
+        if part.covers.through == gap.through {
+            self.gaps.pop_front();
+        }
+        Ok(Some(part))
+    }
+}
+
+/// A file that is gone with its process.
+struct Spool {
+    file: File,
+    end: u64,
+}
+
+impl Spool {
+    fn new() -> Result<Self> {
+        let file = tempfile::tempfile().map_err(|error| failed(&error))?;
+        Ok(Self { file, end: 0 })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<u64> {
+        let at = self.end;
+        let written = self.file.write_all_at(bytes, at);
+        written.map_err(|error| failed(&error))?;
+        self.end += bytes.len() as u64;
+        Ok(at)
+    }
+
+    fn take(&mut self, at: u64, bytes: usize) -> Result<Vec<u8>> {
+        let mut taken = vec![0; bytes];
+        let read = self.file.read_exact_at(&mut taken, at);
+        read.map_err(|error| failed(&error))?;
+        // Some file systems cannot: then the space is given back at the end.
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let _ = fallocate(&self.file, hole, at, bytes as u64);
+        Ok(taken)
+    }
+}
+
+fn failed(error: &std::io::Error) -> Error {
+    let place = format!(
+        "the file in {} for pages that wait (--ordered; set TMPDIR for another place)",
+        std::env::temp_dir().display()
+    );
+    Error::local(place, error)
+}

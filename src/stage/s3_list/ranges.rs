@@ -1,0 +1,105 @@
+//! The parts of a bucket that are listed, as lines: written by --plan, read
+//! by --ranges.
+
+use std::fs::File;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Args, Shard};
+use crate::error::{Error, Result};
+use crate::ndjson::{Input, Io};
+use crate::record::coverage::{Coverage, Interval};
+
+/// A line of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub after: Option<String>,
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub through: Option<String>,
+    /// About how many it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<u64>,
+}
+
+/// What --ranges and --shard leave of the listing; `None` for all of it.
+pub fn wanted(args: &Args, io: &mut Io) -> Result<Option<Coverage>> {
+    let Some(path) = &args.ranges else {
+        return Ok(None);
+    };
+    let name = path.display().to_string();
+    let ranges = if path == Path::new("-") {
+        read("standard input", &mut io.input, args)?
+    } else {
+        let file = File::open(path).map_err(|error| Error::local(&name, &error))?;
+        let mut input = Input::new(file, io.stop.clone(), io.tally.clone());
+        read(&name, &mut input, args)?
+    };
+    let ranges = match args.shard {
+        None => ranges,
+        Some(shard) => share(&name, ranges, shard)?,
+    };
+    let mut coverage = Coverage::default();
+    for range in ranges {
+        coverage.insert(range);
+    }
+    Ok(Some(coverage))
+}
+
+fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
+    let mut ranges = Vec::new();
+    while let Some(block) = input.next()? {
+        for (number, line) in block.lines() {
+            let wrong = |why: &dyn std::fmt::Display| {
+                Error::configuration(format!("{name}: line {number}: {why}"))
+            };
+            let range: Range = serde_json::from_slice(line).map_err(|error| {
+                wrong(&format_args!(
+                    "no range, as s3-list --plan writes it: {error}"
+                ))
+            })?;
+            let elsewhere = range
+                .bucket
+                .is_some_and(|bucket| bucket != args.url().bucket)
+                || range
+                    .prefix
+                    .is_some_and(|prefix| prefix != args.url().prefix);
+            if elsewhere {
+                return Err(wrong(&"a range of another listing than the URL says"));
+            }
+            ranges.push(Interval::new(range.after, range.through));
+        }
+    }
+    if ranges.is_empty() {
+        return Err(Error::configuration(format!(
+            "{name}: holds no ranges; s3-list --plan N writes them"
+        )));
+    }
+    Ok(ranges)
+}
+
+/// Every N-th range of a plan, which has to be whole: what a shard leaves out
+/// must be in another one.
+fn share(name: &str, ranges: Vec<Interval>, shard: Shard) -> Result<Vec<Interval>> {
+    let mut reached = None;
+    let mut tiles = true;
+    for range in &ranges {
+        tiles &= range.after == reached;
+        reached.clone_from(&range.through);
+    }
+    if !tiles || reached.is_some() {
+        return Err(Error::configuration(format!(
+            "{name}: the ranges do not join from the start of the listing to its end; \
+             --shard wants a whole plan, as s3-list --plan writes it"
+        )));
+    }
+    let skipped = usize::from(shard.number - 1);
+    let step = usize::from(shard.of);
+    Ok(ranges.into_iter().skip(skipped).step_by(step).collect())
+}

@@ -1,0 +1,115 @@
+//! A resume file, told to people.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::ndjson::Io;
+use crate::record::coverage::{Coverage, Interval};
+use crate::resume::{self, Listed, Loaded};
+
+/// Gaps that are told one by one.
+const TOLD: usize = 10;
+
+pub fn show(path: &Path, io: &mut Io) -> Result<()> {
+    let listed: Listed = resume::peek(path)?.ok_or_else(|| {
+        Error::configuration(format!("{}: there is no such file", path.display()))
+    })?;
+    let loaded: Option<Loaded> = resume::peek(&resume::loaded_path(path))?;
+    io.seam.write(text(&listed, loaded.as_ref()).as_bytes())?;
+    io.seam.flush()
+}
+
+fn text(listed: &Listed, loaded: Option<&Loaded>) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, what: String| {
+        let _ = writeln!(text, "{name:<11}{what}");
+    };
+    row("run", format!("{}, began {}", listed.run, listed.started));
+    row("of", listed.source.to_string());
+    row(
+        "state",
+        match (listed.finished, listed.broken_pipe) {
+            (true, _) => "finished",
+            (false, true) => "not finished; its reader left",
+            (false, false) => "not finished",
+        }
+        .to_owned(),
+    );
+    row(
+        "listed",
+        format!(
+            "{} keys in {} pages{}",
+            listed.records,
+            listed.pages,
+            share(listed, &listed.coverage)
+        ),
+    );
+    let confirmed = loaded.filter(|loaded| loaded.run.as_ref() == Some(&listed.run));
+    row(
+        "confirmed",
+        match (confirmed, loaded) {
+            (Some(loaded), _) if listed.source.gaps(&loaded.coverage).is_empty() => {
+                "all of it, by bh-load".to_owned()
+            }
+            (Some(loaded), _) => format!(
+                "by bh-load{}; {} gaps",
+                share(listed, &loaded.coverage),
+                listed.source.gaps(&loaded.coverage).len()
+            ),
+            (None, Some(_)) => "nothing of this run, by bh-load".to_owned(),
+            (None, None) => "no loader takes part: listed only".to_owned(),
+        },
+    );
+    let done = confirmed.map_or(&listed.coverage, |loaded| &loaded.coverage);
+    let gaps = listed.source.gaps(done);
+    row(
+        "gaps",
+        if gaps.is_empty() {
+            "none".to_owned()
+        } else {
+            gaps.len().to_string()
+        },
+    );
+    for gap in gaps.iter().take(TOLD) {
+        row("", told(gap));
+    }
+    if gaps.len() > TOLD {
+        row("", format!("and {} more", gaps.len() - TOLD));
+    }
+    if let Some(last) = &listed.last {
+        row(
+            "before it",
+            format!(
+                "run {}, began {}: {} keys",
+                last.run,
+                last.started,
+                last.sample.keys()
+            ),
+        );
+    }
+    text
+}
+
+/// How much of the keys that the last finished run saw is done.
+fn share(listed: &Listed, done: &Coverage) -> String {
+    let Some(last) = &listed.last else {
+        return String::new();
+    };
+    let all = last.sample.keys();
+    if all == 0 {
+        return String::new();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+    let percent = 100.0 * last.sample.covered(done) as f64 / all as f64;
+    format!(", {percent:.1} % of the {all} keys of the run before it")
+}
+
+fn told(gap: &Interval) -> String {
+    match (&gap.after, &gap.through) {
+        (None, None) => "everything".to_owned(),
+        (None, Some(through)) => format!("from the start through {through:?}"),
+        (Some(after), None) => format!("after {after:?} to the end"),
+        (Some(after), Some(through)) => format!("after {after:?} through {through:?}"),
+    }
+}
