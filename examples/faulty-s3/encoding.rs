@@ -1,25 +1,24 @@
 //! How keys are written: percent-encoded, escaped for XML, hexadecimal, base64.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use anyhow::{Result, bail};
 
+/// `%00` to `%FF`.
+static ESCAPES: LazyLock<[String; 256]> =
+    LazyLock::new(|| std::array::from_fn(|byte| format!("%{byte:02X}")));
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Bytes which neither form of a listing changes.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        plain[byte as usize] =
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'*' | b'/');
-        byte += 1;
-    }
-    plain
-};
+/// Which neither form of a listing changes.
+fn is_plain_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() | matches!(byte, b'-'..=b'/' | b'_' | b'*')
+}
 
+/// Looks at every byte, which takes less time than to stop at the first that is not plain.
 fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| PLAIN[usize::from(byte)])
+    text.bytes()
+        .fold(true, |plain, byte| plain & is_plain_byte(byte))
 }
 
 /// As S3 does it for `encoding-type=url`: a space is `+`, `/` stays.
@@ -27,13 +26,12 @@ pub fn push_url(to: &mut String, text: &str) {
     if is_plain(text) {
         return to.push_str(text);
     }
+    to.reserve(3 * text.len());
     for byte in text.bytes() {
         match byte {
             b' ' => to.push('+'),
-            byte if PLAIN[usize::from(byte)] => to.push(char::from(byte)),
-            byte => {
-                let _ = write!(to, "%{byte:02X}");
-            }
+            byte if is_plain_byte(byte) => to.push(char::from(byte)),
+            byte => to.push_str(&ESCAPES[usize::from(byte)]),
         }
     }
 }
@@ -75,10 +73,12 @@ pub fn percent_decoded(text: &str) -> Option<String> {
 }
 
 pub fn push_hex(to: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        to.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        to.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
+    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+    to.extend(
+        bytes
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
+    );
 }
 
 pub fn text_of_hex(digits: &str) -> Option<String> {

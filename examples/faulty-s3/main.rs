@@ -5,13 +5,16 @@
 //! never hits one request more than `--most` times in a row, so that who retries gets through.
 //! `GET /_counts` tells what was asked so far, `POST /_reset` forgets it.
 
+mod build;
 mod encoding;
 mod faults;
 mod listing;
 mod objects;
 mod payload;
+mod query;
 mod server;
 mod synthetic;
+mod throttle;
 
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
@@ -30,6 +33,10 @@ use faults::Chances;
 use objects::Objects;
 use server::{Server, Ways};
 use synthetic::Synthetic;
+use throttle::Limits;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Imitate an S3 bucket on 127.0.0.1, with faults
 #[derive(Parser)]
@@ -51,6 +58,8 @@ struct Args {
     #[command(flatten)]
     ways: Ways,
     #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
     chances: Chances,
 }
 
@@ -61,7 +70,7 @@ async fn main() -> Result<()> {
         Some(file) => Objects::read(file)?,
         None => Objects::Synthetic(Synthetic::new(args.synthetic.unwrap_or_default())),
     };
-    let server = Arc::new(Server::new(objects, args.ways, args.chances));
+    let server = Arc::new(Server::new(objects, args.ways, args.limits, args.chances));
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;
     let mut stdout = std::io::stdout();

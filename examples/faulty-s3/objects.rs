@@ -43,7 +43,7 @@ pub struct Entry {
     pub key: String,
     /// Without quotes.
     pub etag: String,
-    pub size: usize,
+    pub size: String,
     /// As in listings, `2019-01-02T00:00:00.000Z`.
     pub modified: String,
     /// The folder that `prefix` and `modified` are of.
@@ -85,7 +85,7 @@ impl Objects {
                 let object = at(objects, index);
                 entry.etag.clone_from(&object.etag);
                 entry.modified.clone_from(&object.modified);
-                entry.size = object.body.len();
+                entry.size = object.body.len().to_string();
             }
             Self::Synthetic(objects) => objects.fill_facts(index, entry),
         }
@@ -93,7 +93,25 @@ impl Objects {
 
     /// The first index whose key is not before some point, found by bisection.
     pub fn first(&self, before: impl Fn(&str) -> bool) -> u64 {
-        let (mut low, mut high) = (0, self.len());
+        self.first_between(0, self.len(), before)
+    }
+
+    /// The same from an index on whose key is before that point, which is thought to be near.
+    pub fn first_from(&self, index: u64, before: impl Fn(&str) -> bool) -> u64 {
+        let mut entry = Entry::default();
+        let (mut low, mut step) = (index + 1, 1);
+        while low + step < self.len() {
+            self.fill_key(low + step, &mut entry);
+            if !before(&entry.key) {
+                return self.first_between(low, low + step, before);
+            }
+            low += step + 1;
+            step *= 2;
+        }
+        self.first_between(low, self.len(), before)
+    }
+
+    fn first_between(&self, mut low: u64, mut high: u64, before: impl Fn(&str) -> bool) -> u64 {
         let mut entry = Entry::default();
         while low < high {
             let middle = low + (high - low) / 2;

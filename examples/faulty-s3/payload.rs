@@ -1,5 +1,6 @@
 //! The body of an answer: whole, or cut in the middle of what its length promised.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,28 +10,37 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::time::Sleep;
 
 pub struct Payload {
-    rest: Option<Bytes>,
+    /// None of them is empty.
+    rest: VecDeque<Bytes>,
     promised: u64,
     cut: Option<Pin<Box<Sleep>>>,
 }
 
 impl Payload {
-    pub fn whole(bytes: Bytes) -> Self {
+    pub fn whole(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        let rest: VecDeque<_> = pieces
+            .into_iter()
+            .filter(|piece| !piece.is_empty())
+            .collect();
         Self {
-            promised: bytes.len() as u64,
-            rest: Some(bytes).filter(|bytes| !bytes.is_empty()),
+            promised: length(&rest),
+            rest,
             cut: None,
         }
     }
 
     /// Half of the bytes, then the end of the connection. The pause lets that half be sent first:
     /// hyper drops what it still holds when a body fails.
-    pub fn cut(bytes: &Bytes) -> Self {
-        Self {
-            promised: bytes.len().max(1) as u64,
-            rest: Some(bytes.slice(..bytes.len() / 2)).filter(|half| !half.is_empty()),
-            cut: Some(Box::pin(tokio::time::sleep(Duration::from_millis(5)))),
+    pub fn cut(mut self) -> Self {
+        let mut left = usize::try_from(self.promised / 2).unwrap_or(usize::MAX);
+        for piece in &mut self.rest {
+            piece.truncate(left);
+            left -= piece.len();
         }
+        self.rest.retain(|piece| !piece.is_empty());
+        self.promised = self.promised.max(1);
+        self.cut = Some(Box::pin(tokio::time::sleep(Duration::from_millis(5))));
+        self
     }
 
     pub fn promised(&self) -> u64 {
@@ -46,7 +56,7 @@ impl Body for Payload {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if let Some(bytes) = self.rest.take() {
+        if let Some(bytes) = self.rest.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         match &mut self.cut {
@@ -59,14 +69,17 @@ impl Body for Payload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && self.cut.is_none()
+        self.rest.is_empty() && self.cut.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (&self.rest, &self.cut) {
-            (Some(bytes), None) => SizeHint::with_exact(bytes.len() as u64),
-            (None, None) => SizeHint::with_exact(0),
-            (_, Some(_)) => SizeHint::default(),
+        match &self.cut {
+            None => SizeHint::with_exact(length(&self.rest)),
+            Some(_) => SizeHint::default(),
         }
     }
+}
+
+fn length(pieces: &VecDeque<Bytes>) -> u64 {
+    pieces.iter().map(|piece| piece.len() as u64).sum()
 }

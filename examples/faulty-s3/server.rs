@@ -12,9 +12,11 @@ use jiff::Timestamp;
 
 use crate::encoding::{percent_decoded, push_xml};
 use crate::faults::{self, Chances, Fault, Faults, below};
-use crate::listing::{self, Query, Twist};
+use crate::listing::{self, Twist};
 use crate::objects::Objects;
 use crate::payload::Payload;
+use crate::query::Query;
+use crate::throttle::{Limits, Throttle};
 
 /// The bucket, and the ways in which it always is wrong.
 #[derive(Args)]
@@ -26,7 +28,7 @@ pub struct Ways {
     /// Wait so long before each answer
     #[arg(long, value_name = "N", default_value_t = 0)]
     latency_ms: u64,
-    /// What --slowdown sends as Retry-After
+    /// What every 503 sends as Retry-After
     #[arg(long, value_name = "SECONDS")]
     retry_after: Option<u64>,
     /// Pages of at most half the keys asked for, some of a single key
@@ -61,16 +63,18 @@ pub struct Ways {
 pub struct Server {
     objects: Objects,
     ways: Ways,
+    throttle: Throttle,
     faults: Faults,
 }
 
 type Answer = Response<Payload>;
 
 impl Server {
-    pub fn new(objects: Objects, ways: Ways, chances: Chances) -> Self {
+    pub fn new(objects: Objects, ways: Ways, limits: Limits, chances: Chances) -> Self {
         Self {
             objects,
             ways,
+            throttle: Throttle::new(limits),
             faults: Faults::new(chances),
         }
     }
@@ -79,6 +83,7 @@ impl Server {
         if let Some(answer) = self.control(request) {
             return Ok(answer);
         }
+        let ticket = self.throttle.admit();
         if self.ways.latency_ms > 0 {
             tokio::time::sleep(Duration::from_millis(self.ways.latency_ms)).await;
         }
@@ -105,6 +110,10 @@ impl Server {
         self.faults.asked(kind);
         if kind == "get" && matches!(self.objects, Objects::Given(_)) {
             self.faults.got(&key);
+        }
+        if let Some(limit) = ticket.refused {
+            self.faults.met(limit);
+            return Ok(self.slow_down());
         }
         if let Some(refusal) = self.refusal(bucket) {
             return Ok(refusal);
@@ -180,7 +189,7 @@ impl Server {
         if let Some(answer) = self.failed(fault).await {
             return answer;
         }
-        let short = || 1 + below((query.max_keys() / 2).max(1), id);
+        let short = || 1 + below((query.max_keys / 2).max(1), id);
         let twist = Twist {
             empty: fault == Some(Fault::EmptyPage),
             limit: self.ways.short_pages.then(short),
@@ -188,7 +197,7 @@ impl Server {
             ignore_start_after: self.ways.ignore_start_after,
         };
         let page = listing::page(&self.ways.bucket, &self.objects, &query, twist);
-        sent(in_xml(200), page.into(), fault)
+        sent(in_xml(200), Payload::whole(page), fault)
     }
 
     async fn object(&self, id: &str, key: &str, head: bool) -> Answer {
@@ -223,38 +232,39 @@ impl Server {
             .header(LAST_MODIFIED, in_header(&entry.modified))
             .header("accept-ranges", "bytes")
             .header(CONTENT_TYPE, "binary/octet-stream");
-        sent(answer, body, fault)
+        sent(answer, Payload::whole([body]), fault)
     }
 
     /// The answers of the faults that leave nothing of the real one.
     async fn failed(&self, fault: Option<Fault>) -> Option<Answer> {
-        let slow = || error_body("SlowDown", "Please reduce your request rate.", "");
         match fault? {
             Fault::Hang => std::future::pending().await,
             Fault::Error500 => Some(internal_error()),
-            Fault::SlowdownIn200 => Some(finished(in_xml(200), slow())),
-            Fault::Slowdown => {
-                let answer = match self.ways.retry_after {
-                    Some(seconds) => in_xml(503).header(RETRY_AFTER, seconds),
-                    None => in_xml(503),
-                };
-                Some(finished(answer, slow()))
-            }
+            Fault::SlowdownIn200 => Some(finished(in_xml(200), slow_body())),
+            Fault::Slowdown => Some(self.slow_down()),
             Fault::Cut | Fault::EmptyPage => None,
         }
     }
+
+    fn slow_down(&self) -> Answer {
+        let answer = match self.ways.retry_after {
+            Some(seconds) => in_xml(503).header(RETRY_AFTER, seconds),
+            None => in_xml(503),
+        };
+        finished(answer, slow_body())
+    }
 }
 
-fn sent(answer: Builder, body: Bytes, fault: Option<Fault>) -> Answer {
+fn sent(answer: Builder, body: Payload, fault: Option<Fault>) -> Answer {
     if fault == Some(Fault::Cut) {
-        with_payload(answer, Payload::cut(&body))
+        with_payload(answer, body.cut())
     } else {
-        finished(answer, body)
+        with_payload(answer, body)
     }
 }
 
 fn finished(answer: Builder, body: Bytes) -> Answer {
-    with_payload(answer, Payload::whole(body))
+    with_payload(answer, Payload::whole([body]))
 }
 
 fn with_payload(answer: Builder, payload: Payload) -> Answer {
@@ -281,6 +291,10 @@ fn internal_error() -> Answer {
         "InternalError",
         "We encountered an internal error. Please try again.",
     )
+}
+
+fn slow_body() -> Bytes {
+    error_body("SlowDown", "Please reduce your request rate.", "")
 }
 
 fn error_body(code: &str, message: &str, more: &str) -> Bytes {

@@ -2,15 +2,12 @@
 //!
 //! A folder is a nightly, one every 97 seconds, with 50 files, of which one is a build.
 
-use std::fmt::Write as _;
-
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-
+use crate::build::{self, mixed};
+use crate::encoding::push_hex;
 use crate::objects::{Entry, push_md5};
 
-const FIRST: i64 = 1_546_387_200; // 2019-01-02T00:00:00Z
-const SECONDS: i64 = 97;
+/// Length of the content of a file that is no build.
+const PLACEHOLDER: &str = "25";
 const BUILD: &str = "firefox-66.0a1.en-US.linux-x86_64.buildhub.json";
 const PLATFORMS: [&str; 5] = ["linux-i686", "linux-x86_64", "mac", "win32", "win64"];
 const KINDS: [&str; 10] = [
@@ -29,6 +26,8 @@ const KINDS: [&str; 10] = [
 pub struct Synthetic {
     len: u64,
     names: Vec<String>,
+    /// Which of them is the build's.
+    build: u64,
 }
 
 impl Synthetic {
@@ -40,7 +39,8 @@ impl Synthetic {
         let without_one = all.filter(|name| !name.ends_with(".linux-x86_64.zip"));
         let mut names: Vec<_> = without_one.chain([BUILD.to_owned()]).collect();
         names.sort_unstable();
-        Self { len, names }
+        let build = names.iter().take_while(|name| *name != BUILD).count() as u64;
+        Self { len, names, build }
     }
 
     pub fn len(&self) -> u64 {
@@ -52,6 +52,10 @@ impl Synthetic {
         usize::try_from(index % count).map_or(BUILD, |at| &self.names[at])
     }
 
+    fn is_build(&self, index: u64) -> bool {
+        index % self.names.len() as u64 == self.build
+    }
+
     fn folder(&self, index: u64) -> u64 {
         index / self.names.len() as u64
     }
@@ -59,12 +63,11 @@ impl Synthetic {
     pub fn fill_key(&self, index: u64, entry: &mut Entry) {
         let folder = self.folder(index);
         if entry.folder != Some(folder) {
-            let start = started(folder);
+            let start = build::started(folder);
             entry.folder = Some(folder);
-            entry.prefix = start
-                .strftime("pub/firefox/nightly/%Y/%m/%Y-%m-%d-%H-%M-%S-mozilla-central/")
-                .to_string();
-            entry.modified = start.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string();
+            entry.prefix = format!("pub/firefox/nightly/{}/", build::folder(&start));
+            let [year, month, day, hour, minute, second] = start;
+            entry.modified = format!("{year}-{month}-{day}T{hour}:{minute}:{second}.000Z");
         }
         entry.key.clear();
         entry.key.push_str(&entry.prefix);
@@ -74,55 +77,23 @@ impl Synthetic {
     /// The `ETag` and the size. Files that are no builds have one of an upload in parts.
     pub fn fill_facts(&self, index: u64, entry: &mut Entry) {
         entry.etag.clear();
-        let body = self.body(index);
-        if self.name(index) == BUILD {
+        if self.is_build(index) {
+            let body = self.body(index);
             push_md5(&mut entry.etag, body.as_bytes());
+            entry.size = body.len().to_string();
         } else {
-            let _ = write!(entry.etag, "{:016x}{:016x}-7", mixed(index), mixed(!index));
+            push_hex(&mut entry.etag, &mixed(index).to_be_bytes());
+            push_hex(&mut entry.etag, &mixed(!index).to_be_bytes());
+            entry.etag.push_str("-7");
+            PLACEHOLDER.clone_into(&mut entry.size);
         }
-        entry.size = body.len();
     }
 
     pub fn body(&self, index: u64) -> String {
-        if self.name(index) == BUILD {
-            build(self.folder(index))
+        if self.is_build(index) {
+            build::build(self.folder(index))
         } else {
             format!("placeholder {index:012}\n")
         }
     }
-}
-
-fn started(folder: u64) -> jiff::Zoned {
-    let seconds = i64::try_from(folder).map_or(FIRST, |folder| FIRST + folder * SECONDS);
-    let start = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-    start.to_zoned(TimeZone::UTC)
-}
-
-/// A valid build document of about 900 bytes, another one for every folder.
-fn build(folder: u64) -> String {
-    let start = started(folder);
-    let (id, date) = (
-        start.strftime("%Y%m%d%H%M%S"),
-        start.strftime("%Y-%m-%dT%H:%M:%S"),
-    );
-    let path = start.strftime("%Y/%m/%Y-%m-%d-%H-%M-%S-mozilla-central");
-    let clang = "/builds/worker/workspace/build/src/clang/bin/clang";
-    let revision = format!(
-        "{:016x}{:016x}{:08x}",
-        mixed(folder),
-        mixed(!folder),
-        folder & 0xffff_ffff
-    );
-    let size = 50_000_000 + mixed(folder) % 10_000_000;
-    format!(
-        r#"{{"build":{{"as":"{clang} -std=gnu99","cc":"{clang} -std=gnu99","cxx":"{clang}++","date":"{date}Z","host":"x86_64-pc-linux-gnu","id":"{id}","target":"x86_64-pc-linux-gnu"}},"download":{{"date":"{date}.000001+00:00","mimetype":"application/x-bzip2","size":{size},"url":"https://archive.mozilla.org/pub/firefox/nightly/{path}/firefox-66.0a1.en-US.linux-x86_64.tar.bz2"}},"source":{{"product":"firefox","repository":"https://hg.mozilla.org/mozilla-central","revision":"{revision}","tree":"mozilla-central"}},"target":{{"channel":"nightly","locale":"en-US","os":"linux","platform":"linux-x86_64","version":"66.0a1"}}}}"#
-    )
-}
-
-/// The finishing steps of `SplitMix64`: digits that look random.
-fn mixed(number: u64) -> u64 {
-    let mut bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }
