@@ -5,9 +5,14 @@ use std::sync::LazyLock;
 
 use anyhow::{Result, bail};
 
-/// `%00` to `%FF`.
-static ESCAPES: LazyLock<[String; 256]> =
-    LazyLock::new(|| std::array::from_fn(|byte| format!("%{byte:02X}")));
+/// What each byte becomes in an address.
+static ESCAPES: LazyLock<[String; 256]> = LazyLock::new(|| {
+    std::array::from_fn(|byte| match u8::try_from(byte).unwrap_or_default() {
+        b' ' => "+".to_owned(),
+        plain if is_plain_byte(plain) => char::from(plain).to_string(),
+        other => format!("%{other:02X}"),
+    })
+});
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Which neither form of a listing changes.
@@ -26,13 +31,26 @@ pub fn push_url(to: &mut String, text: &str) {
     if is_plain(text) {
         return to.push_str(text);
     }
-    to.reserve(3 * text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' ' => to.push('+'),
-            byte if is_plain_byte(byte) => to.push(char::from(byte)),
-            byte => to.push_str(&ESCAPES[usize::from(byte)]),
+    to.extend(text.bytes().map(|byte| ESCAPES[usize::from(byte)].as_str()));
+}
+
+/// Writes keys that follow each other: what they have up to a `/` in common is encoded once.
+#[derive(Default)]
+pub struct UrlEncoder {
+    folder: String,
+    encoded: String,
+}
+
+impl UrlEncoder {
+    pub fn push(&mut self, to: &mut String, key: &str) {
+        let (folder, name) = key.split_at(key.rfind('/').unwrap_or(0));
+        if folder != self.folder {
+            folder.clone_into(&mut self.folder);
+            self.encoded.clear();
+            push_url(&mut self.encoded, folder);
         }
+        to.push_str(&self.encoded);
+        push_url(to, name);
     }
 }
 

@@ -1,12 +1,14 @@
 //! One page of `ListObjectsV2`, as XML in the order of elements that S3 keeps.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use hyper::body::Bytes;
 
-use crate::encoding::push_xml;
+use crate::encoding::{UrlEncoder, push_xml};
 use crate::objects::{Entry, Objects};
 use crate::query::{Place, Query, Token};
+use crate::synthetic::KeySpace;
 
 /// Room for a key and what is said of it, so that a page is allocated once.
 const ROOM: usize = 384;
@@ -79,7 +81,11 @@ fn items(objects: &Objects, query: &Query, twist: Twist) -> Items {
     } else {
         query.place(twist.ignore_start_after)
     };
-    let mut index = first(objects, &place, &query.prefix);
+    let keys = objects.keys();
+    let Range {
+        start: mut index,
+        end,
+    } = rest(keys, &place, &query.prefix);
     let limit = match twist.limit {
         _ if twist.empty => 0,
         Some(limit) => limit.min(query.max_keys),
@@ -93,28 +99,33 @@ fn items(objects: &Objects, query: &Query, twist: Twist) -> Items {
         more: false,
     };
     let mut entry = Entry::default();
+    let mut encoder = UrlEncoder::default();
     let mut folder_was_last = None;
-    while index < objects.len() {
-        objects.fill_key(index, &mut entry);
-        if !query.has(&entry.key) {
-            break;
-        }
+    while index < end {
         if items.count == limit {
             items.more = query.max_keys > 0;
             break;
         }
+        keys.key(index, &mut entry.key);
         if let Some(folder) = query.folder_of(&entry.key) {
             items.prefixes.push_str("<CommonPrefixes>");
             query.push_element(&mut items.prefixes, "Prefix", folder);
             items.prefixes.push_str("</CommonPrefixes>");
-            index = objects.first_from(index, |key| key.starts_with(folder));
+            index = past(keys, index, folder);
             folder_was_last = Some(folder.to_owned());
         } else {
             if items.contents.is_empty() {
                 items.contents.reserve((limit - items.count) * ROOM);
             }
             objects.fill_facts(index, &mut entry);
-            push_contents(&mut items.contents, query, &entry);
+            let to = &mut items.contents;
+            to.push_str("<Contents><Key>");
+            if query.url {
+                encoder.push(to, &entry.key);
+            } else {
+                push_xml(to, &entry.key);
+            }
+            push_facts(to, &entry);
             index += 1;
             folder_was_last = None;
         }
@@ -122,35 +133,62 @@ fn items(objects: &Objects, query: &Query, twist: Twist) -> Items {
     }
     if items.count > 0 && items.more {
         items.last = folder_was_last.map_or_else(
-            || Place::AfterKey(key_before(objects, index)),
+            || Place::AfterKey(key_before(keys, index)),
             Place::AfterFolder,
         );
     }
     items
 }
 
-/// The first index behind the place that can have the prefix.
-fn first(objects: &Objects, place: &Place, prefix: &str) -> u64 {
-    let of_prefix = || objects.first(|key| key < prefix);
-    match place {
-        Place::Start => of_prefix(),
-        Place::AfterKey(last) if last.as_str() < prefix => of_prefix(),
-        Place::AfterKey(last) => objects.first(|key| key <= last.as_str()),
-        Place::AfterFolder(folder) => {
-            objects.first(|key| key < folder.as_str() || key.starts_with(folder))
+/// The indices of the keys behind the place that have the prefix.
+fn rest(keys: &dyn KeySpace, place: &Place, prefix: &str) -> Range<u64> {
+    let after = match place {
+        Place::Start => 0,
+        Place::AfterKey(last) => keys.position(last),
+        Place::AfterFolder(folder) => keys.below(folder).end,
+    };
+    let all = match prefix {
+        "" => 0..keys.len(),
+        _ => keys.below(prefix),
+    };
+    after.max(all.start)..all.end
+}
+
+/// Where the folder ends that the key at the index begins, by steps that double: most are small.
+fn past(keys: &dyn KeySpace, index: u64, folder: &str) -> u64 {
+    let mut key = String::new();
+    let (mut inside, mut step) = (index, 1);
+    let mut outside = loop {
+        let next = inside + step;
+        if next >= keys.len() {
+            break keys.len();
+        }
+        keys.key(next, &mut key);
+        if !key.starts_with(folder) {
+            break next;
+        }
+        inside = next;
+        step *= 2;
+    };
+    while outside - inside > 1 {
+        let middle = inside.midpoint(outside);
+        keys.key(middle, &mut key);
+        if key.starts_with(folder) {
+            inside = middle;
+        } else {
+            outside = middle;
         }
     }
+    outside
 }
 
-fn key_before(objects: &Objects, index: u64) -> String {
-    let mut entry = Entry::default();
-    objects.fill_key(index - 1, &mut entry);
-    entry.key
+fn key_before(keys: &dyn KeySpace, index: u64) -> String {
+    let mut key = String::new();
+    keys.key(index - 1, &mut key);
+    key
 }
 
-fn push_contents(to: &mut String, query: &Query, entry: &Entry) {
-    to.push_str("<Contents><Key>");
-    query.push(to, &entry.key);
+fn push_facts(to: &mut String, entry: &Entry) {
     to.push_str("</Key><LastModified>");
     to.push_str(&entry.modified);
     to.push_str("</LastModified><ETag>&quot;");

@@ -6,8 +6,10 @@
 //! `GET /_counts` tells what was asked so far, `POST /_reset` forgets it.
 
 mod build;
+mod computed;
 mod encoding;
 mod faults;
+mod given;
 mod listing;
 mod objects;
 mod payload;
@@ -29,10 +31,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use computed::Computed;
 use faults::Chances;
+use given::Given;
 use objects::Objects;
 use server::{Server, Ways};
-use synthetic::Synthetic;
 use throttle::Limits;
 
 #[global_allocator]
@@ -46,9 +49,14 @@ struct Args {
     /// MD5), `last_modified`, `changed` (the body that --change answers with)
     #[arg(long, value_name = "FILE")]
     objects: Option<PathBuf>,
-    /// Compute N objects instead, named as in archive.mozilla.org; every 50th is a build
+    /// Compute N objects instead, about every 50th a build
     #[arg(long, value_name = "N")]
     synthetic: Option<u64>,
+    /// Their names: nightlies of 50 files each (plain), skewed as those of archive.mozilla.org,
+    /// behind one long prefix and in many scripts, numbered in one folder, or hashes
+    #[arg(long, value_name = "NAME", default_value = "plain", requires = "synthetic",
+          value_parser = ["archive", "hash", "plain", "prefix", "sequential"])]
+    distribution: String,
     /// Port to listen on; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -67,8 +75,11 @@ struct Args {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let objects = match &args.objects {
-        Some(file) => Objects::read(file)?,
-        None => Objects::Synthetic(Synthetic::new(args.synthetic.unwrap_or_default())),
+        Some(file) => Objects::Given(Given::read(file)?),
+        None => {
+            let len = args.synthetic.unwrap_or_default();
+            Objects::Computed(Computed::new(&args.distribution, len)?)
+        }
     };
     let server = Arc::new(Server::new(objects, args.ways, args.limits, args.chances));
 

@@ -111,11 +111,6 @@ impl Query {
         }
     }
 
-    /// To compare with nothing is slow: the C library's memcmp trips over its address.
-    pub fn has(&self, key: &str) -> bool {
-        self.prefix.is_empty() || key.starts_with(&self.prefix)
-    }
-
     /// What stands for the key, and others, as a common prefix.
     pub fn folder_of<'a>(&self, key: &'a str) -> Option<&'a str> {
         if self.delimiter.is_empty() {
@@ -125,7 +120,7 @@ impl Query {
         Some(&key[..self.prefix.len() + at + self.delimiter.len()])
     }
 
-    pub fn push(&self, to: &mut String, text: &str) {
+    fn push(&self, to: &mut String, text: &str) {
         if self.url {
             push_url(to, text);
         } else {
