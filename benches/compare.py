@@ -1,75 +1,13 @@
 """Each step beside the tools that do it today, in one run, as ratios."""
 
 import os
-import statistics
 import subprocess
 import sys
-import time
 
 import data
-
-CACHE = os.environ["BENCH_CACHE"]
-BIN = "target/release/"
-PEERS = "benches/peers/"
-RUNS = int(os.environ.get("BENCH_RUNS", "3"))
-
-
-class Result:
-    def __init__(self, wall, cpu, rss):
-        self.wall, self.cpu, self.rss = wall, cpu, rss
-
-
-def run(command, stdin=None):
-    """Runs a command once, its output into a file as a user's would go.
-
-    /usr/bin/time measures: a child of this process would begin with its memory.
-    """
-    source = open(stdin, "rb") if stdin else subprocess.DEVNULL
-    measured = os.path.join(CACHE, "time")
-    with open(os.path.join(CACHE, "out"), "wb") as out, open(os.path.join(CACHE, "err"), "wb") as err:
-        begun = time.perf_counter()
-        timed = ["/usr/bin/time", "-o", measured, "-f", "%U %S %M", *command]
-        status = subprocess.call(timed, stdin=source, stdout=out, stderr=err)
-        wall = time.perf_counter() - begun
-    if status != 0:
-        sys.exit("%s: %s\n%s" % (command, status, open(os.path.join(CACHE, "err")).read()))
-    user, system, rss = open(measured).read().split()
-    return Result(wall, float(user) + float(system), int(rss))
-
-
-def compare(title, unit, contestants, by="wall"):
-    """Runs the contestants in turn, several times; the first is ours.
-
-    A contestant is (name, items, before, command, stdin).
-    """
-    results = {name: [] for name, *_ in contestants}
-    for _ in range(RUNS):
-        for name, _, before, command, stdin in contestants:
-            if before:
-                before()
-            results[name].append(run(command, stdin))
-    print("\n### %s\n" % title)
-    per = "CPU second" if by == "cpu" else "second"
-    print("| tool | %s a %s | ours is | CPU s | memory |\n|---|---|---|---|---|" % (unit, per))
-    ours = None
-    for name, items, *_ in contestants:
-        result = results[name]
-        rate = items / statistics.median(getattr(r, by) for r in result)
-        ours = ours or rate
-        print(
-            "| %s | %s | %s | %.2f | %d MiB |"
-            % (
-                name,
-                "{:,.0f}".format(rate),
-                "–" if rate is ours else "%.2f times" % (ours / rate),
-                statistics.median(r.cpu for r in result),
-                max(r.rss for r in result) // 1024,
-            )
-        )
-
-
-def contestant(name, items, command, stdin=None, before=None):
-    return (name, items, before, command, stdin)
+from listing import bench_list, bench_sixty
+from measure import BIN, CACHE, PEERS, compare, contestant, run
+from pipeline import bench_pipeline
 
 
 def bench_filter():
@@ -231,15 +169,20 @@ def bench_memory():
 
 
 STEPS = {
+    "list": bench_list,
     "filter": bench_filter,
     "known": bench_known,
     "validate": bench_validate,
     "fetch": bench_fetch,
     "load": bench_load,
+    "pipeline": bench_pipeline,
     "memory": bench_memory,
+    "sixty": bench_sixty,
 }
+# Not among those that run when none is named: they take long.
+LONG = {"sixty"}
 
-for step in sys.argv[1:] or STEPS:
+for step in sys.argv[1:] or [step for step in STEPS if step not in LONG]:
     if step not in STEPS:
         sys.exit("scripts/bench: no step %r; there are: %s" % (step, ", ".join(STEPS)))
     STEPS[step]()

@@ -18,7 +18,7 @@ mod server;
 mod synthetic;
 mod throttle;
 
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ use faults::Chances;
 use given::Given;
 use objects::Objects;
 use server::{Server, Ways};
+use synthetic::KeySpace;
 use throttle::Limits;
 
 #[global_allocator]
@@ -57,6 +58,9 @@ struct Args {
     #[arg(long, value_name = "NAME", default_value = "plain", requires = "synthetic",
           value_parser = ["archive", "hash", "plain", "prefix", "sequential"])]
     distribution: String,
+    /// Print the keys in their order, a line each, and end
+    #[arg(long)]
+    keys: bool,
     /// Port to listen on; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -81,6 +85,9 @@ async fn main() -> Result<()> {
             Objects::Computed(Computed::new(&args.distribution, len)?)
         }
     };
+    if args.keys {
+        return print_keys(objects.keys());
+    }
     let server = Arc::new(Server::new(objects, args.ways, args.limits, args.chances));
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;
@@ -97,6 +104,16 @@ async fn main() -> Result<()> {
         accept(listener, server).await;
     }
     Ok(())
+}
+
+fn print_keys(keys: &dyn KeySpace) -> Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut key = String::new();
+    for index in 0..keys.len() {
+        keys.key(index, &mut key);
+        writeln!(out, "{key}")?;
+    }
+    Ok(out.flush()?)
 }
 
 async fn accept(listener: TcpListener, server: Arc<Server>) {
