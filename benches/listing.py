@@ -111,7 +111,13 @@ def list_table(distribution, latency, truths):
         if not shutil.which(command[0]):
             print("| %s | not installed | | | | | | |" % name)
             continue
-        count, results = measured(name, latency, distribution, truths)
+        try:
+            count, results = measured(name, latency, distribution, truths)
+        except SystemExit as failure:
+            if ours is None:
+                raise
+            print("| %s | failed: %s | | | | | | |" % (name, str(failure).replace("\n", " ")[:200]))
+            continue
         median = lambda value: statistics.median(map(value, results))
         rate = count / median(lambda result: result.wall)
         ours = ours or rate

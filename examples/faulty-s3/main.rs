@@ -78,12 +78,11 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let objects = match &args.objects {
-        Some(file) => Objects::Given(Given::read(file)?),
-        None => {
-            let len = args.synthetic.unwrap_or_default();
-            Objects::Computed(Computed::new(&args.distribution, len)?)
-        }
+    let objects = if let Some(file) = &args.objects {
+        Objects::Given(Given::read(file)?)
+    } else {
+        let len = args.synthetic.unwrap_or_default();
+        Objects::Computed(Computed::new(&args.distribution, len)?)
     };
     if args.keys {
         return print_keys(objects.keys());

@@ -177,7 +177,7 @@ pub struct Archive {
 impl Archive {
     pub fn new(len: u64) -> Self {
         let versions = |ending: &str| {
-            let minors = |major| (0..1 + mixed(major) % 4).map(move |minor| (major, minor));
+            let minors = |major| (0..=mixed(major) % 4).map(move |minor| (major, minor));
             let mut names: Vec<String> = (1..70)
                 .flat_map(minors)
                 .map(|version| match version {
