@@ -1,7 +1,9 @@
-//! Standard input as blocks of whole lines.
+//! Standard input, or another file, as blocks of whole lines.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -12,21 +14,44 @@ use crate::cli::signals::Stop;
 use crate::error::{Error, Kind, Result};
 use crate::tally::{Tally, Waiting};
 
+/// What is read at once.
 const BLOCK: usize = 256 * 1024;
+/// The kernel copies fastest to the start of a page, and from one of a file.
+const PAGE: usize = 4096;
 const LONGEST_LINE: usize = 256 * 1024 * 1024;
 
 /// Reads as much as there is, never waiting for more than one line.
 pub struct Input {
     file: File,
+    place: String,
     stop: Arc<Stop>,
     tally: Arc<Tally>,
     buffer: Vec<u8>,
-    /// Bytes of `buffer` given out by the last call.
-    given: usize,
-    /// Bytes of `buffer` that hold input.
-    filled: usize,
+    /// Where in `buffer` the input stands that was not given out yet.
+    left: Range<usize>,
     lines: u64,
     ended: bool,
+    given: Lines,
+}
+
+/// A buffer with whole lines in it.
+#[derive(Default)]
+pub struct Lines {
+    buffer: Vec<u8>,
+    range: Range<usize>,
+    first_line: u64,
+    unterminated: bool,
+}
+
+impl Lines {
+    #[must_use]
+    pub fn block(&self) -> Block<'_> {
+        Block {
+            bytes: &self.buffer[self.range.clone()],
+            first_line: self.first_line,
+            unterminated: self.unterminated,
+        }
+    }
 }
 
 /// Whole lines, each ended by a newline, and the number of the first.
@@ -58,18 +83,24 @@ impl<'a> Block<'a> {
 impl Input {
     #[must_use]
     pub fn new(file: File, stop: Arc<Stop>, tally: Arc<Tally>) -> Self {
+        Self::named("standard input", file, stop, tally)
+    }
+
+    /// The input that messages call `place`.
+    pub fn named(place: impl Display, file: File, stop: Arc<Stop>, tally: Arc<Tally>) -> Self {
         // A larger pipe costs fewer switches between two programs; where the
         // limit for users is reached, the usual size has to do.
         let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
         Self {
             file,
+            place: place.to_string(),
             stop,
             tally,
-            buffer: vec![0; BLOCK],
-            given: 0,
-            filled: 0,
+            buffer: Vec::new(),
+            left: 0..0,
             lines: 0,
             ended: false,
+            given: Lines::default(),
         }
     }
 
@@ -79,59 +110,81 @@ impl Input {
     /// # Errors
     /// A signal, an unreadable input, or a line of more than 256 MiB.
     pub fn next(&mut self) -> Result<Option<Block<'_>>> {
-        self.buffer.copy_within(self.given..self.filled, 0);
-        self.filled -= self.given;
-        self.given = 0;
-        let mut searched = 0;
-        let mut unterminated = false;
-        loop {
-            if let Some(newline) = memrchr(b'\n', &self.buffer[searched..self.filled]) {
-                self.given = searched + newline + 1;
-                break;
-            }
-            if self.ended {
-                if self.filled == 0 {
-                    return Ok(None);
-                }
-                self.reserve()?;
-                self.buffer[self.filled] = b'\n';
-                self.filled += 1;
-                self.given = self.filled;
-                unterminated = true;
-                break;
-            }
-            searched = self.filled;
-            self.fill()?;
-        }
-        let bytes = &self.buffer[..self.given];
-        let first_line = self.lines + 1;
-        self.lines += memchr_iter(b'\n', bytes).count() as u64;
-        Ok(Some(Block {
-            bytes,
-            first_line,
-            unterminated,
-        }))
+        let spare = std::mem::take(&mut self.given);
+        let Some(lines) = self.take(spare)? else {
+            return Ok(None);
+        };
+        self.given = lines;
+        Ok(Some(self.given.block()))
     }
 
-    fn reserve(&mut self) -> Result<()> {
-        if self.filled < self.buffer.len() {
-            return Ok(());
+    /// As [`next`](Self::next), to keep; `spare` is done with, and its buffer
+    /// is read into next.
+    pub fn take(&mut self, spare: Lines) -> Result<Option<Lines>> {
+        let mut searched = self.left.start;
+        let mut unterminated = false;
+        let end = loop {
+            if let Some(newline) = memrchr(b'\n', &self.buffer[searched..self.left.end]) {
+                break searched + newline + 1;
+            }
+            if self.ended {
+                if self.left.is_empty() {
+                    return Ok(None);
+                }
+                self.buffer.truncate(self.left.end);
+                self.buffer.push(b'\n');
+                self.left.end += 1;
+                unterminated = true;
+                break self.left.end;
+            }
+            searched = self.left.end;
+            self.fill()?;
+        };
+        let range = self.left.start..end;
+        let lines = Lines {
+            first_line: self.lines + 1,
+            unterminated,
+            buffer: self.go_on_in(spare.buffer, end),
+            range,
+        };
+        self.lines += memchr_iter(b'\n', lines.block().bytes).count() as u64;
+        Ok(Some(lines))
+    }
+
+    /// Takes what is left from `end` on into another buffer, so that what is
+    /// read behind it begins a page; the buffer so far.
+    fn go_on_in(&mut self, mut buffer: Vec<u8>, end: usize) -> Vec<u8> {
+        let rest = &self.buffer[end..self.left.end];
+        let page = rest.len().next_multiple_of(PAGE);
+        // One that has grown for a long line is not kept.
+        if buffer.len() > 2 * BLOCK {
+            buffer = Vec::new();
         }
-        if self.filled >= LONGEST_LINE {
-            return Err(Error::configuration(format!(
-                "line {} is longer than 256 MiB: is the input newline-delimited JSON?",
-                self.lines + 1
-            )));
+        let room = page + BLOCK;
+        if buffer.len() < room {
+            buffer.resize(room, 0);
         }
-        self.buffer.resize(self.buffer.len() * 2, 0);
-        Ok(())
+        let start = page - rest.len();
+        buffer[start..page].copy_from_slice(rest);
+        self.left = start..page;
+        std::mem::replace(&mut self.buffer, buffer)
     }
 
     fn fill(&mut self) -> Result<()> {
-        self.reserve()?;
+        if self.left.len() > LONGEST_LINE {
+            return Err(Error::configuration(format!(
+                "{}, line {}: longer than 256 MiB: is this newline-delimited JSON?",
+                self.place,
+                self.lines + 1
+            )));
+        }
+        if self.left.end == self.buffer.len() {
+            let room = (2 * self.buffer.len()).max(BLOCK);
+            self.buffer.resize(room, 0);
+        }
         let failed = |error: &std::io::Error| match error.raw_os_error() {
-            Some(_) => Error::local("standard input", error),
-            None => Error::message(Kind::LocalIo, format!("standard input: {error}")),
+            Some(_) => Error::local(&self.place, error),
+            None => Error::message(Kind::LocalIo, format!("{}: {error}", self.place)),
         };
         self.tally.waits(Waiting::Input);
         let read = loop {
@@ -145,7 +198,7 @@ impl Input {
                 Err(error) => return Err(failed(&error.into())),
                 Ok(_) => self.stop.check()?,
             }
-            match self.file.read(&mut self.buffer[self.filled..]) {
+            match self.file.read(&mut self.buffer[self.left.end..]) {
                 Ok(read) => break read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
@@ -153,7 +206,7 @@ impl Input {
             }
         };
         self.tally.waits(Waiting::Nothing);
-        self.filled += read;
+        self.left.end += read;
         self.ended = read == 0;
         Ok(())
     }

@@ -6,9 +6,9 @@ mod parallel;
 mod rejects;
 mod seam;
 
-pub use input::{Block, Input};
+pub use input::{Block, Input, Lines};
 pub use output::Output;
-pub use parallel::{Flow, map};
+pub use parallel::{Flow, beside, cores, map, pass};
 pub use rejects::{RejectArgs, Rejects};
 pub use seam::{Chunk, Cut, Seam};
 

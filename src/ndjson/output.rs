@@ -12,6 +12,8 @@ use crate::error::{Error, Kind, Result};
 use crate::tally::{Tally, Waiting};
 
 const BLOCK: usize = 256 * 1024;
+/// From here on a copy costs more than a write of its own.
+const LARGE: usize = 64 * 1024;
 
 pub struct Output {
     file: File,
@@ -48,11 +50,12 @@ impl Output {
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.len() >= LARGE {
+            self.flush()?;
+            return self.put(bytes);
+        }
         if self.buffer.len() + bytes.len() > BLOCK {
             self.flush()?;
-        }
-        if bytes.len() >= BLOCK {
-            return self.put(bytes);
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::{Block, Input};
+use super::{Block, Chunk, Input, Io, Lines};
 use crate::cli::signals::Stop;
 use crate::error::{Error, Kind, Result};
 
@@ -55,6 +55,33 @@ fn receive<T>(from: &Receiver<T>, deadline: Option<Instant>) -> Result<T, RecvTi
     }
 }
 
+/// Runs `work` over the input of a stage, and what it makes goes through the
+/// seam.
+pub fn pass(io: &mut Io, work: impl Fn(Block<'_>) -> Chunk + Sync) -> Result<()> {
+    let seam = &mut io.seam;
+    map(&mut io.input, &io.stop, cores(), work, |results| {
+        let mut next = results.ready();
+        loop {
+            next = match next {
+                Flow::Item(chunk) => {
+                    seam.pass(chunk)?;
+                    results.ready()
+                }
+                Flow::Late => {
+                    seam.flush()?;
+                    results.next(None)
+                }
+                Flow::End => return Ok(()),
+            };
+        }
+    })
+}
+
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs `work` over the blocks of `input` on `threads` threads, and `sink`
 /// over the results, on this thread.
 ///
@@ -68,45 +95,48 @@ pub fn map<T: Send>(
     work: impl Fn(Block<'_>) -> T + Sync,
     sink: impl FnOnce(&mut Results<T>) -> Result<()>,
 ) -> Result<()> {
-    let (jobs, waiting) = bounded::<(Vec<u8>, u64, bool, Sender<T>)>(threads);
+    let (jobs, waiting) = bounded::<(Lines, Sender<T>)>(threads);
+    let (done_with, spares) = bounded(2 * threads);
     let (ordered, order) = bounded(threads + 1);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            let (waiting, work) = (waiting.clone(), &work);
+            let (waiting, done_with, work) = (waiting.clone(), done_with.clone(), &work);
             scope.spawn(move || {
-                for (bytes, first_line, unterminated, done) in waiting {
-                    let block = Block {
-                        bytes: &bytes,
-                        first_line,
-                        unterminated,
-                    };
+                for (lines, done) in waiting {
                     // Nobody listens any more once the sink has failed.
-                    drop(done.send(work(block)));
+                    drop(done.send(work(lines.block())));
+                    drop(done_with.try_send(lines));
                 }
             });
         }
         drop(waiting);
-        let reader = scope.spawn(move || {
-            while let Some(block) = input.next()? {
+        let read = move || {
+            while let Some(lines) = input.take(spares.try_recv().unwrap_or_default())? {
                 let (done, result) = bounded(1);
-                if ordered.send(result).is_err() {
-                    break;
-                }
-                let job = (
-                    block.bytes.to_vec(),
-                    block.first_line,
-                    block.unterminated,
-                    done,
-                );
-                if jobs.send(job).is_err() {
+                if ordered.send(result).is_err() || jobs.send((lines, done)).is_err() {
                     break;
                 }
             }
             Ok(())
-        });
-        let mut results = Results { order, next: None };
-        let sunk = sink(&mut results);
-        drop(results);
+        };
+        beside(stop, read, || sink(&mut Results { order, next: None }))
+    })
+}
+
+/// Runs `sink` on this thread beside `read` on another; a sink that fails ends
+/// the wait for input. What `sink` has taken it gives back before `read` is
+/// waited for.
+///
+/// # Errors
+/// That of `sink`, else that of `read`.
+pub fn beside(
+    stop: &Stop,
+    read: impl FnOnce() -> Result<()> + Send,
+    sink: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(read);
+        let sunk = sink();
         if sunk.is_err() {
             stop.abandon();
         }

@@ -6,9 +6,9 @@ use tokio::runtime::Builder;
 
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::json::{self, Members};
-use crate::ndjson::{Input, Io, Seam};
+use crate::ndjson::{self, Input, Io, Seam};
 use crate::record::mark::Mark;
 use crate::record::object::{self, Object};
 use crate::record::reject::Reject;
@@ -94,7 +94,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         concurrency: usize::from(args.concurrency),
         max_size: args.max_size,
     };
-    let fetcher = Fetcher::new(runtime, s3, limits);
+    let fetcher = &Fetcher::new(runtime, s3, limits);
     let (sender, pending) = bounded(4 * limits.concurrency);
     let Io {
         input,
@@ -103,26 +103,17 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         tally,
         stop,
     } = io;
-    let stop = &**stop;
     let sink = Sink {
-        fetcher: &fetcher,
+        fetcher,
         bucket: args.bucket.as_deref(),
         log,
         tally,
     };
-    std::thread::scope(|scope| {
-        let fetcher = &fetcher;
-        let reader = scope.spawn(move || read(args, input, fetcher, &sender));
-        let written = sink.write(&pending, seam);
-        drop(pending);
-        if written.is_err() {
-            stop.abandon();
-        }
-        let read = reader
-            .join()
-            .unwrap_or_else(|_| Err(Error::message(Kind::Fault, "the reader panicked")));
-        written.and(read)
-    })
+    ndjson::beside(
+        stop,
+        move || read(args, input, fetcher, &sender),
+        move || sink.write(&pending, seam),
+    )
 }
 
 fn read(args: &Args, input: &mut Input, fetcher: &Fetcher, sender: &Sender<Pending>) -> Result<()> {

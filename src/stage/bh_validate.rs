@@ -8,7 +8,7 @@ use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::Result;
 use crate::json::{self, Value};
-use crate::ndjson::{self, Block, Chunk, Flow, Io};
+use crate::ndjson::{self, Block, Chunk, Io};
 use crate::record::mark::Mark;
 use crate::record::reject::{Reject, cleared};
 use crate::schema::Schema;
@@ -51,30 +51,7 @@ impl Program for Args {
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let schema = Schema::load(args.schema.as_deref(), args.assert_formats)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let seam = &mut io.seam;
-    ndjson::map(
-        &mut io.input,
-        &io.stop,
-        threads,
-        |block| judge(&schema, args.bare, block),
-        |results| {
-            let mut next = results.ready();
-            loop {
-                next = match next {
-                    Flow::Item(chunk) => {
-                        seam.pass(chunk)?;
-                        results.ready()
-                    }
-                    Flow::Late => {
-                        seam.flush()?;
-                        results.next(None)
-                    }
-                    Flow::End => return Ok(()),
-                };
-            }
-        },
-    )
+    ndjson::pass(io, |block| judge(&schema, args.bare, block))
 }
 
 fn judge(schema: &Schema, bare: bool, block: Block<'_>) -> Chunk {
