@@ -10,7 +10,8 @@
 //! - [`parse`]: UTF-8 → [`Value`], made of [`Text`] and [`Number`]
 //! - [`Value::write_canonical`]: the text that is hashed
 //! - [`Value::unstorable`]: what `PostgreSQL`'s jsonb cannot hold; [`Value::to_serde`]: for the validator
-//! - [`compact`], [`members`], [`text_of`]: the syntax checked and tokens copied, no value built
+//! - [`compact`], [`members`], [`text_of`]: the syntax checked and tokens copied, no value built;
+//!   [`object`]: members and value at once
 //!
 //! Below them: `walk` is the grammar, once for all; `lexer` the tokens.
 
@@ -32,7 +33,7 @@ pub use canonical::write_str;
 pub use encoding::{DecodeError, decode};
 pub use number::Number;
 pub use read::parse;
-pub use scan::{Member, Members, compact, members, text_of};
+pub use scan::{Member, Members, compact, members, object, text_of};
 pub use storable::{Reason, Unstorable};
 pub use text::{LoneSurrogate, Text};
 pub use value::{Kind, Value};

@@ -10,22 +10,15 @@ use super::{Kind, ParseError, Text, Value, utf8};
 /// Errors: the first byte that is not UTF-8, not JSON, or nested deeper than
 /// [`MAX_DEPTH`](super::MAX_DEPTH).
 pub fn parse(text: &[u8]) -> Result<Value<'_>, ParseError> {
-    let text = utf8(text)?;
-    let mut builder = Builder {
-        items: Vec::with_capacity(1),
-        members: Vec::with_capacity(24),
-        open: Vec::with_capacity(8),
-        object: false,
-        start: 0,
-    };
-    walk(text, &mut builder)?;
-    Ok(builder.items.pop().unwrap_or(Value::Null))
+    let mut builder = Builder::new();
+    walk(utf8(text)?, &mut builder)?;
+    Ok(builder.finish())
 }
 
 /// What has been read of all open containers: of the arrays in one heap, of the objects in
 /// another, each container's part on top of its parent's. A closed one is moved off the top into
 /// a vector of exactly its length. The text itself is the only item of an outermost array.
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     items: Vec<Value<'a>>,
     members: Vec<(Text<'a>, Value<'a>)>,
     /// Of each container around the innermost: whether it is an object, and where its part starts.
@@ -35,6 +28,20 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
+    pub(super) fn new() -> Self {
+        Builder {
+            items: Vec::with_capacity(1),
+            members: Vec::with_capacity(32),
+            open: Vec::with_capacity(8),
+            object: false,
+            start: 0,
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Value<'a> {
+        self.items.pop().unwrap_or(Value::Null)
+    }
+
     /// A member's value takes the place that its name has made.
     #[inline]
     fn place(&mut self, value: Value<'a>) {

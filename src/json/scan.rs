@@ -1,8 +1,9 @@
 //! Texts whose syntax is checked while their tokens are copied or pointed at; no value is built.
 
 use super::lexer::{Lexer, fail};
+use super::read::Builder;
 use super::walk::{Visitor, walk};
-use super::{Kind, ParseError, Text, utf8};
+use super::{Kind, ParseError, Text, Value, utf8};
 
 /// Appends `text` to `out` without the white space between its tokens, which stay as they are;
 /// the kind of its value.
@@ -48,6 +49,8 @@ pub struct Member<'a> {
     pub name: Text<'a>,
     /// Its value as it stands in the line, without white space around it
     pub value: &'a [u8],
+    /// The same if it is a string
+    pub text: Option<Text<'a>>,
     /// Where the quote of its name stands
     pub start: usize,
     /// Where its value has ended
@@ -112,20 +115,26 @@ impl<'m, 'a> IntoIterator for &'m Members<'a> {
 ///
 /// Takes what [`parse`](super::parse) takes. Errors: what it refuses, and a line that is no object.
 pub fn members(line: &[u8]) -> Result<Members<'_>, ParseError> {
+    let mut points = Points::new(line);
+    walk(object_text(line)?, &mut points)?;
+    Ok(points.finish())
+}
+
+/// The members of the object that `line` is, and its value, in one reading.
+pub fn object(line: &[u8]) -> Result<(Members<'_>, Value<'_>), ParseError> {
+    let mut both = Both(Points::new(line), Builder::new());
+    walk(object_text(line)?, &mut both)?;
+    Ok((both.0.finish(), both.1.finish()))
+}
+
+/// The text of a line that begins as an object.
+fn object_text(line: &[u8]) -> Result<&str, ParseError> {
     let text = utf8(line)?;
     let start = text.trim_start_matches([' ', '\t', '\n', '\r']).as_bytes();
     if start.first() != Some(&b'{') {
         return fail(line.len() - start.len(), no_object(start));
     }
-    let mut points = Points {
-        line,
-        value: 0,
-        members: Vec::with_capacity(8),
-    };
-    walk(text, &mut points)?;
-    Ok(Members {
-        members: points.members,
-    })
+    Ok(text)
 }
 
 fn no_object(start: &[u8]) -> &'static str {
@@ -145,7 +154,25 @@ struct Points<'a> {
     line: &'a [u8],
     /// Where the latest member's value starts
     value: usize,
+    /// The string that has just been passed
+    text: Option<Text<'a>>,
     members: Vec<Member<'a>>,
+}
+
+impl<'a> Points<'a> {
+    fn new(line: &'a [u8]) -> Self {
+        Points {
+            line,
+            value: 0,
+            text: None,
+            members: Vec::with_capacity(8),
+        }
+    }
+
+    fn finish(self) -> Members<'a> {
+        let members = self.members;
+        Members { members }
+    }
 }
 
 impl<'a> Visitor<'a> for Points<'a> {
@@ -158,10 +185,24 @@ impl<'a> Visitor<'a> for Points<'a> {
             self.members.push(Member {
                 name,
                 value: &[],
+                text: None,
                 start,
                 end: value,
             });
         }
+    }
+
+    #[inline]
+    fn scalar(&mut self, value: Value<'a>) {
+        self.text = match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        };
+    }
+
+    #[inline]
+    fn close(&mut self, _kind: Kind) {
+        self.text = None;
     }
 
     #[inline]
@@ -170,8 +211,47 @@ impl<'a> Visitor<'a> for Points<'a> {
             && let Some(member) = self.members.last_mut()
         {
             member.value = &self.line[self.value..at];
+            member.text = self.text;
             member.end = at;
         }
+    }
+}
+
+struct Both<'a>(Points<'a>, Builder<'a>);
+
+impl<'a> Visitor<'a> for Both<'a> {
+    const CONSTANTS: bool = true;
+
+    #[inline]
+    fn name(&mut self, depth: usize, name: Text<'a>, start: usize, value: usize) {
+        self.0.name(depth, name, start, value);
+        self.1.name(depth, name, start, value);
+    }
+
+    #[inline]
+    fn scalar(&mut self, value: Value<'a>) {
+        if let Value::String(text) = value {
+            self.0.scalar(Value::String(text));
+        } else {
+            self.0.scalar(Value::Null);
+        }
+        self.1.scalar(value);
+    }
+
+    #[inline]
+    fn open(&mut self, kind: Kind) {
+        self.1.open(kind);
+    }
+
+    #[inline]
+    fn close(&mut self, kind: Kind) {
+        self.0.close(kind);
+        self.1.close(kind);
+    }
+
+    #[inline]
+    fn end(&mut self, depth: usize, at: usize) {
+        self.0.end(depth, at);
     }
 }
 

@@ -100,6 +100,9 @@ fn step((container, count): Place<'_, '_>) -> String {
 
 #[inline]
 fn text_reason(text: Text<'_>) -> Option<Reason> {
+    if text.is_plain() {
+        return None;
+    }
     // control characters are refused unless they are escaped
     text.pieces().find_map(|piece| match piece {
         Piece::Lone(_) => Some(Reason::LoneSurrogate),

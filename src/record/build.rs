@@ -1,7 +1,5 @@
 //! The identity of a build: CPython's hash of its document.
 
-use std::fmt::Write;
-
 use md5::{Digest, Md5};
 
 use crate::json::Value;
@@ -17,8 +15,9 @@ pub fn hash(canonical: &[u8]) -> String {
     let mut hash = String::with_capacity(35);
     hash.push_str("v1:");
     for byte in digest {
-        // Writing into a string does not fail.
-        let _ = write!(hash, "{byte:02x}");
+        for digit in [byte >> 4, byte & 15] {
+            hash.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
     }
     hash
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::{self, Members, Text};
+use crate::json::{self, Members};
 
 /// What a line says of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,20 +89,18 @@ pub fn split_url(url: &str) -> Option<(&str, &str)> {
 }
 
 fn string<'a>(members: &Members<'a>, name: &str) -> Result<Option<Cow<'a, str>>, String> {
-    let Some(value) = members.value(name) else {
+    let Some(member) = members.get(name) else {
         return Ok(None);
     };
-    if value == b"null" {
-        return Ok(None);
-    }
-    let text = json::text_of(value)
-        .as_ref()
-        .map(Text::to_str)
-        .ok_or_else(|| {
-            let found = String::from_utf8_lossy(&value[..value.len().min(40)]);
-            format!("expected a string for {name:?}, found {found}")
-        })?;
-    text.map(Some)
+    let Some(text) = member.text else {
+        if member.value == b"null" {
+            return Ok(None);
+        }
+        let found = String::from_utf8_lossy(&member.value[..member.value.len().min(40)]);
+        return Err(format!("expected a string for {name:?}, found {found}"));
+    };
+    text.to_str()
+        .map(Some)
         .map_err(|_| format!("{name:?} holds a lone surrogate"))
 }
 

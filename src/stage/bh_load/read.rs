@@ -41,9 +41,8 @@ pub fn items(block: Block<'_>, documents: bool) -> Vec<Item> {
 fn candidate(line: &[u8], number: u64, documents: bool) -> Result<Candidate, Reject> {
     let refused = |kind: &'static str, message: String| Reject::new(line, number, kind, message);
     let bad_line = |message: String| refused("bad_line", message);
-    let members = json::members(line).map_err(|error| bad_line(error.to_string()))?;
-    let member = members
-        .get("build")
+    let (members, record) = json::object(line).map_err(|error| bad_line(error.to_string()))?;
+    let (member, value) = (members.get("build").zip(record.get("build")))
         .ok_or_else(|| bad_line("no member \"build\": has bh-fetch been here?".to_owned()))?;
     let build = member.value;
     let (key, etag) = object(&members).map_err(bad_line)?;
@@ -63,7 +62,6 @@ fn candidate(line: &[u8], number: u64, documents: bool) -> Result<Candidate, Rej
             ));
         }
     }
-    let value = json::parse(build).map_err(|error| bad_line(error.to_string()))?;
     if !matches!(value, Value::Object(_)) {
         return Err(refused(
             "not_an_object",
@@ -73,14 +71,15 @@ fn candidate(line: &[u8], number: u64, documents: bool) -> Result<Candidate, Rej
     if let Some(place) = value.unstorable() {
         return Err(refused("unstorable", place.reason.to_string()).at(place.pointer));
     }
+    let text = std::str::from_utf8(line).map_err(|error| bad_line(error.to_string()))?;
     let mut canonical = Vec::with_capacity(build.len() + build.len() / 8);
     value.write_canonical(&mut canonical);
     let hash = build::hash(&canonical);
-    let document = documents.then(|| build::document(&value));
+    let document = documents.then(|| build::document(value));
     Ok(Candidate {
         row: Row {
             hash,
-            line: String::from_utf8_lossy(line).into_owned(),
+            line: text.to_owned(),
             document: member.end - build.len()..member.end,
             key,
             etag,
