@@ -4,7 +4,6 @@
 //! by the key's first byte. A partition grows by small chunks that never move,
 //! so memory follows the number of keys, whatever their length.
 
-use std::cmp::Reverse;
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -14,10 +13,22 @@ const PARTITIONS: usize = 256;
 /// Entries of a chunk.
 const CHUNK: usize = 128;
 
+/// A key with its ETag.
 #[derive(Clone, Copy)]
-struct Entry {
+pub struct Entry {
     key: [u64; 2],
     etag: u64,
+}
+
+impl Entry {
+    /// Quotes around `etag` do not count.
+    #[must_use]
+    pub fn new(key: &str, etag: &str) -> Self {
+        Self {
+            key: hash(key),
+            etag: hash(bare(etag))[0],
+        }
+    }
 }
 
 /// Chunks of entries, each but the last full; sorted by key once sealed.
@@ -34,30 +45,46 @@ impl Default for Known {
 }
 
 impl Known {
-    /// Quotes around `etag` do not count.
     pub fn insert(&mut self, key: &str, etag: &str) {
-        let entry = Entry {
-            key: hash(key),
-            etag: hash(bare(etag))[0],
-        };
+        self.add(Entry::new(key, etag));
+    }
+
+    pub fn add(&mut self, entry: Entry) {
         self.0[partition(entry.key)].push(entry);
     }
 
-    /// To be called between the last [`insert`](Self::insert) and the first
-    /// [`has`](Self::has).
+    /// To be called between the last [`add`](Self::add) and the first
+    /// [`have`](Self::have).
     pub fn seal(&mut self) {
-        let longest = self.0.iter().map(Partition::len).max();
-        let mut scratch = Vec::with_capacity(longest.unwrap_or_default());
-        for partition in &mut self.0 {
-            partition.seal(&mut scratch);
-        }
+        let (low, high) = self.0.split_at_mut(PARTITIONS / 2);
+        std::thread::scope(|scope| {
+            for half in [low, high] {
+                scope.spawn(|| {
+                    let mut scratch = Vec::new();
+                    for partition in half {
+                        partition.seal(&mut scratch);
+                    }
+                });
+            }
+        });
     }
 
+    /// Of each of `asked`, whether it is known. They are looked up side by
+    /// side, so that the waits for memory overlap.
     #[must_use]
-    pub fn has(&self, key: &str, etag: &str) -> bool {
-        let key = hash(key);
-        let known = self.0[partition(key)].find(key);
-        known == Some(hash(bare(etag))[0])
+    pub fn have(&self, asked: &[Entry]) -> Vec<bool> {
+        let partition = |entry: &Entry| &self.0[partition(entry.key)];
+        let about = |entry: &Entry| partition(entry).about(entry.key);
+        let mut places: Vec<usize> = asked.iter().map(about).collect();
+        for _ in 0..2 {
+            for (place, entry) in places.iter_mut().zip(asked) {
+                *place = partition(entry).nearer(*place, entry.key);
+            }
+        }
+        let found = asked.iter().zip(places);
+        found
+            .map(|(entry, place)| partition(entry).find(place, entry.key) == Some(entry.etag))
+            .collect()
     }
 
     #[must_use]
@@ -67,7 +94,7 @@ impl Known {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.iter().all(|partition| partition.0.is_empty())
     }
 }
 
@@ -84,28 +111,66 @@ impl Partition {
     }
 
     fn len(&self) -> usize {
-        self.0.iter().map(Vec::len).sum()
-    }
-
-    /// Sorts by key and keeps the last entry of each, in the same chunks.
-    fn seal(&mut self, scratch: &mut Vec<(Entry, usize)>) {
-        scratch.clear();
-        scratch.extend(self.0.iter().flatten().copied().zip(0..));
-        scratch.sort_unstable_by_key(|(entry, came)| (entry.key, Reverse(*came)));
-        scratch.dedup_by_key(|(entry, _)| entry.key);
-        self.0.truncate(scratch.len().div_ceil(CHUNK));
-        for (chunk, sorted) in self.0.iter_mut().zip(scratch.chunks(CHUNK)) {
-            chunk.clear();
-            chunk.extend(sorted.iter().map(|(entry, _)| *entry));
+        match self.0.split_last() {
+            Some((last, full)) => full.len() * CHUNK + last.len(),
+            None => 0,
         }
     }
 
-    /// The hash of a key's ETag.
-    fn find(&self, key: [u64; 2]) -> Option<u64> {
-        let behind = self.0.partition_point(|chunk| chunk[0].key <= key);
-        let chunk = &self.0[behind.checked_sub(1)?];
-        let at = chunk.binary_search_by_key(&key, |entry| entry.key).ok()?;
-        Some(chunk[at].etag)
+    /// Sorts by key and keeps the last entry of each, in the same chunks.
+    fn seal(&mut self, scratch: &mut Vec<Entry>) {
+        scratch.clear();
+        scratch.extend(self.0.iter().flatten());
+        // Stable: of one key the entries stay as they came.
+        scratch.sort_by_key(|entry| entry.key);
+        scratch.dedup_by(|later, kept| {
+            let same = later.key == kept.key;
+            if same {
+                *kept = *later;
+            }
+            same
+        });
+        self.0.truncate(scratch.len().div_ceil(CHUNK));
+        for (chunk, sorted) in self.0.iter_mut().zip(scratch.chunks(CHUNK)) {
+            chunk.clear();
+            chunk.extend_from_slice(sorted);
+        }
+    }
+
+    fn get(&self, place: usize) -> Option<&Entry> {
+        self.0.get(place / CHUNK)?.get(place % CHUNK)
+    }
+
+    /// Where a key should stand: hashes lie evenly, so its place follows from
+    /// its value but for some steps.
+    fn about(&self, key: [u64; 2]) -> usize {
+        let place = (u128::from(key[0] << 8) * self.len() as u128) >> 64;
+        usize::try_from(place).unwrap_or_default()
+    }
+
+    /// A better place than `place`, from what stands there.
+    fn nearer(&self, place: usize, key: [u64; 2]) -> usize {
+        let Some(there) = self.get(place) else {
+            return 0;
+        };
+        let place = place + self.about(key);
+        place
+            .saturating_sub(self.about(there.key))
+            .min(self.len() - 1)
+    }
+
+    /// The hash of a key's ETag; the key is looked for around `place`.
+    fn find(&self, mut place: usize, key: [u64; 2]) -> Option<u64> {
+        let mut there = self.get(place)?;
+        while there.key > key {
+            place = place.checked_sub(1)?;
+            there = self.get(place)?;
+        }
+        while there.key < key {
+            place += 1;
+            there = self.get(place)?;
+        }
+        (there.key == key).then_some(there.etag)
     }
 }
 
@@ -139,9 +204,32 @@ mod tests {
         known.insert("k1", "\"new\"");
         known.seal();
         assert_eq!(known.len(), 10_000);
-        assert!(known.has("k1", "new") && known.has("k1", "\"new\""));
-        assert!(known.has("k2", "e90002") && !known.has("k2", "e2"));
-        assert!(!known.has("k10000", "e10000"));
+        let table = [
+            ("k1", "new", true),
+            ("k1", "\"new\"", true),
+            ("k2", "e90002", true),
+            ("k2", "e2", false),
+            ("k10000", "e10000", false),
+        ];
+        let asked = table.map(|(key, etag, _)| Entry::new(key, etag));
+        assert_eq!(known.have(&asked), table.map(|(.., known)| known));
+    }
+
+    #[test]
+    fn every_key_is_found_however_many_there_are() {
+        for count in [0, 1, 2, 300, 40_000] {
+            let mut known = Known::default();
+            let entries = |from: usize| -> Vec<Entry> {
+                let keys = (from..from + count).map(|i| i.to_string());
+                keys.map(|key| Entry::new(&key, "e")).collect()
+            };
+            for entry in entries(0) {
+                known.add(entry);
+            }
+            known.seal();
+            assert_eq!(known.have(&entries(0)), vec![true; count]);
+            assert_eq!(known.have(&entries(count)), vec![false; count]);
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! bh-filter: keeps the records of wanted objects that are not known yet.
 
-use std::borrow::Cow;
+use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Parser;
 use memchr::memmem::Finder;
@@ -14,8 +14,8 @@ use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
 use crate::json;
-use crate::ndjson::{Block, Chunk, Io};
-use crate::record::known::Known;
+use crate::ndjson::{self, Block, Chunk, Flow, Input, Io};
+use crate::record::known::{Entry, Known};
 use crate::record::mark::Mark;
 use crate::record::object::{self, Object};
 use crate::record::reject::Reject;
@@ -65,18 +65,14 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         wanted: Wanted::new(args)?,
         known: known(args, io)?,
     };
-    while let Some(block) = io.input.next()? {
-        io.seam.pass(filter.sift(block))?;
-        io.seam.flush()?;
-    }
-    Ok(())
+    ndjson::pass(io, |block| filter.sift(block))
 }
 
 fn known(args: &Args, io: &Io) -> Result<Known> {
     let mut known = Known::default();
     match args.known.as_deref() {
         Some("none") => {}
-        Some(path) => read_known(Path::new(path), &mut known)?,
+        Some(path) => read_known(Path::new(path), &mut known, io)?,
         None => {
             if let Some(mut store) = store::open_existing(&args.database, io)? {
                 let _patience = io
@@ -93,45 +89,42 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
     Ok(known)
 }
 
-fn read_known(path: &Path, known: &mut Known) -> Result<()> {
-    let failed =
-        |error: &std::io::Error| Error::configuration(format!("{}: {error}", path.display()));
-    let mut file = BufReader::new(File::open(path).map_err(|error| failed(&error))?);
-    let mut line = Vec::new();
-    let mut number = 0;
-    loop {
-        line.clear();
-        number += 1;
-        if file
-            .read_until(b'\n', &mut line)
-            .map_err(|error| failed(&error))?
-            == 0
-        {
-            return Ok(());
+fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
+    let place = path.display();
+    let file =
+        File::open(path).map_err(|error| Error::configuration(format!("{place}: {error}")))?;
+    let (stop, tally) = (Arc::clone(&io.stop), Arc::clone(&io.tally));
+    let mut input = Input::named(path.display(), file, stop, tally);
+    ndjson::map(&mut input, &io.stop, ndjson::cores(), entries, |results| {
+        while let Flow::Item(entries) = results.next(None) {
+            let entries =
+                entries.map_err(|error| Error::configuration(format!("{place}, {error}")))?;
+            for entry in entries {
+                known.add(entry);
+            }
         }
-        let Some(line) = object::unframe(&line).filter(|line| !line.is_empty()) else {
+        Ok(())
+    })
+}
+
+/// What the lines of a block say is known, or what is wrong with one.
+fn entries(block: Block<'_>) -> Result<Vec<Entry>, String> {
+    let mut entries = Vec::with_capacity(block.bytes.len() / 128);
+    for (number, line) in block.lines() {
+        let Some(line) = object::unframe(line) else {
             continue;
         };
         if Mark::parse(line).is_some() {
             continue;
         }
-        let object = json::members(line)
-            .map_err(|error| error.to_string())
-            .and_then(|members| {
-                let object = Object::of(&members)?;
-                Ok((object.key.into_owned(), object.etag.map(Cow::into_owned)))
-            });
-        match object {
-            Ok((key, Some(etag))) => known.insert(&key, &etag),
-            Ok((_, None)) => {}
-            Err(error) => {
-                return Err(Error::configuration(format!(
-                    "{}, line {number}: {error}",
-                    path.display()
-                )));
-            }
+        let wrong = |error: &dyn Display| format!("line {number}: {error}");
+        let members = json::members(line).map_err(|error| wrong(&error))?;
+        let object = Object::of(&members).map_err(|error| wrong(&error))?;
+        if let Some(etag) = &object.etag {
+            entries.push(Entry::new(&object.key, etag));
         }
     }
+    Ok(entries)
 }
 
 struct Filter {
@@ -206,57 +199,71 @@ fn collect(bytes: &[u8], lines: &mut Vec<(usize, usize)>, find: impl Fn(&[u8]) -
 impl Filter {
     fn sift(&self, block: Block<'_>) -> Chunk {
         let bytes = block.bytes;
-        let mut chunk = Chunk::default();
-        let candidates = self.wanted.candidates(block);
-        let mut looked_at = 0;
+        let mut found = Vec::new();
+        let mut asked = Vec::new();
         let mut counted = (0, block.first_line);
-        for (start, end) in candidates {
+        let mut length = 0;
+        for (start, end) in self.wanted.candidates(block) {
             let line = &bytes[start..end];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            looked_at += 1;
-            if let Some(mark) = Mark::parse(line) {
-                chunk.mark(mark, line);
-                continue;
-            }
-            match self.judge(line) {
-                Ok(Verdict::Keep(line)) => chunk.line(line),
-                Ok(Verdict::Drop(reason)) => chunk.dropped(reason, 1),
-                Err(message) => {
+            length += line.len() + 1;
+            found.push(match Mark::parse(line) {
+                Some(mark) => Found::Mark(mark, line),
+                None => self.judge(line, &mut asked).unwrap_or_else(|message| {
                     let newlines = memchr_iter(b'\n', &bytes[counted.0..start]).count();
                     counted = (start, counted.1 + newlines as u64);
-                    chunk.reject(Reject::new(line, counted.1, "bad_line", message));
-                }
+                    Found::Bad(Reject::new(line, counted.1, "bad_line", message))
+                }),
+            });
+        }
+        let mut chunk = Chunk::default();
+        chunk.out.reserve(length);
+        chunk.dropped(OTHER, filled_lines(block) - found.len() as u64);
+        let mut known = self.known.have(&asked).into_iter();
+        for found in found {
+            match found {
+                Found::Mark(mark, line) => chunk.mark(mark, line),
+                Found::Bad(reject) => chunk.reject(reject),
+                Found::Other => chunk.dropped(OTHER, 1),
+                Found::Asked(_) if known.next() == Some(true) => chunk.dropped("known", 1),
+                Found::Wanted(line) | Found::Asked(line) => chunk.line(line),
             }
         }
-        let others = filled_lines(block) - looked_at;
-        chunk.dropped(OTHER, others);
         chunk
     }
 
-    fn judge<'l>(&self, line: &'l [u8]) -> Result<Verdict<'l>, String> {
+    /// What a line is, and in `asked` what it depends on.
+    fn judge<'l>(&self, line: &'l [u8], asked: &mut Vec<Entry>) -> Result<Found<'l>, String> {
         let Some(line) = object::unframe(line) else {
-            return Ok(Verdict::Drop(OTHER));
+            return Ok(Found::Other);
         };
         let members = json::members(line).map_err(|error| error.to_string())?;
         let object = Object::of(&members)?;
         if !self.wanted.is(&object.key) {
-            return Ok(Verdict::Drop(OTHER));
+            return Ok(Found::Other);
         }
-        match &object.etag {
-            Some(etag) if self.known.has(&object.key, etag) => Ok(Verdict::Drop("known")),
-            _ => Ok(Verdict::Keep(line)),
-        }
+        Ok(match &object.etag {
+            Some(etag) if !self.known.is_empty() => {
+                asked.push(Entry::new(&object.key, etag));
+                Found::Asked(line)
+            }
+            _ => Found::Wanted(line),
+        })
     }
 }
 
 const OTHER: &str = "other keys";
 
-enum Verdict<'a> {
-    Keep(&'a [u8]),
-    Drop(&'static str),
+enum Found<'a> {
+    Mark(Mark, &'a [u8]),
+    Bad(Reject),
+    Other,
+    Wanted(&'a [u8]),
+    /// Wanted unless the next one asked for is known.
+    Asked(&'a [u8]),
 }
 
 /// How many lines of a block are records, the frame of a foreign listing apart.
