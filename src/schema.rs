@@ -1,10 +1,16 @@
 //! The schema of a build, compiled once.
 
+mod quick;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
-use jsonschema::Validator;
 use jsonschema::paths::{Location, LocationSegment};
+use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
+
+use self::quick::AsRead;
 
 use crate::error::{Error, Kind, Result};
 use crate::json;
@@ -12,7 +18,12 @@ use crate::record::reject::Violation;
 
 const BUILT_IN: &str = include_str!("../schema.yaml");
 
-pub struct Schema(Validator);
+pub struct Schema {
+    /// Says what is wrong.
+    exact: Validator,
+    /// Says whether something is, of the document as it was read.
+    quick: Validator<AsRead>,
+}
 
 impl Schema {
     /// The schema in `file`, or the built-in one. Formats are asserted only
@@ -41,21 +52,29 @@ impl Schema {
         if !(schema.is_object() || schema.is_boolean()) {
             return Err(broken(&"expected a mapping, or one below the key `schema`"));
         }
-        jsonschema::options()
-            .should_validate_formats(assert_formats)
-            .build(&schema)
-            .map(Self)
-            .map_err(|error| broken(&error))
+        Self::new(&schema, assert_formats).map_err(|error| broken(&error))
+    }
+
+    fn new(schema: &Value, assert_formats: bool) -> Result<Self, ValidationError<'_>> {
+        let exact = jsonschema::options().should_validate_formats(assert_formats);
+        let quick = jsonschema::options_for().should_validate_formats(assert_formats);
+        Ok(Self {
+            exact: exact.build(schema)?,
+            quick: quick.build(schema)?,
+        })
     }
 
     /// Everything in `document` that the schema forbids.
     #[must_use]
     pub fn violations(&self, document: &json::Value<'_>) -> Vec<Violation> {
-        let value = document.to_serde();
-        if self.0.is_valid(&value) {
+        if quick::is_simple(document) && self.quick.is_valid(document) {
             return Vec::new();
         }
-        self.0
+        let value = document.to_serde();
+        if self.exact.is_valid(&value) {
+            return Vec::new();
+        }
+        self.exact
             .iter_errors(&value)
             .map(|error| {
                 // A number is told as it stands: the validator has no 1e400.

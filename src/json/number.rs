@@ -48,7 +48,7 @@ impl<'a> Number<'a> {
     /// For `serde_json`, which holds 64-bit integers and finite doubles: a larger integer is the
     /// nearest double, which has no fraction either; what is infinite or NaN becomes 0.5 or -0.5,
     /// finite and no integer.
-    pub(super) fn to_serde(self) -> serde_json::Number {
+    pub(crate) fn to_serde(self) -> serde_json::Number {
         if self.integer {
             if let Ok(number) = self.token.parse::<i64>() {
                 return number.into();

@@ -39,6 +39,11 @@ impl<'a> Text<'a> {
         Text { raw, shape }
     }
 
+    /// The string that `text` is, without escapes.
+    pub(crate) fn verbatim(text: &'a str) -> Self {
+        Text::new(text, Shape::Wide)
+    }
+
     /// The bytes between the quotes, escapes as they are.
     #[must_use]
     #[inline]

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::Serialize;
 
 use crate::json;
@@ -125,11 +126,13 @@ impl Reject {
     }
 }
 
+static ERROR: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\"error\""));
+
 /// `line` without the `error` member of an earlier refusal.
 #[must_use]
 pub fn cleared(line: &[u8]) -> Cow<'_, [u8]> {
     let unchanged = Cow::Borrowed(line);
-    if memmem::find(line, b"\"error\"").is_none() {
+    if ERROR.find(line).is_none() {
         return unchanged;
     }
     let Ok(members) = json::members(line) else {
