@@ -44,6 +44,7 @@ def bench_validate():
     big, small = data.file(CACHE, data.record, many), data.file(CACHE, data.record, few)
     contestants = [
         contestant("bh-validate", many, [BIN + "bh-validate"], big),
+        contestant("jsonschema crate, plain loop", many, [BIN + "examples/plain-validate"], big),
         contestant(
             "python-jsonschema (on 10,000)", few, [sys.executable, PEERS + "validate.py", "schema.yaml"], small
         ),
@@ -54,6 +55,20 @@ def bench_validate():
         subprocess.run(make, check=True)
         contestants.append(contestant("ajv 8, compiled", many, ["node", PEERS + "validate.js", schema], big))
     compare("Validate 200,000 builds", "documents", contestants)
+
+
+def bench_hash():
+    builds = 200_000
+    big = data.file(CACHE, data.record, builds)
+    none = "sqlite:" + os.path.join(CACHE, "none.db")
+    compare(
+        "Hash 200,000 builds",
+        "builds",
+        [
+            contestant("bh-load --dry-run", builds, [BIN + "bh-load", "--dry-run", "--database", none], big),
+            contestant("CPython json + hashlib", builds, [sys.executable, PEERS + "hash.py"], big),
+        ],
+    )
 
 
 def bench_fetch():
@@ -173,6 +188,7 @@ STEPS = {
     "filter": bench_filter,
     "known": bench_known,
     "validate": bench_validate,
+    "hash": bench_hash,
     "fetch": bench_fetch,
     "load": bench_load,
     "pipeline": bench_pipeline,
