@@ -1,9 +1,7 @@
 //! A store that says what would happen, and writes nothing.
 
-use std::collections::HashMap;
-
-use super::plan::Plan;
-use super::{Outcome, Queued, Refused, Row, Store, Stored};
+use super::plan::{Found, Plan};
+use super::{Outcome, Queued, Refused, Row, Store};
 use crate::error::Result;
 
 /// Looks at the store behind it, if there is one yet.
@@ -25,17 +23,16 @@ impl Store for DryRun {
         self.0.as_mut().map_or(Ok(()), |store| store.known(each))
     }
 
-    fn look_up(&mut self, hashes: &[&str]) -> Result<HashMap<String, Stored>> {
+    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<Found>> {
+        let nothing = || Ok(vec![Found::New; hashes.len()]);
         let store = self.0.as_mut();
-        store.map_or_else(|| Ok(HashMap::new()), |store| store.look_up(hashes))
+        store.map_or_else(nothing, |store| store.look_up(hashes))
     }
 
     fn load(&mut self, rows: &[Row], _queue: bool) -> Result<Vec<Outcome>> {
         let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
         let found = self.look_up(&hashes)?;
-        let mut plan = Plan::new(rows, &found);
-        let new: HashMap<&str, i64> = plan.inserts.keys().map(|hash| (*hash, 0)).collect();
-        Ok(plan.outcomes(rows, found, &new, &HashMap::new()))
+        Ok(Plan::new(rows, &found).outcomes)
     }
 
     fn queued(&mut self, _after: i64, _limit: usize) -> Result<Vec<Queued>> {

@@ -10,12 +10,12 @@ mod plan;
 mod postgres;
 mod sqlite;
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::dry::DryRun;
+use self::plan::Found;
 use crate::cli::signals::Stop;
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -71,8 +71,8 @@ pub struct Stored {
 /// What became of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// New, with this id.
-    Inserted(i64),
+    /// New; with its id where it is queued.
+    Inserted(Option<i64>),
     /// There already; the row's ETag was renewed.
     EtagRenewed,
     /// There already.
@@ -106,8 +106,8 @@ pub trait Store: Send {
     /// Every key with its ETag; of one key the newest comes last.
     fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()>;
 
-    /// The rows of these hashes.
-    fn look_up(&mut self, hashes: &[&str]) -> Result<HashMap<String, Stored>>;
+    /// What is stored of the contents with these hashes.
+    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<Found>>;
 
     /// Stores `rows` in one transaction, new ones queued for Elasticsearch if
     /// `queue` is set; an outcome each.

@@ -1,78 +1,105 @@
-//! What a batch does to the table, decided before anything is written.
+//! What a batch does to the tables, decided before anything is written.
 
-use std::collections::{BTreeMap, HashMap};
+use super::{Outcome, Row, Stored};
 
-use super::{Outcome, Row, Stored, quoted};
+/// What the tables hold of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing has its content.
+    New,
+    Stored(Stored),
+    /// Its content is stored, and nothing that its object says is new.
+    Settled,
+}
 
-/// The changes of one batch. Indices are those of the rows.
+impl From<Option<Stored>> for Found {
+    fn from(stored: Option<Stored>) -> Self {
+        stored.map_or(Found::New, Found::Stored)
+    }
+}
+
+/// A row to insert.
+#[derive(Debug)]
+pub struct Insert<'a> {
+    pub at: usize,
+    /// That of the last row of the batch with its content and its key.
+    pub etag: Option<&'a str>,
+}
+
+/// The changes of one batch. Positions are those of the rows.
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
-    /// Rows to insert, one for each new hash, sorted by hash so that loaders
-    /// side by side never wait for each other in a circle.
-    pub inserts: BTreeMap<&'a str, usize>,
-    /// New ETags, quoted, of stored rows by id.
-    pub renewals: BTreeMap<i64, String>,
-    /// Every object of the batch with the ETag and the hash to remember; of
-    /// one key the last.
-    pub objects: BTreeMap<&'a str, (&'a str, &'a str)>,
+    /// Of each row; that of an inserted one without its id yet.
+    pub outcomes: Vec<Outcome>,
+    /// One for each new content, sorted by hash so that loaders side by side
+    /// never wait for each other in a circle.
+    pub inserts: Vec<Insert<'a>>,
+    /// New ETags of stored rows, sorted by id.
+    pub renewals: Vec<(i64, &'a str)>,
+    /// Which rows tell what is to be remembered of their object, sorted by
+    /// key; of one key the last.
+    pub objects: Vec<usize>,
 }
 
 impl<'a> Plan<'a> {
-    /// The rows whose hash is not `found`.
-    pub fn new(rows: &'a [Row], found: &HashMap<String, Stored>) -> Self {
-        let mut plan = Self::default();
-        for (at, row) in rows.iter().enumerate() {
-            if !found.contains_key(&row.hash) {
-                plan.inserts.entry(&row.hash).or_insert(at);
-            }
-            if let (Some(key), Some(etag)) = (&row.key, &row.etag) {
-                plan.objects.insert(key, (etag, &row.hash));
-            }
+    pub fn new(rows: &'a [Row], found: &'a [Found]) -> Self {
+        let mut plan = Self {
+            outcomes: vec![Outcome::Known; rows.len()],
+            ..Self::default()
+        };
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by(|a, b| rows[*a].hash.cmp(&rows[*b].hash));
+        for twins in order.chunk_by(|a, b| rows[*a].hash == rows[*b].hash) {
+            plan.content(rows, found, twins);
         }
+        plan.renewals.sort_unstable();
+        order.retain(|at| rows[*at].key.is_some() && rows[*at].etag.is_some());
+        order.sort_unstable_by(|a, b| (&rows[*a].key, a).cmp(&(&rows[*b].key, b)));
+        let last = order.chunk_by(|a, b| rows[*a].key == rows[*b].key);
+        plan.objects = last.filter_map(|same| same.last().copied()).collect();
+        plan.objects.retain(|at| found[*at] != Found::Settled);
         plan
     }
 
-    /// The outcome of each row, once `stored` holds every hash of the batch
-    /// and `inserted` the ids of those that this batch brought in; what was
-    /// refused has its reason in `refused`. Notes which ETags to renew.
-    pub fn outcomes(
-        &mut self,
-        rows: &'a [Row],
-        mut stored: HashMap<String, Stored>,
-        inserted: &HashMap<&str, i64>,
-        refused: &HashMap<String, String>,
-    ) -> Vec<Outcome> {
-        rows.iter()
-            .enumerate()
-            .map(|(at, row)| {
-                if let Some(reason) = refused.get(&row.hash) {
-                    return Outcome::Refused(reason.clone());
-                }
-                if self.inserts.get(row.hash.as_str()) == Some(&at)
-                    && let Some(id) = inserted.get(row.hash.as_str())
-                {
-                    return Outcome::Inserted(*id);
-                }
-                match stored.get_mut(&row.hash) {
-                    Some(old) => self.meet(row, old),
-                    None => Outcome::Known,
-                }
-            })
-            .collect()
+    /// The rows at `twins`, in the order of the input, have one content.
+    fn content(&mut self, rows: &'a [Row], found: &'a [Found], twins: &[usize]) {
+        let stored = twins.iter().find_map(|at| match &found[*at] {
+            Found::Stored(stored) => Some(stored),
+            _ => None,
+        });
+        let (key, old, met) = match (stored, twins) {
+            (Some(stored), _) => (&stored.key, stored.etag.as_deref(), twins),
+            (None, [first, met @ ..]) if found[*first] == Found::New => {
+                self.outcomes[*first] = Outcome::Inserted(None);
+                (&rows[*first].key, rows[*first].etag.as_deref(), met)
+            }
+            _ => return,
+        };
+        let old = old.map(|etag| etag.trim_matches('"'));
+        let mut etag = old;
+        for at in met {
+            let row = &rows[*at];
+            let renews = row.etag.as_deref().unwrap_or_default() != etag.unwrap_or_default();
+            if row.etag.is_some() && row.key.is_some() && row.key == *key && renews {
+                etag = row.etag.as_deref();
+                self.outcomes[*at] = Outcome::EtagRenewed;
+            }
+        }
+        match (stored, twins) {
+            (None, [at, ..]) => self.inserts.push(Insert { at: *at, etag }),
+            (Some(stored), _) if etag != old => {
+                self.renewals.extend(etag.map(|etag| (stored.id, etag)));
+            }
+            _ => {}
+        }
     }
 
-    /// An object meets the row that holds its content.
-    fn meet(&mut self, row: &Row, old: &mut Stored) -> Outcome {
-        let Some(etag) = &row.etag else {
-            return Outcome::Known;
-        };
-        let stored = old.etag.as_deref().unwrap_or_default().trim_matches('"');
-        if row.key.is_none() || row.key != old.key || stored == etag {
-            return Outcome::Known;
+    /// The database cannot hold the content of the row `at`.
+    pub fn refuse(&mut self, rows: &[Row], at: usize, reason: &str) {
+        for (row, outcome) in rows.iter().zip(&mut self.outcomes) {
+            if row.hash == rows[at].hash {
+                *outcome = Outcome::Refused(reason.to_owned());
+            }
         }
-        let etag = quoted(etag);
-        old.etag = Some(etag.clone());
-        self.renewals.insert(old.id, etag);
-        Outcome::EtagRenewed
     }
 }

@@ -1,12 +1,11 @@
 //! The store in one file, by SQLite.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
-use super::plan::Plan;
+use super::plan::{Found, Plan};
 use super::{Outcome, Queued, Refused, Row, Store, Stored, known_queries, metadata, quoted};
 use crate::error::{Error, Kind, Result};
 
@@ -124,8 +123,8 @@ fn failed(address: &str, error: &rusqlite::Error) -> Error {
     Error::message(kind, format!("{address}: {error}{next}"))
 }
 
-fn find(connection: &Connection, hash: &str) -> rusqlite::Result<Option<Stored>> {
-    connection
+fn find(connection: &Connection, hash: &str) -> rusqlite::Result<Found> {
+    let stored = connection
         .prepare_cached(
             "SELECT id, s3_object_key, s3_object_etag FROM main_build WHERE build_hash = ?1",
         )?
@@ -136,17 +135,8 @@ fn find(connection: &Connection, hash: &str) -> rusqlite::Result<Option<Stored>>
                 etag: row.get(2)?,
             })
         })
-        .optional()
-}
-
-fn find_all(connection: &Connection, hashes: &[&str]) -> rusqlite::Result<HashMap<String, Stored>> {
-    let mut found = HashMap::with_capacity(hashes.len());
-    for hash in hashes {
-        if let Some(stored) = find(connection, hash)? {
-            found.insert((*hash).to_owned(), stored);
-        }
-    }
-    Ok(found)
+        .optional()?;
+    Ok(stored.into())
 }
 
 impl Store for Sqlite {
@@ -170,20 +160,22 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    fn look_up(&mut self, hashes: &[&str]) -> Result<HashMap<String, Stored>> {
+    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<Found>> {
         if self.columns("main_build")?.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(vec![Found::New; hashes.len()]);
         }
-        self.within(|connection| find_all(connection, hashes))
+        self.within(|connection| hashes.iter().map(|hash| find(connection, hash)).collect())
     }
 
     fn load(&mut self, rows: &[Row], queue: bool) -> Result<Vec<Outcome>> {
         let now = crate::log::now();
         self.transact(|transaction| {
-            let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
-            let mut stored = find_all(transaction, &hashes)?;
-            let mut plan = Plan::new(rows, &stored);
-            let mut inserted = HashMap::with_capacity(plan.inserts.len());
+            let found: rusqlite::Result<Vec<Found>> = rows
+                .iter()
+                .map(|row| find(transaction, &row.hash))
+                .collect();
+            let found = found?;
+            let mut plan = Plan::new(rows, &found);
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO main_build
                  (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
@@ -191,23 +183,19 @@ impl Store for Sqlite {
             )?;
             let mut enqueue =
                 transaction.prepare_cached("INSERT OR REPLACE INTO bh_outbox (id) VALUES (?1)")?;
-            for (hash, at) in &plan.inserts {
-                let row = &rows[*at];
-                let etag = row.etag.as_deref().map(quoted);
-                let id =
-                    insert.insert(params![hash, row.build(), metadata(), now, row.key, etag])?;
-                inserted.insert(*hash, id);
-                let key = row.key.clone();
-                stored.insert(row.hash.clone(), Stored { id, key, etag });
+            for new in &plan.inserts {
+                let (row, etag) = (&rows[new.at], new.etag.map(quoted));
+                let (build, metadata) = (row.build(), metadata());
+                let id = insert.insert(params![row.hash, build, metadata, now, row.key, etag])?;
                 if queue {
                     enqueue.execute([id])?;
+                    plan.outcomes[new.at] = Outcome::Inserted(Some(id));
                 }
             }
-            let outcomes = plan.outcomes(rows, stored, &inserted, &HashMap::new());
             let mut renew = transaction
                 .prepare_cached("UPDATE main_build SET s3_object_etag = ?2 WHERE id = ?1")?;
             for (id, etag) in &plan.renewals {
-                renew.execute(params![id, etag])?;
+                renew.execute(params![id, quoted(etag)])?;
             }
             let mut remember = transaction.prepare_cached(
                 "INSERT INTO bh_object (key, etag, build_hash) VALUES (?1, ?2, ?3)
@@ -215,10 +203,10 @@ impl Store for Sqlite {
                  build_hash = excluded.build_hash
                  WHERE etag <> excluded.etag OR build_hash <> excluded.build_hash",
             )?;
-            for (key, (etag, hash)) in &plan.objects {
-                remember.execute(params![key, etag, hash])?;
+            for row in plan.objects.iter().map(|at| &rows[*at]) {
+                remember.execute(params![row.key, row.etag, row.hash])?;
             }
-            Ok(outcomes)
+            Ok(plan.outcomes)
         })
     }
 

@@ -97,7 +97,7 @@ impl Loader {
                     match outcome {
                         Outcome::Inserted(id) => {
                             tally.written(1);
-                            documents.extend(document(id, &candidate));
+                            documents.extend(id.and_then(|id| document(id, &candidate)));
                         }
                         Outcome::EtagRenewed => tally.dropped("ETag renewed", 1),
                         Outcome::Known => tally.dropped("known", 1),

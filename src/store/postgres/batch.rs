@@ -1,7 +1,7 @@
-//! A batch in one transaction: new rows by COPY and INSERT, then what is to
-//! be remembered.
+//! A batch in one transaction: what is stored of it is asked at once, what is
+//! new goes into the tables by COPY.
 
-use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
 
 use bytes::{BufMut, BytesMut};
 use postgres::binary_copy::BinaryCopyInWriter;
@@ -10,45 +10,94 @@ use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 use postgres::{Client, Transaction};
 
 use super::told;
-use crate::store::plan::Plan;
+use crate::store::plan::{Found, Insert, Plan};
 use crate::store::{Outcome, Row, Stored, metadata, quoted};
-
-/// Of this connection alone: what a batch brings in.
-pub const TABLE: &str = "CREATE TEMPORARY TABLE IF NOT EXISTS bh_batch (
-    build_hash text, build jsonb, s3_object_key text, s3_object_etag text
-) ON COMMIT DELETE ROWS";
 
 /// Whether the server refused the data, and not the statement.
 fn refuses_data(error: &postgres::Error) -> bool {
     let Some(code) = error.code() else {
         return false;
     };
-    // An exhausted or outdated sequence fails every row, whatever it holds.
+    // An exhausted sequence fails every row, whatever it holds.
     if *code == SqlState::UNIQUE_VIOLATION || code.code() == "2200H" {
         return false;
     }
     matches!(code.code().get(..2), Some("22" | "23" | "54"))
 }
 
-pub fn find_all(
-    transaction: &mut impl postgres::GenericClient,
-    hashes: &[&str],
-) -> Result<HashMap<String, Stored>, postgres::Error> {
-    let rows = transaction.query_typed(
-        "SELECT build_hash::text, id::bigint, s3_object_key::text, s3_object_etag::text
-         FROM main_build WHERE build_hash = ANY ($1)",
-        &[(&hashes, Type::TEXT_ARRAY)],
+/// What is stored of a content.
+const CONTENT: &str = "SELECT id::bigint, s3_object_key::text AS key, s3_object_etag::text AS etag
+    FROM main_build WHERE build_hash = b.hash LIMIT 1";
+
+pub fn find_all(client: &mut Client, hashes: &[&str]) -> Result<Vec<Found>, postgres::Error> {
+    let query = format!(
+        "SELECT m.id, m.key, m.etag
+         FROM unnest($1) WITH ORDINALITY AS b (hash, n) LEFT JOIN LATERAL ({CONTENT}) m ON true
+         ORDER BY n"
+    );
+    let rows = client.query_typed(&query, &[(&hashes, Type::TEXT_ARRAY)])?;
+    rows.iter().map(|row| found(row).map(Found::from)).collect()
+}
+
+/// The stored row that begins with the first column.
+fn found(row: &postgres::Row) -> Result<Option<Stored>, postgres::Error> {
+    let Some(id) = row.try_get(0)? else {
+        return Ok(None);
+    };
+    let (key, etag) = (row.try_get(1)?, row.try_get(2)?);
+    Ok(Some(Stored { id, key, etag }))
+}
+
+/// What the tables hold of a batch.
+struct Answer {
+    found: Vec<Found>,
+    /// Of each row, whether something is remembered of its key.
+    remembered: Vec<bool>,
+    /// The transaction's time.
+    now: SystemTime,
+}
+
+fn ask(transaction: &mut Transaction<'_>, rows: &[Row]) -> Result<Answer, postgres::Error> {
+    // The limits make each a look-up by index, however little the planner
+    // knows of the tables yet. Only what is not settled travels.
+    let query = format!(
+        "SELECT m.id, m.key, m.etag, b.n, o.same IS NOT NULL, now()
+         FROM unnest($1, $2, $3) WITH ORDINALITY AS b (hash, key, etag, n)
+         LEFT JOIN LATERAL ({CONTENT}) m ON true
+         LEFT JOIN LATERAL (SELECT etag = b.etag AND build_hash = b.hash AS same
+             FROM bh_object WHERE key = b.key LIMIT 1) o ON true
+         WHERE m.id IS NULL OR b.key IS NOT NULL AND b.etag IS NOT NULL AND (
+             o.same IS NOT TRUE OR
+             m.key = b.key AND trim(BOTH '\"' FROM m.etag) IS DISTINCT FROM b.etag)"
+    );
+    let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
+    let keys: Vec<_> = rows.iter().map(|row| row.key.as_deref()).collect();
+    let etags: Vec<_> = rows.iter().map(|row| row.etag.as_deref()).collect();
+    let answers = transaction.query_typed(
+        &query,
+        &[
+            (&hashes, Type::TEXT_ARRAY),
+            (&keys, Type::TEXT_ARRAY),
+            (&etags, Type::TEXT_ARRAY),
+        ],
     )?;
-    rows.iter()
-        .map(|row| {
-            let stored = Stored {
-                id: row.try_get(1)?,
-                key: row.try_get(2)?,
-                etag: row.try_get(3)?,
-            };
-            Ok((row.try_get(0)?, stored))
-        })
-        .collect()
+    let mut answer = Answer {
+        found: vec![Found::Settled; rows.len()],
+        remembered: vec![true; rows.len()],
+        now: SystemTime::UNIX_EPOCH,
+    };
+    for row in &answers {
+        let at = position(row.try_get(3)?);
+        answer.found[at] = found(row)?.into();
+        answer.remembered[at] = row.try_get(4)?;
+        answer.now = row.try_get(5)?;
+    }
+    Ok(answer)
+}
+
+/// The position of what stands at `ordinality`, which counts from 1.
+fn position(ordinality: i64) -> usize {
+    usize::try_from(ordinality - 1).unwrap_or_default()
 }
 
 /// A JSON text as it is, in jsonb's binary form: a version, then the text.
@@ -70,78 +119,62 @@ impl ToSql for Jsonb<'_> {
     to_sql_checked!();
 }
 
-/// Copies `rows` into the connection's table and inserts them from there; the
-/// ids of those that were new. Rows of an earlier call stay in the table until
-/// the commit, and conflict with themselves.
-fn insert<'a>(
+fn copy(
     transaction: &mut Transaction<'_>,
-    rows: &[&'a Row],
-    queue: bool,
-) -> Result<HashMap<&'a str, i64>, postgres::Error> {
-    let types = [Type::TEXT, Type::JSONB, Type::TEXT, Type::TEXT];
-    let writer = transaction.copy_in("COPY bh_batch FROM STDIN (FORMAT binary)")?;
+    rows: &[Row],
+    inserts: &[Insert<'_>],
+    now: SystemTime,
+) -> Result<(), postgres::Error> {
+    let types = [
+        Type::TEXT,
+        Type::JSONB,
+        Type::JSONB,
+        Type::TIMESTAMPTZ,
+        Type::TEXT,
+        Type::TEXT,
+    ];
+    let writer = transaction.copy_in(
+        "COPY main_build (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
+         FROM STDIN (FORMAT binary)",
+    )?;
     let mut writer = BinaryCopyInWriter::new(writer, &types);
-    for row in rows {
-        let etag = row.etag.as_deref().map(quoted);
-        writer.write(&[&row.hash, &Jsonb(row.build()), &row.key, &etag])?;
+    for insert in inserts {
+        let row = &rows[insert.at];
+        let (build, metadata) = (Jsonb(row.build()), Jsonb(metadata()));
+        let etag = insert.etag.map(quoted);
+        writer.write(&[&row.hash, &build, &metadata, &now, &row.key, &etag])?;
     }
-    writer.finish()?;
-    let insert = "INSERT INTO main_build
-            (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
-         SELECT build_hash, build, $1::text::jsonb, now(), s3_object_key, s3_object_etag
-         FROM bh_batch ORDER BY build_hash
-         ON CONFLICT (build_hash) DO NOTHING RETURNING id::bigint, build_hash::text";
-    let new = transaction.query_typed(insert, &[(&metadata(), Type::TEXT)])?;
-    let mut inserted = HashMap::with_capacity(new.len());
-    let mut ids = Vec::with_capacity(new.len());
-    for row in &new {
-        let (id, hash): (i64, &str) = (row.try_get(0)?, row.try_get(1)?);
-        let at = rows.binary_search_by(|row| row.hash.as_str().cmp(hash));
-        if let Ok(at) = at {
-            inserted.insert(rows[at].hash.as_str(), id);
-        }
-        ids.push(id);
-    }
-    if queue && !ids.is_empty() {
-        transaction.query_typed(
-            "INSERT INTO bh_outbox (id) SELECT unnest($1)
-             ON CONFLICT (id) DO UPDATE SET error = NULL, reported = false",
-            &[(&ids, Type::INT8_ARRAY)],
-        )?;
-    }
-    Ok(inserted)
+    writer.finish().map(drop)
 }
 
-/// Inserts `rows`; when the server refuses the data of one, the halves of the
-/// batch are tried each for itself, until the bad ones stand alone.
-fn insert_or_refuse<'a>(
+/// Copies the rows of `inserts`; when the server refuses the data of one, the
+/// halves are tried each for itself, until the bad ones stand alone: their
+/// positions with the reasons.
+fn copy_or_refuse(
     transaction: &mut Transaction<'_>,
-    rows: &[&'a Row],
-    queue: bool,
-    inserted: &mut HashMap<&'a str, i64>,
-    refused: &mut HashMap<String, String>,
+    rows: &[Row],
+    inserts: &[Insert<'_>],
+    now: SystemTime,
+    refused: &mut Vec<(usize, String)>,
 ) -> Result<(), postgres::Error> {
-    if rows.is_empty() {
+    if inserts.is_empty() {
         return Ok(());
     }
     let mut attempt = transaction.transaction()?;
-    match insert(&mut attempt, rows, queue) {
-        Ok(new) => {
-            inserted.extend(new);
-            return attempt.commit();
-        }
+    match copy(&mut attempt, rows, inserts, now) {
+        Ok(()) => return attempt.commit(),
         Err(error) if refuses_data(&error) => {
             attempt.rollback()?;
-            if let [row] = rows {
-                refused.insert(row.hash.clone(), told(&error));
+            if let [insert] = inserts {
+                refused.push((insert.at, told(&error)));
                 return Ok(());
             }
         }
         Err(error) => return Err(error),
     }
-    let (first, second) = rows.split_at(rows.len() / 2);
-    insert_or_refuse(transaction, first, queue, inserted, refused)?;
-    insert_or_refuse(transaction, second, queue, inserted, refused)
+    let (first, second) = inserts.split_at(inserts.len() / 2);
+    copy_or_refuse(transaction, rows, first, now, refused)?;
+    copy_or_refuse(transaction, rows, second, now, refused)
 }
 
 /// Stores `rows` in one transaction; an outcome each.
@@ -150,44 +183,82 @@ pub fn load(
     rows: &[Row],
     queue: bool,
 ) -> Result<Vec<Outcome>, postgres::Error> {
-    let mut transaction = client.transaction()?;
-    let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
-    let mut stored = find_all(&mut transaction, &hashes)?;
-    let mut plan = Plan::new(rows, &stored);
-    let new: Vec<&Row> = plan.inserts.values().map(|at| &rows[*at]).collect();
-    let (mut inserted, mut refused) = (HashMap::new(), HashMap::new());
-    insert_or_refuse(&mut transaction, &new, queue, &mut inserted, &mut refused)?;
-    for row in &new {
-        if let Some(id) = inserted.get(row.hash.as_str()) {
-            let (key, etag) = (row.key.clone(), row.etag.as_deref().map(quoted));
-            stored.insert(row.hash.clone(), Stored { id: *id, key, etag });
+    let mut before = usize::MAX;
+    loop {
+        let mut transaction = client.transaction()?;
+        let answer = ask(&mut transaction, rows)?;
+        let mut plan = Plan::new(rows, &answer.found);
+        let new = answer.found.iter().filter(|found| **found == Found::New);
+        let new = new.count() + answer.remembered.iter().filter(|known| !**known).count();
+        match write(&mut transaction, rows, &mut plan, &answer, queue) {
+            Ok(()) => {
+                transaction.commit()?;
+                return Ok(plan.outcomes);
+            }
+            // Another loader was faster, and what it committed is found now;
+            // else it is the sequence that is behind its table.
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && new < before => {
+                before = new;
+                transaction.rollback()?;
+            }
+            Err(error) => return Err(error),
         }
     }
-    // Another loader was faster with the same content.
-    let lost: Vec<&str> = new
-        .iter()
-        .map(|row| row.hash.as_str())
-        .filter(|hash| !stored.contains_key(*hash) && !refused.contains_key(*hash))
-        .collect();
-    if !lost.is_empty() {
-        stored.extend(find_all(&mut transaction, &lost)?);
+}
+
+fn write(
+    transaction: &mut Transaction<'_>,
+    rows: &[Row],
+    plan: &mut Plan<'_>,
+    answer: &Answer,
+    queue: bool,
+) -> Result<(), postgres::Error> {
+    let mut refused = Vec::new();
+    copy_or_refuse(transaction, rows, &plan.inserts, answer.now, &mut refused)?;
+    for (at, reason) in refused {
+        plan.refuse(rows, at, &reason);
     }
-    let outcomes = plan.outcomes(rows, stored, &inserted, &refused);
-    renew(&mut transaction, &plan)?;
-    remember(&mut transaction, &plan, &inserted, &refused)?;
-    transaction.commit()?;
-    Ok(outcomes)
+    if queue {
+        enqueue(transaction, rows, plan)?;
+    }
+    renew(transaction, plan)?;
+    remember(transaction, rows, plan, &answer.remembered)
+}
+
+/// Queues what was inserted for Elasticsearch, and notes its ids.
+fn enqueue(
+    transaction: &mut Transaction<'_>,
+    rows: &[Row],
+    plan: &mut Plan<'_>,
+) -> Result<(), postgres::Error> {
+    let places = plan.inserts.iter().map(|insert| insert.at);
+    let inserted = |at: &usize| matches!(plan.outcomes[*at], Outcome::Inserted(_));
+    let places: Vec<usize> = places.filter(inserted).collect();
+    if places.is_empty() {
+        return Ok(());
+    }
+    let hashes: Vec<&str> = places.iter().map(|at| rows[*at].hash.as_str()).collect();
+    let query = format!(
+        "WITH new AS (SELECT b.n, m.id
+             FROM unnest($1) WITH ORDINALITY AS b (hash, n) JOIN LATERAL ({CONTENT}) m ON true),
+         queued AS (INSERT INTO bh_outbox (id) SELECT id FROM new
+             ON CONFLICT (id) DO UPDATE SET error = NULL, reported = false)
+         SELECT n, id FROM new"
+    );
+    for row in transaction.query_typed(&query, &[(&hashes, Type::TEXT_ARRAY)])? {
+        let at = places[position(row.try_get(0)?)];
+        plan.outcomes[at] = Outcome::Inserted(Some(row.try_get(1)?));
+    }
+    Ok(())
 }
 
 fn renew(transaction: &mut Transaction<'_>, plan: &Plan<'_>) -> Result<(), postgres::Error> {
     if plan.renewals.is_empty() {
         return Ok(());
     }
-    let (ids, etags): (Vec<i64>, Vec<&str>) = plan
-        .renewals
-        .iter()
-        .map(|(id, etag)| (*id, etag.as_str()))
-        .unzip();
+    let renewals = plan.renewals.iter();
+    let (ids, etags): (Vec<i64>, Vec<String>) =
+        renewals.map(|(id, etag)| (*id, quoted(etag))).unzip();
     transaction.query_typed(
         "UPDATE main_build SET s3_object_etag = new.etag
          FROM (SELECT unnest($1) AS id, unnest($2) AS etag) AS new
@@ -197,44 +268,33 @@ fn renew(transaction: &mut Transaction<'_>, plan: &Plan<'_>) -> Result<(), postg
     Ok(())
 }
 
+/// What is new is copied, which costs half of an INSERT that may conflict. The
+/// keys come sorted, so loaders side by side never wait in a circle.
 fn remember(
     transaction: &mut Transaction<'_>,
+    rows: &[Row],
     plan: &Plan<'_>,
-    inserted: &HashMap<&str, i64>,
-    refused: &HashMap<String, String>,
+    remembered: &[bool],
 ) -> Result<(), postgres::Error> {
-    // Content that is new cannot be remembered yet.
-    let old = plan
-        .objects
-        .iter()
-        .filter(|(_, (_, hash))| !inserted.contains_key(hash));
-    let asked: Vec<&str> = old.map(|(key, _)| *key).collect();
-    // Looked up by an array, which the planner answers from the index however
-    // little it knows of the table yet.
-    let known = transaction.query_typed(
-        "SELECT key, etag, build_hash::text FROM bh_object WHERE key = ANY ($1)",
-        &[(&asked, Type::TEXT_ARRAY)],
-    )?;
-    let mut same = HashSet::with_capacity(known.len());
-    for row in &known {
-        let (key, etag, hash): (&str, &str, &str) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        if plan.objects.get(key) == Some(&(etag, hash)) {
-            same.insert(key);
+    let stored = |at: &&usize| !matches!(plan.outcomes[**at], Outcome::Refused(_));
+    let objects = plan.objects.iter().filter(stored);
+    let (old, new): (Vec<usize>, Vec<usize>) = objects.partition(|at| remembered[**at]);
+    if !new.is_empty() {
+        let types = [Type::TEXT, Type::TEXT, Type::TEXT];
+        let copy = "COPY bh_object (key, etag, build_hash) FROM STDIN (FORMAT binary)";
+        let mut writer = BinaryCopyInWriter::new(transaction.copy_in(copy)?, &types);
+        for row in new.iter().map(|at| &rows[*at]) {
+            writer.write(&[&row.key, &row.etag, &row.hash])?;
         }
+        writer.finish()?;
     }
-    let (mut keys, mut etags, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
-    for (key, (etag, hash)) in &plan.objects {
-        if !same.contains(key) && !refused.contains_key(*hash) {
-            keys.push(*key);
-            etags.push(*etag);
-            hashes.push(*hash);
-        }
-    }
-    if keys.is_empty() {
+    if old.is_empty() {
         return Ok(());
     }
-    // The keys come sorted, so loaders side by side never wait in a circle.
+    let old = || old.iter().map(|at| &rows[*at]);
+    let keys: Vec<_> = old().map(|row| row.key.as_deref()).collect();
+    let etags: Vec<_> = old().map(|row| row.etag.as_deref()).collect();
+    let hashes: Vec<_> = old().map(|row| row.hash.as_str()).collect();
     transaction.query_typed(
         "INSERT INTO bh_object (key, etag, build_hash)
          SELECT * FROM unnest($1, $2, $3)

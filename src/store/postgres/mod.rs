@@ -4,7 +4,6 @@ mod batch;
 mod connect;
 mod shape;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use postgres::Client;
@@ -14,7 +13,8 @@ use postgres::types::Type;
 
 use self::connect::Target;
 use self::shape::CheckError;
-use super::{Context, Outcome, Queued, Refused, Row, Store, Stored, known_queries};
+use super::plan::Found;
+use super::{Context, Outcome, Queued, Refused, Row, Store, known_queries};
 use crate::address::without_password;
 use crate::error::{Error, Kind, Result};
 use crate::tally::Waiting;
@@ -147,8 +147,7 @@ fn prepare(client: &mut Client) -> Result<(), postgres::Error> {
     // Two loaders that create the tables at once would fail one another.
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&CREATION_LOCK])?;
     transaction.batch_execute(TABLES)?;
-    transaction.commit()?;
-    client.batch_execute(batch::TABLE)
+    transaction.commit()
 }
 
 enum Judgement {
@@ -213,9 +212,9 @@ impl Store for Postgres {
         Ok(())
     }
 
-    fn look_up(&mut self, hashes: &[&str]) -> Result<HashMap<String, Stored>> {
+    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<Found>> {
         if !self.has("main_build")? {
-            return Ok(HashMap::new());
+            return Ok(vec![Found::New; hashes.len()]);
         }
         self.retry(|client| batch::find_all(client, hashes))
     }
