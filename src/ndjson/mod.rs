@@ -8,7 +8,7 @@ mod seam;
 
 pub use input::{Block, Input, Lines};
 pub use output::Output;
-pub use parallel::{Flow, beside, cores, map, pass};
+pub use parallel::{Flow, Results, beside, cores, map, pass};
 pub use rejects::{RejectArgs, Rejects};
 pub use seam::{Chunk, Cut, Seam};
 

@@ -47,15 +47,21 @@ impl<'a> Plan<'a> {
             outcomes: vec![Outcome::Known; rows.len()],
             ..Self::default()
         };
+        if found.iter().all(|found| *found == Found::Settled) {
+            return plan;
+        }
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by(|a, b| rows[*a].hash.cmp(&rows[*b].hash));
         for twins in order.chunk_by(|a, b| rows[*a].hash == rows[*b].hash) {
             plan.content(rows, found, twins);
         }
         plan.renewals.sort_unstable();
-        order.retain(|at| rows[*at].key.is_some() && rows[*at].etag.is_some());
-        order.sort_unstable_by(|a, b| (&rows[*a].key, a).cmp(&(&rows[*b].key, b)));
-        let last = order.chunk_by(|a, b| rows[*a].key == rows[*b].key);
+        // A listing brings its keys in order.
+        let objects =
+            (0..rows.len()).filter(|at| rows[*at].key.is_some() && rows[*at].etag.is_some());
+        let mut objects: Vec<usize> = objects.collect();
+        objects.sort_by(|a, b| rows[*a].key.cmp(&rows[*b].key));
+        let last = objects.chunk_by(|a, b| rows[*a].key == rows[*b].key);
         plan.objects = last.filter_map(|same| same.last().copied()).collect();
         plan.objects.retain(|at| found[*at] != Found::Settled);
         plan

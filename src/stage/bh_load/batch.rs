@@ -55,8 +55,8 @@ pub struct Loader {
 impl Loader {
     /// Commits the batch; then its rejects are kept and its marks pass, in
     /// order.
-    pub fn commit(&mut self, batch: &mut Batch, seam: &mut Seam, tally: &Tally) -> Result<()> {
-        let Batch { mut items, .. } = std::mem::take(batch);
+    pub fn commit(&mut self, batch: Batch, seam: &mut Seam, tally: &Tally) -> Result<()> {
+        let Batch { mut items, .. } = batch;
         if items.is_empty() {
             return Ok(());
         }

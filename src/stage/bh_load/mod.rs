@@ -2,21 +2,23 @@
 
 mod batch;
 mod confirm;
+mod gather;
 mod index;
 mod read;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 
-use self::batch::{Batch, Loader};
+use self::batch::Loader;
 use self::confirm::Confirm;
+use self::gather::Limits;
 use self::index::Indexer;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::Result;
-use crate::ndjson::{self, Flow, Io};
+use crate::ndjson::{self, Io};
 use crate::remote::elastic::ElasticArgs;
 use crate::store::{self, DatabaseArgs, DryRun, Opener, Store};
 
@@ -47,7 +49,7 @@ pub struct Args {
     retry_refused: bool,
 
     /// Rows in a transaction at most
-    #[arg(long, value_name = "ROWS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "ROWS", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch_size: u32,
 
     /// Seconds that a row waits for its batch to fill up, at most
@@ -101,6 +103,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         confirm,
         dry_run: args.dry_run,
     };
+    let limits = Limits {
+        rows: args.batch_size,
+        wait: args.flush_interval,
+    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let Io {
         input,
@@ -114,42 +120,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         stop,
         threads,
         |block| read::items(block, documents),
-        |results| {
-            let mut batch = Batch::default();
-            let mut deadline: Option<Instant> = None;
-            loop {
-                let next = match results.ready() {
-                    Flow::Late => {
-                        seam.flush()?;
-                        results.next(deadline)
-                    }
-                    next => next,
-                };
-                match next {
-                    Flow::Item(items) => {
-                        for item in items {
-                            batch.add(item);
-                            if batch.is_full(args.batch_size) {
-                                loader.commit(&mut batch, seam, tally)?;
-                                deadline = None;
-                            }
-                        }
-                        if deadline.is_none() && !batch.is_empty() {
-                            deadline = Some(Instant::now() + args.flush_interval);
-                        }
-                        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                            loader.commit(&mut batch, seam, tally)?;
-                            deadline = None;
-                        }
-                    }
-                    Flow::Late => {
-                        loader.commit(&mut batch, seam, tally)?;
-                        deadline = None;
-                    }
-                    Flow::End => return loader.commit(&mut batch, seam, tally),
-                }
-            }
-        },
+        |results| gather::load(results, &limits, &mut loader, (seam, tally, stop)),
     );
     let indexed = match loader.indexer.take() {
         Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, seam, tally),

@@ -1,0 +1,96 @@
+//! Batches are gathered while the one before is committed.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, SendError, Sender, TryRecvError, bounded};
+
+use super::batch::{Batch, Loader};
+use super::read::Item;
+use crate::cli::signals::Stop;
+use crate::error::{Error, Kind, Result};
+use crate::ndjson::{Flow, Results, Seam};
+use crate::tally::Tally;
+
+/// When a batch is committed at the latest.
+pub struct Limits {
+    pub rows: u32,
+    pub wait: Duration,
+}
+
+/// Commits what `results` bring, in batches and on a thread of its own.
+pub fn load(
+    results: &mut Results<Vec<Item>>,
+    limits: &Limits,
+    loader: &mut Loader,
+    (seam, tally, stop): (&mut Seam, &Tally, &Stop),
+) -> Result<()> {
+    // A batch is handed over only when the one before is committed.
+    let (batches, gathered) = bounded(0);
+    std::thread::scope(|scope| {
+        let committer = scope.spawn(move || {
+            let done = commit_each(&gathered, loader, seam, tally);
+            if done.is_err() {
+                // The input may be silent for long.
+                stop.abandon();
+            }
+            done
+        });
+        // The committer knows why it is gone.
+        drop(gather(results, limits, &batches));
+        drop(batches);
+        let lost = |_| Err(Error::message(Kind::Fault, "the committer panicked"));
+        committer.join().unwrap_or_else(lost)
+    })
+}
+
+fn commit_each(
+    batches: &Receiver<Batch>,
+    loader: &mut Loader,
+    seam: &mut Seam,
+    tally: &Tally,
+) -> Result<()> {
+    loop {
+        let batch = match batches.try_recv() {
+            Err(TryRecvError::Empty) => {
+                seam.flush()?;
+                batches.recv().ok()
+            }
+            batch => batch.ok(),
+        };
+        match batch {
+            Some(batch) => loader.commit(batch, seam, tally)?,
+            None => return Ok(()),
+        }
+    }
+}
+
+fn gather(
+    results: &mut Results<Vec<Item>>,
+    limits: &Limits,
+    batches: &Sender<Batch>,
+) -> Result<(), SendError<Batch>> {
+    let mut batch = Batch::default();
+    let mut deadline: Option<Instant> = None;
+    loop {
+        let late = match results.next(deadline) {
+            Flow::Item(items) => {
+                for item in items {
+                    batch.add(item);
+                    if batch.is_full(limits.rows) {
+                        batches.send(std::mem::take(&mut batch))?;
+                        deadline = None;
+                    }
+                }
+                deadline.is_some_and(|deadline| deadline <= Instant::now())
+            }
+            Flow::Late => true,
+            Flow::End => return batches.send(batch),
+        };
+        if late {
+            batches.send(std::mem::take(&mut batch))?;
+            deadline = None;
+        } else if deadline.is_none() && !batch.is_empty() {
+            deadline = Some(Instant::now() + limits.wait);
+        }
+    }
+}
