@@ -9,7 +9,7 @@ use super::reason::Reason;
 use super::{Document, Outcome};
 
 const BYTES: usize = 5 << 20;
-const DOCUMENTS: usize = 1000;
+const DOCUMENTS: usize = 10_000;
 
 /// Room for an action line.
 const ACTION: usize = 48;
@@ -142,7 +142,10 @@ mod tests {
             split(documents).iter().map(Vec::len).collect()
         };
         assert!(lengths(&[]).is_empty());
-        assert_eq!(lengths(&vec![document(1, "{}"); 2500]), [500, 1000, 1000]);
+        assert_eq!(
+            lengths(&vec![document(1, "{}"); 25_000]),
+            [5000, 10_000, 10_000]
+        );
         let large = document(1, &" ".repeat(2 << 20));
         assert_eq!(lengths(&vec![large; 5]), [1, 2, 2]);
         let huge = document(1, &" ".repeat(9 << 20));

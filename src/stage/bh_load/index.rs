@@ -18,9 +18,9 @@ use crate::store::{Opener, Queued, Refused, Store};
 use crate::tally::Tally;
 
 /// Batches that may wait for the indexer; more are left in the queue's table.
-const WAITING: usize = 4;
+const WAITING: usize = 1;
 /// Rows of the queue that are read at once.
-const DRAINED: usize = 1000;
+const DRAINED: usize = 4000;
 
 pub struct Indexer {
     batches: Option<Sender<Vec<Document>>>,
@@ -52,21 +52,24 @@ impl Indexer {
             }
             Err(error) => return Err(error),
         };
-        let mut store = opener.open()?;
+        let (mut store, beside) = (opener.open()?, opener.open()?);
         if args.retry_refused {
             let again = store.requeue()?;
             io.tally.note("refused documents queued again", again);
         }
         let left = store.last_queued()?;
         let (batches, received) = bounded(WAITING);
-        let work = Work {
+        let work = |index, store| Work {
             index,
             store,
             tally: Arc::clone(&io.tally),
         };
+        let (first, second) = (work(index.clone(), store), work(index, beside));
         Ok(Some(Self {
             batches: Some(batches),
-            thread: Some(std::thread::spawn(move || work.run(left, &received))),
+            thread: Some(std::thread::spawn(move || {
+                first.run(second, left, &received)
+            })),
             away: None,
             log,
         }))
@@ -94,7 +97,6 @@ impl Indexer {
         tally: &Tally,
     ) -> Result<()> {
         drop(self.batches);
-        let lost = || Err(Error::message(Kind::Fault, "the indexer panicked"));
         let done = match (self.thread, self.away) {
             (Some(thread), _) => thread.join().unwrap_or_else(|_| lost()),
             (None, Some(error)) => Err(error),
@@ -108,6 +110,10 @@ impl Indexer {
             Err(error) => Err(error.context("rows are stored but not all are indexed")),
         }
     }
+}
+
+fn lost() -> Result<()> {
+    Err(Error::message(Kind::Fault, "the indexer panicked"))
 }
 
 fn report(store: &mut dyn Store, seam: &mut Seam, tally: &Tally) -> Result<()> {
@@ -157,15 +163,24 @@ struct Work {
 
 impl Work {
     /// First what was in the queue, up to the id `left`, before this loader
-    /// began; then its own documents as they come; then what others left.
-    fn run(mut self, left: i64, batches: &Receiver<Vec<Document>>) -> Result<()> {
+    /// began; then its own documents as they come, two requests at a time,
+    /// which is what keeps a server busy; then what others left.
+    fn run(mut self, mut second: Self, left: i64, batches: &Receiver<Vec<Document>>) -> Result<()> {
         self.drain(left)?;
-        for documents in batches {
-            self.send(&documents)?;
-        }
+        std::thread::scope(|scope| {
+            let beside = scope.spawn(|| second.send_each(batches));
+            let done = self.send_each(batches);
+            done.and(beside.join().unwrap_or_else(|_| lost()))
+        })?;
         // Not for ever: beside a busy loader the queue need never be empty.
         let last = self.store.last_queued()?;
         self.drain(last)
+    }
+
+    fn send_each(&mut self, batches: &Receiver<Vec<Document>>) -> Result<()> {
+        batches
+            .iter()
+            .try_for_each(|documents| self.send(&documents))
     }
 
     /// Sends what the queue's table holds up to the id `until`.
