@@ -103,11 +103,24 @@ def bench_fetch():
     server.wait()
 
 
+def prepared(peer, kind, count):
+    """What `peer` makes, before the measurement, of `count` lines of `kind`; made once."""
+    source = data.file(CACHE, kind, count)
+    path = "%s.%s" % (source, peer)
+    if not os.path.exists(path):
+        with open(source) as lines, open(path + ".partial", "w") as out:
+            command = [sys.executable, PEERS + peer + ".py", "prepare"]
+            subprocess.run(command, stdin=lines, stdout=out, check=True)
+        os.rename(path + ".partial", path)
+    return path
+
+
 def bench_load():
     import psycopg2
 
     rows, few = 100_000, 20_000
     big, small = data.file(CACHE, data.record, rows), data.file(CACHE, data.record, few)
+    copied = prepared("load", data.record, rows)
     admin = psycopg2.connect(os.environ["TEST_DATABASE_URL"])
     admin.autocommit = True
     name = "bench_%d" % os.getpid()
@@ -119,30 +132,105 @@ def bench_load():
     def empty():
         with psycopg2.connect(url) as connection:
             connection.cursor().execute("TRUNCATE main_build, bh_object")
+        admin.cursor().execute("CHECKPOINT")
 
     def stored():
         run(ours, big)
+        admin.cursor().execute("CHECKPOINT")
 
     python = [sys.executable, PEERS + "load.py", url]
-    compare(
-        "Load 100,000 new builds into PostgreSQL",
-        "rows",
-        [
-            contestant("bh-load", rows, ours, big, empty),
-            contestant("psycopg2, a row an INSERT (on 20,000)", few, [*python, "rows"], small, empty),
-            contestant("psycopg2, one COPY to temp + INSERT", rows, [*python, "copy"], big, empty),
-        ],
-    )
-    compare(
-        "Load 100,000 builds that are all known",
-        "rows",
-        [
-            contestant("bh-load", rows, ours, big, stored),
-            contestant("psycopg2, a row an INSERT (on 20,000)", few, [*python, "rows"], small, stored),
-            contestant("psycopg2, one COPY to temp + INSERT", rows, [*python, "copy"], big, stored),
-        ],
-    )
+    psql = ["psql", "-qX", url, "-f"]
+    for title, before in (
+        ("Load 100,000 new builds into PostgreSQL", empty),
+        ("Load 100,000 builds that PostgreSQL holds already", stored),
+    ):
+        compare(
+            title,
+            "rows",
+            [
+                contestant("bh-load", rows, ours, big, before),
+                contestant("psycopg2, a row an INSERT (on 20,000)", few, [*python, "rows"], small, before),
+                contestant("psycopg2, one COPY to temp + INSERT", rows, [*python, "copy"], big, before),
+                contestant(
+                    "psql, one COPY to temp + INSERT (hashed before)", rows, [*psql, PEERS + "load.sql"], copied, before
+                ),
+                contestant(
+                    "psql, cast after an anti-join (hashed before)", rows, [*psql, PEERS + "antijoin.sql"], copied, before
+                ),
+            ],
+        )
     admin.cursor().execute("DROP DATABASE " + name)
+
+
+def bench_sqlite():
+    import tempfile
+
+    rows = 100_000
+    big = data.file(CACHE, data.record, rows)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        path = os.path.join(folder, "bench.db")
+        ours = [BIN + "bh-load", "--database", "sqlite:" + path]
+
+        def empty():
+            for end in ("", "-wal", "-shm"):
+                if os.path.exists(path + end):
+                    os.remove(path + end)
+            run(ours)
+
+        def stored():
+            run(ours, big)
+
+        python = [sys.executable, PEERS + "sqlite.py", path]
+        for title, before in (
+            ("Load 100,000 new builds into SQLite", empty),
+            ("Load 100,000 builds that SQLite holds already", stored),
+        ):
+            compare(
+                title,
+                "rows",
+                [
+                    contestant("bh-load", rows, ours, big, before),
+                    contestant("Python's executemany, 1,000 a transaction", rows, python, big, before),
+                ],
+            )
+
+
+def bench_elasticsearch():
+    import http.client
+    import tempfile
+    import urllib.parse
+
+    rows = 100_000
+    big, bodies = data.file(CACHE, data.record, rows), prepared("bulk", data.record, rows)
+    server = os.environ["TEST_ELASTICSEARCH8_URL"]
+    index = "bench_%d" % os.getpid()
+
+    def remove():
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(server).netloc)
+        connection.request("DELETE", "/" + index)
+        connection.getresponse().read()
+
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        path = os.path.join(folder, "bench.db")
+        ours = [BIN + "bh-load", "--database", "sqlite:" + path, "--elasticsearch", server, "--index", index]
+
+        def empty():
+            for end in ("", "-wal", "-shm"):
+                if os.path.exists(path + end):
+                    os.remove(path + end)
+            remove()
+            run(ours)
+
+        bulk = [sys.executable, PEERS + "bulk.py", "%s/%s" % (server, index)]
+        compare(
+            "Index 100,000 new builds in Elasticsearch 8",
+            "documents",
+            [
+                contestant("bh-load, stored in SQLite too", rows, ours, big, empty),
+                contestant("two raw _bulk streams of 5 MB (prepared before)", rows, bulk, bodies, empty),
+            ],
+        )
+    remove()
 
 
 def bench_memory():
@@ -191,6 +279,8 @@ STEPS = {
     "hash": bench_hash,
     "fetch": bench_fetch,
     "load": bench_load,
+    "sqlite": bench_sqlite,
+    "elasticsearch": bench_elasticsearch,
     "pipeline": bench_pipeline,
     "memory": bench_memory,
     "sixty": bench_sixty,
