@@ -14,6 +14,9 @@
 )]
 
 mod harness;
+#[allow(dead_code, reason = "what only its server needs")]
+#[path = "../examples/faulty-s3/synthetic/mod.rs"]
+mod synthetic;
 
 mod bh_fetch;
 mod bh_filter;
@@ -25,6 +28,7 @@ mod foreign;
 mod hash;
 mod kill;
 mod layers;
+mod listing;
 mod pipeline;
 mod s3_list;
 mod secrets;

@@ -1,28 +1,7 @@
 //! Build documents computed from their number.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-
+use crate::synthetic::plain::started;
 use crate::synthetic::{mixed, push_number};
-
-const FIRST: i64 = 1_546_387_200; // 2019-01-02T00:00:00Z
-const SECONDS: i64 = 97;
-
-/// When the build of this number began, one every 97 seconds: its year, month … second, and the
-/// digits that each has.
-pub fn started(number: u64) -> [(u64, usize); 6] {
-    let seconds = i64::try_from(number).map_or(FIRST, |number| FIRST + number * SECONDS);
-    let start = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-    let start = TimeZone::UTC.to_datetime(start);
-    [
-        (start.year().unsigned_abs().into(), 4),
-        (start.month().unsigned_abs().into(), 2),
-        (start.day().unsigned_abs().into(), 2),
-        (start.hour().unsigned_abs().into(), 2),
-        (start.minute().unsigned_abs().into(), 2),
-        (start.second().unsigned_abs().into(), 2),
-    ]
-}
 
 /// That as text, by parts.
 pub fn started_text(number: u64) -> [String; 6] {

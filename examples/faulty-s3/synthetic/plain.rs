@@ -1,8 +1,12 @@
 //! Nightlies, one every 97 seconds, each a folder of 50 files, of which one is a build.
 
-use super::{KeySpace, push_number};
-use crate::build::started;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
+use super::{KeySpace, push_number};
+
+const FIRST: i64 = 1_546_387_200; // 2019-01-02T00:00:00Z
+const SECONDS: i64 = 97;
 pub const FILES: u64 = 50;
 
 const BUILD: &str = "firefox-66.0a1.en-US.linux-x86_64.buildhub.json";
@@ -58,4 +62,20 @@ impl KeySpace for Plain {
         into.push_str("mozilla-central/");
         into.push_str(&self.names[usize::try_from(index % FILES).unwrap_or_default()]);
     }
+}
+
+/// When the build of this number began, one every 97 seconds: its year, month … second, and the
+/// digits that each has.
+pub fn started(number: u64) -> [(u64, usize); 6] {
+    let seconds = i64::try_from(number).map_or(FIRST, |number| FIRST + number * SECONDS);
+    let start = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+    let start = TimeZone::UTC.to_datetime(start);
+    [
+        (start.year().unsigned_abs().into(), 4),
+        (start.month().unsigned_abs().into(), 2),
+        (start.day().unsigned_abs().into(), 2),
+        (start.hour().unsigned_abs().into(), 2),
+        (start.minute().unsigned_abs().into(), 2),
+        (start.second().unsigned_abs().into(), 2),
+    ]
 }

@@ -1,0 +1,234 @@
+//! How many requests a listing takes, in virtual time.
+
+use buildhub_pipes::listing::{Planner, Settings};
+use buildhub_pipes::record::coverage::Coverage;
+
+use super::more;
+use super::simulator::{Outcome, PAGE, Run, hints, whole};
+use super::spaces::NAMES;
+use crate::synthetic::{KeySpace, by_name};
+
+const MILLION: u64 = 1_000_000;
+
+pub fn space(name: &str, len: u64) -> Box<dyn KeySpace> {
+    by_name(name, len).unwrap_or_else(|| {
+        let named = more::all(len).into_iter().find(|space| space.name == name);
+        Box::new(named.unwrap())
+    })
+}
+
+/// Lists all of a space, and sees that it is all.
+fn list(run: &Run, space: &dyn KeySpace) -> Outcome {
+    let outcome = run.list(space);
+    assert_eq!(outcome.keys, space.len());
+    assert_eq!(outcome.done.gaps(&whole()), []);
+    outcome
+}
+
+#[track_caller]
+fn at_most(percent: f64, rounds: f64, name: &str, keys: u64, outcome: &Outcome) {
+    assert!(
+        outcome.percent(keys) <= percent && outcome.rounds <= rounds,
+        "{name}: {:.1} percent of the requests of a sequential listing, {:.1} rounds: {outcome:?}",
+        outcome.percent(keys),
+        outcome.rounds,
+    );
+}
+
+#[test]
+fn sixty_million_keys() {
+    for name in NAMES {
+        let outcome = list(&Run::default(), &*space(name, 60 * MILLION));
+        at_most(103.0, 970.0, name, 60 * MILLION, &outcome);
+    }
+}
+
+#[test]
+fn a_million_keys() {
+    for (name, percent) in [
+        ("archive", 140.0),
+        ("prefix", 112.0),
+        ("sequential", 112.0),
+        ("hash", 112.0),
+    ] {
+        let outcome = list(&Run::default(), &*space(name, MILLION));
+        at_most(percent, 28.0, name, MILLION, &outcome);
+    }
+}
+
+#[test]
+fn ten_million_keys() {
+    for name in NAMES {
+        let outcome = list(&Run::default(), &*space(name, 10 * MILLION));
+        at_most(105.0, 168.0, name, 10 * MILLION, &outcome);
+    }
+}
+
+#[test]
+fn other_ways_to_name_objects() {
+    for space in more::all(MILLION) {
+        let outcome = list(&Run::default(), &space);
+        at_most(145.0, 28.0, space.name, MILLION, &outcome);
+    }
+}
+
+#[test]
+fn answers_out_of_order() {
+    let run = Run {
+        jitter: 3.0,
+        ..Run::default()
+    };
+    for name in NAMES {
+        let outcome = list(&run, &*space(name, MILLION));
+        at_most(150.0, 80.0, name, MILLION, &outcome);
+    }
+}
+
+#[test]
+fn few_connections_and_many() {
+    for name in NAMES {
+        let space = space(name, MILLION);
+        for (connections, percent, rounds) in
+            [(2, 105.0, 510.0), (8, 110.0, 140.0), (256, 230.0, 22.0)]
+        {
+            let run = Run {
+                connections,
+                ..Run::default()
+            };
+            at_most(percent, rounds, name, MILLION, &list(&run, &*space));
+        }
+    }
+}
+
+#[test]
+fn one_connection_lists_in_sequence() {
+    let run = Run {
+        connections: 1,
+        ..Run::default()
+    };
+    for name in NAMES {
+        let outcome = list(&run, &*space(name, MILLION));
+        assert_eq!(outcome.requests(), MILLION / PAGE);
+    }
+    let settings = Settings {
+        prefix: String::new(),
+        page_size: PAGE as usize,
+        connections: 1,
+    };
+    let mut planner = Planner::new(settings, vec![whole()], &[]);
+    assert!(planner.next().is_some());
+    assert_eq!(planner.next(), None);
+}
+
+#[test]
+fn what_an_earlier_run_knows_fills_all_connections_at_once() {
+    for name in NAMES {
+        let space = space(name, MILLION);
+        let run = Run {
+            hints: &hints(&*space),
+            ..Run::default()
+        };
+        at_most(104.0, 18.0, name, MILLION, &list(&run, &*space));
+    }
+    let space = space("hash", 60 * MILLION);
+    let run = Run {
+        hints: &hints(&*space),
+        ..Run::default()
+    };
+    at_most(102.0, 960.0, "hash", 60 * MILLION, &list(&run, &*space));
+}
+
+#[test]
+fn stale_knowledge_costs_requests_alone() {
+    for name in NAMES {
+        // Ten times as many keys as there were, a tenth of them, or others.
+        for (then, len) in [
+            (name, MILLION / 10),
+            (name, MILLION * 10),
+            ("words", MILLION),
+        ] {
+            let run = Run {
+                hints: &hints(&*space(then, len)),
+                ..Run::default()
+            };
+            let outcome = list(&run, &*space(name, MILLION));
+            at_most(150.0, 45.0, name, MILLION, &outcome);
+        }
+    }
+}
+
+#[test]
+fn small_buckets_take_few_requests() {
+    for name in NAMES {
+        for (len, most) in [(0, 2), (3, 2), (1000, 2), (5000, 30), (20_000, 120)] {
+            let outcome = list(&Run::default(), &*space(name, len));
+            assert!(outcome.requests() <= most, "{name} {len}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_killed_listing_goes_on_where_it_stopped() {
+    for name in NAMES {
+        let space = space(name, MILLION);
+        let (mut done, mut keys, mut requests) = (Coverage::default(), 0, 0);
+        for stop in [1, 2, 40, 300, 300, u64::MAX] {
+            let run = Run {
+                done,
+                stop,
+                ..Run::default()
+            };
+            let outcome = run.list(&*space);
+            keys += outcome.keys;
+            requests += outcome.requests();
+            done = outcome.done;
+        }
+        assert_eq!((keys, done.gaps(&whole())), (MILLION, Vec::new()));
+        // What was in flight is asked for again.
+        assert!(requests < 1900, "{name}: {requests}");
+    }
+}
+
+/// `KEYS="1000000" SPACES="archive" CONNECTIONS=64 HINTS=1 cargo test … -- --ignored --nocapture limits::table`
+#[test]
+#[ignore = "prints"]
+fn table() {
+    let of = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
+    let number =
+        |name: &str, default: f64| std::env::var(name).map_or(default, |it| it.parse().unwrap());
+    for len in of("KEYS", "1000000 60000000")
+        .split(' ')
+        .map(|len| len.parse().unwrap())
+    {
+        for name in of("SPACES", &NAMES.join(" ")).split(' ') {
+            let space = space(name, len);
+            // Hints of a run when there were so many times fewer keys.
+            let stale = number("HINTS", 0.0);
+            let hints = if stale > 0.0 {
+                hints(&*self::space(name, (len as f64 / stale) as u64))
+            } else {
+                Vec::new()
+            };
+            let run = Run {
+                connections: number("CONNECTIONS", 64.0) as usize,
+                hints: &hints,
+                jitter: number("JITTER", 0.0),
+                ..Run::default()
+            };
+            let began = std::time::Instant::now();
+            let outcome = list(&run, &*space);
+            let pages = len.div_ceil(PAGE) as f64;
+            eprintln!(
+                "{name:10} {len:9}: {:+6.1} % requests ({} pages {} probes {} wasted), {:6.1} rounds, ideal {:.1}, {:.1} times serial ({:.2?})",
+                outcome.percent(len) - 100.0,
+                outcome.pages,
+                outcome.probes,
+                outcome.wasted,
+                outcome.rounds,
+                pages / run.connections as f64,
+                pages / outcome.rounds,
+                began.elapsed(),
+            );
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The planner of the parallel listing, against key spaces in virtual time.
+
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "virtual time and shares need no exactness"
+)]
+
+mod disorder;
+mod hostile;
+mod limits;
+mod more;
+mod simulator;
+mod spaces;
+mod survey;

@@ -1,0 +1,197 @@
+//! Parts of about equal size, from few requests.
+
+use buildhub_pipes::listing::{Ask, Hint, Part, Survey};
+use fastrand::Rng;
+
+use super::hostile::{Server, clean};
+use super::limits::space;
+use super::simulator::{Children, PAGE, Page, hints};
+use super::spaces::NAMES;
+use crate::synthetic::KeySpace;
+
+#[derive(Debug)]
+struct Plan {
+    parts: Vec<Part>,
+    requests: usize,
+    rounds: usize,
+}
+
+fn plan(space: &dyn KeySpace, parts: usize, hints: &[Hint], seed: u64) -> Plan {
+    let mut survey = Survey::new("", PAGE as usize, parts, hints);
+    let mut rng = Rng::with_seed(seed);
+    let (mut requests, mut rounds) = (0, 0);
+    loop {
+        let mut asks = survey.round();
+        if asks.is_empty() {
+            let parts = survey.parts();
+            return Plan {
+                parts,
+                requests,
+                rounds,
+            };
+        }
+        requests += asks.len();
+        rounds += 1;
+        rng.shuffle(&mut asks);
+        for (ticket, ask) in asks {
+            match ask {
+                Ask::Page { after, token } => {
+                    assert_eq!(token, None);
+                    let page = Page::new(space, after.map_or(0, |after| space.position(&after)));
+                    survey.page(ticket, &page, page.next()).unwrap();
+                }
+                Ask::Children { prefix, after } => {
+                    let told = Children::new(space, &prefix, after.as_deref());
+                    survey
+                        .children(ticket, &told.names, &told.keys, told.next)
+                        .unwrap();
+                }
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// How much larger the largest part is than the mean.
+    fn largest(&self, space: &dyn KeySpace, parts: usize) -> f64 {
+        let mut before = None;
+        let (mut most, mut start) = (0, 0);
+        for part in &self.parts {
+            assert_eq!(part.interval.after, before);
+            before.clone_from(&part.interval.through);
+            let end = before
+                .as_deref()
+                .map_or(space.len(), |through| space.position(through));
+            most = most.max(end - start);
+            start = end;
+        }
+        assert_eq!((before, start), (None, space.len()));
+        most as f64 * parts as f64 / space.len() as f64
+    }
+}
+
+#[test]
+fn parts_are_about_equal() {
+    for len in [1_000_000, 60_000_000] {
+        for name in NAMES {
+            let space = space(name, len);
+            let plan = plan(&*space, 16, &[], 0);
+            let largest = plan.largest(&*space, 16);
+            assert_eq!(plan.parts.len(), 16);
+            assert!(
+                largest <= 2.0 && plan.requests <= 320 && plan.rounds <= 20,
+                "{name} {len}: {largest:.2} {} {}",
+                plan.requests,
+                plan.rounds
+            );
+        }
+    }
+}
+
+#[test]
+fn the_order_of_answers_changes_nothing() {
+    for name in NAMES {
+        let space = space(name, 1_000_000);
+        let parts = plan(&*space, 16, &[], 0).parts;
+        for seed in 1..4 {
+            assert_eq!(plan(&*space, 16, &[], seed).parts, parts);
+        }
+    }
+}
+
+#[test]
+fn a_finished_run_tells_the_parts() {
+    for name in NAMES {
+        let space = space(name, 1_000_000);
+        let plan = plan(&*space, 16, &hints(&*space), 0);
+        assert_eq!(plan.requests, 0);
+        assert!(plan.largest(&*space, 16) < 1.1);
+    }
+}
+
+#[test]
+fn a_small_bucket_has_fewer_parts() {
+    for name in NAMES {
+        for len in [0, 1, 3, 9] {
+            let space = space(name, len);
+            let plan = plan(&*space, 16, &[], 0);
+            plan.largest(&*space, 16);
+            assert_eq!(plan.parts.len() as u64, len.max(1), "{name} {len} {plan:?}");
+        }
+    }
+}
+
+#[test]
+fn parts_make_the_whole_whatever_the_keys() {
+    for seed in 0..1000 {
+        let mut rng = Rng::with_seed(seed);
+        let prefix = *rng.choice(&["", "p/", "p", "a/b//", "\u{1}/"]).unwrap();
+        let mut server = Server::new(prefix, &mut rng);
+        let (count, page) = (rng.usize(1..20), rng.usize(1..=10));
+        let mut survey = Survey::new(prefix, page, count, &[]);
+        loop {
+            let mut asks = survey.round();
+            rng.shuffle(&mut asks);
+            if asks.is_empty() {
+                break;
+            }
+            for (ticket, ask) in asks {
+                match ask {
+                    Ask::Page { after, .. } => {
+                        let (keys, next) = server.page(after.as_deref(), None, page, &mut rng);
+                        survey.page(ticket, &keys, next).unwrap();
+                    }
+                    Ask::Children { prefix, after } => {
+                        assert!(clean(after.as_deref().unwrap_or_default()));
+                        assert!(clean(&prefix) || prefix == server.prefix);
+                        let (names, keys, next) = server.children(&prefix, after.as_deref(), page);
+                        survey.children(ticket, &names, &keys, next).unwrap();
+                    }
+                }
+            }
+        }
+        let parts = survey.parts();
+        assert!(parts.len() <= count, "seed {seed}");
+        let mut before = None;
+        for part in &parts {
+            assert_eq!(part.interval.after, before, "seed {seed}");
+            before.clone_from(&part.interval.through);
+            let through = before.as_deref().unwrap_or_default();
+            assert!(clean(through), "seed {seed}");
+            assert!(
+                before.is_none() || part.interval.after < before,
+                "seed {seed}"
+            );
+        }
+        assert_eq!(before, None);
+    }
+}
+
+/// `KEYS="1000000" SPACES="archive" cargo test … -- --ignored --nocapture survey::table`
+#[test]
+#[ignore = "prints"]
+fn table() {
+    let of = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
+    for len in of("KEYS", "1000000 60000000")
+        .split(' ')
+        .map(|len| len.parse().unwrap())
+    {
+        for name in of("SPACES", &NAMES.join(" ")).split(' ') {
+            let space = space(name, len);
+            for parts in [2, 16, 64] {
+                let cold = plan(&*space, parts, &[], 0);
+                let hinted = plan(&*space, parts, &hints(&*space), 0);
+                let thought: u64 = cold.parts.iter().map(|part| part.keys).sum();
+                eprintln!(
+                    "{name:10} {len:9}: {} of {parts} parts, largest {:.2} of the mean, {:.2} of all keys thought, {} requests, {} rounds; with hints {:.2}",
+                    cold.parts.len(),
+                    cold.largest(&*space, parts),
+                    thought as f64 / len as f64,
+                    cold.requests,
+                    cold.rounds,
+                    hinted.largest(&*space, parts),
+                );
+            }
+        }
+    }
+}
