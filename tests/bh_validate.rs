@@ -219,7 +219,7 @@ fn what_has_no_build_is_a_bad_line() {
         "{\"build\":{}}x",
     ] {
         let run = Tool::new("bh-validate")
-            .input(line)
+            .input(format!("{line}\n"))
             .run()
             .exits(65)
             .prints_nothing();

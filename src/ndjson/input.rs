@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use memchr::{memchr_iter, memrchr};
 use rustix::event::{PollFd, PollFlags, poll};
+use serde::de::IgnoredAny;
 
 use crate::cli::signals::Stop;
 use crate::error::{Error, Kind, Result};
@@ -108,7 +109,8 @@ impl Input {
     /// whole line yet.
     ///
     /// # Errors
-    /// A signal, an unreadable input, or a line of more than 256 MiB.
+    /// A signal, an unreadable input, a line of more than 256 MiB, or at the
+    /// end half a line: no record was refused, its program has died.
     pub fn next(&mut self) -> Result<Option<Block<'_>>> {
         let spare = std::mem::take(&mut self.given);
         let Some(lines) = self.take(spare)? else {
@@ -130,6 +132,18 @@ impl Input {
             if self.ended {
                 if self.left.is_empty() {
                     return Ok(None);
+                }
+                if is_torn(&self.buffer[self.left.clone()]) {
+                    self.left = 0..0;
+                    return Err(Error::message(
+                        Kind::EndedEarly,
+                        format!(
+                            "input ended early: in the middle of line {} of {}; run again what \
+                             it comes from",
+                            self.lines + 1,
+                            self.place
+                        ),
+                    ));
                 }
                 self.buffer.truncate(self.left.end);
                 self.buffer.push(b'\n');
@@ -210,4 +224,10 @@ impl Input {
         self.ended = read == 0;
         Ok(())
     }
+}
+
+/// Whether a last line, which has no newline, stops in the middle of its JSON.
+fn is_torn(line: &[u8]) -> bool {
+    !line.iter().all(u8::is_ascii_whitespace)
+        && serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())
 }

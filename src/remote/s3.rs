@@ -116,9 +116,10 @@ impl Bucket {
             after: None,
             sign: Sign::Answered,
         };
-        let encoding = match self.plain.load(Relaxed) {
-            true => Encoding::Plain,
-            false => Encoding::Url,
+        let encoding = if self.plain.load(Relaxed) {
+            Encoding::Plain
+        } else {
+            Encoding::Url
         };
         let cut = |error| passing(format!("the page was cut: {error}"));
         let expected = usize::try_from(body.size_hint().0).unwrap_or_default();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{END, GARBAGE, Place, line, mark, out, readers, stages};
 use crate::harness::fed::Fed;
 use crate::harness::protocol::{Record, Reject, Said, read};
-use crate::harness::sample::key;
+use crate::harness::sample::{key, record};
 use crate::harness::{folder, lines, wait_for};
 
 /// Input that makes every program write, bh-load too.
@@ -68,7 +68,8 @@ fn what_cannot_be_written_is_named() {
             cases.push(("--resume-file", "/dev/null/x", no_folder));
         }
         for (flag, path, reason) in cases {
-            let run = place.plain(stage).args([flag, path]).input(GARBAGE).run();
+            let input = format!("{GARBAGE}\n");
+            let run = place.plain(stage).args([flag, path]).input(input).run();
             let run = run.exits(74).says(reason);
             let place = format!("{stage}: {path}");
             assert!(run.stderr.contains(&place), "{place:?} is not said: {run}");
@@ -177,6 +178,30 @@ fn input_with_marks_but_no_end_has_ended_early() {
             "{run}"
         );
         place.tool(stage).input(input + END).run().exits(0);
+    }
+}
+
+#[test]
+fn half_a_line_at_the_end_is_no_reject_but_a_cut_input() {
+    let place = Place::new();
+    let whole = record(1).to_string();
+    for stage in readers() {
+        let folder = folder();
+        let file = folder.path().join("rejects");
+        for end in [1, whole.len() / 2, whole.len() - 1] {
+            let input = format!("{}\n{}", line(0), &whole[..end]);
+            let tool = place.tool(stage).arg("--rejects").arg(&file);
+            let run = tool.input(input).run().exits(75);
+            assert_eq!(run.count("/in"), 1, "{run}");
+            assert_eq!(
+                run.told()[0],
+                format!(
+                    "{stage}: input ended early: in the middle of line 2; run again what it \
+                     comes from"
+                )
+            );
+            assert_eq!(std::fs::read(&file).unwrap(), b"", "{run}");
+        }
     }
 }
 
