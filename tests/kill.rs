@@ -1,226 +1,65 @@
 //! The invariant: whichever program is killed, at whatever moment, the same
 //! pipeline with --resume ends in what an undisturbed run leaves.
 
+mod faults;
+mod judge;
+mod order;
+mod scene;
+mod strike;
+
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
 
-use crate::harness::backfill::{Backfill, STAGES};
-use crate::harness::minio::Bucket;
-use crate::harness::sample;
-use crate::harness::stored::{Content, Kind, Store};
-use crate::harness::{Run, Started, lines_of, start_pipeline, wait_for};
+use self::judge::Open;
+use self::scene::{Left, Scene, told};
+use self::strike::{KINDS, Strike, Totals};
+use crate::harness::proxy::{Point, Trap};
+use crate::harness::stored::Kind;
+use crate::harness::{Started, left_out, lines_of, start_pipeline, wait_for};
 
-const KEYS: usize = 1200;
-const PAGE: usize = 50;
-const RUNS: u64 = 20;
+const RUNS: u64 = 304;
 const SEED: u64 = 20_190_101;
+/// Runs at a time, each in a scene of its own.
+const LANES: u64 = 4;
 
-/// What a pipeline has left behind.
-#[derive(Debug, PartialEq)]
-struct Left {
-    rows: Vec<Content>,
-    objects: Vec<[String; 3]>,
-    refusals: BTreeSet<[String; 4]>,
-}
-
-/// A tenth are builds, some of them bad, two of one content.
-fn bucket() -> Option<Arc<Bucket>> {
-    static BUCKET: OnceLock<Option<Arc<Bucket>>> = OnceLock::new();
-    BUCKET.get_or_init(filled).clone()
-}
-
-fn filled() -> Option<Arc<Bucket>> {
-    let bucket = Bucket::new()?;
-    let objects = (0..KEYS).map(|n| {
-        let mut build = sample::build(if n == 1000 { 100 } else { n });
-        match n {
-            110 | 510 => build["target"]["os"] = json!("beos"),
-            210 | 610 => build["source"]["tree"] = json!("a\0b"),
-            _ => {}
-        }
-        let text = build.to_string();
-        match n {
-            310 | 710 => (key(n), text.as_bytes()[1..].to_vec()),
-            _ if n % 10 == 0 => (key(n), text.into_bytes()),
-            _ => (key(n), b"x".to_vec()),
-        }
-    });
-    bucket.put_all(objects);
-    Some(Arc::new(bucket))
-}
-
-fn key(n: usize) -> String {
-    let name = if n.is_multiple_of(10) {
-        "buildhub.json"
-    } else {
-        "notes.txt"
-    };
-    format!("pub/{n:05}/{name}")
-}
-
-fn backfill(kind: Kind, elasticsearch: Option<u32>) -> Option<Backfill> {
-    let all = Backfill::of(bucket()?, kind, elasticsearch)?;
-    Some(
-        all.with("s3-list", "--page-size=50")
-            .with("s3-list", "--max-rps=60")
-            .with("bh-load", "--batch-size=5"),
-    )
-}
-
-fn left(all: &Backfill) -> Left {
-    all.all_is_indexed();
-    all.all_is_confirmed();
-    Left {
-        rows: all.store.contents(),
-        objects: all.store.objects(),
-        refusals: all.refusals(),
-    }
-}
-
-/// When a pipeline is struck.
-#[derive(Debug, Clone, Copy)]
-enum Moment {
-    Start,
-    Pages(usize),
-    Rows(usize),
-}
-
-#[derive(Debug)]
-struct Strike {
-    moment: Moment,
-    /// Which program; `None` for all of them.
-    victim: Option<usize>,
-    signal: Signal,
-}
-
-impl Strike {
-    fn draw(random: &mut fastrand::Rng) -> Self {
-        let moment = match random.u8(0..8) {
-            0 => Moment::Start,
-            1..=4 => Moment::Pages(random.usize(1..22)),
-            _ => Moment::Rows(random.usize(1..105)),
-        };
-        let victim = random.usize(0..=STAGES.len());
-        let signals = [Signal::KILL, Signal::KILL, Signal::TERM, Signal::INT];
-        Self {
-            moment,
-            victim: (victim < STAGES.len()).then_some(victim),
-            signal: signals[random.usize(0..signals.len())],
-        }
-    }
-
-    fn hits(&self, at: usize) -> bool {
-        self.victim.is_none_or(|victim| victim == at)
-    }
-}
-
-/// How many pages the loader has confirmed; the state files are whole.
-fn confirmed(all: &Backfill) -> usize {
-    for file in [all.resume_file(), all.loaded_file()] {
-        assert!(whole(&file), "{}", file.display());
-    }
-    let Some(loaded) = lines_of(&all.loaded_file()).pop() else {
-        return 0;
-    };
-    match &loaded["coverage"][0] {
-        Value::Null => 0,
-        first => match first["through"].as_str() {
-            Some(key) => 1 + key[4..9].parse::<usize>().unwrap() / PAGE,
-            None => KEYS / PAGE,
-        },
-    }
-}
-
-fn whole(file: &Path) -> bool {
-    match std::fs::read(file) {
-        Ok(bytes) => serde_json::from_slice::<Value>(&bytes).is_ok(),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    }
-}
-
-/// How many rows there are, of a table that may not be there yet.
-fn rows(all: &Backfill) -> usize {
-    let table = match &all.store {
-        Store::Sqlite(path, _) if !path.exists() => return 0,
-        Store::Sqlite(..) => "SELECT name FROM sqlite_master WHERE name = 'main_build'",
-        Store::Postgres(_) => "SELECT 'it' WHERE to_regclass('main_build') IS NOT NULL",
-    };
-    if all.store.texts(table).is_empty() {
-        return 0;
-    }
-    let count = all
-        .store
-        .texts("SELECT cast(count(*) AS text) FROM main_build");
-    count[0][0].as_ref().unwrap().parse().unwrap()
-}
-
-/// Runs the pipeline and strikes; `None` if it had ended before.
-fn strike(all: &Backfill, strike: &Strike) -> Option<Vec<Run>> {
-    let mut programs = start_pipeline(all.tools());
-    let mut ended = false;
-    wait_for("the moment to strike", || {
-        ended = programs[4].child.try_wait().unwrap().is_some();
-        let pages = confirmed(all);
-        ended
-            || match strike.moment {
-                Moment::Start => true,
-                Moment::Pages(wanted) => pages >= wanted,
-                Moment::Rows(wanted) => rows(all) >= wanted,
-            }
-    });
-    for (at, program) in programs.iter_mut().enumerate() {
-        if strike.hits(at) && program.child.try_wait().unwrap().is_none() {
-            program.signal(strike.signal);
-        }
-    }
-    let runs = programs.into_iter().map(Started::finish).collect();
-    (!ended).then_some(runs)
-}
-
-/// Who is struck dies by it; who is behind says that its input was cut; who
-/// is before, that its reader left. Or a program had finished by then.
-fn check(runs: &[Run], strike: &Strike, all: &Backfill) {
-    use std::os::unix::process::ExitStatusExt;
-    let mut dead_before = false;
-    for (at, run) in runs.iter().enumerate() {
-        let died = run.status.signal();
-        let explained = match (died, run.status.code()) {
-            (Some(signal), _) => {
-                let reader_left = (at + 1..STAGES.len()).any(|reader| strike.hits(reader));
-                (strike.hits(at) && signal == strike.signal.as_raw())
-                    || (reader_left && signal == Signal::PIPE.as_raw())
-            }
-            (_, Some(75)) => dead_before,
-            // No mark had come yet, or the end of the source had.
-            (_, Some(0 | 65)) => {
-                let whole = strike.hits(4) || confirmed(all) == KEYS / PAGE;
-                !dead_before || whole || run.count("/notes/marks") == 0
-            }
-            _ => false,
-        };
-        assert!(explained, "{strike:?}: {run}");
-        dead_before = dead_before || died.is_some() || run.status.code() == Some(75);
-    }
-}
+/// How wide s3-list lists, chosen by the seed; the first is one page after
+/// another. None: as it does by itself.
+const LISTINGS: &[&str] = &[];
 
 #[test]
 fn who_is_behind_a_dead_program_says_that_its_input_was_cut() {
-    for victim in 0..STAGES.len() {
-        let Some(all) = backfill(Kind::Sqlite, None) else {
+    for victim in 0..5 {
+        let Some(scene) = Scene::new(Kind::Sqlite) else {
             return;
         };
-        // Far from its end when it is struck.
-        let all = all
-            .with("s3-list", "--page-size=10")
-            .with("bh-load", "--batch-size=1");
-        let programs = start_pipeline(all.tools());
-        wait_for("a page", || confirmed(&all) > 0);
+        let scene = scene.reset(0);
+        let page = |nth| {
+            scene.s3.set(Trap {
+                text: "list-type=2",
+                nth,
+                point: Point::Asked,
+            })
+        };
+        // The end does not come before the third page.
+        let mut hold = page(3);
+        let mut programs = start_pipeline(scene.all.tools());
+        wait_for("two pages", || !scene.confirmed().0.is_empty());
         programs[victim].signal(Signal::KILL);
+        for before in (0..victim).rev() {
+            // One more page, for who has not noticed yet that its reader left.
+            wait_for("the next page", || hold.is_held());
+            let next = page(1);
+            std::mem::replace(&mut hold, next).release(true);
+            wait_for("the reader's death", || {
+                programs[before].child.try_wait().unwrap().is_some()
+            });
+        }
+        hold.release(true);
         let runs: Vec<_> = programs.into_iter().map(Started::finish).collect();
         for (at, run) in runs.into_iter().enumerate() {
             match at.cmp(&victim) {
@@ -230,50 +69,149 @@ fn who_is_behind_a_dead_program_says_that_its_input_was_cut() {
             }
         }
         // What was listed last is open: it is not all stored.
-        assert!(confirmed(&all) < KEYS / PAGE);
-        let listed = lines_of(&all.resume_file()).remove(0);
+        assert!(!scene.all_is_confirmed());
+        let listed = lines_of(&scene.all.resume_file()).remove(0);
         assert_eq!(listed["finished"], false, "{listed}");
         assert_eq!(listed["broken_pipe"], victim > 0, "{listed}");
     }
 }
 
+/// strace strikes and looks at the moment of a system call.
+fn has_strace() -> bool {
+    let found = std::process::Command::new("strace")
+        .arg("-V")
+        .output()
+        .is_ok();
+    if !found {
+        left_out("strace");
+    }
+    found
+}
+
+/// What an undisturbed run leaves, and how much there is of everything.
+fn undisturbed() -> Option<(Left, Totals)> {
+    let scene = Scene::new(Kind::Postgres)?.reset(0);
+    let count = |text| Trap {
+        text,
+        nth: usize::MAX,
+        point: Point::Asked,
+    };
+    scene.s3.set(count("list-type=2"));
+    let database = scene.database.as_ref()?;
+    database.set(count("COMMIT\0"));
+    let done = scene.all.run_from("s3-list", Vec::new());
+    let done = done.exit(&[0, 0, 65, 65, 65]);
+    scene.all.all_is_indexed();
+    scene.all.all_is_confirmed();
+    let totals = Totals {
+        bytes: [0, 1, 2, 3].map(|at| done.0[at].stdout.len()),
+        pages: scene.s3.seen(),
+        builds: scene.fetched().len(),
+        commits: database.seen(),
+    };
+    let left = scene.left();
+    assert_eq!((left.rows.len(), left.refusals.len()), (53, 6));
+    assert_eq!(left.objects.len(), 54);
+    Some((left, totals))
+}
+
+/// One run of the matrix: strikes, and what is left when it was resumed.
+/// The strikes that were in time.
+fn run(scene: &Scene, strikes: &[Strike], expected: &Left) -> Vec<strike::Kind> {
+    let mut open = Open::everything();
+    let mut struck = Vec::new();
+    for strike in strikes {
+        let runs = strike.run(scene);
+        open.explains(scene);
+        let Some(runs) = runs else {
+            open = Open::of(scene, &scene.left());
+            continue;
+        };
+        judge::statuses(&runs, strike, scene);
+        let now = scene.left();
+        judge::at_rest(scene, &runs, &now, expected);
+        open = Open::of(scene, &now);
+        struck.push(strike.kind);
+    }
+    judge::resumed(scene, &open, expected);
+    struck
+}
+
 #[test]
 fn killed_runs_that_are_resumed_leave_what_an_undisturbed_one_leaves() {
-    let Some(undisturbed) = backfill(Kind::Postgres, Some(8)) else {
+    let Some((expected, totals)) = undisturbed() else {
         return;
     };
-    undisturbed.run().exit(&[0, 0, 65, 65, 65]);
-    let expected = left(&undisturbed);
-    assert_eq!(expected.rows.len(), 113);
-    assert_eq!(expected.refusals.len(), 6);
-
-    let seed = std::env::var("TEST_KILL_SEED").map_or(SEED, |seed| seed.parse().unwrap());
-    let runs = std::env::var("TEST_KILL_RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
-    let mut struck = 0;
-    for run in 0..runs {
-        let seed = seed + run;
-        let mut random = fastrand::Rng::with_seed(seed);
-        let kinds = [Kind::Postgres, Kind::Postgres, Kind::Sqlite];
-        let all = backfill(kinds[random.usize(0..3)], Some(8)).unwrap();
-        let mut told = format!("TEST_KILL_SEED={seed} TEST_KILL_RUNS=1");
-        // Some are struck a second time, while they resume.
-        let strikes = if random.u8(0..4) == 0 { 2 } else { 1 };
-        for _ in 0..strikes {
-            let drawn = Strike::draw(&mut random);
-            told += &format!(" {drawn:?}");
-            eprintln!("{told}");
-            if let Some(runs) = strike(&all, &drawn) {
-                check(&runs, &drawn, &all);
-                struck += 1;
-            }
-        }
-        let done = all.run();
-        let finished = |run: &Run| matches!(run.status.code(), Some(0 | 65));
-        assert!(done.0.iter().all(finished), "{told}\n{done}");
-        assert_eq!(left(&all), expected, "{told}\n{done}");
+    if !has_strace() {
+        return;
     }
-    assert!(
-        struck >= runs / 2,
-        "only {struck} of {runs} were struck in time"
+    let number = |name: &str, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
+    let (seed, runs) = (
+        number("TEST_KILL_SEED", SEED),
+        number("TEST_KILL_RUNS", RUNS),
     );
+    eprintln!("TEST_KILL_SEED={seed} TEST_KILL_RUNS={runs}: {totals:?}");
+    let next = AtomicU64::new(0);
+    let tally = Mutex::new(BTreeMap::<strike::Kind, (u64, u64, Duration)>::new());
+    let lane = || {
+        let mut scenes = [Kind::Postgres, Kind::Sqlite].map(Scene::new);
+        loop {
+            let at = next.fetch_add(1, Relaxed);
+            if at >= runs {
+                return;
+            }
+            let seed = seed + at;
+            let begun = Instant::now();
+            let mut random = fastrand::Rng::with_seed(seed);
+            let kind = KINDS[usize::try_from(seed).unwrap() % KINDS.len()];
+            let sqlite = !kind.needs_postgres() && random.u8(0..3) == 0;
+            let slot: &mut Option<Scene> = &mut scenes[usize::from(sqlite)];
+            let scene = match slot.take() {
+                // The first tables and the first index, too, may be cut short.
+                _ if kind == strike::Kind::Start => {
+                    Scene::new([Kind::Postgres, Kind::Sqlite][usize::from(sqlite)]).unwrap()
+                }
+                scene => scene.unwrap(),
+            };
+            let scene = scene.reset(random.usize(0..60));
+            // Some are struck a second time, while they resume.
+            let mut kinds = vec![kind];
+            if random.u8(0..5) == 0 {
+                let others = KINDS
+                    .iter()
+                    .filter(|kind| !sqlite || !kind.needs_postgres());
+                let others: Vec<_> = others.collect();
+                kinds.push(*others[random.usize(0..others.len())]);
+            }
+            let strikes: Vec<_> = kinds
+                .into_iter()
+                .map(|kind| Strike::draw(kind, &totals, &mut random))
+                .collect();
+            let what =
+                format!("TEST_KILL_SEED={seed} TEST_KILL_RUNS=1 sqlite={sqlite} {strikes:?}");
+            let work = std::panic::AssertUnwindSafe(|| run(&scene, &strikes, &expected));
+            let struck = std::panic::catch_unwind(work).unwrap_or_else(|panic| {
+                eprintln!("{what}\n{}", told(&scene.all));
+                next.store(runs, Relaxed);
+                std::panic::resume_unwind(panic)
+            });
+            let mut tally = tally.lock().unwrap();
+            let count = tally.entry(kind).or_default();
+            count.0 += 1;
+            count.1 += u64::from(struck.contains(&kind));
+            count.2 += begun.elapsed();
+            *slot = Some(scene);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..LANES.min(runs) {
+            scope.spawn(lane);
+        }
+    });
+    let tally = tally.into_inner().unwrap();
+    for (kind, (runs, struck, time)) in &tally {
+        let each = *time / u32::try_from(*runs).unwrap();
+        eprintln!("{kind:?}: {struck} of {runs} struck in time, {each:.1?} each");
+        assert!(struck * 2 >= *runs, "{kind:?}: too few were struck in time");
+    }
 }

@@ -19,7 +19,16 @@ pub struct Backfill {
     pub store: Store,
     pub index: Option<Index>,
     pub folder: TempDir,
+    pub ways: Ways,
     extra: Vec<(&'static str, &'static str)>,
+}
+
+/// Ways to the servers, where they are not straight.
+#[derive(Default)]
+pub struct Ways {
+    pub s3: Option<String>,
+    pub store: Option<String>,
+    pub index: Option<String>,
 }
 
 /// The rejects in a file.
@@ -49,6 +58,7 @@ impl Backfill {
             store: Store::new(kind)?,
             index,
             folder: folder(),
+            ways: Ways::default(),
             extra: Vec::new(),
         })
     }
@@ -108,8 +118,15 @@ impl Backfill {
             "bh-fetch" => self.bucket.tool(stage),
             _ => Tool::new(stage),
         };
+        let tool = match &self.ways.s3 {
+            Some(way) => tool.env("AWS_ENDPOINT_URL", way),
+            None => tool,
+        };
         let tool = match stage {
-            "bh-filter" | "bh-load" => tool.args(["--database", &self.store.url()]),
+            "bh-filter" | "bh-load" => {
+                let store = self.ways.store.clone().unwrap_or_else(|| self.store.url());
+                tool.args(["--database", &store])
+            }
             _ => tool,
         };
         let tool = match stage {
@@ -118,7 +135,8 @@ impl Backfill {
         };
         let tool = match &self.index {
             Some(index) if stage == "bh-load" => {
-                tool.args(["--elasticsearch", &index.url, "--index", &index.name])
+                let way = self.ways.index.as_ref().unwrap_or(&index.url);
+                tool.args(["--elasticsearch", way, "--index", &index.name])
             }
             _ => tool,
         };

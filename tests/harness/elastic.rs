@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use elasticsearch::http::Method;
 use elasticsearch::http::headers::HeaderMap;
+use elasticsearch::http::request::{Body, JsonBody, NdBody};
 use elasticsearch::http::transport::Transport;
-use elasticsearch::http::{Method, request::JsonBody};
 use serde_json::{Value, json};
 
 use super::left_out;
@@ -30,22 +31,30 @@ impl Index {
     }
 
     pub fn request(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        self.send(method, path, body.map(JsonBody::new))
+    }
+
+    fn send(&self, method: Method, path: &str, body: Option<impl Body>) -> Value {
         let transport = Transport::single_node(&self.url).unwrap();
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let answer = transport
-                .send(
-                    method,
-                    path,
-                    HeaderMap::new(),
-                    None::<&()>,
-                    body.map(JsonBody::new),
-                    None,
-                )
+                .send(method, path, HeaderMap::new(), None::<&()>, body, None)
                 .await
                 .unwrap();
             let text = answer.text().await.unwrap();
             serde_json::from_str(&text).unwrap_or(Value::String(text))
         })
+    }
+
+    /// Takes these documents away.
+    pub fn delete(&self, ids: impl IntoIterator<Item = i64>) {
+        let action = |id: i64| json!({"delete": {"_id": id.to_string()}});
+        let actions: Vec<_> = ids.into_iter().map(action).map(JsonBody::new).collect();
+        if !actions.is_empty() {
+            let path = format!("/{}/_bulk", self.name);
+            let answer = self.send(Method::Post, &path, Some(NdBody::new(actions)));
+            assert_eq!(answer["errors"], false, "{answer}");
+        }
     }
 
     /// Every document by its id.

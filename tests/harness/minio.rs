@@ -10,7 +10,7 @@ use super::{Tool, left_out};
 
 pub struct Bucket {
     pub name: String,
-    endpoint: String,
+    pub endpoint: String,
     access: String,
     secret: String,
     client: Client,

@@ -1,14 +1,17 @@
 //! Runs programs and pipelines, and shows everything when one surprises.
 
 pub mod backfill;
+pub mod busy;
 pub mod elastic;
 pub mod faulty;
 pub mod fed;
+pub mod hold;
 pub mod minio;
 pub mod postgres;
 pub mod protocol;
 pub mod proxy;
 pub mod python;
+pub mod relay;
 pub mod sample;
 pub mod stored;
 
@@ -20,6 +23,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
+
+use self::relay::Relay;
 
 /// A folder of this test alone.
 pub fn folder() -> tempfile::TempDir {
@@ -111,6 +116,26 @@ impl Tool {
 
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = bytes.into();
+        self
+    }
+
+    /// The same under `command`, which runs it.
+    pub fn under<A: Into<OsString>>(mut self, command: impl IntoIterator<Item = A>) -> Self {
+        let mut words = command.into_iter().map(Into::into);
+        let mut outer = Command::new(words.next().unwrap());
+        let inner = &self.command;
+        outer
+            .args(words)
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => outer.env(name, value),
+                None => outer.env_remove(name),
+            };
+        }
+        outer.current_dir(inner.get_current_dir().unwrap());
+        self.command = outer;
         self
     }
 
@@ -304,7 +329,16 @@ pub fn lines_of(path: &Path) -> Vec<Value> {
 
 /// Starts programs joined by pipes; the last one's output is kept.
 pub fn start_pipeline(tools: Vec<Tool>) -> Vec<Started> {
+    start_pipeline_through(tools, None).0
+}
+
+/// The same; behind the program at `relay.0` a relay passes `relay.1` bytes.
+pub fn start_pipeline_through(
+    tools: Vec<Tool>,
+    relay: Option<(usize, usize)>,
+) -> (Vec<Started>, Option<Relay>) {
     let mut stdin = Stdio::null();
+    let mut between = None;
     let last = tools.len() - 1;
     let mut started = Vec::new();
     for (at, mut tool) in tools.into_iter().enumerate() {
@@ -316,7 +350,15 @@ pub fn start_pipeline(tools: Vec<Tool>) -> Vec<Started> {
         } else {
             let what = format!("{:?}", tool.command);
             let mut child = tool.command.stderr(Stdio::piped()).spawn().unwrap();
-            stdin = Stdio::from(child.stdout.take().unwrap());
+            let stdout = child.stdout.take().unwrap();
+            stdin = match relay {
+                Some((behind, bytes)) if behind == at => {
+                    let (reader, writer) = std::io::pipe().unwrap();
+                    between = Some(Relay::start(stdout, writer, bytes));
+                    reader.into()
+                }
+                _ => stdout.into(),
+            };
             Started {
                 what,
                 stderr: child.stderr.take().map(reader),
@@ -329,7 +371,7 @@ pub fn start_pipeline(tools: Vec<Tool>) -> Vec<Started> {
         running.writer = None;
         started.push(running);
     }
-    started
+    (started, between)
 }
 
 /// Runs programs joined by pipes to their ends.

@@ -1,8 +1,12 @@
-//! A way to a server that can be cut and put back.
+//! A way to a server that can be cut and put back, and that holds a
+//! conversation at a chosen moment.
 
-use std::io::copy;
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::hold::Hold;
 
 /// Forwards to a server; as long as it is cut, connections end at once.
 pub struct Proxy {
@@ -13,7 +17,31 @@ pub struct Proxy {
 #[derive(Default)]
 struct State {
     cut: bool,
-    streams: Vec<TcpStream>,
+    streams: Vec<Weak<TcpStream>>,
+    trap: Option<(Trap, Arc<Hold>)>,
+    /// How often the trap's text has come by.
+    seen: usize,
+    /// The first lines of all GET requests.
+    asked: Vec<String>,
+}
+
+/// Where a conversation stands still, of a request and its answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Point {
+    /// The server has not heard the request.
+    Asked,
+    /// The server has answered, and the client has not heard it.
+    Answered,
+    /// The client has heard the beginning of the answer.
+    Heard,
+}
+
+/// A moment of a conversation: the `nth` request that holds `text`.
+#[derive(Debug, Clone, Copy)]
+pub struct Trap {
+    pub text: &'static str,
+    pub nth: usize,
+    pub point: Point,
 }
 
 impl Proxy {
@@ -41,7 +69,11 @@ impl Proxy {
     pub fn cut(&self) {
         let mut state = self.state.lock().unwrap();
         state.cut = true;
-        for stream in state.streams.drain(..) {
+        for stream in state
+            .streams
+            .drain(..)
+            .filter_map(|stream| stream.upgrade())
+        {
             // It may have ended by itself.
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -50,24 +82,124 @@ impl Proxy {
     pub fn restore(&self) {
         self.state.lock().unwrap().cut = false;
     }
+
+    /// Sets the trap, in place of an earlier one; counts anew.
+    pub fn set(&self, trap: Trap) -> Arc<Hold> {
+        let hold = Arc::new(Hold::default());
+        let mut state = self.state.lock().unwrap();
+        state.trap = Some((trap, Arc::clone(&hold)));
+        state.seen = 0;
+        hold
+    }
+
+    /// How often the trap's text came by.
+    pub fn seen(&self) -> usize {
+        self.state.lock().unwrap().seen
+    }
+
+    /// What was asked for since the last call: `GET /path?query HTTP/1.1`.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().asked)
+    }
 }
 
-fn join(client: TcpStream, server: SocketAddr, state: &Mutex<State>) {
-    let mut state = state.lock().unwrap();
+fn join(client: TcpStream, server: SocketAddr, shared: &Arc<Mutex<State>>) {
+    let mut state = shared.lock().unwrap();
     if state.cut {
         return;
     }
-    let server = TcpStream::connect(server).unwrap();
-    let pairs = [
-        (client.try_clone().unwrap(), server.try_clone().unwrap()),
-        (server.try_clone().unwrap(), client.try_clone().unwrap()),
-    ];
-    state.streams.extend([client, server]);
-    for (mut from, mut to) in pairs {
-        std::thread::spawn(move || {
-            // Either end may leave at any time.
-            let _ = copy(&mut from, &mut to);
-            let _ = to.shutdown(Shutdown::Write);
-        });
+    let ends = [client, TcpStream::connect(server).unwrap()].map(Arc::new);
+    state.streams.retain(|stream| stream.strong_count() > 0);
+    let awaited = Arc::<AtomicBool>::default();
+    for (from, to, there) in [(0, 1, true), (1, 0, false)] {
+        ends[from].set_nodelay(true).unwrap();
+        state.streams.push(Arc::downgrade(&ends[from]));
+        let pump = Pump {
+            there,
+            from: Arc::clone(&ends[from]),
+            to: Arc::clone(&ends[to]),
+            state: Arc::clone(shared),
+            awaited: Arc::clone(&awaited),
+            before: Vec::new(),
+            line: Vec::new(),
+        };
+        std::thread::spawn(move || pump.run());
+    }
+}
+
+/// One way of one connection.
+struct Pump {
+    there: bool,
+    from: Arc<TcpStream>,
+    to: Arc<TcpStream>,
+    state: Arc<Mutex<State>>,
+    /// The next answer is that of the trap's request.
+    awaited: Arc<AtomicBool>,
+    /// The last bytes: the trap's text may come in two pieces.
+    before: Vec<u8>,
+    line: Vec<u8>,
+}
+
+impl Pump {
+    /// Either end may leave at any time.
+    fn run(mut self) {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(read @ 1..) = (&*self.from).read(&mut buffer) {
+            let bytes = &buffer[..read];
+            let held = if self.there {
+                self.asks(bytes)
+            } else {
+                self.answers()
+            };
+            let (point, hold) = held.unzip();
+            let stands = |hold: &Arc<Hold>| hold.stand();
+            if point != Some(Point::Heard) && !hold.as_ref().is_none_or(stands) {
+                break;
+            }
+            if (&*self.to).write_all(bytes).is_err() {
+                break;
+            }
+            if point == Some(Point::Heard) && !hold.as_ref().is_none_or(stands) {
+                break;
+            }
+        }
+        let _ = self.to.shutdown(Shutdown::Write);
+        let _ = self.from.shutdown(Shutdown::Read);
+    }
+
+    /// The trap that the request springs.
+    fn asks(&mut self, bytes: &[u8]) -> Option<(Point, Arc<Hold>)> {
+        let mut state = self.state.lock().unwrap();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend(piece);
+            if piece.ends_with(b"\n") {
+                if self.line.starts_with(b"GET ") {
+                    let line = String::from_utf8_lossy(&self.line);
+                    state.asked.push(line.trim_end().to_owned());
+                }
+                self.line.clear();
+            }
+        }
+        let (trap, hold) = state.trap.clone()?;
+        self.before.extend(bytes);
+        let came = memchr::memmem::find_iter(&self.before, trap.text).count();
+        let kept = self.before.len().min(trap.text.len() - 1);
+        self.before.drain(..self.before.len() - kept);
+        let seen = state.seen;
+        state.seen += came;
+        if trap.nth <= seen || state.seen < trap.nth {
+            return None;
+        }
+        if trap.point != Point::Asked {
+            self.awaited.store(true, SeqCst);
+            return None;
+        }
+        Some((trap.point, hold))
+    }
+
+    fn answers(&self) -> Option<(Point, Arc<Hold>)> {
+        let (trap, hold) = self.state.lock().unwrap().trap.clone()?;
+        let awaited = self.awaited.swap(false, SeqCst);
+        awaited.then_some((trap.point, hold))
     }
 }

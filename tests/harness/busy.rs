@@ -1,0 +1,158 @@
+//! Elasticsearch behind a door that refuses every second document twice.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+pub struct Busy {
+    pub url: String,
+    refused: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// How often a document is refused before it may pass.
+const TIMES: usize = 2;
+
+impl Busy {
+    /// A way to the server of `url`.
+    pub fn new(url: &str) -> Self {
+        let url = url::Url::parse(url).unwrap();
+        let server = url.socket_addrs(|| None).unwrap()[0];
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let refused = Arc::<Mutex<HashMap<_, _>>>::default();
+        let shared = Arc::clone(&refused);
+        // Ends with the process.
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, shared) = (client.unwrap(), Arc::clone(&shared));
+                std::thread::spawn(move || serve(&client, server, &shared));
+            }
+        });
+        Self { url, refused }
+    }
+
+    /// How often a document was refused so far.
+    pub fn refused(&self) -> usize {
+        self.refused.lock().unwrap().values().sum()
+    }
+}
+
+/// One request, and the end of the connection.
+fn serve(client: &TcpStream, server: SocketAddr, refused: &Mutex<HashMap<String, usize>>) {
+    let (head, body) = message(client, false);
+    // A client may connect and say nothing.
+    let Some(first) = head.first() else { return };
+    if !first.contains("/_bulk") {
+        let (head, body) = ask(server, &head, &body);
+        return write(client, &head, &body);
+    }
+    let text = String::from_utf8(body).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut passed = String::new();
+    let mut passes = Vec::new();
+    for pair in lines.chunks(2) {
+        let action: Value = serde_json::from_str(pair[0]).unwrap();
+        let id = action["index"]["_id"].as_str().unwrap().to_owned();
+        let mut refused = refused.lock().unwrap();
+        let times = refused.entry(id.clone()).or_default();
+        let pass = id.parse::<u64>().unwrap() % 2 == 0 || *times == TIMES;
+        *times += usize::from(!pass);
+        if pass {
+            passed += &format!("{}\n{}\n", pair[0], pair[1]);
+        }
+        passes.push(pass);
+    }
+    let mut items = Vec::new();
+    if !passed.is_empty() {
+        let (_, body) = ask(server, &head, passed.as_bytes());
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        items.clone_from(answer["items"].as_array().unwrap());
+    }
+    let mut items = items.into_iter();
+    let busy = json!({"index": {"status": 429, "error":
+        {"type": "es_rejected_execution_exception", "reason": "the queue is full"}}});
+    let all: Vec<_> = passes
+        .iter()
+        .map(|pass| {
+            if *pass {
+                items.next().unwrap()
+            } else {
+                busy.clone()
+            }
+        })
+        .collect();
+    let errors = passes.contains(&false);
+    let body = json!({"errors": errors, "items": all}).to_string();
+    let head = ["HTTP/1.1 200 OK", "content-type: application/json"].map(str::to_owned);
+    write(client, &head, body.as_bytes());
+}
+
+/// The lines of a message's head, and its body; the answer to HEAD has none.
+fn message(stream: &TcpStream, is_head: bool) -> (Vec<String>, Vec<u8>) {
+    let mut reader = BufReader::new(stream);
+    let mut head = Vec::new();
+    let mut line = String::new();
+    while reader.read_line(&mut line).is_ok_and(|read| read > 0) && line != "\r\n" {
+        head.push(line.trim_end().to_owned());
+        line.clear();
+    }
+    let field = |name: &str| {
+        head.iter().find_map(|line| {
+            let (own, value) = line.split_once(':')?;
+            own.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    };
+    let mut body = Vec::new();
+    if field("transfer-encoding") == Some("chunked") {
+        loop {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+            let size = u64::from_str_radix(line.trim(), 16).unwrap();
+            reader.by_ref().take(size).read_to_end(&mut body).unwrap();
+            reader.read_line(&mut line).unwrap();
+            if size == 0 {
+                break;
+            }
+        }
+    } else if !is_head {
+        let length = field("content-length").map_or(0, |length| length.parse().unwrap());
+        reader.take(length).read_to_end(&mut body).unwrap();
+    }
+    (head, body)
+}
+
+/// Without what is said anew: how long the body is, and how it may be packed.
+fn lasting(head: &[String]) -> impl Iterator<Item = &String> {
+    let own = [
+        "content-length",
+        "accept-encoding",
+        "transfer-encoding",
+        "connection",
+    ];
+    head.iter().filter(move |line| {
+        let name = line.split(':').next().unwrap_or_default();
+        !own.iter().any(|own| name.eq_ignore_ascii_case(own))
+    })
+}
+
+fn write(mut stream: &TcpStream, head: &[String], body: &[u8]) {
+    let mut text = String::new();
+    for line in lasting(head) {
+        text += &format!("{line}\r\n");
+    }
+    text += &format!(
+        "content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    // The client may have left.
+    let _ = stream.write_all(&[text.as_bytes(), body].concat());
+}
+
+fn ask(server: SocketAddr, head: &[String], body: &[u8]) -> (Vec<String>, Vec<u8>) {
+    let stream = TcpStream::connect(server).unwrap();
+    write(&stream, head, body);
+    message(&stream, head[0].starts_with("HEAD"))
+}

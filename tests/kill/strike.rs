@@ -1,0 +1,302 @@
+//! When and how a pipeline is struck.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
+
+use rustix::process::Signal;
+
+use super::scene::{Scene, covered, marked};
+use crate::harness::backfill::STAGES;
+use crate::harness::hold::Hold;
+use crate::harness::proxy::{Point, Proxy, Trap};
+use crate::harness::{Run, Started, start_pipeline_through, wait_for};
+
+const LIST: usize = 0;
+const FETCH: usize = 2;
+const FETCHED: &str = "buildhub.json?x-id=GetObject";
+pub const LOAD: usize = 4;
+
+/// The kinds of moments, as often as they are drawn.
+pub const KINDS: [Kind; 16] = [
+    Kind::Start,
+    Kind::Bytes,
+    Kind::Bytes,
+    Kind::Line,
+    Kind::PageAsked,
+    Kind::PageAnswered,
+    Kind::Fetch,
+    Kind::Commit,
+    Kind::CommitAnswered,
+    Kind::Committed,
+    Kind::Bulk,
+    Kind::BulkAnswered,
+    Kind::Indexed,
+    Kind::SaveListed,
+    Kind::SaveLoaded,
+    Kind::Syscall,
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// All have just been started, on a new database and a new index.
+    Start,
+    /// So many bytes have passed between two programs.
+    Bytes,
+    /// In the middle of a line, all before it being stored.
+    Line,
+    /// Before the server hears of a page, and before it is heard.
+    PageAsked,
+    PageAnswered,
+    Fetch,
+    /// Before the commit, before its answer, and when that has come.
+    Commit,
+    CommitAnswered,
+    Committed,
+    /// The same with a request to index.
+    Bulk,
+    BulkAnswered,
+    Indexed,
+    /// While a state file is synced or renamed.
+    SaveListed,
+    SaveLoaded,
+    /// Before a write or a sync of any program.
+    Syscall,
+}
+
+/// How much there is of everything in an undisturbed run.
+#[derive(Debug, Clone)]
+pub struct Totals {
+    /// Bytes behind each program.
+    pub bytes: [usize; 4],
+    pub pages: usize,
+    pub builds: usize,
+    pub commits: usize,
+}
+
+#[derive(Debug)]
+pub struct Strike {
+    pub kind: Kind,
+    moment: Moment,
+    /// Which program; `None` for all of them.
+    victim: Option<usize>,
+    pub signal: Signal,
+}
+
+#[derive(Debug)]
+enum Moment {
+    Start,
+    Relay {
+        behind: usize,
+        bytes: usize,
+        settled: bool,
+    },
+    Trap {
+        server: Server,
+        trap: Trap,
+    },
+    Syscall {
+        stage: usize,
+        call: &'static str,
+        nth: usize,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Server {
+    S3,
+    Database,
+    Index,
+}
+
+impl Strike {
+    pub fn draw(kind: Kind, totals: &Totals, random: &mut fastrand::Rng) -> Self {
+        let moment = Moment::draw(kind, totals, random);
+        let natural = moment.natural();
+        let signals = [Signal::KILL, Signal::KILL, Signal::TERM, Signal::INT];
+        let victim = match (natural, random.u8(0..10)) {
+            (_, 0 | 1) => None,
+            (Some(stage), 2..8) => Some(stage),
+            // Who dies inside a call is that one.
+            (Some(stage), _) if matches!(moment, Moment::Syscall { .. }) => Some(stage),
+            _ => Some(random.usize(0..STAGES.len())),
+        };
+        Self {
+            kind,
+            moment,
+            victim,
+            signal: signals[random.usize(0..signals.len())],
+        }
+    }
+
+    pub fn hits(&self, at: usize) -> bool {
+        self.victim.is_none_or(|victim| victim == at)
+    }
+
+    /// Runs the pipeline and strikes; `None` if it had ended before.
+    pub fn run(&self, scene: &Scene) -> Option<Vec<Run>> {
+        let mut tools = scene.all.tools();
+        let mut relay = None;
+        let mut hold: Option<(Arc<Hold>, usize)> = None;
+        match &self.moment {
+            Moment::Start => {}
+            Moment::Relay { behind, bytes, .. } => relay = Some((*behind, *bytes)),
+            Moment::Trap { server, trap } => {
+                hold = Some((server.proxy(scene).set(*trap), self.moment.natural()?));
+            }
+            Moment::Syscall { stage, call, nth } => {
+                let signal = self.signal.as_raw();
+                let inject = format!("inject={call}:signal={signal}:when={nth}");
+                let trace = format!("trace={call}");
+                let strace = ["strace", "-fqq", "-o/dev/null", "-e", &trace, "-e", &inject];
+                let tool = tools.remove(*stage).under(strace);
+                tools.insert(*stage, tool);
+            }
+        }
+        let (mut programs, relay) = start_pipeline_through(tools, relay);
+        if let (Some(relay), Moment::Relay { behind, .. }) = (&relay, &self.moment) {
+            hold = Some((Arc::clone(&relay.hold), *behind));
+        }
+        let mut came = false;
+        wait_for("the moment to strike", || {
+            scene.confirmed();
+            came = match &self.moment {
+                Moment::Start => true,
+                Moment::Syscall { stage, .. } => has_ended(&mut programs[*stage]),
+                Moment::Relay { settled, .. } => {
+                    let relay = relay.as_ref().unwrap();
+                    let stored = || {
+                        let passed = covered(&marked(&relay.passed()));
+                        passed.is_subset(&scene.confirmed().0)
+                    };
+                    relay.hold.is_held() && (!settled || stored())
+                }
+                Moment::Trap { .. } => hold.as_ref().unwrap().0.is_held(),
+            };
+            came || programs.iter_mut().all(has_ended)
+        });
+        if came {
+            self.strike(&mut programs);
+        }
+        if let Some((hold, client)) = hold {
+            // Who was killed did not send it, or never heard of it.
+            let status = programs[client].child.try_wait().unwrap();
+            let killed = |status: ExitStatus| status.signal() == Some(Signal::KILL.as_raw());
+            hold.release(!status.is_some_and(killed));
+        }
+        let runs: Vec<_> = programs.into_iter().map(Started::finish).collect();
+        let died = |run: &Run| run.status.signal() == Some(self.signal.as_raw());
+        runs.iter().any(died).then_some(runs)
+    }
+
+    fn strike(&self, programs: &mut [Started]) {
+        let mut struck: Vec<_> = programs
+            .iter_mut()
+            .enumerate()
+            .filter(|(at, _)| self.hits(*at))
+            .map(|(_, program)| program)
+            .collect();
+        for program in &mut struck {
+            if !has_ended(program) {
+                program.signal(self.signal);
+            }
+        }
+        if self.signal == Signal::KILL {
+            wait_for("the dead", || {
+                struck.iter_mut().all(|program| has_ended(program))
+            });
+        }
+    }
+}
+
+fn has_ended(program: &mut Started) -> bool {
+    program.child.try_wait().unwrap().is_some()
+}
+
+impl Server {
+    fn proxy(self, scene: &Scene) -> &Proxy {
+        match self {
+            Self::S3 => &scene.s3,
+            Self::Database => scene.database.as_ref().unwrap(),
+            Self::Index => &scene.index,
+        }
+    }
+}
+
+impl Moment {
+    fn draw(kind: Kind, totals: &Totals, random: &mut fastrand::Rng) -> Self {
+        let trap = |server, text, nth, point| Self::Trap {
+            server,
+            trap: Trap { text, nth, point },
+        };
+        let mut nth = |most: usize| random.usize(1..=most.max(1));
+        let (page, commit, bulk) = ("list-type=2", "COMMIT\0", "/_bulk");
+        let (pages, commits) = (totals.pages, totals.commits);
+        match kind {
+            Kind::Start => Self::Start,
+            Kind::Bytes | Kind::Line => {
+                let behind = nth(4) - 1;
+                Self::Relay {
+                    behind,
+                    bytes: nth(totals.bytes[behind] - 1),
+                    settled: kind == Kind::Line,
+                }
+            }
+            Kind::PageAsked => trap(Server::S3, page, nth(pages), Point::Asked),
+            Kind::PageAnswered => trap(Server::S3, page, nth(pages), Point::Answered),
+            Kind::Fetch => trap(Server::S3, FETCHED, nth(totals.builds), Point::Asked),
+            Kind::Commit => trap(Server::Database, commit, nth(commits), Point::Asked),
+            Kind::CommitAnswered => trap(Server::Database, commit, nth(commits), Point::Answered),
+            Kind::Committed => trap(Server::Database, commit, nth(commits), Point::Heard),
+            Kind::Bulk => trap(Server::Index, bulk, nth(commits / 3), Point::Asked),
+            Kind::BulkAnswered => trap(Server::Index, bulk, nth(commits / 3), Point::Answered),
+            Kind::Indexed => trap(Server::Index, bulk, nth(commits / 3), Point::Heard),
+            Kind::SaveListed => Self::save(LIST, 2 * totals.pages, random),
+            Kind::SaveLoaded => Self::save(LOAD, totals.pages, random),
+            Kind::Syscall => {
+                let call = ["write", "fdatasync"][random.usize(0..2)];
+                Self::Syscall {
+                    stage: random.usize(0..STAGES.len()),
+                    call,
+                    nth: random.usize(1..=if call == "write" { 12 } else { 2 }),
+                }
+            }
+        }
+    }
+
+    /// Each save syncs twice and renames once.
+    fn save(stage: usize, syncs: usize, random: &mut fastrand::Rng) -> Self {
+        let (call, most) = match random.u8(0..3) {
+            0 => ("rename", syncs / 2),
+            _ => ("fsync", syncs),
+        };
+        Self::Syscall {
+            stage,
+            call,
+            nth: random.usize(1..=most),
+        }
+    }
+
+    /// The program whose moment it is.
+    fn natural(&self) -> Option<usize> {
+        match self {
+            Self::Start => None,
+            // Its writer may have ended when all is stored.
+            Self::Relay {
+                behind, settled, ..
+            } => Some(behind + usize::from(*settled)),
+            Self::Trap { server, trap } => Some(match server {
+                Server::S3 if trap.text == FETCHED => FETCH,
+                Server::S3 => LIST,
+                Server::Database | Server::Index => LOAD,
+            }),
+            Self::Syscall { stage, .. } => Some(*stage),
+        }
+    }
+}
+
+impl Kind {
+    pub fn needs_postgres(self) -> bool {
+        matches!(self, Self::Commit | Self::CommitAnswered | Self::Committed)
+    }
+}
