@@ -28,8 +28,8 @@ const SEED: u64 = 20_190_101;
 const LANES: u64 = 4;
 
 /// How wide s3-list lists, chosen by the seed; the first is one page after
-/// another. None: as it does by itself.
-const LISTINGS: &[&str] = &[];
+/// another.
+const LISTINGS: &[&str] = &["--concurrency=1", "--concurrency=4", "--concurrency=64"];
 
 #[test]
 fn who_is_behind_a_dead_program_says_that_its_input_was_cut() {
