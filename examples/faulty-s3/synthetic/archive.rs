@@ -143,15 +143,12 @@ impl Parts {
 
     /// The part that `at` of `len` lies in, where in it, and how long it is.
     fn find(&self, at: u64, len: u64) -> (usize, u64, u64) {
-        let (mut low, mut high) = (0, self.sums.len() - 1);
-        while high - low > 1 {
-            let middle = low.midpoint(high);
-            if self.bound(middle, len) <= at {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
+        // The last whose bound is not behind `at`, found without a division.
+        let end = (at + 1) * self.total();
+        let starts = &self.sums[..self.sums.len() - 1];
+        let low = starts
+            .partition_point(|sum| sum * len < end)
+            .saturating_sub(1);
         let start = self.bound(low, len);
         (low, at - start, self.bound(low + 1, len) - start)
     }
