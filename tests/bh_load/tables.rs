@@ -170,3 +170,20 @@ fn a_server_that_is_away_is_given_up_after_its_tries() {
     assert!(!run.stderr.contains("secret"), "{run}");
     assert_eq!(run.summary["in"], json!(0), "{run}");
 }
+
+/// As after a restore by hand: every row fails, whatever it holds.
+#[test]
+fn a_sequence_behind_its_table_stops_the_loader() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    load(&database.url).exits(0);
+    let mut client = database.client();
+    let reset = "SELECT setval('main_build_id_seq', 1, false)";
+    client.batch_execute(reset).unwrap();
+    let loader = Tool::new("bh-load").args(["--database", &database.url]);
+    let run = loader.input(ndjson(&[record(2), record(3)])).run();
+    run.exits(78).says("main_build_pkey");
+    assert_eq!(database.count("SELECT count(*) FROM main_build"), 2);
+    assert_eq!(database.count("SELECT count(*) FROM bh_object"), 2);
+}

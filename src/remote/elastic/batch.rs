@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -9,7 +10,7 @@ use super::reason::Reason;
 use super::{Document, Outcome};
 
 const BYTES: usize = 5 << 20;
-const DOCUMENTS: usize = 10_000;
+const DOCUMENTS: usize = 2000;
 
 /// Room for an action line.
 const ACTION: usize = 48;
@@ -32,11 +33,11 @@ pub fn split(documents: &[Document]) -> Vec<Vec<usize>> {
     batches
 }
 
-/// Makes `body` that of a request which indexes `documents`.
-pub fn write<'a>(body: &mut Vec<u8>, documents: impl Iterator<Item = &'a Document>) {
-    body.clear();
+/// The body of a request which indexes `documents`.
+pub fn body<'a>(documents: impl Iterator<Item = &'a Document> + Clone) -> Bytes {
+    let length = |document: &Document| document.source.len() + ACTION;
+    let mut body = Vec::with_capacity(documents.clone().map(length).sum());
     for document in documents {
-        body.reserve(document.source.len() + ACTION);
         // Writing to memory cannot fail.
         drop(writeln!(body, r#"{{"index":{{"_id":"{}"}}}}"#, document.id));
         let start = body.len();
@@ -49,6 +50,7 @@ pub fn write<'a>(body: &mut Vec<u8>, documents: impl Iterator<Item = &'a Documen
         }
         body.push(b'\n');
     }
+    body.into()
 }
 
 /// What the server says of one document.
@@ -120,9 +122,8 @@ mod tests {
 
     #[test]
     fn bodies_have_two_lines_a_document() {
-        let mut body = b"of an earlier one".to_vec();
         let documents = [document(7, r#"{"id":7}"#), document(8, "{\n\"id\":8}")];
-        write(&mut body, documents.iter());
+        let body = body(documents.iter());
         let lines = concat!(
             r#"{"index":{"_id":"7"}}"#,
             "\n",
@@ -142,10 +143,7 @@ mod tests {
             split(documents).iter().map(Vec::len).collect()
         };
         assert!(lengths(&[]).is_empty());
-        assert_eq!(
-            lengths(&vec![document(1, "{}"); 25_000]),
-            [5000, 10_000, 10_000]
-        );
+        assert_eq!(lengths(&vec![document(1, "{}"); 5000]), [1000, 2000, 2000]);
         let large = document(1, &" ".repeat(2 << 20));
         assert_eq!(lengths(&vec![large; 5]), [1, 2, 2]);
         let huge = document(1, &" ".repeat(9 << 20));

@@ -87,7 +87,7 @@ async fn create(server: &Server, index: &str, version: &Version) -> Result<bool>
 async fn put(server: &Server, path: &str, body: &Value) -> Result<super::Answer> {
     let body = body.to_string();
     let request = Request {
-        body: Some(body.as_bytes()),
+        body: Some(body.into()),
         ..Request::new(Method::Put, path)
     };
     server

@@ -184,12 +184,10 @@ impl Index {
     async fn settle(&self, documents: &[Document], settled: &mut [Option<Outcome>]) -> Result<()> {
         let mut backoff = Backoff::new(self.attempts);
         let mut batches = batch::split(documents);
-        let mut body = Vec::new();
         while let Some(batch) = batches.pop() {
-            batch::write(&mut body, batch.iter().filter_map(|&at| documents.get(at)));
             let request = Request {
                 query: BULK_QUERY,
-                body: Some(&body),
+                body: Some(batch::body(batch.iter().map(|&at| &documents[at]))),
                 ..Request::new(Method::Post, &self.path)
             };
             let answer = match self.server.once(&request).await {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use bytes::Bytes;
 use elasticsearch::cert::{Certificate, CertificateValidation};
 use elasticsearch::http::headers::{
     AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
@@ -40,7 +41,7 @@ pub struct Request<'a> {
     pub method: Method,
     pub path: &'a str,
     pub query: &'a [(&'a str, &'a str)],
-    pub body: Option<&'a [u8]>,
+    pub body: Option<Bytes>,
     pub timeout: Duration,
 }
 
@@ -136,7 +137,7 @@ impl Server {
             request.path,
             self.headers.clone(),
             Some(request.query),
-            request.body,
+            request.body.clone(),
             Some(request.timeout),
         );
         let response = sent.await.map_err(|error| self.lost(&error))?;

@@ -13,7 +13,7 @@ use crate::store::{Outcome, Row, Store};
 use crate::tally::Tally;
 
 /// A batch is committed before it holds more than this, in bytes.
-const LARGEST: usize = 8 << 20;
+const LARGEST: usize = 4 << 20;
 
 #[derive(Default)]
 pub struct Batch {
@@ -27,7 +27,9 @@ impl Batch {
         match &item {
             Item::Row(candidate) => {
                 self.rows += 1;
-                self.bytes += candidate.row.line.len();
+                // Held here, by the indexer, and in the body of a request.
+                let document = candidate.document.as_ref().map_or(0, Vec::len);
+                self.bytes += candidate.row.line.len() + 3 * document;
             }
             Item::Reject(reject) => self.bytes += reject.line.len(),
             Item::Mark(_, line) => self.bytes += line.len(),
@@ -110,6 +112,7 @@ impl Loader {
             }
         }
         self.confirm.save()?;
+        drop(rows);
         if let Some(indexer) = &mut self.indexer {
             indexer.send(documents);
         }

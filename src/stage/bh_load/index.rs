@@ -17,10 +17,8 @@ use crate::remote::elastic::{Document, Index, Outcome};
 use crate::store::{Opener, Queued, Refused, Store};
 use crate::tally::Tally;
 
-/// Batches that may wait for the indexer; more are left in the queue's table.
-const WAITING: usize = 1;
 /// Rows of the queue that are read at once.
-const DRAINED: usize = 4000;
+const DRAINED: usize = 2000;
 
 pub struct Indexer {
     batches: Option<Sender<Vec<Document>>>,
@@ -58,7 +56,7 @@ impl Indexer {
             io.tally.note("refused documents queued again", again);
         }
         let left = store.last_queued()?;
-        let (batches, received) = bounded(WAITING);
+        let (batches, received) = bounded(0);
         let work = |index, store| Work {
             index,
             store,
