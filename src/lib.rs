@@ -6,7 +6,8 @@
 //! may be: an object, a mark, a reject. Each program is one module of
 //! [`stage`], in pipeline order `s3_list`, `bh_filter`, `bh_fetch`,
 //! `bh_validate`, `bh_load`, and says in its signature what it touches:
-//! [`remote`] (sockets) or [`store`] (databases). [`json`] reads documents
+//! [`remote`] (sockets) or [`store`] (databases). [`listing`] says which pages of
+//! a bucket to ask for, and reads them. [`json`] reads documents
 //! exactly as CPython does, [`schema`] judges them. [`cli`] makes a process of
 //! a stage: it parses the arguments, opens the streams, and turns the result,
 //! an [`error::Error`] or the counts of a [`tally::Tally`], into an exit

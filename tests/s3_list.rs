@@ -1,6 +1,8 @@
 //! s3-list.
 
+mod parallel;
 mod resume;
+mod shared;
 
 use crate::harness::faulty::{Faulty, object};
 use crate::harness::minio::Bucket;

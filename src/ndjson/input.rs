@@ -19,6 +19,7 @@ use crate::tally::{Tally, Waiting};
 const BLOCK: usize = 256 * 1024;
 /// The kernel copies fastest to the start of a page, and from one of a file.
 const PAGE: usize = 4096;
+const STDIN: &str = "standard input";
 const LONGEST_LINE: usize = 256 * 1024 * 1024;
 
 /// Reads as much as there is, never waiting for more than one line.
@@ -84,7 +85,7 @@ impl<'a> Block<'a> {
 impl Input {
     #[must_use]
     pub fn new(file: File, stop: Arc<Stop>, tally: Arc<Tally>) -> Self {
-        Self::named("standard input", file, stop, tally)
+        Self::named(STDIN, file, stop, tally)
     }
 
     /// The input that messages call `place`.
@@ -133,15 +134,14 @@ impl Input {
                 if self.left.is_empty() {
                     return Ok(None);
                 }
-                if is_torn(&self.buffer[self.left.clone()]) {
+                if self.place == STDIN && is_torn(&self.buffer[self.left.clone()]) {
                     self.left = 0..0;
                     return Err(Error::message(
                         Kind::EndedEarly,
                         format!(
-                            "input ended early: in the middle of line {} of {}; run again what \
-                             it comes from",
-                            self.lines + 1,
-                            self.place
+                            "input ended early: in the middle of line {}; run again what it \
+                             comes from",
+                            self.lines + 1
                         ),
                     ));
                 }

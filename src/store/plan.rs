@@ -56,7 +56,7 @@ impl<'a> Plan<'a> {
             plan.content(rows, found, twins);
         }
         plan.renewals.sort_unstable();
-        // A listing brings its keys in order.
+        // A page brings its keys in order: that sort is cheap.
         let objects =
             (0..rows.len()).filter(|at| rows[*at].key.is_some() && rows[*at].etag.is_some());
         let mut objects: Vec<usize> = objects.collect();

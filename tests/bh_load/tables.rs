@@ -181,7 +181,7 @@ fn a_sequence_behind_its_table_stops_the_loader() {
     let mut client = database.client();
     let reset = "SELECT setval('main_build_id_seq', 1, false)";
     client.batch_execute(reset).unwrap();
-    let loader = Tool::new("bh-load").args(["--database", &database.url]);
+    let loader = Tool::new("bh-load").args(["--database", &database.url, "--batch-size=1"]);
     let run = loader.input(ndjson(&[record(2), record(3)])).run();
     run.exits(78).says("main_build_pkey");
     assert_eq!(database.count("SELECT count(*) FROM main_build"), 2);

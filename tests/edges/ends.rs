@@ -196,7 +196,7 @@ fn half_a_line_at_the_end_is_no_reject_but_a_cut_input() {
             assert_eq!(
                 run.told()[0],
                 format!(
-                    "{stage}: input ended early: in the middle of line 2 of standard input; run again what it \
+                    "{stage}: input ended early: in the middle of line 2; run again what it \
                      comes from"
                 )
             );

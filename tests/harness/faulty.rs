@@ -11,7 +11,7 @@ use super::{Tool, program};
 pub struct Faulty {
     child: Child,
     pub url: String,
-    _objects: tempfile::NamedTempFile,
+    _objects: Option<tempfile::NamedTempFile>,
 }
 
 /// An object of the imitation.
@@ -26,9 +26,19 @@ impl Faulty {
         for object in objects {
             writeln!(file, "{object}").unwrap();
         }
-        let source = [std::ffi::OsStr::new("--objects"), file.path().as_os_str()];
+        let path = file.path().to_str().unwrap().to_owned();
+        let flags = [&["--objects", &path], flags].concat();
+        Self::serve(&flags, Some(file))
+    }
+
+    /// A server on so many objects that are computed.
+    pub fn synthetic(objects: usize, flags: &[&str]) -> Self {
+        let objects = objects.to_string();
+        Self::serve(&[&["--synthetic", &objects], flags].concat(), None)
+    }
+
+    fn serve(flags: &[&str], objects: Option<tempfile::NamedTempFile>) -> Self {
         let mut child = Command::new(program("examples/faulty-s3"))
-            .args(source)
             .arg("--until-stdin-closes")
             .args(flags)
             .stdin(Stdio::piped())
@@ -41,7 +51,7 @@ impl Faulty {
         Self {
             child,
             url: url.trim().to_owned(),
-            _objects: file,
+            _objects: objects,
         }
     }
 

@@ -185,9 +185,20 @@ impl Scene {
                 refusals,
             };
         }
+        let objects: BTreeSet<[String; 3]> = self.store().objects().into_iter().collect();
+        let mut rows = self.store().contents();
+        for row in &mut rows {
+            // Of objects of one content the row has the one that came first.
+            let mut twins = objects.iter().filter(|object| object[2] == row.hash);
+            if twins.clone().any(|[key, ..]| row.key.as_ref() == Some(key)) {
+                let first = twins.next();
+                row.key = first.map(|[key, ..]| key.clone());
+                row.etag = first.map(|[_, etag, _]| format!("\"{etag}\""));
+            }
+        }
         Left {
-            rows: self.store().contents(),
-            objects: self.store().objects().into_iter().collect(),
+            rows,
+            objects,
             refusals,
         }
     }

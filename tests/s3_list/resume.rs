@@ -315,9 +315,8 @@ fn two_at_once_never_share_a_state() {
         nth: 1,
         point: Point::Asked,
     });
-    let first = place
-        .tool(&server)
-        .start_with(Stdio::null(), Stdio::piped());
+    let first = place.tool(&server).args(["--concurrency", "1"]);
+    let first = first.start_with(Stdio::null(), Stdio::piped());
     wait_for("a request", || hold.is_held());
     let before = place.state();
     for tool in [place.tool(&server), place.resume(&server)] {

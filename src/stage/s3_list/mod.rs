@@ -97,7 +97,7 @@ pub struct Args {
     shard: Option<Shard>,
 
     /// Say how far the listing of this resume file has come, and stop
-    #[arg(long, value_name = "FILE", help_heading = "State", exclusive = true)]
+    #[arg(long, value_name = "FILE", help_heading = "State", conflicts_with_all = ["url", "resume_file", "plan", "ranges", "shard"])]
     show_state: Option<PathBuf>,
 
     #[command(flatten)]

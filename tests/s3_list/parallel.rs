@@ -1,0 +1,80 @@
+//! s3-list: many pages at a time.
+
+use super::{list, numbered, server_of, tiles};
+use crate::harness::faulty::Faulty;
+use crate::harness::folder;
+
+/// Keys of every key space come whole and once, however many are asked for.
+#[test]
+fn every_key_space_is_listed_once() {
+    for distribution in ["archive", "prefix", "sequential", "hash", "plain"] {
+        let server = Faulty::synthetic(30_000, &["--distribution", distribution]);
+        let narrow = list(&server).args(["--concurrency", "1"]);
+        let expected = narrow.run().exits(0).listing();
+        assert_eq!(expected.keys().len(), 30_000);
+        assert_eq!(expected.keys(), expected.sorted());
+        for width in ["2", "64", "256"] {
+            let run = list(&server).args(["--concurrency", width]).run().exits(0);
+            let listing = run.listing();
+            assert_eq!(listing.sorted(), expected.keys(), "{distribution} {width}");
+            tiles(&listing, None, None);
+        }
+    }
+}
+
+/// More comes too early than memory holds.
+#[test]
+fn in_order_whatever_comes_first() {
+    let server = Faulty::synthetic(200_000, &["--distribution", "hash"]);
+    let place = folder();
+    let ordered = || list(&server).arg("--ordered").env("TMPDIR", place.path());
+    let listing = ordered().run().exits(0).listing();
+    assert_eq!(listing.keys().len(), 200_000);
+    assert_eq!(listing.keys(), listing.sorted());
+    tiles(&listing, None, None);
+    assert!(place.path().read_dir().unwrap().next().is_none());
+    let nowhere = place.path().join("missing");
+    let run = ordered().env("TMPDIR", &nowhere).run().exits(74);
+    run.says("TMPDIR").says(nowhere.to_str().unwrap());
+}
+
+/// All workers slow down together: else far more would be refused than listed.
+#[test]
+fn a_bucket_that_wants_fewer_requests_gets_fewer() {
+    let keys = numbered(6000);
+    for flags in [
+        &["--max-in-flight", "3", "--latency-ms", "5"][..],
+        &["--max-rps", "400"],
+    ] {
+        let server = server_of(&keys, flags);
+        let run = list(&server).args(["--page-size", "10"]).run().exits(0);
+        let listing = run.listing();
+        assert_eq!(listing.sorted(), keys, "{flags:?}");
+        tiles(&listing, None, None);
+        let faults = server.counts()["faults"].clone();
+        let refused: u64 = faults
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|count| count.as_u64().unwrap())
+            .sum();
+        assert!(0 < refused && refused < 600, "{faults} {run}");
+        assert_eq!(run.count("/notes/retries"), refused, "{run}");
+    }
+}
+
+/// What a finished run saw tells the next where to cut.
+#[test]
+fn the_next_run_wastes_less() {
+    let server = Faulty::synthetic(300_000, &["--distribution", "archive"]);
+    let place = folder();
+    let file = place.path().join("list.json");
+    let run = || {
+        let tool = list(&server).arg("--resume-file").arg(&file);
+        let run = tool.arg("--resume").run().exits(0);
+        assert_eq!(run.listing().keys().len(), 300_000);
+        run.count("/notes/requests")
+    };
+    let (first, second) = (run(), run());
+    assert!(second < first && second < 345, "{first} {second}");
+}
