@@ -1,7 +1,7 @@
 //! When a failed request is tried again, and when it is given up.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::cli::signals::Stop;
 use crate::error::{Error, Kind, Result};
@@ -44,7 +44,13 @@ pub struct Retry {
     pub log: Log,
     pub stop: Arc<Stop>,
     pub tally: Arc<Tally>,
+    /// When it was last said that requests fail.
+    pub said: Arc<Mutex<Option<Instant>>>,
 }
+
+/// A server in trouble fails many requests at once: one in so long is named,
+/// the summary counts all.
+const QUIET: Duration = Duration::from_secs(5);
 
 const FIRST_BOUND: Duration = Duration::from_millis(100);
 const LONGEST_BOUND: Duration = Duration::from_secs(20);
@@ -88,7 +94,7 @@ impl Retry {
                 ));
             }
             self.tally.note("retries", 1);
-            if tried == 2 {
+            if tried == 2 && self.may_say() {
                 self.log.warn(format!("{what}: {reason}; trying again"));
             }
             tokio::select! {
@@ -96,6 +102,17 @@ impl Retry {
                 stop = self.stop.asked() => return Err(stop),
             }
         }
+    }
+}
+
+impl Retry {
+    fn may_say(&self) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = said.is_none_or(|said| said.elapsed() >= QUIET);
+        if silent {
+            *said = Some(Instant::now());
+        }
+        silent
     }
 }
 

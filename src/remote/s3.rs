@@ -213,6 +213,7 @@ impl S3 {
                 log: log.clone(),
                 stop: Arc::clone(stop),
                 tally: Arc::clone(tally),
+                said: Arc::default(),
             },
             payer: args.request_payer.then_some(RequestPayer::Requester),
             endpoint: endpoint.as_deref().map(without_password),

@@ -98,7 +98,13 @@ impl Proxy {
     }
 
     /// What was asked for since the last call: `GET /path?query HTTP/1.1`.
+    /// To be called when all programs have ended: what a dead one had sent may
+    /// still have to be read.
     pub fn asked(&self) -> Vec<String> {
+        super::wait_for("the connections to end", || {
+            let state = self.state.lock().unwrap();
+            state.streams.iter().all(|end| end.strong_count() == 0)
+        });
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }
 }
