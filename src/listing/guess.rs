@@ -87,11 +87,8 @@ impl Land {
             _ => return None,
         };
         let closed = far.is_some() && (next.is_some() || self.closed);
-        let origin = alphabet
-            .origin()
-            .map_or(from, |origin| scale.number(origin));
         Some(Guess {
-            so_far: from.saturating_sub(origin) as f64 * density,
+            so_far: alphabet.behind_origin(&scale, from) as f64 * density,
             scale,
             from,
             to,

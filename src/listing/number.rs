@@ -37,8 +37,11 @@ impl Alphabet {
         }
     }
 
-    pub fn origin(&self) -> Option<&str> {
-        self.origin.as_deref()
+    /// How far `from` lies behind the first name that was seen.
+    pub fn behind_origin(&self, scale: &Scale<'_>, from: u128) -> u128 {
+        let origin = self.origin.as_deref();
+        let origin = origin.map_or(from, |origin| scale.number(origin));
+        from.saturating_sub(origin)
     }
 
     /// A position where little was seen shares the digits of those that have

@@ -19,13 +19,14 @@ use crate::tally::{Tally, Waiting};
 const BLOCK: usize = 256 * 1024;
 /// The kernel copies fastest to the start of a page, and from one of a file.
 const PAGE: usize = 4096;
-const STDIN: &str = "standard input";
 const LONGEST_LINE: usize = 256 * 1024 * 1024;
 
 /// Reads as much as there is, never waiting for more than one line.
 pub struct Input {
     file: File,
     place: String,
+    /// Another program writes it, and may die in the middle of a line.
+    streamed: bool,
     stop: Arc<Stop>,
     tally: Arc<Tally>,
     buffer: Vec<u8>,
@@ -85,7 +86,10 @@ impl<'a> Block<'a> {
 impl Input {
     #[must_use]
     pub fn new(file: File, stop: Arc<Stop>, tally: Arc<Tally>) -> Self {
-        Self::named(STDIN, file, stop, tally)
+        Self {
+            streamed: true,
+            ..Self::named("standard input", file, stop, tally)
+        }
     }
 
     /// The input that messages call `place`.
@@ -96,6 +100,7 @@ impl Input {
         Self {
             file,
             place: place.to_string(),
+            streamed: false,
             stop,
             tally,
             buffer: Vec::new(),
@@ -134,7 +139,7 @@ impl Input {
                 if self.left.is_empty() {
                     return Ok(None);
                 }
-                if self.place == STDIN && is_torn(&self.buffer[self.left.clone()]) {
+                if self.streamed && is_torn(&self.buffer[self.left.clone()]) {
                     self.left = 0..0;
                     return Err(Error::message(
                         Kind::EndedEarly,

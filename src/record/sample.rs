@@ -64,9 +64,4 @@ impl Sample {
     pub fn points(&self) -> &[(String, u64)] {
         &self.0
     }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }

@@ -103,9 +103,7 @@ impl Retry {
             }
         }
     }
-}
 
-impl Retry {
     fn may_say(&self) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let silent = said.is_none_or(|said| said.elapsed() >= QUIET);

@@ -185,6 +185,8 @@ fn a_listing_into_a_file_is_killed_at_each_of_its_calls() {
             let listed: BTreeSet<_> = listed.map(str::to_owned).collect();
             assert_eq!(listed, wanted, "{call} {nth}");
         }
-        assert!(killed > 2, "{call}: {killed}");
+        // Pages that end during a write of the state share the next one: only
+        // the first and the last are certain.
+        assert!(killed >= 2, "{call}: {killed}");
     }
 }

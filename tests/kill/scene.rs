@@ -117,12 +117,9 @@ impl Scene {
         }
         self.all.folder = folder();
         self.s3.asked();
-        match LISTINGS.get(listing % LISTINGS.len().max(1)) {
-            Some(width) => Self {
-                all: self.all.with("s3-list", width),
-                ..self
-            },
-            None => self,
+        Self {
+            all: self.all.with("s3-list", LISTINGS[listing % LISTINGS.len()]),
+            ..self
         }
     }
 

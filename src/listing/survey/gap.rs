@@ -101,12 +101,8 @@ impl Dir {
                 density = density.midpoint(next.count / span as f64);
             }
         }
-        let origin = self
-            .alphabet
-            .origin()
-            .map_or(from, |origin| scale.number(origin));
         Some(Gap {
-            so_far: from.saturating_sub(origin) as f64 * density,
+            so_far: self.alphabet.behind_origin(&scale, from) as f64 * density,
             scale,
             from,
             to,

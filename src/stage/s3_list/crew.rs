@@ -125,19 +125,19 @@ impl Job {
                 () = parts.closed() => return Ok(()),
             };
             self.tally.note("requests", 1);
-            let kept = {
+            let (kept, is_done) = {
                 let mut planner = self.planner();
-                match ask {
+                let kept = match ask {
                     Ask::Page { .. } => planner.page(ticket, &page, page.next()).map(Some),
                     Ask::Children { .. } => {
                         let told = planner.children(ticket, &page.prefixes, &page, page.next());
                         told.map(|()| None)
                     }
-                }
+                };
+                (kept.map_err(Error::configuration)?, planner.is_done())
             };
-            let kept = kept.map_err(Error::configuration)?;
             self.told.notify_waiters();
-            if self.planner().is_done() {
+            if is_done {
                 self.done.notify_waiters();
             }
             if let Some(Kept {

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::crew::Part;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::record::coverage::Interval;
 
 /// Bytes of lines that wait in memory.
@@ -81,13 +81,16 @@ impl Ordered {
             return Ok(None);
         };
         let part = match (waiting, &mut self.spool) {
+            (Waiting::InMemory(part), _) => {
+                self.in_memory -= part.lines.len();
+                part
+            }
             (Waiting::Spooled { at, bytes, part }, Some(spool)) => Part {
                 lines: spool.take(at, bytes)?,
                 ..part
             },
-            (Waiting::InMemory(part) | Waiting::Spooled { part, .. }, _) => {
-                self.in_memory -= part.lines.len();
-                part
+            (Waiting::Spooled { .. }, None) => {
+                return Err(Error::message(Kind::Fault, "a page that waited is lost"));
             }
         };
         gap.after.clone_from(&part.covers.through);
