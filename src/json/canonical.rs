@@ -1,6 +1,8 @@
 //! The text that is hashed: `json.dumps(value, sort_keys=True)`. And the other way to write a
 //! string, with as few escapes as JSON allows.
 
+use std::ops::Range;
+
 use super::text::Piece;
 use super::{Text, Value};
 
@@ -41,6 +43,34 @@ impl Value<'_> {
                 _ => out.push(b']'),
             }
         }
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The same of an object, and says where its members came to stand: name,
+    /// value, and where the text of both is in `out`.
+    pub fn write_canonical_members(
+        &self,
+        out: &mut Vec<u8>,
+        mut said: impl FnMut(Text<'a>, &Self, Range<usize>),
+    ) {
+        let Value::Object(members) = self else {
+            return self.write_canonical(out);
+        };
+        let mut order = Vec::new();
+        sort(members, &mut order);
+        out.push(b'{');
+        for (at, (name, value)) in order.into_iter().enumerate() {
+            if at > 0 {
+                out.extend_from_slice(b", ");
+            }
+            let from = out.len();
+            write_text(*name, out);
+            out.extend_from_slice(b": ");
+            value.write_canonical(out);
+            said(*name, value, from..out.len());
+        }
+        out.push(b'}');
     }
 }
 

@@ -1,56 +1,65 @@
-//! The identity of a build: CPython's hash of its document.
+//! What is derived from a build: its identity, and its search document.
+
+use std::ops::Range;
 
 use md5::{Digest, Md5};
 
 use crate::json::Value;
 
-/// `v1:` and the MD5, in hexadecimal, of the canonical text of a build.
-///
-/// The text is that of CPython's `json.dumps(build, sort_keys=True)`, which
-/// [`crate::json::Value::write_canonical`] writes. Existing tables are keyed
-/// by it: one byte off would store every build twice.
-#[must_use]
-pub fn hash(canonical: &[u8]) -> String {
-    let digest = Md5::digest(canonical);
-    let mut hash = String::with_capacity(35);
-    hash.push_str("v1:");
-    for byte in digest {
-        for digit in [byte >> 4, byte & 15] {
-            hash.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
-        }
-    }
-    hash
+/// The parts of a build that are indexed, in alphabetical order.
+const INDEXED: [&str; 4] = ["build", "download", "source", "target"];
+
+/// The text of CPython's `json.dumps(build, sort_keys=True)`.
+pub struct Canonical {
+    text: Vec<u8>,
+    /// Where the parts stand that are there and not empty, each with its name.
+    indexed: Vec<Range<usize>>,
 }
 
-/// The parts of a build that are indexed.
-const INDEXED: [&str; 4] = ["build", "source", "target", "download"];
+impl Canonical {
+    /// The text of a build, which is an object of about `bytes`.
+    #[must_use]
+    pub fn of(build: &Value<'_>, bytes: usize) -> Self {
+        let mut text = Vec::with_capacity(bytes + bytes / 8);
+        let mut indexed = Vec::new();
+        build.write_canonical_members(&mut text, |name, value, place| {
+            let empty = match value {
+                Value::Null => true,
+                Value::Object(part) => part.is_empty(),
+                _ => false,
+            };
+            if !empty && INDEXED.iter().any(|part| name == **part) {
+                indexed.push(place);
+            }
+        });
+        Self { text, indexed }
+    }
 
-/// The members of the search document of a build, but for its id: the parts
-/// that are there and not empty, each in canonical text, since Elasticsearch
-/// refuses duplicate members.
-#[must_use]
-pub fn document(build: &Value<'_>) -> Vec<u8> {
-    let mut members = Vec::new();
-    for name in INDEXED {
-        match build.get(name) {
-            None | Some(Value::Null) => {}
-            Some(Value::Object(part)) if part.is_empty() => {}
-            Some(part) => {
-                members.extend_from_slice(b",\"");
-                members.extend_from_slice(name.as_bytes());
-                members.extend_from_slice(b"\":");
-                part.write_canonical(&mut members);
+    /// `v1:` and the MD5, in hexadecimal, of the text. Existing tables are
+    /// keyed by it: one byte off would store every build twice.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let digest = Md5::digest(&self.text);
+        let mut hash = String::with_capacity(35);
+        hash.push_str("v1:");
+        for byte in digest {
+            for digit in [byte >> 4, byte & 15] {
+                hash.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
             }
         }
+        hash
     }
-    members
-}
 
-/// The search document of the row `id` from its other members.
-#[must_use]
-pub fn with_id(id: i64, members: &[u8]) -> Vec<u8> {
-    let mut document = format!("{{\"id\":{id}").into_bytes();
-    document.extend_from_slice(members);
-    document.push(b'}');
-    document
+    /// The members of the search document but for its id, each after a comma.
+    /// In canonical text, since Elasticsearch refuses duplicate members.
+    #[must_use]
+    pub fn document(&self) -> Vec<u8> {
+        let length = |place: &Range<usize>| place.len() + 1;
+        let mut members = Vec::with_capacity(self.indexed.iter().map(length).sum());
+        for place in &self.indexed {
+            members.push(b',');
+            members.extend_from_slice(&self.text[place.clone()]);
+        }
+        members
+    }
 }

@@ -11,7 +11,7 @@ mod postgres;
 mod sqlite;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::dry::DryRun;
@@ -186,7 +186,7 @@ impl Context {
 pub fn open_existing(args: &DatabaseArgs, io: &Io) -> Result<Option<Box<dyn Store>>> {
     match choose(args, &io.log)? {
         Address::Sqlite(path) => match path.try_exists() {
-            Ok(true) => open_sqlite(&path, true).map(Some),
+            Ok(true) => Ok(Some(Box::new(sqlite::Sqlite::open(&path, true)?))),
             Ok(false) => Ok(None),
             Err(error) => Err(Error::local(path.display(), &error)),
         },
@@ -197,36 +197,30 @@ pub fn open_existing(args: &DatabaseArgs, io: &Io) -> Result<Option<Box<dyn Stor
     }
 }
 
-/// Opens the store for loading; what is missing is created. The second call
-/// is quiet about the choice.
-pub struct Opener {
-    address: Address,
-    context: Context,
+/// Opens the store for loading; tables that are missing are created.
+pub enum Opener {
+    Sqlite(sqlite::Sqlite),
+    Postgres(String, Context),
 }
 
 impl Opener {
     pub fn new(args: &DatabaseArgs, io: &Io) -> Result<Self> {
-        Ok(Self {
-            address: choose(args, &io.log)?,
-            context: Context::of(io),
+        Ok(match choose(args, &io.log)? {
+            Address::Sqlite(path) => Self::Sqlite(sqlite::Sqlite::open(&path, false)?),
+            Address::Postgres(url) => Self::Postgres(url, Context::of(io)),
         })
     }
 
-    /// A connection of its own.
+    /// The store for one thread. PostgreSQL gets a connection for each; of a
+    /// file, in which one writes at a time, a single one knows the pages best.
     pub fn open(&self) -> Result<Box<dyn Store>> {
-        match &self.address {
-            Address::Sqlite(path) => open_sqlite(path, false),
-            Address::Postgres(url) => Ok(Box::new(postgres::Postgres::open(
-                url,
-                self.context.clone(),
-                false,
-            )?)),
-        }
+        Ok(match self {
+            Self::Sqlite(store) => Box::new(store.clone()),
+            Self::Postgres(url, context) => {
+                Box::new(postgres::Postgres::open(url, context.clone(), false)?)
+            }
+        })
     }
-}
-
-fn open_sqlite(path: &Path, read_only: bool) -> Result<Box<dyn Store>> {
-    Ok(Box::new(sqlite::Sqlite::open(path, read_only)?))
 }
 
 /// The queries that list every key with its ETag, of one key the newest last.

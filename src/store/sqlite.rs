@@ -1,6 +1,7 @@
 //! The store in one file, by SQLite.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
@@ -23,11 +24,19 @@ const COLUMNS: &[&str] = &[
     "s3_object_etag",
 ];
 
+/// KiB of pages in memory.
+const CACHE: i64 = 16 * 1024;
+
+/// Pages of 4 KiB that the log holds before they go into the file.
+const LOG: i64 = 8192;
+
 /// How long another loader may hold the file.
 const BUSY: Duration = Duration::from_mins(1);
 
+/// One connection, which clones share.
+#[derive(Clone)]
 pub struct Sqlite {
-    connection: Connection,
+    connection: Arc<Mutex<Connection>>,
     address: String,
 }
 
@@ -50,13 +59,17 @@ impl Sqlite {
             if !read_only {
                 connection.pragma_update(None, "journal_mode", "wal")?;
                 connection.pragma_update(None, "synchronous", "full")?;
+                // New hashes and keys fall all over their indexes: those pages
+                // are kept, and go from the log into the file once in a while.
+                connection.pragma_update(None, "cache_size", -CACHE)?;
+                connection.pragma_update(None, "wal_autocheckpoint", LOG)?;
                 connection.execute_batch(TABLES)?;
             }
             Ok(connection)
         };
         let connection = prepare().map_err(|error| failed(&address, &error))?;
         let store = Self {
-            connection,
+            connection: Arc::new(Mutex::new(connection)),
             address,
         };
         store.check_shape()?;
@@ -89,16 +102,18 @@ impl Sqlite {
         })
     }
 
-    fn within<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        work(&self.connection).map_err(|error| failed(&self.address, &error))
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn transact<T>(
-        &mut self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        let address = &self.address;
-        let connection = &mut self.connection;
+    fn within<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        work(&self.connection()).map_err(|error| failed(&self.address, &error))
+    }
+
+    fn transact<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        let mut connection = self.connection();
         let run = || {
             let behavior = rusqlite::TransactionBehavior::Immediate;
             let transaction = connection.transaction_with_behavior(behavior)?;
@@ -106,7 +121,7 @@ impl Sqlite {
             transaction.commit()?;
             Ok(done)
         };
-        run().map_err(|error| failed(address, &error))
+        run().map_err(|error| failed(&self.address, &error))
     }
 }
 

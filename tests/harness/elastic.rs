@@ -74,3 +74,24 @@ impl Index {
             .collect()
     }
 }
+
+impl Drop for Index {
+    /// A server holds 1,000 shards at most.
+    fn drop(&mut self) {
+        if let (Ok(transport), Ok(runtime)) = (
+            Transport::single_node(&self.url),
+            tokio::runtime::Runtime::new(),
+        ) {
+            let (path, none) = (format!("/{}", self.name), None::<JsonBody<Value>>);
+            let gone = transport.send(
+                Method::Delete,
+                &path,
+                HeaderMap::new(),
+                None::<&()>,
+                none,
+                None,
+            );
+            drop(runtime.block_on(gone));
+        }
+    }
+}

@@ -10,21 +10,21 @@ use super::reason::Reason;
 use super::{Document, Outcome};
 
 const BYTES: usize = 5 << 20;
-const DOCUMENTS: usize = 2000;
+const DOCUMENTS: usize = 10_000;
 
-/// Room for an action line.
-const ACTION: usize = 48;
+/// Room for an action line, and for the id.
+const ACTION: usize = 72;
 
 /// Positions of documents, to be sent together; the last batch goes first.
 pub fn split(documents: &[Document]) -> Vec<Vec<usize>> {
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut bytes = BYTES;
     for (at, document) in documents.iter().enumerate() {
-        bytes += document.source.len() + ACTION;
+        bytes += document.members.len() + ACTION;
         match batches.last_mut() {
             Some(batch) if bytes <= BYTES && batch.len() < DOCUMENTS => batch.push(at),
             _ => {
-                bytes = document.source.len() + ACTION;
+                bytes = document.members.len() + ACTION;
                 batches.push(vec![at]);
             }
         }
@@ -35,20 +35,24 @@ pub fn split(documents: &[Document]) -> Vec<Vec<usize>> {
 
 /// The body of a request which indexes `documents`.
 pub fn body<'a>(documents: impl Iterator<Item = &'a Document> + Clone) -> Bytes {
-    let length = |document: &Document| document.source.len() + ACTION;
+    let length = |document: &Document| document.members.len() + ACTION;
     let mut body = Vec::with_capacity(documents.clone().map(length).sum());
     for document in documents {
         // Writing to memory cannot fail.
-        drop(writeln!(body, r#"{{"index":{{"_id":"{}"}}}}"#, document.id));
+        let id = document.id;
+        drop(write!(
+            body,
+            "{{\"index\":{{\"_id\":\"{id}\"}}}}\n{{\"id\":{id}"
+        ));
         let start = body.len();
-        body.extend_from_slice(&document.source);
+        body.extend_from_slice(&document.members);
         // Between tokens a line feed means nothing, but here it would end the
         // document and make the rest of it an action.
-        if memchr::memchr(b'\n', &document.source).is_some() {
+        if memchr::memchr(b'\n', &document.members).is_some() {
             let feeds = body[start..].iter_mut().filter(|byte| **byte == b'\n');
             feeds.for_each(|feed| *feed = b' ');
         }
-        body.push(b'\n');
+        body.extend_from_slice(b"}\n");
     }
     body.into()
 }
@@ -115,14 +119,14 @@ fn verdict(result: &Result) -> Verdict {
 mod tests {
     use super::*;
 
-    fn document(id: i64, source: &str) -> Document {
-        let source = source.as_bytes().to_vec();
-        Document { id, source }
+    fn document(id: i64, members: &str) -> Document {
+        let members = members.as_bytes().to_vec();
+        Document { id, members }
     }
 
     #[test]
     fn bodies_have_two_lines_a_document() {
-        let documents = [document(7, r#"{"id":7}"#), document(8, "{\n\"id\":8}")];
+        let documents = [document(7, ""), document(8, ",\n\"source\":{}")];
         let body = body(documents.iter());
         let lines = concat!(
             r#"{"index":{"_id":"7"}}"#,
@@ -131,7 +135,7 @@ mod tests {
             "\n",
             r#"{"index":{"_id":"8"}}"#,
             "\n",
-            r#"{ "id":8}"#,
+            r#"{"id":8, "source":{}}"#,
             "\n",
         );
         assert_eq!(String::from_utf8_lossy(&body), lines);
@@ -143,14 +147,14 @@ mod tests {
             split(documents).iter().map(Vec::len).collect()
         };
         assert!(lengths(&[]).is_empty());
-        assert_eq!(lengths(&vec![document(1, "{}"); 5000]), [1000, 2000, 2000]);
+        assert_eq!(
+            lengths(&vec![document(1, ""); 25_000]),
+            [5000, 10_000, 10_000]
+        );
         let large = document(1, &" ".repeat(2 << 20));
         assert_eq!(lengths(&vec![large; 5]), [1, 2, 2]);
         let huge = document(1, &" ".repeat(9 << 20));
-        assert_eq!(
-            lengths(&[document(1, "{}"), huge, document(1, "{}")]),
-            [1; 3]
-        );
+        assert_eq!(lengths(&[document(1, ""), huge, document(1, "")]), [1; 3]);
     }
 
     #[test]

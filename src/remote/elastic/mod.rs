@@ -52,11 +52,12 @@ pub struct ElasticArgs {
     pub index: String,
 }
 
-/// A document of the index: `source` is its JSON object, on one line.
+/// A document of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     pub id: i64,
-    pub source: Vec<u8>,
+    /// Those of its JSON object but for the id, each after a comma.
+    pub members: Vec<u8>,
 }
 
 /// What became of a document.
@@ -293,7 +294,7 @@ fn too_large(document: &Document) -> Outcome {
         status: 413,
         reason: format!(
             "{} bytes are more than the server takes (http.max_content_length)",
-            document.source.len()
+            document.members.len()
         ),
     }
 }

@@ -99,7 +99,7 @@ impl Loader {
                     match outcome {
                         Outcome::Inserted(id) => {
                             tally.written(1);
-                            documents.extend(id.and_then(|id| document(id, &candidate)));
+                            documents.extend(id.and_then(|id| document(id, *candidate)));
                         }
                         Outcome::EtagRenewed => tally.dropped("ETag renewed", 1),
                         Outcome::Known => tally.dropped("known", 1),
@@ -120,12 +120,9 @@ impl Loader {
     }
 }
 
-fn document(id: i64, candidate: &Candidate) -> Option<Document> {
-    let members = candidate.document.as_ref()?;
-    Some(Document {
-        id,
-        source: crate::record::build::with_id(id, members),
-    })
+fn document(id: i64, candidate: Candidate) -> Option<Document> {
+    let members = candidate.document?;
+    Some(Document { id, members })
 }
 
 /// What would happen to a row, as a line of JSON.

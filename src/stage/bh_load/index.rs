@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::log::Log;
 use crate::ndjson::{Io, Seam};
-use crate::record::build;
+use crate::record::build::Canonical;
 use crate::record::reject::Reject;
 use crate::remote::elastic::{Document, Index, Outcome};
 use crate::store::{Opener, Queued, Refused, Store};
@@ -224,6 +224,6 @@ fn document(queued: &Queued) -> Result<Document> {
     })?;
     Ok(Document {
         id: queued.id,
-        source: build::with_id(queued.id, &build::document(&value)),
+        members: Canonical::of(&value, queued.build.len()).document(),
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::json::{self, Value};
 use crate::ndjson::Block;
-use crate::record::build;
+use crate::record::build::Canonical;
 use crate::record::mark::Mark;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
@@ -72,13 +72,11 @@ fn candidate(line: &[u8], number: u64, documents: bool) -> Result<Candidate, Rej
         return Err(refused("unstorable", place.reason.to_string()).at(place.pointer));
     }
     let text = std::str::from_utf8(line).map_err(|error| bad_line(error.to_string()))?;
-    let mut canonical = Vec::with_capacity(build.len() + build.len() / 8);
-    value.write_canonical(&mut canonical);
-    let hash = build::hash(&canonical);
-    let document = documents.then(|| build::document(value));
+    let canonical = Canonical::of(value, build.len());
+    let document = documents.then(|| canonical.document());
     Ok(Candidate {
         row: Row {
-            hash,
+            hash: canonical.hash(),
             line: text.to_owned(),
             document: member.end - build.len()..member.end,
             key,

@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::error::SqlState;
 use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
-use postgres::{Client, Transaction};
+use postgres::{Client, GenericClient, Transaction};
 
 use super::told;
 use crate::store::plan::{Found, Insert, Plan};
@@ -29,7 +29,10 @@ fn refuses_data(error: &postgres::Error) -> bool {
 const CONTENT: &str = "SELECT id::bigint, s3_object_key::text AS key, s3_object_etag::text AS etag
     FROM main_build WHERE build_hash = b.hash LIMIT 1";
 
-pub fn find_all(client: &mut Client, hashes: &[&str]) -> Result<Vec<Found>, postgres::Error> {
+pub fn find_all(
+    client: &mut impl GenericClient,
+    hashes: &[&str],
+) -> Result<Vec<Found>, postgres::Error> {
     let query = format!(
         "SELECT m.id, m.key, m.etag
          FROM unnest($1) WITH ORDINALITY AS b (hash, n) LEFT JOIN LATERAL ({CONTENT}) m ON true
@@ -57,24 +60,24 @@ struct Answer {
     now: SystemTime,
 }
 
+/// Asks first, of indexes alone, what is settled: a content that is stored, and
+/// an object that is remembered with it. Only what is stored of the others is
+/// read.
 fn ask(transaction: &mut Transaction<'_>, rows: &[Row]) -> Result<Answer, postgres::Error> {
     // The limits make each a look-up by index, however little the planner
-    // knows of the tables yet. Only what is not settled travels.
-    let query = format!(
-        "SELECT m.id, m.key, m.etag, b.n, o.same IS NOT NULL, now()
+    // knows of the tables yet.
+    let query = "SELECT b.n, m.stored IS NOT NULL, o.same IS NOT NULL, now()
          FROM unnest($1, $2, $3) WITH ORDINALITY AS b (hash, key, etag, n)
-         LEFT JOIN LATERAL ({CONTENT}) m ON true
+         LEFT JOIN LATERAL (SELECT true AS stored
+             FROM main_build WHERE build_hash = b.hash LIMIT 1) m ON true
          LEFT JOIN LATERAL (SELECT etag = b.etag AND build_hash = b.hash AS same
              FROM bh_object WHERE key = b.key LIMIT 1) o ON true
-         WHERE m.id IS NULL OR b.key IS NOT NULL AND b.etag IS NOT NULL AND (
-             o.same IS NOT TRUE OR
-             m.key = b.key AND trim(BOTH '\"' FROM m.etag) IS DISTINCT FROM b.etag)"
-    );
+         WHERE m.stored IS NULL OR b.key IS NOT NULL AND b.etag IS NOT NULL AND o.same IS NOT TRUE";
     let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
     let keys: Vec<_> = rows.iter().map(|row| row.key.as_deref()).collect();
     let etags: Vec<_> = rows.iter().map(|row| row.etag.as_deref()).collect();
     let answers = transaction.query_typed(
-        &query,
+        query,
         &[
             (&hashes, Type::TEXT_ARRAY),
             (&keys, Type::TEXT_ARRAY),
@@ -86,11 +89,22 @@ fn ask(transaction: &mut Transaction<'_>, rows: &[Row]) -> Result<Answer, postgr
         remembered: vec![true; rows.len()],
         now: SystemTime::UNIX_EPOCH,
     };
+    let mut stored = Vec::new();
     for row in &answers {
-        let at = position(row.try_get(3)?);
-        answer.found[at] = found(row)?.into();
-        answer.remembered[at] = row.try_get(4)?;
-        answer.now = row.try_get(5)?;
+        let at = position(row.try_get(0)?);
+        if row.try_get(1)? {
+            stored.push(at);
+        } else {
+            answer.found[at] = Found::New;
+        }
+        answer.remembered[at] = row.try_get(2)?;
+        answer.now = row.try_get(3)?;
+    }
+    if !stored.is_empty() {
+        let hashes: Vec<&str> = stored.iter().map(|at| hashes[*at]).collect();
+        for (at, found) in stored.into_iter().zip(find_all(transaction, &hashes)?) {
+            answer.found[at] = found;
+        }
     }
     Ok(answer)
 }
