@@ -5,7 +5,10 @@ use super::place::{before, clean};
 use super::segment::{Look, Size};
 
 /// What is thought to hold fewer pages than this is left whole.
-pub const FEWEST: f64 = 3.0;
+pub const FEWEST: f64 = 2.0;
+
+/// For fewer pages than this a request that only says where to cut is too many.
+const WORTH_ASKING: f64 = 3.0;
 
 /// What to do to have a range shared.
 #[derive(Debug)]
@@ -103,7 +106,8 @@ impl Land {
         }
         let (index, behind) = middle;
         let share = (goal - behind) / estimates[index];
-        let large = estimates[index] >= FEWEST * lore.page;
+        let pages = estimates[index] / lore.page;
+        let large = pages >= FEWEST;
         let hint = matches!(self.segments[index].size, Size::Hint { .. });
         if large
             && hint
@@ -117,6 +121,7 @@ impl Land {
         }
         if large {
             let step = match self.segments[index].look {
+                Look::Probe if pages < WORTH_ASKING => None,
                 Look::Probe => self.probe(index, bounds.cursor),
                 Look::Probing if index == 0 => self.deeper(bounds.cursor),
                 Look::Probing => None,
