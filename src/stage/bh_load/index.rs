@@ -18,7 +18,7 @@ use crate::store::{Opener, Queued, Refused, Store};
 use crate::tally::Tally;
 
 /// Rows of the queue that are read at once.
-const DRAINED: usize = 2000;
+const DRAINED: usize = 4000;
 
 pub struct Indexer {
     batches: Option<Sender<Vec<Document>>>,
@@ -50,24 +50,25 @@ impl Indexer {
             }
             Err(error) => return Err(error),
         };
-        let (mut store, beside) = (opener.open()?, opener.open()?);
+        let mut queue = opener.open()?;
         if args.retry_refused {
-            let again = store.requeue()?;
+            let again = queue.requeue()?;
             io.tally.note("refused documents queued again", again);
         }
-        let left = store.last_queued()?;
-        let (batches, received) = bounded(0);
-        let work = |index, store| Work {
-            index,
-            store,
-            tally: Arc::clone(&io.tally),
+        let left = queue.last_queued()?;
+        let stream = || -> Result<Stream> {
+            Ok(Stream {
+                index: index.clone(),
+                store: opener.open()?,
+                tally: Arc::clone(&io.tally),
+            })
         };
-        let (first, second) = (work(index.clone(), store), work(index, beside));
+        let streams = [stream()?, stream()?];
+        let work = Work { queue, streams };
+        let (batches, received) = bounded(0);
         Ok(Some(Self {
             batches: Some(batches),
-            thread: Some(std::thread::spawn(move || {
-                first.run(second, left, &received)
-            })),
+            thread: Some(std::thread::spawn(move || work.run(left, &received))),
             away: None,
             log,
         }))
@@ -153,47 +154,75 @@ fn write_text(text: Option<&str>, out: &mut Vec<u8>) {
     }
 }
 
+/// What is sent: two requests at a time, which is what keeps a server busy.
 struct Work {
+    queue: Box<dyn Store>,
+    streams: [Stream; 2],
+}
+
+impl Work {
+    /// First what was in the queue, up to the id `left`, before this loader
+    /// began; then its own documents as they come; then what others left.
+    fn run(mut self, left: i64, batches: &Receiver<Vec<Document>>) -> Result<()> {
+        self.drain(left)?;
+        send_all(&mut self.streams, batches)?;
+        // Not for ever: beside a busy loader the queue need never be empty.
+        let last = self.queue.last_queued()?;
+        self.drain(last)
+    }
+
+    /// Sends what the queue's table holds up to the id `until`.
+    fn drain(&mut self, until: i64) -> Result<()> {
+        let Self { queue, streams } = self;
+        let (batches, received) = bounded(0);
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(move || send_all(streams, &received));
+            let read = read_queue(&mut **queue, until, &batches);
+            drop(batches);
+            sender.join().unwrap_or_else(|_| lost()).and(read)
+        })
+    }
+}
+
+fn read_queue(queue: &mut dyn Store, until: i64, batches: &Sender<Vec<Document>>) -> Result<()> {
+    let mut after = i64::MIN;
+    loop {
+        let mut queued = queue.queued(after, DRAINED)?;
+        queued.retain(|row| row.id <= until);
+        let Some(last) = queued.last() else {
+            return Ok(());
+        };
+        after = last.id;
+        let documents = queued.iter().map(document).collect::<Result<Vec<_>>>()?;
+        // Who receives knows why it is gone.
+        if batches.send(documents).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn send_all(streams: &mut [Stream], batches: &Receiver<Vec<Document>>) -> Result<()> {
+    std::thread::scope(|scope| {
+        let send = |stream| scope.spawn(|| Stream::send_each(stream, batches));
+        let threads: Vec<_> = streams.iter_mut().map(send).collect();
+        let sent = threads.into_iter().map(|thread| thread.join());
+        sent.map(|sent| sent.unwrap_or_else(|_| lost()))
+            .fold(Ok(()), Result::and)
+    })
+}
+
+/// Sends one request after another.
+struct Stream {
     index: Index,
     store: Box<dyn Store>,
     tally: Arc<Tally>,
 }
 
-impl Work {
-    /// First what was in the queue, up to the id `left`, before this loader
-    /// began; then its own documents as they come, two requests at a time,
-    /// which is what keeps a server busy; then what others left.
-    fn run(mut self, mut second: Self, left: i64, batches: &Receiver<Vec<Document>>) -> Result<()> {
-        self.drain(left)?;
-        std::thread::scope(|scope| {
-            let beside = scope.spawn(|| second.send_each(batches));
-            let done = self.send_each(batches);
-            done.and(beside.join().unwrap_or_else(|_| lost()))
-        })?;
-        // Not for ever: beside a busy loader the queue need never be empty.
-        let last = self.store.last_queued()?;
-        self.drain(last)
-    }
-
+impl Stream {
     fn send_each(&mut self, batches: &Receiver<Vec<Document>>) -> Result<()> {
         batches
             .iter()
             .try_for_each(|documents| self.send(&documents))
-    }
-
-    /// Sends what the queue's table holds up to the id `until`.
-    fn drain(&mut self, until: i64) -> Result<()> {
-        let mut after = i64::MIN;
-        loop {
-            let mut queued = self.store.queued(after, DRAINED)?;
-            queued.retain(|row| row.id <= until);
-            let Some(last) = queued.last() else {
-                return Ok(());
-            };
-            after = last.id;
-            let documents = queued.iter().map(document).collect::<Result<Vec<_>>>()?;
-            self.send(&documents)?;
-        }
     }
 
     fn send(&mut self, documents: &[Document]) -> Result<()> {
