@@ -166,6 +166,9 @@ pub struct Loaded {
     format: Format,
     /// `None` until the first mark comes.
     pub run: Option<String>,
+    /// Where it is stored, without passwords.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     pub coverage: Coverage,
 }
 
@@ -174,19 +177,32 @@ impl Default for Loaded {
         Self {
             format: Format,
             run: None,
+            database: None,
             coverage: Coverage::default(),
         }
     }
 }
 
 impl Loaded {
-    /// Adds a part of `run`; one of another run starts anew.
-    pub fn fold(&mut self, run: &str, part: Interval) {
+    /// Adds a part of `run` that is stored in `database`; one of another run
+    /// starts anew.
+    ///
+    /// # Errors
+    /// The other database that holds the run so far.
+    pub fn fold(&mut self, run: &str, part: Interval, database: &str) -> Result<(), String> {
         if self.run.as_deref() != Some(run) {
-            self.run = Some(run.to_owned());
-            self.coverage = Coverage::default();
+            *self = Self {
+                run: Some(run.to_owned()),
+                ..Self::default()
+            };
+        }
+        match self.database.as_deref() {
+            Some(other) if other != database => return Err(other.to_owned()),
+            Some(_) => {}
+            None => self.database = Some(database.to_owned()),
         }
         self.coverage.insert(part);
+        Ok(())
     }
 }
 
@@ -234,6 +250,11 @@ impl StateFile {
                 Err(error) => return Err(Error::local(path.display(), &error)),
             }
         }
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Replaces the file by `state`, whole or not at all.

@@ -46,7 +46,9 @@ impl Sqlite {
     /// # Errors
     /// Not a database, a table of another shape (78), or not writable (74).
     pub fn open(path: &Path, read_only: bool) -> Result<Self> {
-        let address = format!("sqlite:{}", path.display());
+        // Elsewhere the same relative path is another file.
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let address = format!("sqlite:{}", whole.display());
         let flags = if read_only {
             OpenFlags::SQLITE_OPEN_READ_ONLY
         } else {

@@ -12,6 +12,7 @@ on_each_store! {
     batches_of_any_size_hold_the_same
     a_line_is_stored_while_the_pipe_stays_open
     marks_leave_after_the_commit
+    a_run_is_stored_in_one_database
 }
 
 fn loader(store: &Store) -> Tool {
@@ -212,4 +213,33 @@ fn what_only_the_server_refuses_is_found() {
     assert_eq!(keys, good.map(sample::key).collect::<Vec<_>>());
     let remembered: Vec<_> = store.objects().into_iter().map(|[key, ..]| key).collect();
     assert_eq!(remembered, keys, "what was refused must come again");
+}
+
+fn a_run_is_stored_in_one_database(kind: Kind) {
+    let (Some(store), Some(other)) = (Store::new(kind), Store::new(Kind::Sqlite)) else {
+        return;
+    };
+    let folder = folder();
+    let resume_file = folder.path().join("list.json");
+    let unit = |after: Option<usize>, through| {
+        let first = after.map_or(0, |after| after + 1);
+        ndjson([&record(first), &page(after, Some(through)), &end()])
+    };
+    let load = |store: &Store, unit: Vec<u8>| {
+        let tool = loader(store).arg("--resume-file").arg(&resume_file);
+        tool.input(unit).run()
+    };
+    load(&store, unit(None, 0)).exits(0);
+    let before = lines_of(&folder.path().join("list.json.loaded"));
+    let run = load(&other, unit(Some(0), 1)).exits(78);
+    let run = run.says("list.json.loaded: this run is stored in ");
+    assert!(run.lines().is_empty(), "{run}");
+    assert_eq!(lines_of(&folder.path().join("list.json.loaded")), before);
+    load(&store, unit(Some(0), 1)).exits(0);
+    // Another run may go elsewhere.
+    let mut mark = page(None, Some(0));
+    mark["mark"]["listed"]["run"] = json!("s");
+    let mut end = end();
+    end["mark"]["end"]["run"] = json!("s");
+    load(&other, ndjson([&mark, &end])).exits(0);
 }

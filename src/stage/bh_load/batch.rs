@@ -81,7 +81,8 @@ impl Loader {
                 Item::Mark(mark, line) => {
                     let accepted = seam.accepts(&mark)?;
                     if accepted && !self.dry_run {
-                        self.confirm.mark(&mark, &line, seam)?;
+                        let database = self.store.address();
+                        self.confirm.mark(&mark, &line, seam, database)?;
                     }
                 }
                 Item::Reject(reject) => {

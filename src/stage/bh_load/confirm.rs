@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ndjson::Seam;
 use crate::record::coverage::Interval;
 use crate::record::mark::Mark;
@@ -34,17 +34,35 @@ impl Confirm {
     }
 
     /// A mark whose unit is committed.
-    pub fn mark(&mut self, mark: &Mark, line: &[u8], seam: &mut Seam) -> Result<()> {
+    ///
+    /// # Errors
+    /// What is stored of the run so far is in another database: none of the two
+    /// would be whole.
+    pub fn mark(
+        &mut self,
+        mark: &Mark,
+        line: &[u8],
+        seam: &mut Seam,
+        database: &str,
+    ) -> Result<()> {
         if let (
             Mark::Listed {
                 run,
                 after,
                 through,
             },
-            Some((_, loaded)),
+            Some((file, loaded)),
         ) = (mark, &mut self.file)
         {
-            loaded.fold(run, Interval::new(after.clone(), through.clone()));
+            let part = Interval::new(after.clone(), through.clone());
+            loaded.fold(run, part, database).map_err(|other| {
+                Error::configuration(format!(
+                    "{}: this run is stored in {other} so far, and this is {database}: name that \
+                     database, or, if it is the same one under another name, write the name into \
+                     the file",
+                    file.path().display()
+                ))
+            })?;
             self.changed = true;
         }
         if self.quiet {

@@ -112,7 +112,7 @@ mod tests {
 
     fn confirmed(run: &str) -> Loaded {
         let mut loaded = Loaded::default();
-        loaded.fold(run, part("c"));
+        loaded.fold(run, part("c"), "sqlite:/builds.db").unwrap();
         loaded
     }
 
