@@ -4,10 +4,11 @@
 //! A **record** travels as one line of JSON from a source through stages into
 //! a store. [`ndjson`] reads and writes the lines; [`record`] is what a line
 //! may be: an object, a mark, a reject. Each program is one module of
-//! [`stage`], in pipeline order `s3_list`, `bh_filter`, `bh_fetch`,
+//! [`stage`], in pipeline order `s3_list`, `s3_inventory`, `bh_filter`, `bh_fetch`,
 //! `bh_validate`, `bh_load`, and says in its signature what it touches:
 //! [`remote`] (sockets) or [`store`] (databases). [`listing`] says which pages of
-//! a bucket to ask for, and reads them. [`json`] reads documents
+//! a bucket to ask for, and reads them; [`inventory`] reads the rows of an
+//! inventory. [`json`] reads documents
 //! exactly as CPython does, [`schema`] judges them. [`cli`] makes a process of
 //! a stage: it parses the arguments, opens the streams, and turns the result,
 //! an [`error::Error`] or the counts of a [`tally::Tally`], into an exit
@@ -16,6 +17,7 @@
 pub mod address;
 pub mod cli;
 pub mod error;
+pub mod inventory;
 pub mod json;
 pub mod listing;
 pub mod log;

@@ -89,10 +89,10 @@ impl fmt::Display for Source {
 /// How far a listing has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Listed {
+pub struct Listed<S = Source> {
     format: Format,
     pub run: String,
-    pub source: Source,
+    pub source: S,
     /// RFC 3339, UTC.
     pub started: String,
     pub records: u64,
@@ -119,9 +119,9 @@ pub struct Finished {
     pub sample: Sample,
 }
 
-impl Listed {
+impl<S: Clone> Listed<S> {
     #[must_use]
-    pub fn new(source: Source) -> Self {
+    pub fn new(source: S) -> Self {
         Self {
             format: Format,
             run: uuid::Uuid::new_v4().to_string(),

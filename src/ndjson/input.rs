@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -201,6 +201,25 @@ impl Input {
             let room = (2 * self.buffer.len()).max(BLOCK);
             self.buffer.resize(room, 0);
         }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let read = self.read(&mut buffer[self.left.end..]);
+        self.buffer = buffer;
+        let read = read?;
+        self.left.end += read;
+        self.ended = read == 0;
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.file.is_terminal()
+    }
+
+    /// Bytes as they come, for an input that is not lines; 0 at the end.
+    ///
+    /// # Errors
+    /// A signal, or an unreadable input.
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
         let failed = |error: &std::io::Error| match error.raw_os_error() {
             Some(_) => Error::local(&self.place, error),
             None => Error::message(Kind::LocalIo, format!("{}: {error}", self.place)),
@@ -217,7 +236,7 @@ impl Input {
                 Err(error) => return Err(failed(&error.into())),
                 Ok(_) => self.stop.check()?,
             }
-            match self.file.read(&mut self.buffer[self.left.end..]) {
+            match self.file.read(into) {
                 Ok(read) => break read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
@@ -225,9 +244,7 @@ impl Input {
             }
         };
         self.tally.waits(Waiting::Nothing);
-        self.left.end += read;
-        self.ended = read == 0;
-        Ok(())
+        Ok(read)
     }
 }
 

@@ -94,6 +94,14 @@ impl Coverage {
         gaps
     }
 
+    /// Takes `interval` out.
+    pub fn remove(&mut self, interval: Interval) {
+        let mut removed = Self::default();
+        removed.insert(interval);
+        let old = std::mem::take(&mut self.intervals);
+        self.intervals = old.iter().flat_map(|old| removed.gaps(old)).collect();
+    }
+
     #[must_use]
     pub fn holds(&self, key: &str) -> bool {
         let at = self.intervals.partition_point(|interval| {
@@ -169,6 +177,15 @@ mod tests {
         }
         assert_eq!(all, of(&[("", "")]));
         assert!(all.gaps(&whole).is_empty());
+    }
+
+    #[test]
+    fn what_is_taken_out_is_a_gap() {
+        let mut done = of(&[("", "c"), ("d", "")]);
+        done.remove(interval("b", "f"));
+        assert_eq!(done, of(&[("", "b"), ("f", "")]));
+        done.remove(interval("", ""));
+        assert!(done.is_empty());
     }
 
     #[test]

@@ -279,10 +279,24 @@ impl S3 {
         bucket: &str,
         key: &str,
     ) -> Result<aws_sdk_s3::operation::get_object::GetObjectOutput, Failure> {
+        self.try_get_rest(bucket, key, 0, None).await
+    }
+
+    /// Starts a download behind the first bytes of an object, which has to
+    /// have that ETag still.
+    pub(super) async fn try_get_rest(
+        &self,
+        bucket: &str,
+        key: &str,
+        from: u64,
+        etag: Option<&str>,
+    ) -> Result<aws_sdk_s3::operation::get_object::GetObjectOutput, Failure> {
         self.client
             .get_object()
             .bucket(bucket)
             .key(key)
+            .set_range((from > 0).then(|| format!("bytes={from}-")))
+            .set_if_match(etag.map(str::to_owned))
             .set_request_payer(self.payer.clone())
             .send()
             .await

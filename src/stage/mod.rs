@@ -4,6 +4,7 @@ pub mod bh_fetch;
 pub mod bh_filter;
 pub mod bh_load;
 pub mod bh_validate;
+pub mod s3_inventory;
 pub mod s3_list;
 
 use clap::{Command, CommandFactory};
@@ -25,6 +26,13 @@ pub const STAGES: &[Stage] = &[
         writes: "a record a key, a mark a page",
         touches: "S3 (list), the resume file",
         command: s3_list::Args::command,
+    },
+    Stage {
+        name: "s3-inventory",
+        reads: "CSV, or the files of an inventory",
+        writes: "a record a row, a mark a file",
+        touches: "files, S3 (get, list), the resume file",
+        command: s3_inventory::Args::command,
     },
     Stage {
         name: "bh-filter",

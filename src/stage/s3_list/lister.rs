@@ -4,7 +4,7 @@ use super::Args;
 use super::crew::{Crew, Part};
 use super::ordered::Ordered;
 use super::recorder::Recorder;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::record::mark;
@@ -104,21 +104,7 @@ impl<'a> Lister<'a> {
 
     /// Notes in the state how the run ended, and says how to go on.
     pub fn explain(&mut self, error: &Error, io: &Io) -> Result<()> {
-        // What a reader holds when a pipeline is stopped may be lost with it.
-        if matches!(error.kind, Kind::Signal(_)) && !io.seam.is_file() {
-            self.recorder.record(|listed| listed.broken_pipe = true)?;
-        }
-        self.recorder.finish()?;
-        let passes = matches!(
-            error.kind,
-            Kind::Signal(_) | Kind::Unavailable | Kind::LocalIo | Kind::EndedEarly
-        );
-        if let Some(path) = self.args.resume_file.as_ref().filter(|_| passes) {
-            io.log.info(format!(
-                "to go on: run the same pipeline again with --resume-file {} --resume",
-                path.display()
-            ));
-        }
-        Ok(())
+        let path = self.args.resume_file.as_deref();
+        self.recorder.explain(error, path, io)
     }
 }

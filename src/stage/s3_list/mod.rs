@@ -5,9 +5,9 @@ mod lister;
 mod ordered;
 mod plan;
 mod ranges;
-mod recorder;
+pub(super) mod recorder;
 mod show;
-mod state;
+pub(super) mod state;
 
 use std::fmt;
 use std::path::PathBuf;

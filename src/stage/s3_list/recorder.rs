@@ -5,40 +5,44 @@
 //! listed at times, and never more.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::error::{Error, Kind, Result};
-use crate::resume::{Listed, StateFile};
+use serde::Serialize;
 
-pub struct Recorder {
-    shared: Arc<Shared>,
+use crate::error::{Error, Kind, Result};
+use crate::ndjson::Io;
+use crate::resume::{Listed, Source, StateFile};
+
+pub struct Recorder<S = Source> {
+    shared: Arc<Shared<S>>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct Shared<S> {
+    state: Mutex<State<S>>,
     changed: Condvar,
 }
 
-struct State {
-    listed: Listed,
+struct State<S> {
+    listed: Listed<S>,
     /// What is in `listed` is not on disk yet.
     new: bool,
     ended: bool,
     failed: Option<Error>,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl<S> Shared<S> {
+    fn state(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Recorder {
+impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
     /// Keeps `listed` in `file`, if there is one. Lines that go into `output`
     /// are on disk before the file says that they are listed.
-    pub fn new(listed: Listed, file: Option<StateFile>, output: Option<File>) -> Self {
+    pub fn new(listed: Listed<S>, file: Option<StateFile>, output: Option<File>) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 listed,
@@ -59,7 +63,7 @@ impl Recorder {
     ///
     /// # Errors
     /// An earlier change could not be saved (74).
-    pub fn record(&self, change: impl FnOnce(&mut Listed)) -> Result<()> {
+    pub fn record(&self, change: impl FnOnce(&mut Listed<S>)) -> Result<()> {
         let mut state = self.shared.state();
         if let Some(error) = state.failed.take() {
             return Err(error);
@@ -71,7 +75,7 @@ impl Recorder {
     }
 
     /// What is recorded.
-    pub fn read<T>(&self, read: impl FnOnce(&Listed) -> T) -> T {
+    pub fn read<T>(&self, read: impl FnOnce(&Listed<S>) -> T) -> T {
         read(&self.shared.state().listed)
     }
 
@@ -89,13 +93,33 @@ impl Recorder {
         }
         self.shared.state().failed.take().map_or(Ok(()), Err)
     }
+
+    /// Notes in the state how the run ended, and says how to go on.
+    pub fn explain(&mut self, error: &Error, path: Option<&Path>, io: &Io) -> Result<()> {
+        // What a reader holds when a pipeline is stopped may be lost with it.
+        if matches!(error.kind, Kind::Signal(_)) && !io.seam.is_file() {
+            self.record(|listed| listed.broken_pipe = true)?;
+        }
+        self.finish()?;
+        let passes = matches!(
+            error.kind,
+            Kind::Signal(_) | Kind::Unavailable | Kind::LocalIo | Kind::EndedEarly
+        );
+        if let Some(path) = path.filter(|_| passes) {
+            io.log.info(format!(
+                "to go on: run the same pipeline again with --resume-file {} --resume",
+                path.display()
+            ));
+        }
+        Ok(())
+    }
 }
 
-fn keep(shared: &Shared, mut file: StateFile, output: Option<&File>) {
+fn keep<S: Clone + Serialize>(shared: &Shared<S>, mut file: StateFile, output: Option<&File>) {
     loop {
         let (listed, ended) = {
             let state = shared.state();
-            let waits = |state: &mut State| !state.new && !state.ended;
+            let waits = |state: &mut State<S>| !state.new && !state.ended;
             let mut state = shared
                 .changed
                 .wait_while(state, waits)

@@ -46,8 +46,8 @@ pub fn open(args: &Args, source: &Source, io: &Io) -> Result<(Option<StateFile>,
 }
 
 /// What of a run is taken as done, `None` for a new run; and why.
-fn decide(
-    listed: &Listed,
+pub fn decide<S>(
+    listed: &Listed<S>,
     loaded: Option<&Loaded>,
     checkpoint: Option<Checkpoint>,
 ) -> (Option<Coverage>, String) {

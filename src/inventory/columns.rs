@@ -1,0 +1,97 @@
+//! Which column of an inventory holds what.
+
+use std::fmt;
+
+/// The columns that a record is made of; others are passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    Bucket,
+    Key,
+    VersionId,
+    IsLatest,
+    IsDeleteMarker,
+    Size,
+    LastModifiedDate,
+    ETag,
+}
+
+impl Column {
+    const ALL: [Self; 8] = [
+        Self::Bucket,
+        Self::Key,
+        Self::VersionId,
+        Self::IsLatest,
+        Self::IsDeleteMarker,
+        Self::Size,
+        Self::LastModifiedDate,
+        Self::ETag,
+    ];
+
+    /// The column of this name, as CSV (`IsLatest`) or Parquet (`is_latest`)
+    /// has it.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
+        let name = plain(name);
+        let named = |column: &Self| plain(&column.to_string()) == name;
+        Self::ALL.into_iter().find(named)
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Where in a row each column stands, counted from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    places: [Option<usize>; Column::ALL.len()],
+    /// Columns up to and with the last one that a record needs.
+    pub width: usize,
+}
+
+/// What an inventory without a manifest holds.
+pub const USUAL: &str = "Bucket, Key, Size, LastModifiedDate, ETag";
+
+impl Layout {
+    /// The layout that names divided by commas describe.
+    ///
+    /// # Errors
+    /// A column is missing, or named twice.
+    pub fn parse(names: &str) -> Result<Self, String> {
+        Self::new(names.split(',').map(str::trim))
+    }
+
+    /// The layout of columns with these names.
+    ///
+    /// # Errors
+    /// A column is missing, or named twice.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let mut layout = Self {
+            places: [None; Column::ALL.len()],
+            width: 0,
+        };
+        for (at, name) in names.into_iter().enumerate() {
+            let Some(column) = Column::of(name) else {
+                continue;
+            };
+            if layout.places[column as usize].replace(at).is_some() {
+                return Err(format!("the column {column} is named twice"));
+            }
+            layout.width = at + 1;
+        }
+        for column in [Column::Bucket, Column::Key] {
+            if layout.place(column).is_none() {
+                return Err(format!("the column {column} is missing"));
+            }
+        }
+        Ok(layout)
+    }
+
+    #[must_use]
+    pub fn place(&self, column: Column) -> Option<usize> {
+        self.places[column as usize]
+    }
+}

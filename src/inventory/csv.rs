@@ -1,0 +1,251 @@
+//! CSV: where rows end, and what they hold.
+//!
+//! A row is a line, quoted as S3 does it, and cut where it stands. Rows with
+//! doubled quotes, or with a line break in quotes, are read by the crate csv.
+
+use std::ops::Range;
+
+use memchr::{memchr, memrchr};
+
+use super::columns::{Column, Layout};
+use super::row::{self, Choice, Fate, Row};
+use crate::ndjson::Chunk;
+use crate::record::reject::Reject;
+
+/// A row has fewer bytes, as a key has at most 1024.
+const LONGEST: usize = 1 << 20;
+
+/// Finds where the rows of a growing buffer end.
+#[derive(Debug, Default)]
+pub struct Ends {
+    at: usize,
+    quoted: bool,
+    /// Behind the last whole row.
+    end: usize,
+}
+
+impl Ends {
+    /// Goes on to the end of `bytes`, which begin with a row; where the last
+    /// whole row ends, 0 if there is none yet.
+    pub fn find(&mut self, bytes: &[u8]) -> usize {
+        let mut at = self.at;
+        while let Some(quote) = memchr(b'"', &bytes[at..]).map(|quote| at + quote) {
+            if self.quoted {
+                match bytes.get(quote + 1) {
+                    Some(b'"') => at = quote + 2,
+                    Some(_) => {
+                        self.quoted = false;
+                        at = quote + 1;
+                    }
+                    // What follows has not come yet.
+                    None => {
+                        at = quote;
+                        break;
+                    }
+                }
+            } else {
+                self.newlines(bytes, at..quote);
+                // Only the first character of a field opens quotes.
+                self.quoted = quote == 0 || matches!(bytes[quote - 1], b',' | b'\n');
+                at = quote + 1;
+            }
+        }
+        if !self.quoted {
+            self.newlines(bytes, at..bytes.len());
+            at = bytes.len();
+        } else if self.end == 0 && bytes.len() > LONGEST {
+            // Quotes that are never closed: that is one bad line.
+            self.end = memchr(b'\n', bytes).map_or(0, |newline| newline + 1);
+        }
+        self.at = at;
+        self.end
+    }
+
+    fn newlines(&mut self, bytes: &[u8], range: Range<usize>) {
+        match range.len() {
+            0 => {}
+            1 if bytes[range.start] != b'\n' => {}
+            _ => {
+                if let Some(newline) = memrchr(b'\n', &bytes[range.clone()]) {
+                    self.end = range.start + newline + 1;
+                }
+            }
+        }
+    }
+}
+
+/// Where the first row of `bytes` ends, with its newline; `None` where quotes
+/// are not closed.
+fn end_of_row(bytes: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    loop {
+        end += memchr(b'\n', &bytes[end..])? + 1;
+        if Ends::default().find(&bytes[..end]) == end {
+            return Some(end);
+        }
+    }
+}
+
+/// Whole rows, and where they stand in their file.
+pub struct Block {
+    /// Each row is ended by a newline.
+    pub bytes: Vec<u8>,
+    /// The number of the first line, from 1.
+    pub first_line: u64,
+    /// The last line came without its newline, from another program.
+    pub unterminated: bool,
+}
+
+/// What the rows of a file are read by.
+pub struct Reading {
+    /// The file, in messages; empty where there is only one.
+    pub place: String,
+    pub layout: Layout,
+    pub choice: Choice,
+    /// Only lines l with after < l ≤ through.
+    pub wanted: Vec<(u64, u64)>,
+}
+
+/// What was made of a block.
+#[derive(Default)]
+pub struct Rows {
+    pub chunk: Chunk,
+    /// The last line of it.
+    pub through: u64,
+    /// Whether one was refused.
+    pub refused: bool,
+    /// The line that the input stops in the middle of.
+    pub torn: Option<u64>,
+}
+
+impl Reading {
+    #[must_use]
+    pub fn rows(&self, block: &Block) -> Rows {
+        let bytes = &block.bytes[..];
+        let mut rows = Rows::default();
+        rows.chunk.out.reserve(bytes.len() + bytes.len() / 2);
+        let mut fields = Vec::with_capacity(self.layout.width);
+        let (mut at, mut number, mut written) = (0, block.first_line, 0);
+        while let Some(length) = memchr(b'\n', &bytes[at..]) {
+            let line = bytes[at..at + length].trim_ascii_end();
+            let mut lines = 1;
+            let mut done = Ok(Fate::Written);
+            if line.is_empty() || !self.wants(number) {
+                at += length + 1;
+                number += 1;
+                continue;
+            }
+            if split(line, &mut fields) {
+                done = self.row(&fields, &mut rows.chunk.out);
+            } else {
+                done = done.and_then(|_| {
+                    let end = end_of_row(&bytes[at..]).ok_or("quotes are not closed")?;
+                    let row = &bytes[at..at + end];
+                    let done = self.odd(row, &mut rows.chunk.out)?;
+                    lines = memchr::memchr_iter(b'\n', row).count();
+                    Ok(done)
+                });
+            }
+            // Where a row of several lines is bad, its first line is: the
+            // others may be rows.
+            let last = at + length + 1 == bytes.len();
+            match done {
+                Ok(Fate::Written) => written += 1,
+                Ok(Fate::Dropped(reason)) => rows.chunk.dropped(reason, 1),
+                Err(_) if last && block.unterminated => rows.torn = Some(number),
+                Err(what) => {
+                    let message = if self.place.is_empty() {
+                        what
+                    } else {
+                        format!("{}, line {number}: {what}", self.place)
+                    };
+                    rows.refused = true;
+                    let reject = Reject::new(line, number, "bad_row", message);
+                    rows.chunk.reject(reject);
+                }
+            }
+            number += lines as u64;
+            for _ in 0..lines {
+                at += memchr(b'\n', &bytes[at..]).map_or(0, |newline| newline + 1);
+            }
+        }
+        rows.chunk.written(written);
+        rows.through = number - 1;
+        rows
+    }
+
+    #[must_use]
+    pub fn wants(&self, line: u64) -> bool {
+        let mut wanted = self.wanted.iter();
+        wanted.any(|(after, through)| *after < line && line <= *through)
+    }
+
+    /// A row that the crate csv has to read.
+    fn odd(&self, row: &[u8], out: &mut Vec<u8>) -> Result<Fate, String> {
+        let mut reader = ::csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .buffer_capacity(row.len())
+            .from_reader(row);
+        let mut record = ::csv::ByteRecord::new();
+        let read = reader.read_byte_record(&mut record);
+        read.map_err(|error| error.to_string())?;
+        self.row(&record.iter().collect::<Vec<_>>(), out)
+    }
+
+    fn row(&self, fields: &[&[u8]], out: &mut Vec<u8>) -> Result<Fate, String> {
+        let width = self.layout.width;
+        if fields.len() < width {
+            return Err(format!("expected {width} columns, found {}", fields.len()));
+        }
+        let field = |column| self.layout.place(column).map(|place| fields[place]);
+        let flag = |column: Column| match field(column) {
+            Some(text) => row::flag(column, text),
+            None => Ok(None),
+        };
+        let is_delete_marker = flag(Column::IsDeleteMarker)?.unwrap_or(false);
+        let row = Row {
+            bucket: field(Column::Bucket).unwrap_or_default(),
+            key: field(Column::Key).unwrap_or_default(),
+            version: field(Column::VersionId),
+            is_latest: flag(Column::IsLatest)?,
+            is_delete_marker,
+            size: match field(Column::Size) {
+                Some(text) if !(is_delete_marker && text.is_empty()) => Some(row::size(text)?),
+                _ => None,
+            },
+            modified: match field(Column::LastModifiedDate) {
+                Some(text) => Some(row::time(text)?),
+                None => None,
+            },
+            etag: field(Column::ETag),
+        };
+        row.write(&self.choice, out)
+    }
+}
+
+/// The fields of a line; false where it is not as plain as S3 writes it.
+fn split<'a>(line: &'a [u8], fields: &mut Vec<&'a [u8]>) -> bool {
+    fields.clear();
+    let mut at = 0;
+    loop {
+        let rest = &line[at..];
+        let length = if let [b'"', rest @ ..] = rest {
+            let Some(length) = memchr(b'"', rest) else {
+                return false;
+            };
+            fields.push(&rest[..length]);
+            length + 2
+        } else {
+            let length = memchr(b',', rest).unwrap_or(rest.len());
+            fields.push(&rest[..length]);
+            length
+        };
+        at += length;
+        match line.get(at) {
+            None => return true,
+            Some(b',') => at += 1,
+            Some(_) => return false,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The manifest of an inventory: its files, and what is in them.
+
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Where the files were delivered: a name, or an ARN that ends with it.
+    #[serde(default)]
+    destination_bucket: Option<String>,
+    #[serde(default)]
+    file_format: Option<String>,
+    #[serde(default)]
+    pub file_schema: Option<String>,
+    pub files: Vec<Listed>,
+}
+
+/// A file, as the manifest has it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Listed {
+    pub key: String,
+    pub size: Option<u64>,
+    #[serde(rename = "MD5checksum")]
+    pub md5: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Parquet,
+}
+
+impl Manifest {
+    /// # Errors
+    /// It is no manifest.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(text)
+            .map_err(|error| format!("not the manifest of an inventory: {error}"))
+    }
+
+    /// # Errors
+    /// A format that is not read here.
+    pub fn format(&self) -> Result<Format, String> {
+        match self.file_format.as_deref().unwrap_or("CSV") {
+            "CSV" => Ok(Format::Csv),
+            "Parquet" => Ok(Format::Parquet),
+            other => Err(format!(
+                "its files are {other}, and CSV and Parquet are read: configure the inventory so"
+            )),
+        }
+    }
+
+    /// The bucket that the files were delivered to.
+    #[must_use]
+    pub fn destination(&self) -> Option<&str> {
+        let bucket = self.destination_bucket.as_deref()?;
+        bucket.rsplit(':').next()
+    }
+}
+
+/// Whether a folder's name is the time of an inventory, 2026-11-21T01-00Z.
+#[must_use]
+pub fn is_dated(folder: &str) -> bool {
+    const FORM: &[u8] = b"0000-00-00T00-00Z";
+    folder.len() == FORM.len()
+        && folder.bytes().zip(FORM).all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            form => byte == *form,
+        })
+}

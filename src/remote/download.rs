@@ -1,0 +1,88 @@
+//! One large object as it comes; a body that breaks goes on where it broke.
+
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, mpsc};
+
+use super::retry::{Failure, Sign};
+use super::s3::S3;
+use crate::error::Result;
+
+/// Pieces that are fetched ahead of the reader, of some 100 KB at most.
+const AHEAD: usize = 32;
+
+/// The bytes of an object, in pieces.
+pub struct Download(mpsc::Receiver<Result<Bytes>>);
+
+impl Download {
+    /// Begins to fetch in the background.
+    #[must_use]
+    pub fn start(runtime: &Handle, s3: S3, bucket: &str, key: &str) -> Self {
+        let (pieces, receiver) = mpsc::channel(AHEAD);
+        let place = (bucket.to_owned(), key.to_owned());
+        runtime.spawn(async move {
+            let what = format!("get s3://{}/{}", place.0, place.1);
+            let body = Mutex::new(Body::default());
+            loop {
+                let attempt = || async { body.lock().await.next(&s3, &place).await };
+                let piece = s3.retry.run(&what, attempt).await.transpose();
+                let last = !matches!(piece, Some(Ok(_)));
+                if let Some(piece) = piece {
+                    // Nobody reads on once the stage has stopped.
+                    if pieces.send(piece).await.is_err() {
+                        return;
+                    }
+                }
+                if last {
+                    return;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// Waits for the next piece; `None` when all of the object was there.
+    pub fn next(&mut self) -> Option<Result<Bytes>> {
+        self.0.blocking_recv()
+    }
+}
+
+#[derive(Default)]
+struct Body {
+    stream: Option<ByteStream>,
+    etag: Option<String>,
+    length: Option<u64>,
+    got: u64,
+}
+
+impl Body {
+    async fn next(&mut self, s3: &S3, place: &(String, String)) -> Result<Option<Bytes>, Failure> {
+        let Some(stream) = &mut self.stream else {
+            let (bucket, key) = place;
+            let etag = self.etag.as_deref();
+            let answer = s3.try_get_rest(bucket, key, self.got, etag).await?;
+            if self.got == 0 {
+                self.etag = answer.e_tag().map(str::to_owned);
+                self.length = answer.content_length().and_then(|it| it.try_into().ok());
+            }
+            self.stream = Some(answer.body);
+            return Box::pin(self.next(s3, place)).await;
+        };
+        let broken = match stream.next().await {
+            Some(Ok(piece)) => {
+                self.got += piece.len() as u64;
+                return Ok(Some(piece));
+            }
+            None if self.length.is_none_or(|length| length == self.got) => return Ok(None),
+            None => String::new(),
+            Some(Err(error)) => format!(": {error}"),
+        };
+        self.stream = None;
+        Err(Failure::Passing {
+            reason: format!("the body was cut after {} bytes{broken}", self.got),
+            after: None,
+            sign: Sign::Answered,
+        })
+    }
+}

@@ -1,0 +1,329 @@
+//! The files to read: named, in a folder, or in a manifest.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use md5::{Digest, Md5};
+
+use super::source::{Origin, Place, split_url, unreadable};
+use super::{Args, Mozilla};
+use crate::error::{Error, Result};
+use crate::inventory::columns::Layout;
+use crate::inventory::manifest::{self, Format, Listed, Manifest};
+use crate::listing::Next;
+use crate::remote::pace::Pace;
+use crate::remote::s3::{Bucket, Request};
+
+/// All that is read, in order.
+pub struct Inventory {
+    /// As they were named.
+    pub inputs: Vec<String>,
+    pub files: Vec<File>,
+}
+
+pub struct File {
+    pub place: Place,
+    /// In messages.
+    pub name: String,
+    /// Of its columns, if it is CSV.
+    pub layout: Layout,
+    /// As the manifest says.
+    pub size: Option<u64>,
+    pub md5: Option<String>,
+    /// What tells it from another of this name.
+    identity: String,
+}
+
+const MOZILLA: &str = "net-mozaws-prod-delivery-inventory-us-east-1";
+
+impl Inventory {
+    pub fn find(args: &Args, origin: &Origin) -> Result<Self> {
+        let layout = Layout::parse(&args.columns)
+            .map_err(|error| Error::usage(format!("--columns: {error}")))?;
+        let mut search = Search {
+            args,
+            origin,
+            layout,
+            files: Vec::new(),
+        };
+        let (inputs, manifest_below) = match (args.mozilla, &args.latest) {
+            (Some(name), _) => (vec![format!("--mozilla {}", name.text())], Some(name.url())),
+            (None, Some(url)) => (vec![format!("--latest {url}")], Some(url.clone())),
+            (None, None) if args.inputs.is_empty() => (vec!["-".to_owned()], None),
+            (None, None) => (args.inputs.clone(), None),
+        };
+        match manifest_below {
+            Some(url) => search.latest(&url)?,
+            None => inputs.iter().try_for_each(|input| search.input(input))?,
+        }
+        let files = search.files;
+        if files
+            .iter()
+            .filter(|file| file.place == Place::Stdin)
+            .count()
+            > 1
+        {
+            return Err(Error::usage("standard input can be read once only"));
+        }
+        Ok(Self { inputs, files })
+    }
+
+    pub fn reads_stdin(&self) -> bool {
+        self.files.iter().any(|file| file.place == Place::Stdin)
+    }
+
+    /// Tells these files from others.
+    pub fn digest(&self) -> String {
+        let mut digest = Md5::new();
+        for file in &self.files {
+            for part in [&file.name, &file.identity] {
+                digest.update((part.len() as u64).to_le_bytes());
+                digest.update(part);
+            }
+        }
+        let digest = digest.finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Mozilla {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Firefox => "firefox",
+            Self::Archive => "archive",
+        }
+    }
+
+    fn url(self) -> String {
+        let name = self.text();
+        format!(
+            "s3://{MOZILLA}/public/inventories/net-mozaws-prod-delivery-{name}/delivery-{name}/"
+        )
+    }
+}
+
+struct Search<'a> {
+    args: &'a Args,
+    origin: &'a Origin,
+    layout: Layout,
+    files: Vec<File>,
+}
+
+impl Search<'_> {
+    fn input(&mut self, input: &str) -> Result<()> {
+        let place = Place::of(input)?;
+        if is(input, ".json") {
+            return self.manifest(&place, input);
+        }
+        match place {
+            Place::Local(path) => {
+                let data = path.metadata().map_err(|error| unreadable(&path, &error))?;
+                if data.is_dir() {
+                    return self.folder(&path);
+                }
+                self.local(path)
+            }
+            place => {
+                if let Place::Object { .. } = place {
+                    self.origin.s3()?;
+                }
+                let name = match input {
+                    "-" => "standard input".to_owned(),
+                    url => url.to_owned(),
+                };
+                self.files.push(self.file(place, name));
+                Ok(())
+            }
+        }
+    }
+
+    fn file(&self, place: Place, name: String) -> File {
+        File {
+            place,
+            name,
+            layout: self.layout.clone(),
+            size: None,
+            md5: None,
+            identity: String::new(),
+        }
+    }
+
+    fn local(&mut self, path: PathBuf) -> Result<()> {
+        let data = path.metadata().map_err(|error| unreadable(&path, &error))?;
+        let name = path.display().to_string();
+        let mut file = self.file(Place::Local(path), name);
+        if data.is_file() {
+            let (seconds, nanos) = (data.mtime(), data.mtime_nsec());
+            file.identity = format!("{} bytes of {seconds}.{nanos:09}", data.len());
+        }
+        self.files.push(file);
+        Ok(())
+    }
+
+    /// The inventory files below a folder, in the order of their names.
+    fn folder(&mut self, folder: &Path) -> Result<()> {
+        let mut found = Vec::new();
+        let mut open = vec![folder.to_owned()];
+        while let Some(folder) = open.pop() {
+            let entries = folder
+                .read_dir()
+                .map_err(|error| unreadable(&folder, &error))?;
+            for entry in entries {
+                let path = entry.map_err(|error| unreadable(&folder, &error))?.path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if [".csv.gz", ".csv", ".parquet"]
+                    .iter()
+                    .any(|end| is(&path.to_string_lossy(), end))
+                {
+                    found.push(path);
+                }
+            }
+        }
+        if found.is_empty() {
+            return Err(Error::configuration(format!(
+                "{}: no .csv.gz, .csv or .parquet is in this folder",
+                folder.display()
+            )));
+        }
+        found.sort();
+        found.into_iter().try_for_each(|path| self.local(path))
+    }
+
+    fn manifest(&mut self, place: &Place, name: &str) -> Result<()> {
+        let wrong = |error: String| Error::configuration(format!("{name}: {error}"));
+        let text = self.origin.read(place)?;
+        let manifest = Manifest::parse(&text).map_err(wrong)?;
+        let layout = match (manifest.format().map_err(wrong)?, &manifest.file_schema) {
+            (Format::Csv, Some(schema)) => Layout::parse(schema).map_err(wrong)?,
+            // Parquet says itself what its columns are.
+            _ => self.layout.clone(),
+        };
+        let root = self.root(place, &manifest, name)?;
+        for listed in manifest.files {
+            let place = root.place(&listed);
+            let name = match &place {
+                Place::Object { bucket, key } => format!("s3://{bucket}/{key}"),
+                Place::Local(path) => path.display().to_string(),
+                Place::Stdin => continue,
+            };
+            self.files.push(File {
+                place,
+                name,
+                layout: layout.clone(),
+                identity: format!("{:?} {:?}", listed.size, listed.md5),
+                size: listed.size,
+                md5: listed.md5.map(|md5| md5.to_ascii_lowercase()),
+            });
+        }
+        Ok(())
+    }
+
+    /// Where the keys of a manifest begin.
+    fn root(&self, place: &Place, manifest: &Manifest, name: &str) -> Result<Root> {
+        if let Some(files) = &self.args.files {
+            let Some((bucket, prefix)) = split_url(files) else {
+                return Ok(Root::Folder(files.into()));
+            };
+            self.origin.s3()?;
+            return Ok(Root::Bucket(bucket.to_owned(), prefix.to_owned()));
+        }
+        let prefix = if self.args.mozilla.is_some() {
+            "public/"
+        } else {
+            ""
+        };
+        let bucket = match place {
+            Place::Object { bucket, .. } => Some(bucket.as_str()),
+            _ => manifest.destination(),
+        };
+        let bucket = bucket.ok_or_else(|| {
+            Error::configuration(format!(
+                "{name}: does not say in which bucket its files are; say it with --files"
+            ))
+        })?;
+        self.origin.s3()?;
+        Ok(Root::Bucket(bucket.to_owned(), prefix.to_owned()))
+    }
+
+    fn latest(&mut self, url: &str) -> Result<()> {
+        let (bucket, prefix) = split_url(url)
+            .ok_or_else(|| Error::usage(format!("--latest {url}: expected s3://bucket/prefix/")))?;
+        let mut prefix = prefix.to_owned();
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            prefix.push('/');
+        }
+        let folders = self.folders(bucket, &prefix)?;
+        let dated = folders.iter().filter(|folder| {
+            let name = folder.strip_prefix(&prefix).unwrap_or(folder);
+            manifest::is_dated(name.trim_end_matches('/'))
+        });
+        let newest = dated.max().ok_or_else(|| {
+            Error::configuration(format!(
+                "s3://{bucket}/{prefix}: no folder here has a name like 2026-11-21T01-00Z; name \
+                 the one that ends with the name of the inventory"
+            ))
+        })?;
+        let key = format!("{newest}manifest.json");
+        let name = format!("s3://{bucket}/{key}");
+        let bucket = bucket.to_owned();
+        self.manifest(&Place::Object { bucket, key }, &name)
+    }
+
+    /// The folders directly below a prefix.
+    fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>> {
+        let (runtime, s3) = self.origin.s3()?;
+        let bucket = Bucket::new(bucket, Pace::new(1, None));
+        runtime.block_on(async {
+            let (mut folders, mut token) = (Vec::new(), None);
+            loop {
+                let request = Request {
+                    prefix,
+                    delimiter: Some("/"),
+                    start_after: None,
+                    token: token.as_deref(),
+                    size: 1000,
+                };
+                let page = s3.page(&bucket, bucket.turn().await, request).await?;
+                let next = page.next();
+                folders.extend(page.prefixes);
+                match next {
+                    Next::More(Some(more)) if token.as_ref() != Some(&more) => token = Some(more),
+                    _ => return Ok(folders),
+                }
+            }
+        })
+    }
+}
+
+/// What stands before the keys of a manifest.
+enum Root {
+    Folder(PathBuf),
+    Bucket(String, String),
+}
+
+impl Root {
+    fn place(&self, listed: &Listed) -> Place {
+        match self {
+            Self::Bucket(bucket, prefix) => Place::Object {
+                bucket: bucket.clone(),
+                key: format!("{prefix}{}", listed.key),
+            },
+            Self::Folder(folder) => {
+                let whole = folder.join(&listed.key);
+                let name = listed.key.rsplit('/').next().unwrap_or(&listed.key);
+                // A copy may have the folders of the bucket, or not.
+                Place::Local(if whole.exists() {
+                    whole
+                } else {
+                    folder.join(name)
+                })
+            }
+        }
+    }
+}
+
+fn is(name: &str, end: &str) -> bool {
+    let start = name.len().checked_sub(end.len());
+    start.is_some_and(|start| name.as_bytes()[start..].eq_ignore_ascii_case(end.as_bytes()))
+}

@@ -1,0 +1,162 @@
+//! s3-inventory: a record for each row of an S3 inventory, a mark for each file.
+
+mod find;
+mod parquet;
+mod position;
+mod read;
+mod source;
+mod state;
+mod write;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use self::find::Inventory;
+use self::read::Readers;
+use self::source::Origin;
+use self::write::Writer;
+use super::s3_list::recorder::Recorder;
+use super::s3_list::state::Checkpoint;
+use super::{AFTER_HELP, HELP};
+use crate::cli::{Program, SharedArgs};
+use crate::error::{Error, Result};
+use crate::inventory::columns::USUAL;
+use crate::inventory::row::Choice;
+use crate::ndjson::{self, Io};
+use crate::remote::s3::S3Args;
+
+/// Read an S3 inventory, a record a row
+#[derive(Debug, Parser)]
+#[command(
+    name = "s3-inventory",
+    version,
+    help_template = HELP,
+    after_help = AFTER_HELP,
+    before_help = "\
+Examples:
+  zcat *.csv.gz | s3-inventory | bh-filter | bh-fetch | bh-validate | bh-load
+  s3-inventory --resume-file inventory.json --resume --latest s3://bucket/inventories/all/ |
+    bh-filter | bh-fetch | bh-validate | bh-load --resume-file inventory.json
+  s3-inventory --columns 'Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size' data/
+  s3-inventory --mozilla firefox | jq -r .key"
+)]
+pub struct Args {
+    /// Files and folders of .csv.gz, .csv and .parquet, or a manifest.json, here or at s3://; standard input without any, or with -
+    #[arg(value_name = "INPUT")]
+    inputs: Vec<String>,
+
+    /// Names of the columns in CSV, where no manifest tells them
+    #[arg(long, value_name = "NAMES", default_value = USUAL, hide_default_value = true, help = format!("Names of the columns in CSV, where no manifest tells them [default: {USUAL}]"))]
+    columns: String,
+
+    /// Read the newest of the inventories in the dated folders below this s3://bucket/prefix/
+    #[arg(long, value_name = "URL", conflicts_with = "inputs")]
+    latest: Option<String>,
+
+    /// Read the newest inventory of Mozilla's archive that is published under this name
+    #[arg(long, value_name = "NAME", value_enum, conflicts_with_all = ["inputs", "latest", "files"])]
+    mozilla: Option<Mozilla>,
+
+    /// Where the files of a manifest are: a folder, or s3://bucket/prefix/ to put before their keys [default: its own bucket, or for one that is here the destination bucket]
+    #[arg(long, value_name = "PLACE")]
+    files: Option<String>,
+
+    /// Take keys as they stand in CSV, where they are not URL-encoded
+    #[arg(long)]
+    raw_keys: bool,
+
+    /// Take all versions of an object, not the latest alone
+    #[arg(long)]
+    all_versions: bool,
+
+    /// Take delete markers too
+    #[arg(long)]
+    delete_markers: bool,
+
+    /// Keep the state of the reading here
+    #[arg(long, value_name = "FILE")]
+    resume_file: Option<PathBuf>,
+
+    /// Go on where an earlier run stopped; begin anew when it had finished, or the files are others
+    #[arg(long, requires = "resume_file")]
+    resume: bool,
+
+    /// Go on from what was read, or from what bh-load confirmed
+    #[arg(long, value_enum, requires = "resume")]
+    checkpoint: Option<Checkpoint>,
+
+    /// Files to read at once [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: Option<u16>,
+
+    #[command(flatten)]
+    s3: S3Args,
+
+    #[command(flatten)]
+    shared: SharedArgs,
+}
+
+/// The inventories that Mozilla publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Mozilla {
+    Firefox,
+    Archive,
+}
+
+impl Program for Args {
+    const READS_LINES: bool = false;
+
+    fn shared(&self) -> &SharedArgs {
+        &self.shared
+    }
+}
+
+impl Args {
+    /// What records are made of.
+    fn choice(&self) -> Choice {
+        Choice {
+            raw_keys: self.raw_keys,
+            all_versions: self.all_versions,
+            delete_markers: self.delete_markers,
+        }
+    }
+}
+
+pub fn run(args: &Args, io: &mut Io) -> Result<()> {
+    let origin = Origin::new(args, io);
+    let inventory = Inventory::find(args, &origin)?;
+    if inventory.reads_stdin() && io.input.is_terminal() {
+        return Err(Error::usage(
+            "standard input is a terminal: name files, or pipe CSV in; --help has examples",
+        ));
+    }
+    let (file, listed) = state::open(args, &inventory, &origin, io)?;
+    let gaps = position::gaps(&listed.coverage, inventory.files.len());
+    let lanes = args.concurrency.map_or_else(ndjson::cores, usize::from);
+    let recorder = Recorder::new(listed, file, io.seam.file()?);
+    let rejects_are_kept = args.shared.rejects.rejects.is_some();
+    let mut writer = Writer::new(recorder, rejects_are_kept);
+    let (readers, feeds) = Readers::new(&inventory, args.choice(), &origin, gaps);
+    let Io {
+        input,
+        seam,
+        tally,
+        stop,
+        ..
+    } = io;
+    let done = ndjson::beside(
+        stop,
+        || {
+            readers.run(lanes, input);
+            Ok(())
+        },
+        || writer.write(&inventory, feeds, seam, tally, stop),
+    );
+    origin.leave();
+    if let Err(error) = &done {
+        let path = args.resume_file.as_deref();
+        writer.recorder.explain(error, path, io)?;
+    }
+    done
+}

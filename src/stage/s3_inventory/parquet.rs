@@ -1,0 +1,176 @@
+//! Parquet: rows of the columns that are needed.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row as Fields};
+use parquet::schema::types::Type;
+
+use super::read::Out;
+use crate::error::{Error, Result};
+use crate::inventory::columns::{Column, Layout};
+use crate::inventory::csv::Rows;
+use crate::inventory::row::{self, Choice, Fate, Row, Time};
+use crate::json;
+use crate::record::reject::Reject;
+
+/// Rows that are handed on at once.
+const BATCH: usize = 2048;
+
+/// Reads `file`, which messages call `name`.
+pub fn read(name: &str, file: File, out: &Out<'_>) -> Result<()> {
+    let wrong =
+        |error: ParquetError| Error::configuration(format!("{name}: {error}; get the file again"));
+    let reader = SerializedFileReader::new(file).map_err(wrong)?;
+    let schema = reader.metadata().file_metadata().schema();
+    let fields = schema.get_fields().iter();
+    let fields: Vec<_> = fields
+        .filter(|field| Column::of(field.name()).is_some())
+        .map(Arc::clone)
+        .collect();
+    Layout::new(fields.iter().map(|field| field.name()))
+        .map_err(|error| Error::configuration(format!("{name}: {error}")))?;
+    let columns: Vec<_> = fields
+        .iter()
+        .filter_map(|field| Column::of(field.name()))
+        .collect();
+    let needed = Type::group_type_builder(schema.name()).with_fields(fields);
+    let rows = reader
+        .get_row_iter(Some(needed.build().map_err(wrong)?))
+        .map_err(wrong)?;
+    let mut made = Rows::default();
+    let mut batch = 0;
+    for (row, line) in rows.zip(1..) {
+        let row = row.map_err(wrong)?;
+        made.through = line;
+        if out.reading.wants(line) {
+            add(&row, &columns, (name, line), &out.reading.choice, &mut made);
+        }
+        batch += 1;
+        if batch == BATCH {
+            if !out.ready(std::mem::take(&mut made)) {
+                return Ok(());
+            }
+            batch = 0;
+        }
+    }
+    if batch > 0 {
+        out.ready(made);
+    }
+    Ok(())
+}
+
+fn add(
+    fields: &Fields,
+    columns: &[Column],
+    (name, line): (&str, u64),
+    choice: &Choice,
+    made: &mut Rows,
+) {
+    // Keys are URL-encoded in CSV alone.
+    let choice = Choice {
+        raw_keys: true,
+        ..*choice
+    };
+    let row = row(fields, columns);
+    match row.and_then(|row| row.write(&choice, &mut made.chunk.out)) {
+        Ok(Fate::Written) => made.chunk.written(1),
+        Ok(Fate::Dropped(reason)) => made.chunk.dropped(reason, 1),
+        Err(what) => {
+            let message = format!("{name}, row {line}: {what}");
+            made.refused = true;
+            let reject = Reject::new(&shown(fields), line, "bad_row", message);
+            made.chunk.reject(reject);
+        }
+    }
+}
+
+fn row<'a>(fields: &'a Fields, columns: &[Column]) -> Result<Row<'a>, String> {
+    let mut row = Row::default();
+    let mut size = None;
+    for ((_, field), column) in fields.get_column_iter().zip(columns) {
+        match column {
+            Column::Bucket => row.bucket = text(*column, field)?.unwrap_or_default(),
+            Column::Key => row.key = text(*column, field)?.unwrap_or_default(),
+            Column::VersionId => row.version = text(*column, field)?,
+            Column::ETag => row.etag = text(*column, field)?,
+            Column::IsLatest => row.is_latest = flag(*column, field)?,
+            Column::IsDeleteMarker => {
+                row.is_delete_marker = flag(*column, field)?.unwrap_or(false);
+            }
+            Column::Size => size = Some(field),
+            Column::LastModifiedDate => row.modified = time(field)?,
+        }
+    }
+    row.size = match size {
+        None => None,
+        Some(Field::Null) if row.is_delete_marker => None,
+        Some(Field::Long(size)) => {
+            Some(u64::try_from(*size).map_err(|_| odd(Column::Size, &size))?)
+        }
+        Some(Field::ULong(size)) => Some(*size),
+        Some(Field::Str(size)) => Some(row::size(size.as_bytes())?),
+        Some(field) => Some(row::size(field.to_string().as_bytes())?),
+    };
+    Ok(row)
+}
+
+fn odd(column: Column, found: &dyn std::fmt::Display) -> String {
+    format!("{column} cannot be {found}")
+}
+
+fn text(column: Column, field: &Field) -> Result<Option<&[u8]>, String> {
+    match field {
+        Field::Null => Ok(None),
+        Field::Str(text) => Ok(Some(text.as_bytes())),
+        Field::Bytes(bytes) => Ok(Some(bytes.data())),
+        other => Err(odd(column, other)),
+    }
+}
+
+fn flag(column: Column, field: &Field) -> Result<Option<bool>, String> {
+    match field {
+        Field::Bool(flag) => Ok(Some(*flag)),
+        other => row::flag(column, text(column, other)?.unwrap_or_default()),
+    }
+}
+
+fn time(field: &Field) -> Result<Option<Time<'_>>, String> {
+    let stamp = match field {
+        Field::Null => return Ok(None),
+        Field::TimestampMillis(millis) | Field::Long(millis) => {
+            jiff::Timestamp::from_millisecond(*millis)
+        }
+        Field::TimestampMicros(micros) => jiff::Timestamp::from_microsecond(*micros),
+        other => {
+            let text = text(Column::LastModifiedDate, other)?;
+            return text.map(row::time).transpose();
+        }
+    };
+    let stamp = stamp.map_err(|_| odd(Column::LastModifiedDate, field))?;
+    Ok(Some(Time::Stamp(stamp)))
+}
+
+/// The row for the rejects file: an object of its columns.
+fn shown(fields: &Fields) -> Vec<u8> {
+    let mut line = b"{".to_vec();
+    for (name, field) in fields.get_column_iter() {
+        if line.len() > 1 {
+            line.push(b',');
+        }
+        json::write_str(name, &mut line);
+        line.push(b':');
+        match field {
+            Field::Null => line.extend_from_slice(b"null"),
+            Field::Str(text) => json::write_str(text, &mut line),
+            Field::Bytes(bytes) => {
+                json::write_str(&String::from_utf8_lossy(bytes.data()), &mut line);
+            }
+            other => json::write_str(&other.to_string(), &mut line),
+        }
+    }
+    line.push(b'}');
+    line
+}

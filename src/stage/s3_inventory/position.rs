@@ -1,0 +1,75 @@
+//! A position in an inventory, as marks and the resume file have it: the
+//! number of a file and of a line in it, so that positions sort as text.
+
+use crate::record::coverage::{Coverage, Interval};
+
+/// Behind `line` of `file`, both counted so that 0 is the start; `None` is the
+/// start of all.
+#[must_use]
+pub fn behind(file: usize, line: u64) -> Option<String> {
+    match (file, line) {
+        (0, 0) => None,
+        (file, 0) => Some(format!("{file:06}")),
+        (file, line) => Some(format!("{file:06}.{line:012}")),
+    }
+}
+
+/// The end of `file`, which is the start of the next one.
+#[must_use]
+pub fn end(file: usize, files: usize) -> Option<String> {
+    (file + 1 < files).then(|| format!("{:06}", file + 1))
+}
+
+fn parse(position: &str) -> Option<(usize, u64)> {
+    match position.split_once('.') {
+        None => Some((position.parse().ok()?, 0)),
+        Some((file, line)) => Some((file.parse().ok()?, line.parse().ok()?)),
+    }
+}
+
+/// For each of so many files the lines that `done` does not cover: after the
+/// first, through the second.
+#[must_use]
+pub fn gaps(done: &Coverage, files: usize) -> Vec<Vec<(u64, u64)>> {
+    let mut gaps = vec![Vec::new(); files];
+    for gap in done.gaps(&Interval::new(None, None)) {
+        let bound = |bound: Option<&String>, open| bound.map_or(Some(open), |it| parse(it));
+        let first = bound(gap.after.as_ref(), (0, 0)).unwrap_or((0, 0));
+        let last = bound(gap.through.as_ref(), (files, 0)).unwrap_or((files, 0));
+        for (file, gaps) in gaps.iter_mut().enumerate() {
+            let after = match first.0 {
+                before if before < file => 0,
+                same if same == file => first.1,
+                _ => continue,
+            };
+            let through = if last.0 == file { last.1 } else { u64::MAX };
+            if file <= last.0 && after < through {
+                gaps.push((after, through));
+            }
+        }
+    }
+    gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_lines_of_files() {
+        let all = (0, u64::MAX);
+        let mut done = Coverage::default();
+        assert_eq!(gaps(&done, 3), [[all], [all], [all]]);
+        done.insert(Interval::new(None, end(0, 3)));
+        done.insert(Interval::new(behind(2, 10), behind(2, 20)));
+        assert_eq!(
+            gaps(&done, 3),
+            [vec![], vec![all], vec![(0, 10), (20, u64::MAX)]]
+        );
+        done.insert(Interval::new(behind(1, 0), behind(1, 7)));
+        done.insert(Interval::new(behind(2, 10), end(2, 3)));
+        assert_eq!(gaps(&done, 3), [vec![], vec![(7, u64::MAX)], vec![(0, 10)]]);
+        done.insert(Interval::new(None, None));
+        assert_eq!(gaps(&done, 3), [vec![], vec![], vec![]]);
+    }
+}

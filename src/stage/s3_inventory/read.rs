@@ -1,0 +1,410 @@
+//! Several files at once: each is inflated on a thread, its rows are made into
+//! records on others, and comes out in order.
+
+use std::fs::File as Disk;
+use std::io::{self, BufReader, Read, Seek};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use flate2::bufread::MultiGzDecoder;
+use tokio::runtime::Handle;
+
+use super::find::{File, Inventory};
+use super::parquet;
+use super::source::{Counted, Origin, Pieces, Place, unreadable};
+use crate::error::{Error, Kind, Result};
+use crate::inventory::csv::{Block, Ends, Reading, Rows};
+use crate::inventory::row::Choice;
+use crate::ndjson::{self, Input};
+use crate::remote::download::Download;
+use crate::remote::s3::S3;
+
+/// Bytes that are inflated at once.
+const BLOCK: usize = 256 * 1024;
+/// Blocks of a file that wait for those before it.
+const AHEAD: usize = 32;
+
+/// A part of a file, in order.
+pub enum Piece {
+    Rows(Receiver<Rows>),
+    Failed(Error),
+}
+
+struct Job {
+    block: Block,
+    reading: Arc<Reading>,
+    done: Sender<Rows>,
+}
+
+/// What the threads share.
+pub struct Readers<'a> {
+    inventory: &'a Inventory,
+    fetch: Option<(Handle, S3)>,
+    files: Receiver<(usize, Arc<Reading>, Sender<Piece>)>,
+}
+
+impl<'a> Readers<'a> {
+    /// The readers, and for each file that is wanted its number and what
+    /// comes of it.
+    pub fn new(
+        inventory: &'a Inventory,
+        choice: Choice,
+        origin: &Origin,
+        gaps: Vec<Vec<(u64, u64)>>,
+    ) -> (Self, Vec<Feed>) {
+        let (queue, files) = unbounded();
+        let mut feeds = Vec::new();
+        for (at, (file, wanted)) in inventory.files.iter().zip(gaps).enumerate() {
+            let Some((after, _)) = wanted.first().copied() else {
+                continue;
+            };
+            let (outlet, pieces) = bounded(AHEAD);
+            let reading = Reading {
+                place: match file.place {
+                    Place::Stdin => String::new(),
+                    _ => file.name.clone(),
+                },
+                layout: file.layout.clone(),
+                choice,
+                wanted,
+            };
+            drop(queue.send((at, Arc::new(reading), outlet)));
+            feeds.push(Feed { at, after, pieces });
+        }
+        let fetch = origin.fetch();
+        let readers = Self {
+            inventory,
+            fetch,
+            files,
+        };
+        (readers, feeds)
+    }
+
+    /// Reads all files, so many at once, until nobody listens any more.
+    pub fn run(&self, lanes: usize, input: &mut Input) {
+        let input = Mutex::new(input);
+        let cores = ndjson::cores();
+        let (pool, jobs) = bounded::<Job>(2 * cores);
+        std::thread::scope(|scope| {
+            for _ in 0..cores {
+                let jobs = jobs.clone();
+                scope.spawn(move || {
+                    for Job {
+                        block,
+                        reading,
+                        done,
+                    } in jobs
+                    {
+                        // Nobody listens any more once the output has failed.
+                        drop(done.send(reading.rows(&block)));
+                    }
+                });
+            }
+            for _ in 0..lanes.min(self.files.len()) {
+                let lane = Lane {
+                    readers: self,
+                    pool: pool.clone(),
+                };
+                let input = &input;
+                scope.spawn(move || lane.run(input));
+            }
+            drop(pool);
+        });
+    }
+}
+
+/// A file that is read.
+pub struct Feed {
+    /// Its number.
+    pub at: usize,
+    /// The lines up to this one are done.
+    pub after: u64,
+    pub pieces: Receiver<Piece>,
+}
+
+/// A thread that reads one file after the other.
+struct Lane<'a> {
+    readers: &'a Readers<'a>,
+    pool: Sender<Job>,
+}
+
+impl Lane<'_> {
+    fn run(&self, input: &Mutex<&mut Input>) {
+        for (at, reading, outlet) in &self.readers.files {
+            let file = &self.readers.inventory.files[at];
+            let mut out = Out {
+                pool: &self.pool,
+                reading,
+                outlet,
+                line: 1,
+            };
+            let done = match &file.place {
+                Place::Stdin => {
+                    let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+                    out.stream(&mut **input)
+                }
+                Place::Local(path) => match Disk::open(path) {
+                    Ok(disk) => out.local(file, disk),
+                    Err(error) => Err(unreadable(path, &error)),
+                },
+                Place::Object { bucket, key } => match &self.readers.fetch {
+                    Some((runtime, s3)) => {
+                        let object = Download::start(runtime, s3.clone(), bucket, key);
+                        out.object(file, Pieces::new(object))
+                    }
+                    None => Err(Error::message(Kind::Fault, "object storage is not open")),
+                },
+            };
+            if let Err(error) = done
+                && out.outlet.send(Piece::Failed(error)).is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// Where the rows of a file go.
+pub struct Out<'a> {
+    pool: &'a Sender<Job>,
+    pub reading: Arc<Reading>,
+    outlet: Sender<Piece>,
+    /// The next line.
+    line: u64,
+}
+
+impl Out<'_> {
+    fn local(&mut self, file: &File, mut disk: Disk) -> Result<()> {
+        let failed = |error: io::Error| Error::local(&file.name, &error);
+        let mut counted = Counted::new(&disk, file.md5.is_some());
+        let head = counted.head().map_err(failed)?;
+        if head.get_ref() != b"PAR1" {
+            return self.csv(file, head, counted);
+        }
+        if file.md5.is_some() || file.size.is_some() {
+            check(file, counted)?;
+        }
+        disk.rewind().map_err(failed)?;
+        parquet::read(&file.name, disk, self)
+    }
+
+    fn object(&mut self, file: &File, pieces: Pieces) -> Result<()> {
+        let mut counted = Counted::new(pieces, file.md5.is_some());
+        let mut head = counted.head().map_err(|error| fault(error, file, 0, 1))?;
+        if head.get_ref() != b"PAR1" {
+            return self.csv(file, head, counted);
+        }
+        // Parquet begins with its end: it waits in a file without a name.
+        let local = |error: io::Error| Error::local("TMPDIR", &error);
+        let mut disk = tempfile::tempfile().map_err(local)?;
+        io::copy(&mut head, &mut disk).map_err(local)?;
+        let copied = io::copy(&mut counted, &mut disk);
+        copied.map_err(|error| fault(error, file, 0, 1))?;
+        check(file, counted)?;
+        disk.rewind().map_err(local)?;
+        parquet::read(&file.name, disk, self)
+    }
+
+    fn csv<R: Read>(
+        &mut self,
+        file: &File,
+        head: io::Cursor<Vec<u8>>,
+        mut counted: Counted<R>,
+    ) -> Result<()> {
+        let zipped = head.get_ref().starts_with(&[0x1f, 0x8b]);
+        if !zipped && file.name.ends_with(".gz") {
+            return Err(match head.get_ref().is_empty() {
+                true => Error::message(
+                    Kind::EndedEarly,
+                    format!("{}: is empty; get the file again", file.name),
+                ),
+                false => Error::configuration(format!(
+                    "{}: is no gzip file, though its name says so",
+                    file.name
+                )),
+            });
+        }
+        let whole = head.chain(counted.by_ref());
+        let done = if zipped {
+            let members = MultiGzDecoder::new(BufReader::with_capacity(BLOCK, whole));
+            self.blocks(members)
+        } else {
+            self.blocks(whole)
+        };
+        done.map_err(|error| fault(error, file, counted.bytes, self.line))?;
+        check(file, counted)
+    }
+
+    /// Rows as soon as they come.
+    fn stream(&mut self, input: &mut Input) -> Result<()> {
+        let mut rows = Cut::default();
+        loop {
+            let room = rows.room();
+            let read = input.read(room)?;
+            rows.filled += read;
+            if read == 0 {
+                rows.end();
+            }
+            if !self.send(rows.whole(self.line, read == 0)) || read == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn blocks(&mut self, mut from: impl Read) -> io::Result<()> {
+        let mut rows = Cut::default();
+        loop {
+            let mut room = rows.room();
+            let mut got = 0;
+            while !room.is_empty() {
+                match from.read(room) {
+                    Ok(0) => break,
+                    Ok(read) => {
+                        got += read;
+                        room = &mut room[read..];
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        rows.filled += got;
+                        // What came before it is as good as ever.
+                        self.send(rows.whole(self.line, false));
+                        return Err(error);
+                    }
+                }
+            }
+            rows.filled += got;
+            if got == 0 {
+                rows.end();
+            }
+            if !self.send(rows.whole(self.line, false)) || got == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether anybody listens still.
+    fn send(&mut self, block: Option<Block>) -> bool {
+        let Some(block) = block else {
+            return true;
+        };
+        let lines = memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
+        self.line += lines;
+        let through = self.line - 1;
+        if self
+            .reading
+            .wanted
+            .iter()
+            .all(|(after, to)| through <= *after || block.first_line > *to)
+        {
+            return true;
+        }
+        let (done, rows) = bounded(1);
+        let reading = Arc::clone(&self.reading);
+        self.outlet.send(Piece::Rows(rows)).is_ok()
+            && self
+                .pool
+                .send(Job {
+                    block,
+                    reading,
+                    done,
+                })
+                .is_ok()
+    }
+
+    /// Rows that are made already; whether anybody listens still.
+    pub fn ready(&self, made: Rows) -> bool {
+        let (done, rows) = bounded(1);
+        drop(done.send(made));
+        self.outlet.send(Piece::Rows(rows)).is_ok()
+    }
+}
+
+/// Cuts what is read behind its last whole row.
+#[derive(Default)]
+struct Cut {
+    buffer: Vec<u8>,
+    filled: usize,
+    ends: Ends,
+    unterminated: bool,
+}
+
+impl Cut {
+    /// Where to read to.
+    fn room(&mut self) -> &mut [u8] {
+        let room = (self.filled + BLOCK / 2).max(BLOCK);
+        self.buffer.resize(room, 0);
+        &mut self.buffer[self.filled..]
+    }
+
+    /// Nothing more comes: what is left is rows.
+    fn end(&mut self) {
+        self.buffer.truncate(self.filled);
+        if self.filled > 0 && self.buffer.last() != Some(&b'\n') {
+            self.unterminated = true;
+            self.buffer.push(b'\n');
+            self.filled += 1;
+        }
+    }
+
+    fn whole(&mut self, first_line: u64, last: bool) -> Option<Block> {
+        let ended = self.buffer.len() == self.filled;
+        let end = match self.ends.find(&self.buffer[..self.filled]) {
+            _ if last && ended => self.filled,
+            end => end,
+        };
+        if end == 0 {
+            return None;
+        }
+        let mut rest = Vec::with_capacity(BLOCK.max(self.filled - end));
+        rest.extend_from_slice(&self.buffer[end..self.filled]);
+        self.filled = rest.len();
+        self.ends = Ends::default();
+        let mut bytes = std::mem::replace(&mut self.buffer, rest);
+        bytes.truncate(end);
+        Some(Block {
+            bytes,
+            first_line,
+            unterminated: last && self.unterminated,
+        })
+    }
+}
+
+/// Reads to the end, and compares with what the manifest says.
+fn check<R: Read>(file: &File, counted: Counted<R>) -> Result<()> {
+    let bytes = counted.bytes;
+    let (size, md5) = counted
+        .finish()
+        .map_err(|error| fault(error, file, bytes, 0))?;
+    let name = &file.name;
+    if let Some(expected) = file.size.filter(|expected| *expected != size) {
+        return Err(Error::configuration(format!(
+            "{name}: has {size} bytes, and its manifest says {expected}; get both again"
+        )));
+    }
+    match (&file.md5, md5) {
+        (Some(expected), Some(md5)) if *expected != md5 => Err(Error::configuration(format!(
+            "{name}: has the MD5 {md5}, and its manifest says {expected}; get both again"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What went wrong after so many bytes, in this line.
+fn fault(error: io::Error, file: &File, bytes: u64, line: u64) -> Error {
+    let name = &file.name;
+    let error = match error.downcast::<Error>() {
+        Ok(own) => return own,
+        Err(error) => error,
+    };
+    if error.raw_os_error().is_some() {
+        return Error::local(name, &error);
+    }
+    let place = format!("{name}, line {line}, after {bytes} bytes");
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Error::message(
+            Kind::EndedEarly,
+            format!("{place}: the gzip file is cut; get it again"),
+        ),
+        _ => Error::configuration(format!("{place}: {error}; get the file again")),
+    }
+}

@@ -1,0 +1,179 @@
+//! Records in the order of the files, and a mark when a file is done.
+
+use crossbeam_channel::{Receiver, TryRecvError};
+
+use super::find::Inventory;
+use super::position;
+use super::read::{Feed, Piece};
+use super::source::Place;
+use super::state::Source;
+use crate::cli::signals::Stop;
+use crate::error::{Error, Kind, Result};
+use crate::inventory::csv::Rows;
+use crate::ndjson::Seam;
+use crate::record::coverage::Interval;
+use crate::record::mark::{self, Mark};
+use crate::stage::s3_list::recorder::Recorder;
+use crate::tally::Tally;
+
+/// Lines of standard input that are closed by one mark.
+const UNIT: u64 = 100_000;
+
+pub struct Writer {
+    pub recorder: Recorder<Source>,
+    rejects_are_kept: bool,
+    run: String,
+    /// Of this process, not of the whole run.
+    records: u64,
+    files: u64,
+}
+
+/// The unit of lines at hand.
+struct Unit {
+    file: usize,
+    /// Behind which line it begins.
+    after: u64,
+    /// Behind which line it has come.
+    line: u64,
+    /// A row of it was refused to nowhere.
+    open: bool,
+}
+
+impl Writer {
+    pub fn new(recorder: Recorder<Source>, rejects_are_kept: bool) -> Self {
+        Self {
+            run: recorder.read(|listed| listed.run.clone()),
+            recorder,
+            rejects_are_kept,
+            records: 0,
+            files: 0,
+        }
+    }
+
+    /// Writes what comes of the files, and ends the run.
+    pub fn write(
+        &mut self,
+        inventory: &Inventory,
+        feeds: Vec<Feed>,
+        seam: &mut Seam,
+        tally: &Tally,
+        stop: &Stop,
+    ) -> Result<()> {
+        let files = inventory.files.len();
+        for Feed { at, after, pieces } in feeds {
+            let mut unit = Unit {
+                file: at,
+                after,
+                line: after,
+                open: false,
+            };
+            let is_stdin = inventory.files[at].place == Place::Stdin;
+            while let Some(piece) = next(&pieces, seam)? {
+                stop.check()?;
+                let rows = match piece {
+                    Piece::Rows(rows) => next(&rows, seam)?.ok_or_else(lost)?,
+                    Piece::Failed(error) => return Err(self.failed(error, at, files)),
+                };
+                self.rows(rows, &mut unit, seam, tally)?;
+                if is_stdin && unit.line >= unit.after + UNIT {
+                    let through = position::behind(at, unit.line);
+                    self.close(&mut unit, through, seam)?;
+                }
+            }
+            let end = position::end(at, files);
+            self.close(&mut unit, end, seam)?;
+            tally.note("files", 1);
+            self.files += 1;
+            self.recorder.record(|listed| listed.pages += 1)?;
+        }
+        let mut line = Vec::new();
+        let counts = [("records", self.records), ("files", self.files)];
+        mark::write_end(&self.run, &counts, &mut line);
+        seam.mark(&Mark::End, line.trim_ascii_end())?;
+        seam.flush()?;
+        self.recorder.record(|listed| listed.finished = true)?;
+        self.recorder.finish()
+    }
+
+    fn rows(&mut self, rows: Rows, unit: &mut Unit, seam: &mut Seam, tally: &Tally) -> Result<()> {
+        let (_, before, _) = tally.now();
+        unit.line = unit.line.max(rows.through);
+        unit.open |= rows.refused && !self.rejects_are_kept;
+        seam.pass(rows.chunk)?;
+        let records = tally.now().1 - before;
+        self.records += records;
+        if let Some(line) = rows.torn {
+            return Err(Error::message(
+                Kind::EndedEarly,
+                format!(
+                    "input ended early: in the middle of line {line}; run again what it comes from"
+                ),
+            ));
+        }
+        if rows.refused {
+            seam.settle_rejects()?;
+        }
+        let done = (!unit.open).then(|| unit.through(position::behind(unit.file, unit.line)));
+        if done.is_some() {
+            seam.flush()?;
+        }
+        self.recorder.record(|listed| {
+            listed.records += records;
+            if let Some(done) = done {
+                listed.coverage.insert(done);
+            }
+        })
+    }
+
+    /// The mark of a unit, if it may pass; another one begins.
+    fn close(&mut self, unit: &mut Unit, through: Option<String>, seam: &mut Seam) -> Result<()> {
+        let done = unit.through(through);
+        let mut line = Vec::new();
+        let (after, through) = (done.after.as_deref(), done.through.as_deref());
+        mark::write_listed(&self.run, after, through, &mut line);
+        let mark = Mark::Listed {
+            run: self.run.clone(),
+            after: done.after.clone(),
+            through: done.through.clone(),
+        };
+        seam.mark(&mark, line.trim_ascii_end())?;
+        seam.flush()?;
+        unit.after = unit.line;
+        if std::mem::take(&mut unit.open) {
+            return Ok(());
+        }
+        self.recorder.record(|listed| listed.coverage.insert(done))
+    }
+
+    /// What a damaged file held is not done.
+    fn failed(&self, error: Error, file: usize, files: usize) -> Error {
+        if error.kind != Kind::Configuration {
+            return error;
+        }
+        let file = Interval::new(position::behind(file, 0), position::end(file, files));
+        let recorded = self.recorder.record(|listed| listed.coverage.remove(file));
+        recorded.err().unwrap_or(error)
+    }
+}
+
+impl Unit {
+    fn through(&self, through: Option<String>) -> Interval {
+        Interval::new(position::behind(self.file, self.after), through)
+    }
+}
+
+/// The next one; finished lines leave before it is waited for.
+fn next<T>(from: &Receiver<T>, seam: &mut Seam) -> Result<Option<T>> {
+    match from.try_recv() {
+        Ok(item) => Ok(Some(item)),
+        Err(TryRecvError::Disconnected) => Ok(None),
+        Err(TryRecvError::Empty) => {
+            seam.flush()?;
+            Ok(from.recv().ok())
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::message(Kind::Fault, "rows were lost")
+}
