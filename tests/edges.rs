@@ -18,15 +18,19 @@ fn stages() -> impl Iterator<Item = &'static str> {
     STAGES.iter().map(|stage| stage.name)
 }
 
+/// The programs that records begin with.
+fn is_source(stage: &str) -> bool {
+    ["s3-list", "s3-inventory"].contains(&stage)
+}
+
 /// The programs that read lines.
 fn readers() -> impl Iterator<Item = &'static str> {
-    let reading = STAGES.iter().filter(|stage| stage.reads != "nothing");
-    reading.map(|stage| stage.name)
+    stages().filter(|stage| !is_source(stage))
 }
 
 /// What the programs need around them: bucket `b` with the objects of the
-/// sample's records 0 to 2.
-struct Place(Faulty);
+/// sample's records 0 to 2, and an inventory of it.
+struct Place(Faulty, tempfile::NamedTempFile);
 
 impl Place {
     fn new() -> Self {
@@ -34,19 +38,21 @@ impl Place {
     }
 
     fn with(objects: usize, flags: &[&str]) -> Self {
+        let inventory = tempfile::NamedTempFile::new().unwrap();
+        let rows = (0..objects).map(|n| format!("b,{},9,2019-01-01,e{n}\n", key(n)));
+        std::fs::write(&inventory, rows.collect::<String>()).unwrap();
         let objects: Vec<_> = (0..objects)
             .map(|n| object(&key(n), &build(n).to_string()))
             .collect();
-        Self(Faulty::start(
-            &objects,
-            &[&["--bucket", "b"], flags].concat(),
-        ))
+        let faulty = Faulty::start(&objects, &[&["--bucket", "b"], flags].concat());
+        Self(faulty, inventory)
     }
 
     fn args(&self, stage: &str) -> Vec<&str> {
         let server = ["--endpoint-url", &*self.0.url, "--no-sign-request"];
         match stage {
             "s3-list" => [&server[..], &["s3://b"]].concat(),
+            "s3-inventory" => vec![self.1.path().to_str().unwrap()],
             "bh-fetch" => server.to_vec(),
             "bh-filter" => vec!["--known", "none"],
             "bh-validate" => vec![],
@@ -122,6 +128,10 @@ fn empty_input_is_a_finished_run() {
         let run = place.tool(stage).run().exits(0).prints_nothing();
         assert_eq!(run.told(), [format!("{stage}: 0 in = 0 {}", out(stage))]);
     }
+    let run = place.tool("s3-inventory").run().exits(0);
+    let listing = run.listing();
+    assert_eq!((listing.keys().len(), listing.parts.len()), (0, 1), "{run}");
+    assert_eq!(run.told(), ["s3-inventory: 0 in = 0 out; 1 marks; 1 files"]);
     let sequential = ["--concurrency", "1"];
     let run = place.tool("s3-list").args(sequential).run().exits(0);
     let listing = run.listing();
@@ -236,6 +246,7 @@ fn the_stages_without_sockets_hold_no_aws_sdk() {
     };
     for (stage, expected) in [
         ("s3-list", true),
+        ("s3-inventory", true),
         ("bh-fetch", true),
         ("bh-filter", false),
         ("bh-validate", false),

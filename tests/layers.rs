@@ -61,6 +61,7 @@ fn what_needs_no_socket_knows_of_none() {
         .iter()
         .map(|folder| &**folder)
         .chain([
+            "src/inventory",
             "src/listing",
             "src/record",
             "src/json",
@@ -87,7 +88,7 @@ fn records_and_json_are_plain_data() {
         "crate::stage",
         "crate::store",
     ];
-    never_name(&["src/record", "src/json"], &words, &[]);
+    never_name(&["src/record", "src/json", "src/inventory"], &words, &[]);
 }
 
 #[test]

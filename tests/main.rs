@@ -30,5 +30,6 @@ mod kill;
 mod layers;
 mod listing;
 mod pipeline;
+mod s3_inventory;
 mod s3_list;
 mod secrets;

@@ -127,10 +127,11 @@ impl Reading {
         let mut fields = Vec::with_capacity(self.layout.width);
         let (mut at, mut number, mut written) = (0, block.first_line, 0);
         while let Some(length) = memchr(b'\n', &bytes[at..]) {
-            let line = bytes[at..at + length].trim_ascii_end();
+            let line = &bytes[at..at + length];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             let mut lines = 1;
             let mut done = Ok(Fate::Written);
-            if line.is_empty() || !self.wants(number) {
+            if line.trim_ascii().is_empty() || !self.wants(number) {
                 at += length + 1;
                 number += 1;
                 continue;

@@ -1,7 +1,7 @@
 //! One large object as it comes; a body that breaks goes on where it broke.
 
 use aws_sdk_s3::primitives::ByteStream;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 
@@ -48,12 +48,27 @@ impl Download {
     }
 }
 
+impl S3 {
+    /// The ETag of an object, in its quotes.
+    pub async fn etag(&self, bucket: &str, key: &str) -> Result<String> {
+        let attempt = || async {
+            // The answer to HEAD would not say why there is none.
+            let answer = self.try_get(bucket, key).await?;
+            Ok(answer.e_tag().unwrap_or_default().to_owned())
+        };
+        let what = format!("look at s3://{bucket}/{key}");
+        self.retry.run(&what, attempt).await
+    }
+}
+
 #[derive(Default)]
 struct Body {
     stream: Option<ByteStream>,
     etag: Option<String>,
     length: Option<u64>,
     got: u64,
+    /// Bytes that come a second time, from a server without ranges.
+    again: u64,
 }
 
 impl Body {
@@ -65,12 +80,19 @@ impl Body {
             if self.got == 0 {
                 self.etag = answer.e_tag().map(str::to_owned);
                 self.length = answer.content_length().and_then(|it| it.try_into().ok());
+            } else if answer.content_range().is_none() {
+                self.again = self.got;
             }
             self.stream = Some(answer.body);
             return Box::pin(self.next(s3, place)).await;
         };
         let broken = match stream.next().await {
-            Some(Ok(piece)) => {
+            Some(Ok(mut piece)) => {
+                let again = piece
+                    .len()
+                    .min(usize::try_from(self.again).unwrap_or(usize::MAX));
+                self.again -= again as u64;
+                piece.advance(again);
                 self.got += piece.len() as u64;
                 return Ok(Some(piece));
             }
@@ -78,7 +100,7 @@ impl Body {
             None => String::new(),
             Some(Err(error)) => format!(": {error}"),
         };
-        self.stream = None;
+        (self.stream, self.again) = (None, 0);
         Err(Failure::Passing {
             reason: format!("the body was cut after {} bytes{broken}", self.got),
             after: None,

@@ -77,6 +77,12 @@ impl Bucket {
         })
     }
 
+    pub fn get(&self, key: &str) -> Vec<u8> {
+        let get = self.client.get_object().bucket(&self.name).key(key);
+        let body = async { get.send().await.unwrap().body.collect().await };
+        runtime().block_on(body).unwrap().to_vec()
+    }
+
     pub fn delete(&self, key: &str) {
         let delete = self.client.delete_object().bucket(&self.name).key(key);
         runtime().block_on(delete.send()).unwrap();

@@ -14,6 +14,9 @@ pub struct Record {
     pub etag: Option<String>,
     pub size: Option<u64>,
     pub last_modified: Option<String>,
+    pub version_id: Option<String>,
+    pub is_latest: Option<bool>,
+    pub is_delete_marker: Option<bool>,
     pub build: Option<Value>,
 }
 
@@ -24,7 +27,10 @@ pub enum Mark {
     End {
         run: String,
         records: u64,
-        pages: u64,
+        /// Of a listing.
+        pages: Option<u64>,
+        /// Of an inventory.
+        files: Option<u64>,
     },
 }
 
@@ -124,7 +130,7 @@ pub struct Listing {
     pub records: Vec<Record>,
     /// Each with the records that stand before it since the one before.
     pub parts: Vec<(Part, Vec<String>)>,
-    /// Run, records, pages.
+    /// Run, records, pages or files.
     pub end: Option<(String, u64, u64)>,
 }
 
@@ -177,10 +183,12 @@ pub fn listing(bytes: &[u8]) -> Listing {
                         run,
                         records,
                         pages,
+                        files,
                     },
             }) => {
+                assert!(pages.is_some() != files.is_some());
                 assert_eq!(listing.end, None, "a second end");
-                listing.end = Some((run, records, pages));
+                listing.end = pages.or(files).map(|units| (run, records, units));
             }
         }
     }

@@ -68,8 +68,11 @@ impl Inventory {
         Ok(Self { inputs, files })
     }
 
-    pub fn reads_stdin(&self) -> bool {
-        self.files.iter().any(|file| file.place == Place::Stdin)
+    /// Which of the files standard input is.
+    pub fn stdin(&self) -> Option<usize> {
+        self.files
+            .iter()
+            .position(|file| file.place == Place::Stdin)
     }
 
     /// Tells these files from others.
@@ -123,15 +126,19 @@ impl Search<'_> {
                 }
                 self.local(path)
             }
-            place => {
-                if let Place::Object { .. } = place {
-                    self.origin.s3()?;
-                }
-                let name = match input {
-                    "-" => "standard input".to_owned(),
-                    url => url.to_owned(),
-                };
-                self.files.push(self.file(place, name));
+            Place::Stdin => {
+                self.files
+                    .push(self.file(place, "standard input".to_owned()));
+                Ok(())
+            }
+            Place::Object {
+                ref bucket,
+                ref key,
+            } => {
+                let (runtime, s3) = self.origin.s3()?;
+                let identity = runtime.block_on(s3.etag(bucket, key))?;
+                let file = self.file(place, input.to_owned());
+                self.files.push(File { identity, ..file });
                 Ok(())
             }
         }
@@ -155,6 +162,9 @@ impl Search<'_> {
         if data.is_file() {
             let (seconds, nanos) = (data.mtime(), data.mtime_nsec());
             file.identity = format!("{} bytes of {seconds}.{nanos:09}", data.len());
+        } else {
+            // A pipe has a name, but is another one each time.
+            file.identity = uuid::Uuid::new_v4().to_string();
         }
         self.files.push(file);
         Ok(())

@@ -3,6 +3,7 @@
 mod find;
 mod parquet;
 mod position;
+mod proof;
 mod read;
 mod source;
 mod state;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use self::find::Inventory;
+use self::proof::Proof;
 use self::read::Readers;
 use self::source::Origin;
 use self::write::Writer;
@@ -126,7 +128,7 @@ impl Args {
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let origin = Origin::new(args, io);
     let inventory = Inventory::find(args, &origin)?;
-    if inventory.reads_stdin() && io.input.is_terminal() {
+    if inventory.stdin().is_some() && io.input.is_terminal() {
         return Err(Error::usage(
             "standard input is a terminal: name files, or pipe CSV in; --help has examples",
         ));
@@ -134,6 +136,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let (file, listed) = state::open(args, &inventory, &origin, io)?;
     let gaps = position::gaps(&listed.coverage, inventory.files.len());
     let lanes = args.concurrency.map_or_else(ndjson::cores, usize::from);
+    let proof = Proof::of(&listed.source.checks);
     let recorder = Recorder::new(listed, file, io.seam.file()?);
     let rejects_are_kept = args.shared.rejects.rejects.is_some();
     let mut writer = Writer::new(recorder, rejects_are_kept);
@@ -148,7 +151,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let done = ndjson::beside(
         stop,
         || {
-            readers.run(lanes, input);
+            readers.run(lanes, (input, proof));
             Ok(())
         },
         || writer.write(&inventory, feeds, seam, tally, stop),

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::find::{File, Inventory};
 use super::parquet;
+use super::proof::{Check, Proof};
 use super::source::{Counted, Origin, Pieces, Place, unreadable};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::csv::{Block, Ends, Reading, Rows};
@@ -26,7 +27,8 @@ const AHEAD: usize = 32;
 
 /// A part of a file, in order.
 pub enum Piece {
-    Rows(Receiver<Rows>),
+    /// Of standard input with the check of all that has come of it.
+    Rows(Receiver<Rows>, Option<Check>),
     Failed(Error),
 }
 
@@ -81,8 +83,8 @@ impl<'a> Readers<'a> {
     }
 
     /// Reads all files, so many at once, until nobody listens any more.
-    pub fn run(&self, lanes: usize, input: &mut Input) {
-        let input = Mutex::new(input);
+    pub fn run(&self, lanes: usize, stdin: (&mut Input, Proof)) {
+        let stdin = Mutex::new(stdin);
         let cores = ndjson::cores();
         let (pool, jobs) = bounded::<Job>(2 * cores);
         std::thread::scope(|scope| {
@@ -105,8 +107,8 @@ impl<'a> Readers<'a> {
                     readers: self,
                     pool: pool.clone(),
                 };
-                let input = &input;
-                scope.spawn(move || lane.run(input));
+                let stdin = &stdin;
+                scope.spawn(move || lane.run(stdin));
             }
             drop(pool);
         });
@@ -129,7 +131,7 @@ struct Lane<'a> {
 }
 
 impl Lane<'_> {
-    fn run(&self, input: &Mutex<&mut Input>) {
+    fn run(&self, stdin: &Mutex<(&mut Input, Proof)>) {
         for (at, reading, outlet) in &self.readers.files {
             let file = &self.readers.inventory.files[at];
             let mut out = Out {
@@ -140,8 +142,9 @@ impl Lane<'_> {
             };
             let done = match &file.place {
                 Place::Stdin => {
-                    let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
-                    out.stream(&mut **input)
+                    let mut stdin = stdin.lock().unwrap_or_else(PoisonError::into_inner);
+                    let (input, proof) = &mut *stdin;
+                    out.stream(input, proof)
                 }
                 Place::Local(path) => match Disk::open(path) {
                     Ok(disk) => out.local(file, disk),
@@ -236,7 +239,7 @@ impl Out<'_> {
     }
 
     /// Rows as soon as they come.
-    fn stream(&mut self, input: &mut Input) -> Result<()> {
+    fn stream(&mut self, input: &mut Input, proof: &mut Proof) -> Result<()> {
         let mut rows = Cut::default();
         loop {
             let room = rows.room();
@@ -245,8 +248,13 @@ impl Out<'_> {
             if read == 0 {
                 rows.end();
             }
-            if !self.send(rows.whole(self.line, read == 0)) || read == 0 {
+            let block = rows.whole(self.line, read == 0);
+            let check = block.as_ref().map(|block| proof.read(&block.bytes));
+            if !self.send(block, check.transpose()?) {
                 return Ok(());
+            }
+            if read == 0 {
+                return proof.end();
             }
         }
     }
@@ -267,7 +275,7 @@ impl Out<'_> {
                     Err(error) => {
                         rows.filled += got;
                         // What came before it is as good as ever.
-                        self.send(rows.whole(self.line, false));
+                        self.send(rows.whole(self.line, false), None);
                         return Err(error);
                     }
                 }
@@ -276,14 +284,14 @@ impl Out<'_> {
             if got == 0 {
                 rows.end();
             }
-            if !self.send(rows.whole(self.line, false)) || got == 0 {
+            if !self.send(rows.whole(self.line, false), None) || got == 0 {
                 return Ok(());
             }
         }
     }
 
     /// Whether anybody listens still.
-    fn send(&mut self, block: Option<Block>) -> bool {
+    fn send(&mut self, block: Option<Block>, check: Option<Check>) -> bool {
         let Some(block) = block else {
             return true;
         };
@@ -300,7 +308,7 @@ impl Out<'_> {
         }
         let (done, rows) = bounded(1);
         let reading = Arc::clone(&self.reading);
-        self.outlet.send(Piece::Rows(rows)).is_ok()
+        self.outlet.send(Piece::Rows(rows, check)).is_ok()
             && self
                 .pool
                 .send(Job {
@@ -315,7 +323,7 @@ impl Out<'_> {
     pub fn ready(&self, made: Rows) -> bool {
         let (done, rows) = bounded(1);
         drop(done.send(made));
-        self.outlet.send(Piece::Rows(rows)).is_ok()
+        self.outlet.send(Piece::Rows(rows, None)).is_ok()
     }
 }
 

@@ -4,11 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Args;
 use super::find::Inventory;
+use super::proof::Check;
 use super::source::Origin;
+use super::{Args, position};
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
+use crate::record::coverage::Interval;
 use crate::resume::{self, Listed, StateFile};
 use crate::stage::s3_list::state::decide;
 
@@ -22,6 +24,9 @@ pub struct Source {
     files: usize,
     /// A digest of their names, sizes, and checksums or times.
     digest: String,
+    /// Of standard input, where it is read: in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 impl fmt::Display for Source {
@@ -30,6 +35,24 @@ impl fmt::Display for Source {
         match &self.endpoint {
             Some(endpoint) => write!(f, " at {endpoint}"),
             None => Ok(()),
+        }
+    }
+}
+
+impl Listed<Source> {
+    /// Of standard input only what can be checked is taken as done.
+    fn trust(&mut self, stdin: Option<usize>) {
+        let Some(file) = stdin else { return };
+        if self.coverage.is_empty() {
+            self.source.checks.clear();
+        }
+        let checked = self.source.checks.last().map_or(0, |check| check.line);
+        let end = position::end(file, self.source.files);
+        let whole = Interval::new(position::behind(file, 0), end.clone());
+        // Finished, it is not read again.
+        if !self.coverage.gaps(&whole).is_empty() {
+            let rest = Interval::new(position::behind(file, checked), end);
+            self.coverage.remove(rest);
         }
     }
 }
@@ -46,6 +69,7 @@ pub fn open(
         inputs: inventory.inputs.clone(),
         files: inventory.files.len(),
         digest: inventory.digest(),
+        checks: Vec::new(),
     };
     let fresh = Listed::new(source);
     let Some(path) = &args.resume_file else {
@@ -54,6 +78,7 @@ pub fn open(
     let place = path.display();
     let (mut file, mut listed) = StateFile::open(path, &fresh)?;
     let named = |source: &Source| (source.endpoint.clone(), source.inputs.clone());
+    let found = |source: &Source| (source.files, source.digest.clone());
     if named(&listed.source) != named(&fresh.source) {
         return Err(Error::configuration(format!(
             "{place}: holds the state of another inventory ({}); use another --resume-file, or \
@@ -67,7 +92,7 @@ pub fn open(
     }
     if !args.resume {
         listed = fresh;
-    } else if listed.source != fresh.source {
+    } else if found(&listed.source) != found(&fresh.source) {
         io.log.info(format!(
             "{place}: the files are not those of run {}: a new run begins",
             listed.run
@@ -77,7 +102,10 @@ pub fn open(
         let loaded = resume::peek(&resume::loaded_path(path))?;
         let (coverage, why) = decide(&listed, loaded.as_ref(), args.checkpoint);
         match coverage {
-            Some(coverage) => listed.go_on(coverage),
+            Some(coverage) => {
+                listed.go_on(coverage);
+                listed.trust(inventory.stdin());
+            }
             None => listed = fresh,
         }
         io.log.info(format!("{place}: {why}"));

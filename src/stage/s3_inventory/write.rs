@@ -4,6 +4,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::find::Inventory;
 use super::position;
+use super::proof::Check;
 use super::read::{Feed, Piece};
 use super::source::Place;
 use super::state::Source;
@@ -26,6 +27,8 @@ pub struct Writer {
     /// Of this process, not of the whole run.
     records: u64,
     files: u64,
+    /// Of the state, those that the marks of this run and of earlier ones end with.
+    checks: usize,
 }
 
 /// The unit of lines at hand.
@@ -37,12 +40,15 @@ struct Unit {
     line: u64,
     /// A row of it was refused to nowhere.
     open: bool,
+    /// Of standard input, as far as it has come.
+    check: Option<Check>,
 }
 
 impl Writer {
     pub fn new(recorder: Recorder<Source>, rejects_are_kept: bool) -> Self {
         Self {
             run: recorder.read(|listed| listed.run.clone()),
+            checks: recorder.read(|listed| listed.source.checks.len()),
             recorder,
             rejects_are_kept,
             records: 0,
@@ -66,12 +72,16 @@ impl Writer {
                 after,
                 line: after,
                 open: false,
+                check: None,
             };
             let is_stdin = inventory.files[at].place == Place::Stdin;
             while let Some(piece) = next(&pieces, seam)? {
                 stop.check()?;
                 let rows = match piece {
-                    Piece::Rows(rows) => next(&rows, seam)?.ok_or_else(lost)?,
+                    Piece::Rows(rows, check) => {
+                        unit.check = check;
+                        next(&rows, seam)?.ok_or_else(lost)?
+                    }
                     Piece::Failed(error) => return Err(self.failed(error, at, files)),
                 };
                 self.rows(rows, &mut unit, seam, tally)?;
@@ -117,8 +127,16 @@ impl Writer {
         if done.is_some() {
             seam.flush()?;
         }
+        let checks = self.checks;
         self.recorder.record(|listed| {
             listed.records += records;
+            if let Some(check) = unit.check {
+                let known = &mut listed.source.checks;
+                known.truncate(checks);
+                if known.last().is_none_or(|last| last.line < check.line) {
+                    known.push(check);
+                }
+            }
             if let Some(done) = done {
                 listed.coverage.insert(done);
             }
@@ -139,6 +157,7 @@ impl Writer {
         seam.mark(&mark, line.trim_ascii_end())?;
         seam.flush()?;
         unit.after = unit.line;
+        self.checks += usize::from(unit.check.is_some());
         if std::mem::take(&mut unit.open) {
             return Ok(());
         }
