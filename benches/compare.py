@@ -26,6 +26,38 @@ def bench_filter():
     )
 
 
+def bench_inventory():
+    rows = 1_000_000
+    files = [data.inventory(CACHE, rows, number) for number in (0, 1)]
+    names = " ".join(files)
+    ours = BIN + "s3-inventory"
+
+    def shell(name, count, command):
+        return contestant(name, count, ["bash", "-o", "pipefail", "-c", command])
+
+    python = "%s %sinventory.py" % (sys.executable, PEERS)
+    compare(
+        "Read an inventory of 2,000,000 rows in two files of two gzip members: from a pipe",
+        "rows",
+        [
+            shell("zcat | s3-inventory", 2 * rows, "zcat %s | %s" % (names, ours)),
+            shell("zcat | wc -l", 2 * rows, "zcat %s | wc -l" % names),
+            shell("zcat | python3, csv to json (of one file)", rows, "zcat %s | %s" % (files[0], python)),
+        ],
+    )
+    compare(
+        "The same, from the files",
+        "rows",
+        [
+            contestant("s3-inventory, two files", 2 * rows, [ours, *files]),
+            contestant("s3-inventory, one file", rows, [ours, files[0]]),
+            contestant("zcat, two files", 2 * rows, ["zcat", *files]),
+            shell("zcat | wc -l", 2 * rows, "zcat %s | wc -l" % names),
+            shell("zcat | python3, csv to json (of one file)", rows, "zcat %s | %s" % (files[0], python)),
+        ],
+    )
+
+
 def bench_known():
     lines, keys = 1_200_000, 1_000_000
     new, old = data.file(CACHE, data.wanted, lines), data.file(CACHE, data.wanted, keys)
@@ -281,6 +313,7 @@ def bench_memory():
 
 STEPS = {
     "list": bench_list,
+    "inventory": bench_inventory,
     "filter": bench_filter,
     "known": bench_known,
     "validate": bench_validate,

@@ -1,5 +1,6 @@
 """Listing lines and builds to measure with, computed from their index."""
 
+import gzip
 import json
 import os
 
@@ -67,6 +68,25 @@ def record(i):
         i,
         json.dumps(build(i)),
     )
+
+
+def inventory_row(i):
+    record = json.loads(listing(i))
+    names = ("bucket", "key", "size", "last_modified", "etag")
+    return ",".join('"%s"' % record[name] for name in names) + "\n"
+
+
+def inventory(folder, rows, number):
+    """The path of a part of an inventory, of two gzip members; made once."""
+    path = os.path.join(folder, "inventory-%d-%d.csv.gz" % (rows, number))
+    if not os.path.exists(path):
+        start, half = rows * number, rows // 2
+        with open(path + ".partial", "wb") as out:
+            for part in (start, start + half):
+                text = "".join(map(inventory_row, range(part, part + half)))
+                out.write(gzip.compress(text.encode(), 6))
+        os.rename(path + ".partial", path)
+    return path
 
 
 def file(folder, kind, count):

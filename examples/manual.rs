@@ -70,6 +70,45 @@ const PAGES: &[Page] = &[
         environment: &[S3, TERMINAL],
     },
     Page {
+        name: "s3-inventory",
+        description: &[
+            "Reads an inventory that S3 has made of a bucket, and writes a record for each row, as \
+             s3-list would: CSV from standard input, without a header line; files and folders of \
+             .csv.gz (of any number of gzip members), .csv and .parquet; or the files that a \
+             manifest.json names. What a file is is told by its first bytes. Several files are \
+             inflated at once, and rows made into records on all cores; records come in the order \
+             of the files, in a folder that of their names.",
+            "A manifest says in which columns what stands, and the size and MD5 of each file. The \
+             files come from its own bucket, as they are read, and for a manifest that is here \
+             from its destination bucket; --files names another place. --latest finds the newest \
+             folder with a name such as 2026-11-21T01-00Z below a prefix, passing over others, and \
+             reads its manifest. Parquet from a bucket waits in a file without a name in TMPDIR, \
+             and is checked before its first row is read. ORC is not read.",
+            "Without a manifest the columns of CSV are Bucket, Key, Size, LastModifiedDate and \
+             ETag; --columns names others. Names may be written as in CSV (IsLatest) or in \
+             Parquet (is_latest), columns of other names are passed over, and so are columns \
+             behind the last that is named. Keys are URL-decoded in CSV, and taken as they \
+             stand in Parquet or with --raw-keys. Of versions the latest is taken, and no delete \
+             marker, unless --all-versions and --delete-markers ask for them: their records \
+             have version_id, is_latest and is_delete_marker too.",
+            "--mozilla firefox and --mozilla archive read the newest inventory that Mozilla \
+             publishes: its bucket, prefix and region are built in, requests are not signed, and \
+             the files lie below public/.",
+            "A row that is no record (too few columns, a size or date that is none, a key that is \
+             not UTF-8 or not URL-encoded) is rejected with its file and line. A gzip file that \
+             is cut ends the run with 75, one that is damaged or not what its manifest says with \
+             78: rows before that have been written, but the file's mark has not.",
+            "After the rows of a file, once it is checked, comes its mark; in standard input \
+             about every 100,000 lines. With --resume-file the state is kept as s3-list keeps \
+             it, and --resume goes on by the same rules, behind the files and rows that are \
+             done. Rows that are done are read again and passed over. Where the files are not \
+             those of the stopped run (another name, size, time or MD5; a newer --latest) a new \
+             run begins; standard input that does not begin as before is refused (78).",
+        ],
+        files: &[RESUME_FILE, LOADED_FILE],
+        environment: &[S3, TERMINAL],
+    },
+    Page {
         name: "bh-filter",
         description: &[
             "Passes on the records whose key ends with the suffix, unless an object of that key \
@@ -145,8 +184,8 @@ const PAGES: &[Page] = &[
 
 const RESUME_FILE: Entry = (
     "FILE",
-    "of --resume-file: how far the listing has come, see bh-lines(5). It is replaced whole, and \
-     locked while s3-list runs.",
+    "of --resume-file: how far the reading has come, see bh-lines(5). It is replaced whole, and \
+     locked while its program runs.",
 );
 const LOADED_FILE: Entry = (
     "FILE.loaded",

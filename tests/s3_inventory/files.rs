@@ -140,7 +140,7 @@ fn damaged_files_are_named_and_get_no_mark() {
         ("broken.csv.gz", broken, 78, "get the file again", 100),
         (
             "garbage.csv.gz",
-            [whole, b"garbage".to_vec()].concat(),
+            [whole, vec![b'x'; 64]].concat(),
             78,
             "get the file again",
             40_000,

@@ -69,7 +69,7 @@ impl Inventory {
     }
 
     /// Which of the files standard input is.
-    pub fn stdin(&self) -> Option<usize> {
+    pub fn streamed(&self) -> Option<usize> {
         self.files
             .iter()
             .position(|file| file.place == Place::Stdin)

@@ -128,7 +128,7 @@ impl Args {
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let origin = Origin::new(args, io);
     let inventory = Inventory::find(args, &origin)?;
-    if inventory.stdin().is_some() && io.input.is_terminal() {
+    if inventory.streamed().is_some() && io.input.is_terminal() {
         return Err(Error::usage(
             "standard input is a terminal: name files, or pipe CSV in; --help has examples",
         ));

@@ -104,7 +104,7 @@ pub fn open(
         match coverage {
             Some(coverage) => {
                 listed.go_on(coverage);
-                listed.trust(inventory.stdin());
+                listed.trust(inventory.streamed());
             }
             None => listed = fresh,
         }

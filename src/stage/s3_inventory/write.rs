@@ -82,6 +82,7 @@ impl Writer {
                         unit.check = check;
                         next(&rows, seam)?.ok_or_else(lost)?
                     }
+                    Piece::Failed(error) if is_stdin => return Err(error),
                     Piece::Failed(error) => return Err(self.failed(error, at, files)),
                 };
                 self.rows(rows, &mut unit, seam, tally)?;
