@@ -8,13 +8,15 @@
 //! `bh_validate`, `bh_load`, and says in its signature what it touches:
 //! [`remote`] (sockets) or [`store`] (databases). [`listing`] says which pages of
 //! a bucket to ask for, and reads them; [`inventory`] reads the rows of an
-//! inventory. [`json`] reads documents
+//! inventory; [`archive`] tells a build by the names of its files. [`json`] reads
+//! documents
 //! exactly as CPython does, [`schema`] judges them. [`cli`] makes a process of
 //! a stage: it parses the arguments, opens the streams, and turns the result,
 //! an [`error::Error`] or the counts of a [`tally::Tally`], into an exit
 //! status and the last line on standard error.
 
 pub mod address;
+pub mod archive;
 pub mod cli;
 pub mod error;
 pub mod inventory;

@@ -18,6 +18,7 @@ mod harness;
 #[path = "../examples/faulty-s3/synthetic/mod.rs"]
 mod synthetic;
 
+mod archive;
 mod bh_fetch;
 mod bh_filter;
 mod bh_load;

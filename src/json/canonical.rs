@@ -74,6 +74,45 @@ impl<'a> Value<'a> {
     }
 }
 
+impl Value<'_> {
+    /// Appends what `json.dumps(value)` writes: the same with members in the order of the text, of
+    /// duplicates the last value in the place of the first.
+    pub fn write_in_order(&self, out: &mut Vec<u8>) {
+        let mut separator: &[u8] = b"";
+        let mut separate = |out: &mut Vec<u8>| {
+            out.extend_from_slice(std::mem::replace(&mut separator, b", "));
+        };
+        match self {
+            Value::Array(items) => {
+                out.push(b'[');
+                for item in items {
+                    separate(out);
+                    item.write_in_order(out);
+                }
+                out.push(b']');
+            }
+            Value::Object(members) => {
+                out.push(b'{');
+                for (at, (name, _)) in members.iter().enumerate() {
+                    let same = |other: &&(Text<'_>, _)| other.0 == *name;
+                    if members[..at].iter().any(|other| same(&other)) {
+                        continue;
+                    }
+                    let Some((_, value)) = members.iter().rev().find(same) else {
+                        continue;
+                    };
+                    separate(out);
+                    write_text(*name, out);
+                    out.extend_from_slice(b": ");
+                    value.write_in_order(out);
+                }
+                out.push(b'}');
+            }
+            scalar => scalar.write_canonical(out),
+        }
+    }
+}
+
 /// An array or object that is half written.
 enum Step<'v, 'a> {
     Items {
@@ -189,6 +228,15 @@ fn write_unit(unit: u16, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |shift: u16| DIGITS[usize::from(unit >> shift & 15)];
     out.extend_from_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
+}
+
+/// Appends `text` as `json.dumps` writes a string: in printable ASCII.
+pub fn write_ascii(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for char in text.chars() {
+        write_char(char, out);
+    }
+    out.push(b'"');
 }
 
 /// Appends `text` as a JSON string with the shortest escapes: of quotes, backslashes and control

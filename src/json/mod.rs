@@ -8,7 +8,8 @@
 //!
 //! - [`decode`]: bytes as they came (BOM, UTF-16, UTF-32) → UTF-8
 //! - [`parse`]: UTF-8 → [`Value`], made of [`Text`] and [`Number`]
-//! - [`Value::write_canonical`]: the text that is hashed
+//! - [`Value::write_canonical`]: the text that is hashed; [`Value::write_in_order`]: that of a
+//!   record, members where they stood
 //! - [`Value::unstorable`]: what `PostgreSQL`'s jsonb cannot hold; [`Value::to_serde`]: for the validator
 //! - [`compact`], [`members`], [`text_of`]: the syntax checked and tokens copied, no value built;
 //!   [`object`]: members and value at once
@@ -29,7 +30,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use canonical::write_str;
+pub use canonical::{write_ascii, write_str};
 pub use encoding::{DecodeError, decode};
 pub use number::Number;
 pub use read::parse;

@@ -1,0 +1,213 @@
+//! What the URL of a build says of it.
+
+use super::spelled;
+use super::url::mimetype;
+
+/// A build, as far as its URL tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    pub url: String,
+    pub product: String,
+    pub version: String,
+    pub platform: String,
+    pub os: &'static str,
+    pub locale: String,
+    /// By the URL; metadata may know another.
+    pub channel: String,
+    pub mimetype: Option<&'static str>,
+    /// The platform as the path names it.
+    pub folder: String,
+    /// When a nightly was made, as its folder says it.
+    date: Option<String>,
+}
+
+/// Where the metadata of a build are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Nightly,
+    Candidate,
+    Release,
+}
+
+impl Build {
+    /// The build at `url`.
+    ///
+    /// # Errors
+    /// Why it cannot be read as one.
+    pub fn of(url: &str) -> Result<Self, String> {
+        let spelled = spelled(url);
+        let parts: Vec<&str> = spelled.split('/').collect();
+        let named: Vec<&str> = super::name(&spelled).split('.').collect();
+        let product = match part(&parts, 4)? {
+            "mobile" => "fennec",
+            other => other,
+        };
+        let (version, folder, locale) = read(url, &parts, &named)?;
+        let platform = if folder.starts_with("mac") {
+            folder.replace("macosx", "mac").replace("mac", "macosx")
+        } else {
+            folder.clone()
+        };
+        let channel = channel(url, &version);
+        let date = channel.contains("nightly").then(|| date(url)).transpose()?;
+        Ok(Self {
+            product: product.to_owned(),
+            os: os(&platform).ok_or_else(|| format!("unknown platform {platform:?}"))?,
+            locale: cased(&locale),
+            mimetype: mimetype(url),
+            url: url.to_owned(),
+            version,
+            platform,
+            channel,
+            folder,
+            date,
+        })
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        if self.channel.contains("nightly") {
+            Kind::Nightly
+        } else if self.version.contains("rc") {
+            Kind::Candidate
+        } else {
+            Kind::Release
+        }
+    }
+
+    /// The folder of its product below `pub/`.
+    #[must_use]
+    pub fn product_folder(&self) -> &str {
+        if self.product == "fennec" {
+            "mobile"
+        } else {
+            &self.product
+        }
+    }
+
+    /// Its id on `channel`. Ids are what stored records are known by.
+    #[must_use]
+    pub fn id(&self, channel: &str) -> String {
+        // The URL of a candidate says nothing of ESR.
+        let channel = if channel == "esr" {
+            channel
+        } else {
+            &self.channel
+        };
+        let channel = match channel {
+            "release" => String::new(),
+            channel => format!("{channel}_"),
+        };
+        let date = self.date.as_ref().map(|date| format!("{date}_"));
+        let id = format!(
+            "{}_{channel}{}{}_{}_{}",
+            self.product,
+            date.unwrap_or_default(),
+            self.version,
+            self.platform,
+            self.locale
+        );
+        id.replace('.', "-").to_lowercase()
+    }
+}
+
+fn part<'a>(parts: &[&'a str], at: usize) -> Result<&'a str, String> {
+    let found = parts.get(at).copied();
+    found.ok_or_else(|| "the URL has too few parts for a build".to_owned())
+}
+
+/// Version, platform and locale, the first two as the path spells them.
+fn read(url: &str, parts: &[&str], named: &[&str]) -> Result<(String, String, String), String> {
+    let (path, name) = (|at| part(parts, at), |at| part(named, at));
+    let triple = |version: String, platform: &str, locale: &str| {
+        Ok((version, platform.to_owned(), locale.to_owned()))
+    };
+    let named_version = || {
+        let stem: Vec<&str> = name(0)?.split('-').collect();
+        Ok::<_, String>(format!("{}.{}", part(&stem, 1)?, name(1)?))
+    };
+    if url.contains("nightly") {
+        let folder = path(8)?;
+        if folder.contains("android-api") {
+            let pieces: Vec<&str> = folder.split('-').skip(8).take(3).collect();
+            return triple(named_version()?, &pieces.join("-"), name(2)?);
+        }
+        return triple(named_version()?, name(3)?, name(2)?);
+    }
+    if url.contains("candidates") {
+        let version = path(6)?.trim_matches(|c| "-candidates".contains(c));
+        let number = path(7)?.trim_matches(|c| "build".contains(c));
+        let version = format!("{version}rc{number}");
+        let platform = path(8)?;
+        if platform.contains("funnelcake") {
+            return triple(format!("{version}-{platform}"), path(9)?, path(10)?);
+        }
+        return triple(version, platform, path(9)?);
+    }
+    if parts.len() < 9 {
+        return triple(named_version()?, name(3)?, name(2)?);
+    }
+    if url.contains("funnelcake") && parts.len() == 11 {
+        return triple(path(6)?.to_owned(), path(8)?, path(9)?);
+    }
+    triple(path(6)?.to_owned(), path(7)?, path(8)?)
+}
+
+/// A locale with its second part in capitals: `en-us` is `en-US`.
+fn cased(locale: &str) -> String {
+    let parts = locale.split('-').enumerate();
+    let cased = parts.map(|(at, part)| match at {
+        1 => part.to_uppercase(),
+        _ => part.to_owned(),
+    });
+    cased.collect::<Vec<_>>().join("-")
+}
+
+fn channel(url: &str, version: &str) -> String {
+    let channel = if url.contains("nightly") {
+        if url.contains("aurora") {
+            "aurora"
+        } else {
+            "nightly"
+        }
+    } else if version.contains('b') {
+        if url.contains("devedition") {
+            "aurora"
+        } else {
+            "beta"
+        }
+    } else if version.ends_with("esr") {
+        "esr"
+    } else {
+        "release"
+    };
+    let old = if url.contains("old-id") {
+        "-old-id"
+    } else {
+        ""
+    };
+    format!("{channel}{old}")
+}
+
+/// The first six parts of the folder of a nightly.
+fn date(url: &str) -> Result<String, String> {
+    let parts: Vec<&str> = url.split('/').collect();
+    let pieces: Vec<&str> = part(&parts, 8)?.split('-').take(6).collect();
+    Ok(pieces.join("-"))
+}
+
+fn os(platform: &str) -> Option<&'static str> {
+    // In this order: linux-gnueabi-arm is Android.
+    let families = [
+        ("eabi", "android"),
+        ("linux", "linux"),
+        ("win", "win"),
+        ("mac", "mac"),
+        ("android", "android"),
+        ("maemo", "maemo"),
+    ];
+    let mut families = families.into_iter();
+    families
+        .find(|(part, _)| platform.contains(part))
+        .map(|(_, os)| os)
+}

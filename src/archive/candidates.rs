@@ -1,0 +1,47 @@
+//! The folders of candidates: which build became the release, and which file
+//! holds its metadata.
+
+use super::file_product;
+
+/// The version that an entry of the candidates is of; none for other folders.
+#[must_use]
+pub fn version(entry: &str) -> Option<String> {
+    entry
+        .contains("-candidates")
+        .then(|| entry.replace("-candidates/", ""))
+}
+
+/// The latest of the folders of builds.
+#[must_use]
+pub fn latest<'a>(folders: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    folders.into_iter().max_by_key(|folder| {
+        let digits: String = folder.chars().filter(|c| c.is_numeric()).collect();
+        format!("{digits:0>3}")
+    })
+}
+
+/// The number of a folder of a build.
+#[must_use]
+pub fn number(folder: &str) -> Option<u64> {
+    let folder = folder.strip_suffix('/').unwrap_or(folder);
+    let digits = folder.strip_prefix("build")?;
+    let all = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    all.then(|| digits.parse().ok())?
+}
+
+/// Beside the metadata stand those of other tools.
+const OTHERS: [&str; 4] = ["mozinfo", "buildhub", "test_packages", "info"];
+
+/// Whether a file holds the metadata of this version.
+#[must_use]
+pub fn is_metadata(product: &str, version: &str, name: &str) -> bool {
+    let rest = name.strip_prefix(file_product(product));
+    let rest = rest.and_then(|rest| rest.strip_prefix('-')?.strip_prefix(version));
+    let Some(parts) = rest.and_then(|rest| rest.strip_suffix(".json")) else {
+        return false;
+    };
+    // A digit behind the dot would go on with the version.
+    let foreign =
+        |part: &str| part.starts_with(|c: char| c.is_ascii_digit()) || OTHERS.contains(&part);
+    parts.is_empty() || (parts.starts_with('.') && !parts.split('.').any(foreign))
+}

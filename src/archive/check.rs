@@ -1,0 +1,54 @@
+//! What a record must look like to be one.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::pattern;
+
+static LOCALE: LazyLock<Regex> = LazyLock::new(|| pattern("^(?:[A-Za-z]{2,3}-?){1,3}$"));
+static VERSION: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^(?:\d|\.|-|esr|rc|b|a|pre|funnelcake|real|plugin)+$"));
+
+const CHANNELS: [&str; 5] = ["release", "aurora", "beta", "esr", "nightly"];
+const PLATFORMS: [&str; 6] = ["win", "mac", "linux", "android", "maemo", "eabi"];
+
+/// What a record is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    pub channel: &'a str,
+    pub platform: &'a str,
+    pub locale: &'a str,
+    pub version: &'a str,
+}
+
+impl Target<'_> {
+    /// # Errors
+    /// The first thing that is wrong, as a word and in words.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let channel = trimmed(self.channel);
+        let channel = channel.strip_suffix("-old-id").unwrap_or(channel);
+        let platform = PLATFORMS
+            .iter()
+            .any(|start| self.platform.starts_with(start));
+        let judged = [
+            ("channel", self.channel, CHANNELS.contains(&channel)),
+            ("platform", self.platform, platform),
+            ("locale", self.locale, LOCALE.is_match(trimmed(self.locale))),
+            (
+                "version",
+                self.version,
+                VERSION.is_match(trimmed(self.version)),
+            ),
+        ];
+        match judged.into_iter().find(|(.., passes)| !passes) {
+            None => Ok(()),
+            Some((what, value, _)) => Err((what, format!("suspicious {what} {value:?}"))),
+        }
+    }
+}
+
+/// One line feed at the end is overlooked.
+fn trimmed(text: &str) -> &str {
+    text.strip_suffix('\n').unwrap_or(text)
+}

@@ -1,0 +1,117 @@
+//! Dates, as inventories and build ids write them.
+
+use std::sync::LazyLock;
+
+use jiff::civil::DateTime;
+use jiff::{Span, Timestamp};
+use regex::Regex;
+
+use super::pattern;
+
+/// A moment to the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Date(DateTime);
+
+impl Date {
+    fn new([year, month, day, hour, minute, second]: [i32; 6]) -> Option<Self> {
+        let year = i16::try_from(year).ok().filter(|year| *year > 0)?;
+        let small = |number: i32| i8::try_from(number).ok();
+        let date = DateTime::new(
+            year,
+            small(month)?,
+            small(day)?,
+            small(hour)?,
+            small(minute)?,
+            small(second)?,
+            0,
+        );
+        date.ok().map(Self)
+    }
+
+    /// The moment in UTC.
+    #[must_use]
+    pub fn timestamp(self) -> Option<Timestamp> {
+        let zoned = self.0.to_zoned(jiff::tz::TimeZone::UTC);
+        zoned.ok().map(|zoned| zoned.timestamp())
+    }
+}
+
+impl std::fmt::Display for Date {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    }
+}
+
+/// Month and day may lack, and so may all from the time on; what stands behind
+/// a date that can be read is overlooked.
+static ISO: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?x)^([0-9]{4})-?(0[0-9]|1[0-2])-?([0-9]{0,2})
+        (?:(?<time>[T\ ])
+          (?:([01][0-9]|2[0-3]):?
+             (?:([0-5][0-9])|(?<no_minute>[0-9])|):?
+             (?:([0-5][0-9])|(?<no_second>[0-9])|)
+             (?:[.,][0-9]*)?
+          )?
+        )?
+        (?:(?<sign>[+-])([0-9]{0,2}):?([0-9]{0,2}))?",
+    )
+});
+
+/// A date of ISO 8601 in UTC: without a fraction, and a zone's offset applied.
+#[must_use]
+pub fn iso(text: &str) -> Option<Date> {
+    let found = ISO.captures(text)?;
+    if found
+        .name("no_minute")
+        .or(found.name("no_second"))
+        .is_some()
+    {
+        return None;
+    }
+    let number = |at: usize| -> i32 {
+        let group = found.get(at).map_or("", |group| group.as_str());
+        group.parse().unwrap_or(0)
+    };
+    if found.name("time").is_some() && found.get(5).is_none() {
+        return None;
+    }
+    let day = number(3).max(1);
+    let date = Date::new([number(1), number(2), day, number(5), number(6), number(8)])?;
+    let Some(sign) = found.name("sign") else {
+        return Some(date);
+    };
+    let minutes = i64::from(60 * number(11) + number(12));
+    let minutes = if sign.as_str() == "-" {
+        minutes
+    } else {
+        -minutes
+    };
+    let shifted = date.0.checked_add(Span::new().try_minutes(minutes).ok()?);
+    shifted.ok().map(Date)
+}
+
+/// How the parts of a build id are read, each as wide as the rest allows.
+static BUILD_ID: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        "^([0-9]{4})(1[0-2]|0[1-9]|[1-9])(3[01]|[12][0-9]|0[1-9]|[1-9]| [1-9])\
+         (2[0-3]|[01][0-9]|[0-9])([0-5][0-9]|[0-9])(6[01]|[0-5][0-9]|[0-9])",
+    )
+});
+
+/// The date in the first 14 characters of a build id.
+#[must_use]
+pub fn of_build_id(id: &str) -> Option<Date> {
+    let end = id.char_indices().nth(14).map_or(id.len(), |(at, _)| at);
+    let text = &id[..end];
+    let found = BUILD_ID.captures(text)?;
+    if found.get(0)?.end() != text.len() {
+        return None;
+    }
+    let (_, parts) = found.extract::<6>();
+    let mut numbers = [0; 6];
+    for (number, part) in numbers.iter_mut().zip(parts) {
+        *number = part.trim_start().parse().ok()?;
+    }
+    Date::new(numbers)
+}

@@ -1,0 +1,75 @@
+//! The metadata of a build: the members of its JSON that a record takes over.
+
+use crate::json;
+
+/// What is kept of a document, since a cache holds many.
+const KEPT: [&str; 10] = [
+    "as",
+    "buildid",
+    "cc",
+    "cxx",
+    "host_alias",
+    "ld",
+    "moz_source_repo",
+    "moz_source_stamp",
+    "moz_update_channel",
+    "target_alias",
+];
+
+/// Metadata as JSON, with the members that are of use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata(Box<[u8]>);
+
+impl Metadata {
+    /// The metadata in a document; none in `null` or in an empty one.
+    ///
+    /// # Errors
+    /// Why it is not JSON.
+    pub fn read(document: &[u8]) -> Result<Option<Self>, String> {
+        let text = json::decode(document).map_err(|error| error.to_string())?;
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match json::parse(text).map_err(|error| error.to_string())? {
+            json::Value::Null => Ok(None),
+            json::Value::Object(_) => Ok(Some(Self(trimmed(text)))),
+            // Refused where it is used, with the record.
+            _ => Ok(Some(Self(text.into()))),
+        }
+    }
+
+    /// What the texts before JSON told.
+    #[must_use]
+    pub fn old(id: &str, repository: &str, revision: &str) -> Self {
+        let mut out = b"{\"buildid\":".to_vec();
+        json::write_str(id, &mut out);
+        out.extend_from_slice(b",\"moz_source_repo\":");
+        json::write_str(repository, &mut out);
+        out.extend_from_slice(b",\"moz_source_stamp\":");
+        json::write_str(revision, &mut out);
+        out.push(b'}');
+        Self(out.into())
+    }
+
+    /// Its JSON.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn trimmed(text: &[u8]) -> Box<[u8]> {
+    let Ok(members) = json::members(text) else {
+        return text.into();
+    };
+    let kept = members
+        .iter()
+        .filter(|member| KEPT.iter().any(|name| member.name == **name));
+    let kept: Vec<&[u8]> = kept.map(|member| &text[member.start..member.end]).collect();
+    let mut out = vec![b'{'];
+    out.extend_from_slice(&kept.join(&b','));
+    out.push(b'}');
+    out.retain(|byte| !matches!(byte, b'\n' | b'\r'));
+    out.into()
+}

@@ -1,0 +1,52 @@
+//! What the archive of Mozilla's builds says by the names of its files, as
+//! pure functions: which URL is a build ([`url`]), what its record is
+//! ([`build`], [`merge`]), where its metadata stand ([`places`],
+//! [`candidates`]), and how they read ([`metadata`], [`old_text`], [`columns`]).
+//!
+//! The rules are those of Buildhub's first jobs, whose records and ids are
+//! kept; what those jobs did wrong is mended here and listed in the manual.
+
+pub mod build;
+pub mod candidates;
+pub mod check;
+pub mod columns;
+pub mod date;
+pub mod merge;
+pub mod metadata;
+pub mod old_text;
+pub mod places;
+pub mod url;
+
+use regex::Regex;
+
+/// The folders below `pub/` whose builds have records.
+pub const PRODUCTS: [&str; 4] = ["firefox", "thunderbird", "mobile", "devedition"];
+
+#[expect(
+    clippy::expect_used,
+    reason = "a constant of this folder, compiled in every test"
+)]
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("a constant pattern")
+}
+
+/// The last part of a path.
+#[must_use]
+pub fn name(url: &str) -> &str {
+    url.rsplit_once('/').map_or(url, |(_, name)| name)
+}
+
+/// Names are compared in this spelling.
+fn spelled(text: &str) -> String {
+    text.replace(' ', "-").to_lowercase()
+}
+
+/// What the files of a folder of products are called after.
+#[must_use]
+pub fn file_product(folder: &str) -> &str {
+    match folder {
+        "devedition" => "firefox",
+        "mobile" => "fennec",
+        other => other,
+    }
+}
