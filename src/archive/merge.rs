@@ -2,7 +2,8 @@
 
 use super::build::Build;
 use super::check::Target;
-use super::date::{Date, of_build_id};
+use super::columns;
+use super::date::{self, Date, of_build_id};
 use super::metadata::Metadata;
 use crate::json::{self, Kind, Value};
 
@@ -12,6 +13,19 @@ pub struct File {
     /// Bytes, in digits.
     pub size: String,
     pub date: Date,
+}
+
+impl File {
+    /// Size and date as they stand in a listing, the size in quotes or not.
+    ///
+    /// # Errors
+    /// Which of them cannot be read.
+    pub fn read(size: &str, date: &str) -> Result<Self, String> {
+        let date = date::iso(date).ok_or_else(|| format!("{date:?} is no date"))?;
+        let size = size.trim_matches('"');
+        let size = columns::size(size).ok_or_else(|| format!("{size:?} is no size"))?;
+        Ok(Self { size, date })
+    }
 }
 
 /// Why there is no record: a word to count by, and in words.

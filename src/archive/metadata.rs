@@ -39,6 +39,15 @@ impl Metadata {
         }
     }
 
+    /// The platform that a document names as its builds' names do.
+    #[must_use]
+    pub fn platform(document: &[u8]) -> Option<String> {
+        let text = json::decode(document).ok()?;
+        let members = json::members(&text).ok()?;
+        let platform = members.get("moz_pkg_platform")?.text?;
+        Some(platform.to_string_lossy().into_owned())
+    }
+
     /// What the texts before JSON told.
     #[must_use]
     pub fn old(id: &str, repository: &str, revision: &str) -> Self {

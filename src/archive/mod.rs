@@ -11,6 +11,7 @@ pub mod candidates;
 pub mod check;
 pub mod columns;
 pub mod date;
+pub mod event;
 pub mod merge;
 pub mod metadata;
 pub mod old_text;
@@ -26,7 +27,7 @@ pub const PRODUCTS: [&str; 4] = ["firefox", "thunderbird", "mobile", "devedition
     clippy::expect_used,
     reason = "a constant of this folder, compiled in every test"
 )]
-fn pattern(text: &str) -> Regex {
+pub(crate) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a constant pattern")
 }
 

@@ -185,7 +185,7 @@ fn wrong_region(region: Option<&str>, said: &str) -> Failure {
     fatal(Kind::Configuration, format!("{next} ({said})"))
 }
 
-fn passing(reason: impl Into<String>) -> Failure {
+pub fn passing(reason: impl Into<String>) -> Failure {
     Failure::Passing {
         reason: reason.into(),
         after: None,
@@ -197,7 +197,7 @@ fn fatal(kind: Kind, text: impl std::fmt::Display) -> Failure {
     Failure::Final(Error::message(kind, text))
 }
 
-fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+pub fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     if error.is::<rustls::Error>() {
         return true;
     }
@@ -209,7 +209,7 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The innermost cause: what a person needs to know.
-fn root(error: Option<&(dyn std::error::Error + 'static)>) -> String {
+pub fn root(error: Option<&(dyn std::error::Error + 'static)>) -> String {
     let Some(mut error) = error else {
         return "the request could not be sent".to_owned();
     };

@@ -1,10 +1,12 @@
-//! Sockets: object storage and search index. The only asynchronous code, and
+//! Sockets: object storage, search index and the archive of builds. The only asynchronous code, and
 //! the place where a failed request is tried again or given up.
 
 pub mod download;
+pub mod archive;
 pub mod elastic;
 mod failure;
 pub mod fetch;
+pub mod http;
 pub mod pace;
 pub mod retry;
 pub mod s3;

@@ -1,5 +1,6 @@
 //! The programs, one module each, and the table that names them.
 
+pub mod bh_derive;
 pub mod bh_fetch;
 pub mod bh_filter;
 pub mod bh_load;
@@ -61,6 +62,13 @@ pub const STAGES: &[Stage] = &[
         writes: "the marks of what is stored",
         touches: "the database, Elasticsearch, the confirmed part of the resume file",
         command: bh_load::Args::command,
+    },
+    Stage {
+        name: "bh-derive",
+        reads: "any listing of the archive, or S3 events",
+        writes: "a release record a build, as `data`",
+        touches: "the archive by HTTP or S3 (get, list), its cache of metadata",
+        command: bh_derive::Args::command,
     },
 ];
 

@@ -1,0 +1,91 @@
+//! Which build of each version is the latest, asked for once a product.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+
+use super::{Archive, Got, Listing};
+use crate::archive::{candidates, places};
+use crate::error::{Error, Kind, Result};
+
+/// The folder of the latest build of each version.
+pub type Latest = HashMap<String, String>;
+
+/// The latest builds of every product that was asked about.
+pub struct Candidates {
+    products: Mutex<HashMap<String, (Instant, Arc<OnceCell<Arc<Latest>>>)>>,
+    /// After so long they are listed again.
+    lasts: Option<Duration>,
+}
+
+impl Candidates {
+    #[must_use]
+    pub fn new(lasts: Option<Duration>) -> Self {
+        let products = Mutex::default();
+        Self { products, lasts }
+    }
+
+    /// The latest builds of the product of `folder`.
+    ///
+    /// # Errors
+    /// They cannot be listed: nothing can be said of releases then.
+    pub async fn of(&self, archive: &Arc<Archive>, folder: &str) -> Result<Arc<Latest>> {
+        let cell = self.cell(folder);
+        let latest = cell.get_or_try_init(|| async { scan(archive, folder).await.map(Arc::new) });
+        latest.await.cloned()
+    }
+
+    fn cell(&self, folder: &str) -> Arc<OnceCell<Arc<Latest>>> {
+        let mut products = self.products.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let new = || (now, Arc::default());
+        let (at, cell) = products.entry(folder.to_owned()).or_insert_with(new);
+        if self
+            .lasts
+            .is_some_and(|lasts| now.duration_since(*at) >= lasts)
+        {
+            (*at, *cell) = new();
+        }
+        Arc::clone(cell)
+    }
+}
+
+async fn scan(archive: &Arc<Archive>, folder: &str) -> Result<Latest> {
+    let root = places::candidates(&archive.base, folder);
+    let versions = listing(archive, &root).await?.folders;
+    let mut scans = JoinSet::new();
+    for version in versions
+        .iter()
+        .filter_map(|entry| candidates::version(entry))
+    {
+        let (archive, url) = (Arc::clone(archive), format!("{root}{version}-candidates/"));
+        scans.spawn(async move {
+            let builds = listing(&archive, &url).await?.folders;
+            match candidates::latest(builds.iter().map(String::as_str)) {
+                Some(latest) => Ok((version, latest.to_owned())),
+                None => Err(Error::configuration(format!(
+                    "{url} has no folder of a build; check --archive-url"
+                ))),
+            }
+        });
+    }
+    let mut latest = Latest::new();
+    while let Some(scanned) = scans.join_next().await {
+        let scanned = scanned.map_err(|error| Error::message(Kind::Fault, error))?;
+        latest.extend([scanned?]);
+    }
+    Ok(latest)
+}
+
+async fn listing(archive: &Archive, url: &str) -> Result<Listing> {
+    match archive.list(url, false).await? {
+        Got::There(listing) => Ok(listing),
+        Got::Failed(reason) => Err(Error::unavailable(reason)),
+        Got::Missing => Err(Error::configuration(format!(
+            "there is no {url}; check --archive-url and --products"
+        ))),
+    }
+}

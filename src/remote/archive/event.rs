@@ -1,0 +1,186 @@
+//! The records of an event: of the archive that came, or of those whose
+//! metadata came behind them.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::derive::{Deriver, Outcome};
+use super::{Form, Got, Listed, Listing};
+use crate::archive::build::Build;
+use crate::archive::event::Object;
+use crate::archive::merge::{self, File};
+use crate::archive::metadata::Metadata;
+use crate::archive::url::{Class, is_build, of_key};
+use crate::archive::{name, pattern, places};
+use crate::error::{Error, Kind, Result};
+
+/// Why there are no records of an event.
+enum Trouble {
+    Outcome(Outcome),
+    Error(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+fn failed<T>(reason: impl Into<String>) -> Result<T, Trouble> {
+    Err(Trouble::Outcome(Outcome::Failed(reason.into())))
+}
+
+fn refused<T>(reason: impl Into<String>) -> Result<T, Trouble> {
+    let outcome = Outcome::Refused("bad_metadata", reason.into());
+    Err(Trouble::Outcome(outcome))
+}
+
+/// Where the localised builds of a nightly stand.
+static ENGLISH: LazyLock<Regex> =
+    LazyLock::new(|| pattern("-(mozilla|comm)-central([^/]*)/[^/]+$"));
+
+impl Deriver {
+    /// The records of an object that came, of the product of `folder`.
+    ///
+    /// # Errors
+    /// The archive cannot be relied on.
+    pub async fn event(&self, folder: &str, object: &Object) -> Result<Vec<Outcome>> {
+        let url = of_key(&self.archive.base, &object.key);
+        let records = match Class::of(folder, &url) {
+            Class::Archive => self
+                .archive_first(&url, &object.file)
+                .await
+                .map(|one| vec![one]),
+            Class::CandidateMetadata => self.candidate_first(folder, &url).await,
+            Class::NightlyMetadata => self.nightly_first(folder, &url).await,
+            Class::Other => Ok(vec![Outcome::Dropped("no build")]),
+        };
+        match records {
+            Ok(records) if records.is_empty() => Ok(vec![Outcome::Dropped("no archive yet")]),
+            Ok(records) => Ok(records),
+            Err(Trouble::Outcome(outcome)) => Ok(vec![outcome]),
+            // The next event may have more luck, and this one comes again.
+            Err(Trouble::Error(error))
+                if matches!(error.kind, Kind::Unavailable | Kind::Configuration) =>
+            {
+                Ok(vec![Outcome::Failed(error.to_string())])
+            }
+            Err(Trouble::Error(error)) => Err(error),
+        }
+    }
+
+    async fn archive_first(&self, url: &str, file: &File) -> Result<Outcome, Trouble> {
+        let build = match Build::of(url) {
+            Ok(build) => build,
+            Err(reason) => return Ok(Outcome::Refused("no_record", reason)),
+        };
+        Ok(match self.derive(&build, file).await? {
+            // Its record is made when they come.
+            Outcome::Refused("no_metadata", _) => Outcome::Dropped("no metadata yet"),
+            outcome => outcome,
+        })
+    }
+
+    async fn candidate_first(&self, folder: &str, url: &str) -> Result<Vec<Outcome>, Trouble> {
+        let metadata = self.awaited(url).await?;
+        let Some(number) = places::build_number(url) else {
+            return refused(format!("{url} names no /buildN/"));
+        };
+        let mut folders = Vec::new();
+        if let Some((before, _)) = url.split_once("multi/") {
+            folders.push(format!("{before}multi/"));
+        } else {
+            let parent = url.split_once("en-US/").map_or(url, |(before, _)| before);
+            let children = self.patiently(parent).await?.folders;
+            folders.extend(children.iter().map(|child| format!("{parent}{child}")));
+        }
+        let mut records = Vec::new();
+        for place in folders {
+            for file in self.patiently(&place).await?.files {
+                let url = format!("{place}{}", file.name);
+                if is_build(folder, &url) {
+                    records.push(record(&url, &file, &metadata, Some(number)));
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    async fn nightly_first(&self, folder: &str, url: &str) -> Result<Vec<Outcome>, Trouble> {
+        let Some(document) = self.document(url).await? else {
+            return refused(format!("{url} is empty"));
+        };
+        let (metadata, platform) = document;
+        let Some(platform) = platform else {
+            return refused(format!("{url} has no \"moz_pkg_platform\""));
+        };
+        let platform = format!(".{platform}.");
+        let place = url.strip_suffix(name(url)).unwrap_or(url);
+        let english = match self.archive.list(place, false).await? {
+            Got::There(listing) => listing,
+            Got::Missing => return failed(format!("there is no {place}")),
+            Got::Failed(reason) => return failed(reason),
+        };
+        let wanted = |place: &str, file: &Listed| {
+            let url = format!("{place}{}", file.name);
+            is_build(folder, &url).then(|| record(&url, file, &metadata, None))
+        };
+        let mut of_platform = english
+            .files
+            .iter()
+            .filter(|file| file.name.contains(&platform));
+        let first = of_platform.find_map(|file| wanted(place, file));
+        let mut records: Vec<Outcome> = first.into_iter().collect();
+        if ENGLISH.is_match(url) {
+            let place = ENGLISH.replace(url, "-${1}-central${2}-l10n/").into_owned();
+            if let Got::There(localised) = self.archive.list(&place, true).await? {
+                let all = folder == "mobile";
+                let files = localised.files.iter();
+                let files = files.filter(|file| all || file.name.contains(&platform));
+                records.extend(files.filter_map(|file| wanted(&place, file)));
+            }
+        }
+        Ok(records)
+    }
+
+    async fn awaited(&self, url: &str) -> Result<Metadata, Trouble> {
+        match self.document(url).await? {
+            Some((metadata, _)) => Ok(metadata),
+            None => refused(format!("{url} is empty")),
+        }
+    }
+
+    /// Metadata that were announced and may take a while to be there, and the
+    /// platform that they name.
+    async fn document(&self, url: &str) -> Result<Option<(Metadata, Option<String>)>, Trouble> {
+        let document = match self.archive.get(url, Form::Json, true).await? {
+            Got::There(document) => document,
+            Got::Failed(reason) => return failed(reason),
+            Got::Missing => return failed(format!("there is no {url}")),
+        };
+        match Metadata::read(&document) {
+            Ok(metadata) => Ok(metadata.map(|metadata| (metadata, Metadata::platform(&document)))),
+            Err(reason) => refused(format!("{url} is not JSON: {reason}")),
+        }
+    }
+
+    async fn patiently(&self, url: &str) -> Result<Listing, Trouble> {
+        match self.archive.list(url, true).await? {
+            Got::There(listing) => Ok(listing),
+            Got::Missing => failed(format!("there is no {url}")),
+            Got::Failed(reason) => failed(reason),
+        }
+    }
+}
+
+fn record(url: &str, listed: &Listed, metadata: &Metadata, number: Option<u64>) -> Outcome {
+    let build = match Build::of(url) {
+        Ok(build) => build,
+        Err(reason) => return Outcome::Refused("no_record", format!("{url}: {reason}")),
+    };
+    match File::read(&listed.size, &listed.last_modified) {
+        Ok(file) => merge::record(&build, &file, metadata, number).into(),
+        Err(reason) => Outcome::Refused("bad_listing", format!("{url}: {reason}")),
+    }
+}

@@ -1,0 +1,238 @@
+//! The archive of Mozilla's builds: its documents and its listings, over HTTP
+//! or from the bucket behind it, and what is known of its builds.
+
+mod cache;
+mod candidates;
+mod derive;
+mod desk;
+mod event;
+mod store;
+mod web;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::sync::Semaphore;
+
+pub use self::cache::Cache;
+pub use self::derive::{Deriver, Outcome};
+pub use self::desk::{Desk, Job, Ticket};
+
+use self::store::Store;
+use self::web::Web;
+use super::retry::{Failure, Retry};
+use super::s3::S3;
+use crate::error::{Error, Result};
+
+/// Where the archive is.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ArchiveArgs {
+    /// Address of the archive: what every build's URL begins with
+    #[arg(
+        long,
+        help_heading = "The archive",
+        value_name = "URL",
+        env = "ARCHIVE_URL",
+        hide_env_values = true,
+        default_value = "https://archive.mozilla.org/",
+        value_parser = address
+    )]
+    pub archive_url: String,
+
+    /// Read listings and metadata from this bucket, not over HTTP
+    #[arg(long, help_heading = "The archive", value_name = "NAME")]
+    pub bucket: Option<String>,
+
+    /// Folder of the file that keeps metadata from run to run
+    #[arg(
+        long,
+        help_heading = "The archive",
+        value_name = "FOLDER",
+        env = "CACHE_FOLDER",
+        hide_env_values = true,
+        default_value = "."
+    )]
+    pub cache_folder: PathBuf,
+}
+
+/// An address without a path, ended by a slash: what stands behind it are keys.
+fn address(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("it must begin with http:// or https://".to_owned());
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err("it must have no path: build URLs are read by their slashes".to_owned());
+    }
+    Ok(format!("{}/", text.trim_end_matches('/')))
+}
+
+/// What came of asking for a document.
+enum Got<T> {
+    There(T),
+    /// Not there.
+    Missing,
+    /// Not to be had now: why.
+    Failed(String),
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Text,
+}
+
+/// Why one try brought nothing.
+enum Trouble {
+    Missing,
+    Passing {
+        reason: String,
+        after: Option<Duration>,
+        /// Nothing came in time.
+        silent: bool,
+    },
+    Final(Error),
+}
+
+impl Trouble {
+    fn of(failure: Failure, silent: bool) -> Self {
+        let (reason, after) = match failure {
+            Failure::Gone => return Self::Missing,
+            Failure::Final(error) => return Self::Final(error),
+            Failure::Passing { reason, after, .. } => (reason, after),
+            Failure::Unaskable(reason) => (reason, None),
+        };
+        Self::Passing {
+            reason,
+            after,
+            silent,
+        }
+    }
+}
+
+/// What stands directly in a folder.
+#[derive(Default)]
+struct Listing {
+    /// Each with its slash.
+    folders: Vec<String>,
+    files: Vec<Listed>,
+}
+
+struct Listed {
+    name: String,
+    size: String,
+    last_modified: String,
+}
+
+enum Source {
+    Web(Web),
+    Store(Store),
+}
+
+/// The archive, whichever way it is reached.
+pub struct Archive {
+    source: Source,
+    pub base: String,
+    retry: Retry,
+    slots: Semaphore,
+}
+
+/// How the archive is asked.
+pub struct Manner {
+    /// Requests at the same time.
+    pub concurrency: usize,
+    pub timeout: Duration,
+    pub retry: Retry,
+}
+
+impl Archive {
+    /// # Errors
+    /// Of the client.
+    pub fn open(args: &ArchiveArgs, s3: Option<S3>, manner: Manner) -> Result<Self> {
+        let source = match (&args.bucket, s3) {
+            (Some(bucket), Some(s3)) => Source::Store(Store::new(s3, bucket, manner.concurrency)),
+            _ => Source::Web(Web::open(&args.archive_url, manner.timeout)?),
+        };
+        Ok(Self {
+            source,
+            base: args.archive_url.clone(),
+            retry: manner.retry,
+            slots: Semaphore::new(manner.concurrency),
+        })
+    }
+
+    /// A document; what is missing may still come where the asker is `patient`.
+    async fn get(&self, url: &str, form: Form, patient: bool) -> Result<Got<Vec<u8>>> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let answer = tokio::select! {
+                answer = self.attempt(url, form) => answer,
+                stop = self.retry.stop.asked() => return Err(stop),
+            };
+            let (reason, after, silent) = match answer {
+                Ok(document) => return Ok(Got::There(document)),
+                Err(Trouble::Missing) if !patient => return Ok(Got::Missing),
+                Err(Trouble::Missing) => ("not there yet (404)".to_owned(), None, false),
+                Err(Trouble::Passing {
+                    reason,
+                    after,
+                    silent,
+                }) => (reason, after, silent),
+                Err(Trouble::Final(error)) => return Err(error.context(format!("get {url}"))),
+            };
+            if tried >= self.retry.attempts {
+                let reason = format!("get {url}: {reason}; given up after {tried} tries");
+                if silent {
+                    return Err(Error::unavailable(reason));
+                }
+                return Ok(Got::Failed(reason));
+            }
+            self.retry.tally.note("retries", 1);
+            tokio::select! {
+                () = tokio::time::sleep(pause(tried, after)) => {}
+                stop = self.retry.stop.asked() => return Err(stop),
+            }
+        }
+    }
+
+    async fn attempt(&self, url: &str, form: Form) -> Result<Vec<u8>, Trouble> {
+        let slot = self.slots.acquire().await;
+        let answer = match &self.source {
+            Source::Web(web) => web.get(url, form).await,
+            Source::Store(store) => store.get(self.key(url)).await,
+        };
+        drop(slot);
+        answer
+    }
+
+    /// What stands in the folder at `url`.
+    async fn list(&self, url: &str, patient: bool) -> Result<Got<Listing>> {
+        if let Source::Store(store) = &self.source {
+            return store.list(self.key(url)).await;
+        }
+        Ok(match self.get(url, Form::Json, patient).await? {
+            Got::Missing => Got::Missing,
+            Got::Failed(reason) => Got::Failed(reason),
+            Got::There(document) => match web::listing(&document) {
+                Ok(listing) => Got::There(listing),
+                Err(reason) => Got::Failed(format!("{url} is no listing: {reason}")),
+            },
+        })
+    }
+
+    fn key<'a>(&self, url: &'a str) -> &'a str {
+        url.strip_prefix(&self.base).unwrap_or(url)
+    }
+}
+
+/// The most that a server may make us wait.
+const LONGEST_ASKED: Duration = Duration::from_mins(1);
+
+/// Drawn between nothing and 1, 2, 4, … seconds.
+fn pause(tried: u32, asked: Option<Duration>) -> Duration {
+    let bound = Duration::from_secs(1 << (tried - 1).min(7));
+    bound.mul_f64(fastrand::f64()) + asked.unwrap_or_default().min(LONGEST_ASKED)
+}

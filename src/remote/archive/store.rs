@@ -1,0 +1,101 @@
+//! The archive as the bucket that it is served from.
+
+use super::{Got, Listed, Listing, Trouble};
+use crate::error::Result;
+use crate::json;
+use crate::listing::{Keys, Next};
+use crate::remote::pace::Pace;
+use crate::remote::retry::{Failure, Sign};
+use crate::remote::s3::{Bucket, Request, S3};
+
+/// Keys of a page.
+const PAGE: u16 = 1000;
+
+pub struct Store {
+    s3: S3,
+    bucket: Bucket,
+}
+
+impl Store {
+    pub fn new(s3: S3, bucket: &str, concurrency: usize) -> Self {
+        let bucket = Bucket::new(bucket, Pace::new(concurrency, None));
+        Self { s3, bucket }
+    }
+
+    pub async fn get(&self, key: &str) -> Result<Vec<u8>, Trouble> {
+        let answer = self.s3.try_get(&self.bucket.name, key).await;
+        let body = answer.map_err(trouble)?.body.collect().await;
+        let body = body.map_err(|error| Trouble::Passing {
+            reason: format!("the body was cut: {error}"),
+            after: None,
+            silent: false,
+        })?;
+        Ok(body.to_vec())
+    }
+
+    /// What stands directly below `prefix`.
+    pub async fn list(&self, prefix: &str) -> Result<Got<Listing>> {
+        let mut listing = Listing::default();
+        let mut token = None;
+        loop {
+            let turn = self.bucket.turn().await;
+            let request = Request {
+                prefix,
+                delimiter: Some("/"),
+                start_after: None,
+                token: token.as_deref(),
+                size: PAGE,
+            };
+            let mut page = self.s3.page(&self.bucket, turn, request).await?;
+            let names = std::mem::take(&mut page.prefixes).into_iter();
+            listing
+                .folders
+                .extend(names.filter_map(|name| below(prefix, &name)));
+            let next = page.next();
+            let all = 0..page.len();
+            for line in page.into_lines(&all).split(|byte| *byte == b'\n') {
+                listing.files.extend(listed(prefix, line));
+            }
+            match next {
+                Next::More(Some(next)) => token = Some(next),
+                Next::More(None) | Next::End => break,
+            }
+        }
+        let empty = listing.folders.is_empty() && listing.files.is_empty();
+        Ok(if empty {
+            Got::Missing
+        } else {
+            Got::There(listing)
+        })
+    }
+}
+
+fn below(prefix: &str, key: &str) -> Option<String> {
+    let name = key.strip_prefix(prefix)?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn listed(prefix: &str, line: &[u8]) -> Option<Listed> {
+    let members = json::members(line).ok()?;
+    let text = |name: &str| {
+        let text = members.get(name)?.text?;
+        Some(text.to_string_lossy().into_owned())
+    };
+    let size = members.value("size").unwrap_or_default();
+    Some(Listed {
+        name: below(prefix, &text("key")?)?,
+        size: String::from_utf8_lossy(size).into_owned(),
+        last_modified: text("last_modified").unwrap_or_default(),
+    })
+}
+
+fn trouble(failure: Failure) -> Trouble {
+    let silent = matches!(
+        failure,
+        Failure::Passing {
+            sign: Sign::Silent,
+            ..
+        }
+    );
+    Trouble::of(failure, silent)
+}

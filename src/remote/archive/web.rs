@@ -1,0 +1,103 @@
+//! The archive over HTTP.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Form, Listed, Listing, Trouble};
+use crate::error::{Error, Result};
+use crate::remote::failure::root;
+use crate::remote::http;
+
+/// Mozilla knows its own jobs by this name.
+const USER_AGENT: &str = "BuildHub;storage-team@mozilla.com";
+
+pub struct Web(Client);
+
+impl Web {
+    pub fn open(base: &str, timeout: Duration) -> Result<Self> {
+        let builder = http::builder(timeout, base.starts_with("https:"));
+        let client = builder.user_agent(USER_AGENT).build();
+        client
+            .map(Self)
+            .map_err(|error| Error::configuration(format!("HTTP: {}", root(Some(&error)))))
+    }
+
+    pub async fn get(&self, url: &str, form: Form) -> Result<Vec<u8>, Trouble> {
+        let mut request = self.0.get(url);
+        if form == Form::Json {
+            request = request
+                .header(ACCEPT, "application/json")
+                .header(HeaderName::from_static("cache"), "no-cache");
+        }
+        let answer = request.send().await.map_err(|error| failed(&error))?;
+        let passing = |reason: String| Trouble::Passing {
+            reason,
+            after: http::retry_after(answer.headers()),
+            silent: false,
+        };
+        let status = answer.status();
+        if status == StatusCode::NOT_FOUND {
+            return Err(Trouble::Missing);
+        }
+        if status.is_client_error() || status.is_server_error() {
+            return Err(passing(format!("the server answers {status}")));
+        }
+        if form == Form::Json {
+            let found = answer.headers().get(CONTENT_TYPE);
+            let found = found
+                .and_then(|found| found.to_str().ok())
+                .unwrap_or("none");
+            let known = ["application/json", "application/octet-stream"];
+            if !known.iter().any(|known| found.contains(known)) {
+                return Err(passing(format!(
+                    "expected JSON, and the content type is {found}"
+                )));
+            }
+        }
+        let body = answer.bytes().await.map_err(|error| failed(&error))?;
+        Ok(body.to_vec())
+    }
+}
+
+fn failed(error: &reqwest::Error) -> Trouble {
+    Trouble::of(http::lost(error), error.is_timeout())
+}
+
+/// A listing as the archive's web server writes it.
+#[derive(Deserialize)]
+struct Folder<'a> {
+    prefixes: Vec<String>,
+    #[serde(borrow)]
+    files: Vec<File<'a>>,
+}
+
+#[derive(Deserialize)]
+struct File<'a> {
+    name: String,
+    #[serde(borrow, default)]
+    size: Option<&'a RawValue>,
+    #[serde(default)]
+    last_modified: String,
+}
+
+/// The listing in a document.
+pub fn listing(document: &[u8]) -> Result<Listing, String> {
+    let folder: Folder = serde_json::from_slice(document).map_err(|error| error.to_string())?;
+    let files = folder.files.into_iter().map(|file| Listed {
+        name: file.name,
+        size: file
+            .size
+            .map_or("", RawValue::get)
+            .trim_matches('"')
+            .to_owned(),
+        last_modified: file.last_modified,
+    });
+    Ok(Listing {
+        folders: folder.prefixes,
+        files: files.collect(),
+    })
+}

@@ -1,0 +1,166 @@
+//! bh-derive: makes release records of the archives in a listing, or in events.
+
+mod read;
+mod write;
+
+use std::time::Duration;
+
+use clap::Parser;
+use clap::builder::Resettable;
+use crossbeam_channel::bounded;
+use jiff::{SignedDuration, Timestamp};
+use tokio::runtime::Builder;
+
+use self::read::{Reader, Wish};
+use self::write::Sink;
+use super::{AFTER_HELP, HELP};
+use crate::archive::PRODUCTS;
+use crate::cli::{Program, SharedArgs};
+use crate::error::{Error, Result};
+use crate::ndjson::{self, Io};
+use crate::remote::archive::{Archive, ArchiveArgs, Cache, Deriver, Desk, Manner};
+use crate::remote::retry::Retry;
+use crate::remote::s3::{S3, S3Args};
+
+/// Make release records of the builds in a listing of Mozilla's archive
+#[derive(Debug, Parser)]
+#[command(
+    name = "bh-derive",
+    version,
+    help_template = HELP,
+    after_help = AFTER_HELP,
+    before_help = "\
+Examples:
+  zcat inventory/*.csv.gz | s3-inventory --raw-keys | bh-derive | kinto-load
+  s3-list s3://archive/pub/firefox/releases/ | bh-derive --bucket archive > records.ndjson
+  bh-derive --event --rejects refused.ndjson < events.ndjson | kinto-load --if-not-exists",
+    mut_arg("tries", |tries| tries.env("NB_RETRY_REQUEST").hide_env_values(true)),
+    mut_arg("timeout", |timeout| {
+        let timeout = timeout.env("TIMEOUT_SECONDS").hide_env_values(true);
+        let timeout = timeout.default_value(Resettable::Value("300".into()));
+        timeout.help("Seconds that a request may take")
+    }),
+)]
+pub struct Args {
+    /// Read S3 events, in notifications of SNS or not, and list what belongs to them
+    #[arg(long)]
+    event: bool,
+
+    /// Folders of products to look at, separated by blanks; events are of any
+    #[arg(
+        long,
+        value_name = "NAMES",
+        env = "PRODUCTS",
+        hide_env_values = true,
+        default_value_t = PRODUCTS.join(" ")
+    )]
+    products: String,
+
+    /// Pass over what was last changed more than so many hours ago; 0 for none
+    #[arg(
+        long,
+        value_name = "HOURS",
+        env = "MIN_AGE_LAST_MODIFIED_HOURS",
+        hide_env_values = true,
+        default_value_t = 0
+    )]
+    max_age: u32,
+
+    /// Requests at the same time
+    #[arg(
+        long,
+        value_name = "N",
+        env = "NB_PARALLEL_REQUESTS",
+        hide_env_values = true,
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    concurrency: u16,
+
+    /// With --event, ask again after so long for what the archive said
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        requires = "event"
+    )]
+    refresh: u64,
+
+    #[command(flatten)]
+    archive: ArchiveArgs,
+
+    #[command(flatten)]
+    s3: S3Args,
+
+    #[command(flatten)]
+    shared: SharedArgs,
+}
+
+impl Program for Args {
+    fn shared(&self) -> &SharedArgs {
+        &self.shared
+    }
+}
+
+/// Builds that are looked into at once, or wait to be written: many have the
+/// same metadata.
+const AT_WORK: usize = 64;
+
+pub fn run(args: &Args, io: &mut Io) -> Result<()> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::local("threads", &error))?;
+    let s3 = match &args.archive.bucket {
+        Some(_) => Some(runtime.block_on(S3::open(&args.s3, &io.log, &io.stop, &io.tally))?),
+        None => None,
+    };
+    let manner = Manner {
+        concurrency: usize::from(args.concurrency),
+        timeout: Duration::from_secs(args.s3.timeout),
+        retry: Retry {
+            attempts: args.s3.tries,
+            log: io.log.clone(),
+            stop: io.stop.clone(),
+            tally: io.tally.clone(),
+            said: std::sync::Arc::default(),
+        },
+    };
+    let archive = Archive::open(&args.archive, s3, manner)?;
+    let lasts = args.event.then(|| Duration::from_secs(args.refresh));
+    let cache = match lasts {
+        Some(lasts) => Cache::passing(lasts),
+        None => Cache::open(&args.archive.cache_folder)?,
+    };
+    let desk = &Desk::new(runtime, Deriver::new(archive, cache, lasts));
+    let (sender, pending) = bounded(AT_WORK * usize::from(args.concurrency));
+    let Io {
+        input,
+        seam,
+        tally,
+        stop,
+        ..
+    } = io;
+    let reader = Reader {
+        wish: Wish {
+            base: &args.archive.archive_url,
+            products: args.products.split_whitespace().collect(),
+            oldest: oldest(args.max_age),
+        },
+        event: args.event,
+        desk,
+        sender,
+    };
+    let sink = Sink { desk, tally };
+    ndjson::beside(
+        stop,
+        move || reader.read(input),
+        move || sink.write(&pending, seam),
+    )
+}
+
+fn oldest(hours: u32) -> Option<Timestamp> {
+    let age = SignedDuration::from_hours(i64::from(hours));
+    (hours > 0).then(|| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN))
+}
