@@ -180,7 +180,66 @@ const PAGES: &[Page] = &[
         files: &[DATABASE_FILE, LOADED_FILE],
         environment: &[DATABASE, ELASTICSEARCH, TERMINAL],
     },
+    Page {
+        name: "bh-derive",
+        description: &[
+            "Decides by its key which line of a listing of Mozilla's archive is a build, makes its \
+             record from the key, size and date, adds what the metadata beside the builds say, \
+             checks it, and writes {\"data\": record}, in the order of the input. Lines are those \
+             of s3-list, of s3-inventory and of other tools, see bh-lines(5); a + in a key is read \
+             as a blank, as inventories and events write it, and nothing else is decoded: give \
+             s3-inventory --raw-keys. What is no build is dropped and counted; what is one and \
+             gets no record is rejected with the reason: no_metadata, bad_metadata, no_record, \
+             no_build_number, channel, platform, locale, version, bad_line.",
+            "Metadata of a nightly are the .json, or else the .txt, of its English build; of a \
+             candidate the .json in its English folder; of a release those of the latest candidate \
+             of its version, whose folders are listed once a product. Each URL is asked for once, \
+             however many languages need it, and what was said is kept in a file from run to run: \
+             what was there for ever, what was not there for a day, what could not be had for an \
+             hour. A run that was killed goes on from that file.",
+            "A server that answers with an error, another type or not at all is asked --tries \
+             times, after waits drawn between nothing and 1, 2, 4 and more seconds; 404 is an \
+             answer. A candidate's or release's metadata that cannot be had then reject their \
+             builds as failed, and keep the unit open. A listing of candidates, the .json of a \
+             nightly, or an answer that does not come in time end the run (69), and a listing of \
+             candidates that is not there does (78): all records would suffer.",
+            "With --bucket listings and metadata are read from the bucket behind the archive by \
+             S3; URLs in records remain those of --archive-url.",
+            "With --event lines are S3 events, in notifications of SNS or not, or lines of a \
+             listing. An archive that came is looked up as above; without metadata yet it is \
+             dropped: its record is made when they come. The .json of a candidate or nightly that \
+             came brings the records of the builds that stand in its folders; what is not there \
+             yet (404) is asked for again. A refused record hides no other: rejects hold an event \
+             for each, and what the archive did not give (failed) keeps its unit open, so that the \
+             message comes again. What the archive said holds for --refresh seconds, in memory. \
+             Records of an event are to be created only where they are new.",
+            "Records and ids are those of Buildhub's first jobs, byte for byte, but where these \
+             were at fault. A bad line, bad metadata or a null channel reject a record and no \
+             longer end the run. The number of a build is all its digits (build12 is 12). A \
+             release's metadata are those of its very version: neither 63.0.1 nor mozinfo files \
+             are taken for 63.0. The id of a candidate of ESR says so. Offsets of dates are \
+             applied. A folder macosx is the platform macosx. Old texts may have line ends of \
+             Windows, and count only with the status of success. The .buildhub.json of a nightly \
+             is not its metadata; those of Thunderbird's are. Archives may end in .tar.xz, and a \
+             .zip is passed over where a part of its URL begins with win, not where it has win \
+             somewhere, as darwin has. Connections are kept, so one that is lost is tried again. \
+             Two archives of one build still have one id, as in the collections that are there; \
+             so .msi, .msix and .pkg, which stand beside an .exe or .dmg, stay unknown.",
+        ],
+        files: &[METADATA_FILE, FIRST_METADATA_FILE],
+        environment: &[ARCHIVE, S3, TERMINAL],
+    },
 ];
+
+const METADATA_FILE: Entry = (
+    ".bh-derive-metadata.ndjson",
+    "in --cache-folder: the metadata that were asked for, a line each. Locked while bh-derive \
+     runs; a torn last line is taken off. Remove it to ask for all again.",
+);
+const FIRST_METADATA_FILE: Entry = (
+    ".metadata-1.4.1.json",
+    "the same of Buildhub's first jobs, from which a new file begins.",
+);
 
 const RESUME_FILE: Entry = (
     "FILE",
@@ -218,6 +277,25 @@ const S3: &[Entry] = &[
     (
         "AWS_CA_BUNDLE",
         "a file of certificates to trust instead of the system's.",
+    ),
+];
+const ARCHIVE: &[Entry] = &[
+    (
+        "ARCHIVE_URL, CACHE_FOLDER, PRODUCTS",
+        "where no flag gives them: the address of the archive, the folder of the cache, the \
+         products to look at.",
+    ),
+    (
+        "NB_PARALLEL_REQUESTS, NB_RETRY_REQUEST, TIMEOUT_SECONDS",
+        "the same for --concurrency, --tries and --timeout.",
+    ),
+    (
+        "MIN_AGE_LAST_MODIFIED_HOURS",
+        "the same for --max-age, whatever its name says.",
+    ),
+    (
+        "SSL_CERT_FILE",
+        "a file of certificates to trust over HTTP instead of the system's.",
     ),
 ];
 const DATABASE: &[Entry] = &[

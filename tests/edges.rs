@@ -25,7 +25,8 @@ fn is_source(stage: &str) -> bool {
 
 /// The programs that read lines.
 fn readers() -> impl Iterator<Item = &'static str> {
-    stages().filter(|stage| !is_source(stage))
+    // The archive's lines have edges of their own, in tests/bh_derive.
+    stages().filter(|stage| !is_source(stage) && *stage != "bh-derive")
 }
 
 /// What the programs need around them: bucket `b` with the objects of the
@@ -55,7 +56,7 @@ impl Place {
             "s3-inventory" => vec![self.1.path().to_str().unwrap()],
             "bh-fetch" => server.to_vec(),
             "bh-filter" => vec!["--known", "none"],
-            "bh-validate" => vec![],
+            "bh-validate" | "bh-derive" => vec![],
             "bh-load" => vec!["--database", "sqlite:b.db", "--flush-interval", "0.01"],
             other => panic!("say here how {other} is run"),
         }

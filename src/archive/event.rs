@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::merge::File;
+use super::date::{self, Date};
+use super::merge::{self, File};
 use crate::json;
 use crate::record::object as listing;
 
@@ -75,10 +76,15 @@ struct Created<'a> {
 pub fn read(line: &[u8]) -> Result<Vec<News>, String> {
     let members = json::members(line).map_err(|error| error.to_string())?;
     if members.get("Records").or(members.get("Message")).is_none() {
-        let object = listed(&members);
+        // S3 sends one when notifications are set up.
+        let test = members.get("Event").and_then(|event| event.text);
+        if test.is_some_and(|test| test == *"s3:TestEvent") {
+            return Ok(Vec::new());
+        }
+        let object = Ok(listed(&members)?);
         return Ok(vec![News {
             line: line.to_vec(),
-            object: Ok(object?),
+            object,
         }]);
     }
     let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
@@ -124,31 +130,47 @@ fn created(text: &str) -> Result<Object, String> {
 /// What the line of a listing says of an object, as it says it.
 pub struct Row<'a> {
     pub key: String,
-    pub date: Cow<'a, str>,
-    pub size: Cow<'a, str>,
+    date: Option<Cow<'a, str>>,
+    size: Option<&'a [u8]>,
 }
 
 impl<'a> Row<'a> {
     /// # Errors
-    /// What is missing, or of the wrong type.
+    /// There is no key.
     pub fn of(members: &json::Members<'a>) -> Result<Self, String> {
-        let key = listing::Object::of(members)?.key.into_owned();
-        let date = ["last_modified", "LastModified", "ModTime"];
-        let date = date.iter().find_map(|name| members.get(name)?.text);
-        let date = date.ok_or("no date: expected a string for \"last_modified\"")?;
-        let size = ["size", "Size"].iter().find_map(|name| members.value(name));
-        let size = size.ok_or("no size: expected a member \"size\"")?;
+        let dates = ["last_modified", "LastModified", "ModTime"];
+        let mut dates = dates.iter().filter_map(|name| members.get(name)?.text);
+        let mut sizes = ["size", "Size"].iter();
         Ok(Self {
-            key,
-            date: date.to_string_lossy(),
-            size: String::from_utf8_lossy(size),
+            key: listing::Object::of(members)?.key.into_owned(),
+            date: dates.next().map(|date| date.to_string_lossy()),
+            size: sizes.find_map(|name| members.value(name)),
         })
+    }
+
+    /// # Errors
+    /// It is missing, or cannot be read.
+    pub fn date(&self) -> Result<Date, String> {
+        let date = self.date.as_ref();
+        let date = date.ok_or("no date: expected a string for \"last_modified\"")?;
+        date::iso(date).ok_or_else(|| format!("{date:?} is no date"))
+    }
+
+    /// # Errors
+    /// It is missing, or cannot be read.
+    pub fn size(&self) -> Result<String, String> {
+        let size = self.size.ok_or("no size: expected a member \"size\"")?;
+        merge::size(&String::from_utf8_lossy(size))
     }
 }
 
 fn listed(members: &json::Members<'_>) -> Result<Object, String> {
     let row = Row::of(members)?;
-    object(row.key, &row.size, &row.date)
+    let (date, size) = (row.date()?, row.size()?);
+    Ok(Object {
+        key: row.key,
+        file: File { size, date },
+    })
 }
 
 fn object(key: String, size: &str, date: &str) -> Result<Object, String> {

@@ -22,10 +22,15 @@ impl File {
     /// Which of them cannot be read.
     pub fn read(size: &str, date: &str) -> Result<Self, String> {
         let date = date::iso(date).ok_or_else(|| format!("{date:?} is no date"))?;
-        let size = size.trim_matches('"');
-        let size = columns::size(size).ok_or_else(|| format!("{size:?} is no size"))?;
+        let size = self::size(size)?;
         Ok(Self { size, date })
     }
+}
+
+/// A size, in quotes or not.
+pub(super) fn size(text: &str) -> Result<String, String> {
+    let text = text.trim_matches('"');
+    columns::size(text).ok_or_else(|| format!("{text:?} is no size"))
 }
 
 /// Why there is no record: a word to count by, and in words.

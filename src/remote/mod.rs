@@ -1,8 +1,8 @@
 //! Sockets: object storage, search index and the archive of builds. The only asynchronous code, and
 //! the place where a failed request is tried again or given up.
 
-pub mod download;
 pub mod archive;
+pub mod download;
 pub mod elastic;
 mod failure;
 pub mod fetch;

@@ -1,5 +1,6 @@
 //! Runs programs and pipelines, and shows everything when one surprises.
 
+pub mod archive;
 pub mod backfill;
 pub mod busy;
 pub mod elastic;

@@ -33,25 +33,40 @@ impl Candidates {
     /// # Errors
     /// They cannot be listed: nothing can be said of releases then.
     pub async fn of(&self, archive: &Arc<Archive>, folder: &str) -> Result<Arc<Latest>> {
-        let cell = self.cell(folder);
+        self.listed(archive, folder, self.lasts).await
+    }
+
+    /// The same for a version that they do not have, and may have by now.
+    pub async fn again(&self, archive: &Arc<Archive>, folder: &str) -> Result<Arc<Latest>> {
+        let lasts = self.lasts.map(|lasts| lasts.min(SETTLED));
+        self.listed(archive, folder, lasts).await
+    }
+
+    async fn listed(
+        &self,
+        archive: &Arc<Archive>,
+        folder: &str,
+        lasts: Option<Duration>,
+    ) -> Result<Arc<Latest>> {
+        let cell = self.cell(folder, lasts);
         let latest = cell.get_or_try_init(|| async { scan(archive, folder).await.map(Arc::new) });
         latest.await.cloned()
     }
 
-    fn cell(&self, folder: &str) -> Arc<OnceCell<Arc<Latest>>> {
+    fn cell(&self, folder: &str, lasts: Option<Duration>) -> Arc<OnceCell<Arc<Latest>>> {
         let mut products = self.products.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let new = || (now, Arc::default());
         let (at, cell) = products.entry(folder.to_owned()).or_insert_with(new);
-        if self
-            .lasts
-            .is_some_and(|lasts| now.duration_since(*at) >= lasts)
-        {
+        if lasts.is_some_and(|lasts| now.duration_since(*at) >= lasts) {
             (*at, *cell) = new();
         }
         Arc::clone(cell)
     }
 }
+
+/// A version that lacks is not asked for more often.
+const SETTLED: Duration = Duration::from_secs(10);
 
 async fn scan(archive: &Arc<Archive>, folder: &str) -> Result<Latest> {
     let root = places::candidates(&archive.base, folder);

@@ -128,6 +128,14 @@ impl Deriver {
 
     async fn release(&self, build: &Build, latest: &Latest) -> Result<(Found, Option<u64>)> {
         let version = &build.version;
+        let again;
+        let latest = if latest.contains_key(version) {
+            latest
+        } else {
+            let folder = build.product_folder();
+            again = self.candidates.again(&self.archive, folder).await?;
+            &*again
+        };
         let Some(latest) = latest.get(version) else {
             let reason = format!("there are no candidates of {version}");
             return Ok((Found::Absent(reason), None));

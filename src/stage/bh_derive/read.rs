@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::archive::build::Build;
 use crate::archive::event::{self, Row};
 use crate::archive::merge::File;
-use crate::archive::{PRODUCTS, date, url};
+use crate::archive::{PRODUCTS, url};
 use crate::error::Result;
 use crate::json;
 use crate::ndjson::Input;
@@ -58,8 +58,9 @@ impl Wish<'_> {
         if !url::is_archive(&row.key) {
             return Line::Dropped("no archive");
         }
-        let Some(date) = date::iso(&row.date) else {
-            return bad_line(format!("{:?} is no date", row.date));
+        let date = match row.date() {
+            Ok(date) => date,
+            Err(message) => return bad_line(message),
         };
         if self
             .oldest
@@ -79,8 +80,8 @@ impl Wish<'_> {
             Ok(build) => build,
             Err(reason) => return Line::Refused("no_record", format!("{address}: {reason}")),
         };
-        match File::read(&row.size, &row.date) {
-            Ok(file) => Line::Build(build, file),
+        match row.size() {
+            Ok(size) => Line::Build(build, File { size, date }),
             Err(message) => bad_line(message),
         }
     }

@@ -1,0 +1,24 @@
+complete -c bh-derive -l products -d 'Folders of products to look at, separated by blanks; events are of any' -r
+complete -c bh-derive -l max-age -d 'Pass over what was last changed more than so many hours ago; 0 for none' -r
+complete -c bh-derive -l concurrency -d 'Requests at the same time' -r
+complete -c bh-derive -l refresh -d 'With --event, ask again after so long for what the archive said' -r
+complete -c bh-derive -l archive-url -d 'Address of the archive: what every build\'s URL begins with' -r
+complete -c bh-derive -l bucket -d 'Read listings and metadata from this bucket, not over HTTP' -r
+complete -c bh-derive -l cache-folder -d 'Folder of the file that keeps metadata from run to run' -r -F
+complete -c bh-derive -l endpoint-url -d 'Address of an S3 that is not AWS\'s [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
+complete -c bh-derive -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
+complete -c bh-derive -l profile -d 'Profile in AWS\'s configuration [env: AWS_PROFILE]' -r
+complete -c bh-derive -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F
+complete -c bh-derive -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
+json\t''"
+complete -c bh-derive -l summary -d 'Write the summary as JSON to this file at the end' -r -F
+complete -c bh-derive -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+never\t''"
+complete -c bh-derive -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c bh-derive -l tries -d 'Tries of a request before it is given up' -r
+complete -c bh-derive -l timeout -d 'Seconds that a request may take' -r
+complete -c bh-derive -l event -d 'Read S3 events, in notifications of SNS or not, and list what belongs to them'
+complete -c bh-derive -l no-sign-request -d 'Anonymous access, for public buckets'
+complete -c bh-derive -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'
+complete -c bh-derive -s h -l help -d 'Print help'
+complete -c bh-derive -s V -l version -d 'Print version'
