@@ -2,6 +2,7 @@ complete -c s3-inventory -l columns -d 'Names of the columns in CSV, where no ma
 complete -c s3-inventory -l latest -d 'Read the newest of the inventories in the dated folders below this s3://bucket/prefix/' -r
 complete -c s3-inventory -l mozilla -d 'Read the newest inventory of Mozilla\'s archive that is published under this name' -r -f -a "firefox\t''
 archive\t''"
+complete -c s3-inventory -l keep-manifest -d 'Keep the manifest that is found here, and when it is here read no other' -r -F
 complete -c s3-inventory -l files -d 'Where the files of a manifest are: a folder, or s3://bucket/prefix/ to put before their keys [default: its own bucket, or for one that is here the destination bucket]' -r
 complete -c s3-inventory -l resume-file -d 'Keep the state of the reading here' -r -F
 complete -c s3-inventory -l checkpoint -d 'Go on from what was read, or from what bh-load confirmed' -r -f -a "listed\t''

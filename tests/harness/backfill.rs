@@ -180,7 +180,12 @@ impl Backfill {
         assert_eq!(listed["coverage"], whole, "{listed}");
         assert_eq!(
             lines_of(&self.loaded_file()),
-            [json!({"format": 1, "run": listed["run"], "coverage": whole})]
+            [json!({
+                "format": 1,
+                "run": listed["run"],
+                "database": self.store.address(),
+                "coverage": whole,
+            })]
         );
     }
 

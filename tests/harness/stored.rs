@@ -116,6 +116,17 @@ impl Store {
         }
     }
 
+    /// Its URL as the programs show it.
+    pub fn address(&self) -> String {
+        match url::Url::parse(&self.url()) {
+            Ok(mut url) if url.password().is_some() => {
+                url.set_password(Some("***")).unwrap();
+                url.into()
+            }
+            _ => self.url(),
+        }
+    }
+
     pub fn url(&self) -> String {
         match self {
             Self::Sqlite(path, _) => format!("sqlite:{}", path.display()),

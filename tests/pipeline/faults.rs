@@ -257,8 +257,9 @@ fn postgres_restarts_between_batches_and_within_one() {
     holds(&store, 0..30);
     let loaded = crate::harness::lines_of(&folder.path().join("list.json.loaded"));
     let whole = json!([{"after": null, "through": null}]);
+    let database = store.address();
     assert_eq!(
         loaded,
-        [json!({"format": 1, "run": "r", "coverage": whole})]
+        [json!({"format": 1, "run": "r", "database": database, "coverage": whole})]
     );
 }

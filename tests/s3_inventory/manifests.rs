@@ -204,6 +204,25 @@ fn a_manifest_in_a_bucket_and_the_latest_of_many() {
     ] {
         tool(&args).run().exits(status).prints_nothing().says(said);
     }
+    // What was found is kept, when a newer one is there too.
+    let folder = folder();
+    let kept = folder.path().join("manifest.json");
+    let keeping = [
+        "--latest",
+        &at("inv/all/"),
+        "--keep-manifest",
+        kept.to_str().unwrap(),
+    ];
+    tool(&keeping).run().exits(0);
+    let one = gzip([rows(0..2)]);
+    let newer = manifest(&[("inv/all/data/0.csv.gz", &one)]).to_string();
+    let newer_key = "inv/all/2019-10-03T00-00Z/manifest.json";
+    bucket.put_all([(newer_key.to_owned(), newer.into_bytes())]);
+    let run = tool(&["--latest", &at("inv/all/")]).run().exits(0);
+    assert_eq!(run.records(), records(0..2));
+    let run = tool(&keeping).run().exits(0);
+    assert_eq!(run.records(), records(0..1000));
+    bucket.delete(newer_key);
     bucket.delete("inv/all/data/2.csv.gz");
     let run = tool(&["--latest", &at("inv/all/")]).run().exits(78);
     assert_eq!(run.listing().parts.len(), 1);

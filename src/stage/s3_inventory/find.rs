@@ -1,5 +1,6 @@
 //! The files to read: named, in a folder, or in a manifest.
 
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -116,7 +117,12 @@ impl Search<'_> {
     fn input(&mut self, input: &str) -> Result<()> {
         let place = Place::of(input)?;
         if is(input, ".json") {
-            return self.manifest(&place, input);
+            let text = self.origin.read(&place)?;
+            let bucket = match &place {
+                Place::Object { bucket, .. } => Some(bucket.as_str()),
+                _ => None,
+            };
+            return self.manifest(bucket, input, &text);
         }
         match place {
             Place::Local(path) => {
@@ -200,16 +206,16 @@ impl Search<'_> {
         found.into_iter().try_for_each(|path| self.local(path))
     }
 
-    fn manifest(&mut self, place: &Place, name: &str) -> Result<()> {
+    /// The files of a manifest, which came from `bucket` if it was not here.
+    fn manifest(&mut self, bucket: Option<&str>, name: &str, text: &[u8]) -> Result<()> {
         let wrong = |error: String| Error::configuration(format!("{name}: {error}"));
-        let text = self.origin.read(place)?;
-        let manifest = Manifest::parse(&text).map_err(wrong)?;
+        let manifest = Manifest::parse(text).map_err(wrong)?;
         let layout = match (manifest.format().map_err(wrong)?, &manifest.file_schema) {
             (Format::Csv, Some(schema)) => Layout::parse(schema).map_err(wrong)?,
             // Parquet says itself what its columns are.
             _ => self.layout.clone(),
         };
-        let root = self.root(place, &manifest, name)?;
+        let root = self.root(bucket, &manifest, name)?;
         for listed in manifest.files {
             let place = root.place(&listed);
             let name = match &place {
@@ -230,7 +236,7 @@ impl Search<'_> {
     }
 
     /// Where the keys of a manifest begin.
-    fn root(&self, place: &Place, manifest: &Manifest, name: &str) -> Result<Root> {
+    fn root(&self, bucket: Option<&str>, manifest: &Manifest, name: &str) -> Result<Root> {
         if let Some(files) = &self.args.files {
             let Some((bucket, prefix)) = split_url(files) else {
                 return Ok(Root::Folder(files.into()));
@@ -243,11 +249,7 @@ impl Search<'_> {
         } else {
             ""
         };
-        let bucket = match place {
-            Place::Object { bucket, .. } => Some(bucket.as_str()),
-            _ => manifest.destination(),
-        };
-        let bucket = bucket.ok_or_else(|| {
+        let bucket = bucket.or_else(|| manifest.destination()).ok_or_else(|| {
             Error::configuration(format!(
                 "{name}: does not say in which bucket its files are; say it with --files"
             ))
@@ -259,6 +261,12 @@ impl Search<'_> {
     fn latest(&mut self, url: &str) -> Result<()> {
         let (bucket, prefix) = split_url(url)
             .ok_or_else(|| Error::usage(format!("--latest {url}: expected s3://bucket/prefix/")))?;
+        if let Some(path) = &self.args.keep_manifest
+            && path.exists()
+        {
+            let text = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+            return self.manifest(Some(bucket), &path.display().to_string(), &text);
+        }
         let mut prefix = prefix.to_owned();
         if !prefix.is_empty() && !prefix.ends_with('/') {
             prefix.push('/');
@@ -276,8 +284,16 @@ impl Search<'_> {
         })?;
         let key = format!("{newest}manifest.json");
         let name = format!("s3://{bucket}/{key}");
-        let bucket = bucket.to_owned();
-        self.manifest(&Place::Object { bucket, key }, &name)
+        let place = Place::Object {
+            bucket: bucket.to_owned(),
+            key,
+        };
+        let text = self.origin.read(&place)?;
+        self.manifest(Some(bucket), &name, &text)?;
+        match &self.args.keep_manifest {
+            Some(path) => keep(path, &text),
+            None => Ok(()),
+        }
     }
 
     /// The folders directly below a prefix.
@@ -304,6 +320,22 @@ impl Search<'_> {
             }
         })
     }
+}
+
+/// Writes a file, whole or not at all.
+fn keep(path: &Path, text: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(text)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|error: std::io::Error| Error::local(path.display(), &error))
 }
 
 /// What stands before the keys of a manifest.

@@ -60,6 +60,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_enum, conflicts_with_all = ["inputs", "latest", "files"])]
     mozilla: Option<Mozilla>,
 
+    /// Keep the manifest that is found here, and when it is here read no other
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "files"])]
+    keep_manifest: Option<PathBuf>,
+
     /// Where the files of a manifest are: a folder, or s3://bucket/prefix/ to put before their keys [default: its own bucket, or for one that is here the destination bucket]
     #[arg(long, value_name = "PLACE")]
     files: Option<String>,
