@@ -5,11 +5,11 @@
 //! a store. [`ndjson`] reads and writes the lines; [`record`] is what a line
 //! may be: an object, a mark, a reject. Each program is one module of
 //! [`stage`], in pipeline order `s3_list`, `s3_inventory`, `bh_filter`, `bh_fetch`,
-//! `bh_validate`, `bh_load`, and says in its signature what it touches:
-//! [`remote`] (sockets) or [`store`] (databases). [`listing`] says which pages of
-//! a bucket to ask for, and reads them; [`inventory`] reads the rows of an
-//! inventory; [`archive`] tells a build by the names of its files. [`json`] reads
-//! documents
+//! `bh_validate`, `bh_load`, and beside these `bh_derive`, and says in its
+//! signature what it touches: [`remote`] (sockets) or [`store`] (databases).
+//! [`listing`] says which pages of a bucket to ask for, and reads them;
+//! [`inventory`] reads the rows of an inventory; [`archive`] tells a build by the
+//! names of its files. [`json`] reads documents
 //! exactly as CPython does, [`schema`] judges them. [`cli`] makes a process of
 //! a stage: it parses the arguments, opens the streams, and turns the result,
 //! an [`error::Error`] or the counts of a [`tally::Tally`], into an exit

@@ -20,7 +20,7 @@ macro_rules! rows {
 
 /// A row of the table of keys, as far as a test reads it.
 #[derive(Deserialize)]
-struct Key {
+struct Named {
     key: String,
     has_known_extension: bool,
     product_folder: Option<String>,
@@ -37,7 +37,7 @@ struct Key {
 
 /// What is judged otherwise than by the first jobs: `.tar.xz` is an archive,
 /// and `.buildhub.json` is not the metadata of a nightly.
-fn mended(row: &mut Key) {
+fn mended(row: &mut Named) {
     if row.key.ends_with(".tar.xz") {
         row.has_known_extension = true;
         if !row.key.contains("source") {
@@ -53,9 +53,9 @@ fn mended(row: &mut Key) {
     }
 }
 
-fn keys() -> Vec<Key> {
+fn keys() -> Vec<Named> {
     let rows = rows!("generated.ndjson").into_iter().map(|row| {
-        let mut row: Key = serde_json::from_value(row).unwrap();
+        let mut row: Named = serde_json::from_value(row).unwrap();
         mended(&mut row);
         row
     });

@@ -18,7 +18,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// A client for requests that take `timeout` at most. It trusts what the
 /// system trusts, or what `SSL_CERT_FILE` names, besides the public
 /// authorities; where `secure` is not set, nobody has to be trusted.
-#[must_use]
 pub fn builder(timeout: Duration, secure: bool) -> ClientBuilder {
     let builder = ClientBuilder::new()
         .user_agent(AGENT)

@@ -14,9 +14,12 @@ use crate::error::{Error, Kind, Result};
 /// The folder of the latest build of each version.
 pub type Latest = HashMap<String, String>;
 
+/// The latest builds of a product, once they are listed.
+type Scan = Arc<OnceCell<Arc<Latest>>>;
+
 /// The latest builds of every product that was asked about.
 pub struct Candidates {
-    products: Mutex<HashMap<String, (Instant, Arc<OnceCell<Arc<Latest>>>)>>,
+    products: Mutex<HashMap<String, (Instant, Scan)>>,
     /// After so long they are listed again.
     lasts: Option<Duration>,
 }
@@ -53,7 +56,7 @@ impl Candidates {
         latest.await.cloned()
     }
 
-    fn cell(&self, folder: &str, lasts: Option<Duration>) -> Arc<OnceCell<Arc<Latest>>> {
+    fn cell(&self, folder: &str, lasts: Option<Duration>) -> Scan {
         let mut products = self.products.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let new = || (now, Arc::default());

@@ -128,7 +128,7 @@ struct Listed {
 
 enum Source {
     Web(Web),
-    Store(Store),
+    Store(Box<Store>),
 }
 
 /// The archive, whichever way it is reached.
@@ -152,7 +152,9 @@ impl Archive {
     /// Of the client.
     pub fn open(args: &ArchiveArgs, s3: Option<S3>, manner: Manner) -> Result<Self> {
         let source = match (&args.bucket, s3) {
-            (Some(bucket), Some(s3)) => Source::Store(Store::new(s3, bucket, manner.concurrency)),
+            (Some(bucket), Some(s3)) => {
+                Source::Store(Box::new(Store::new(s3, bucket, manner.concurrency)))
+            }
             _ => Source::Web(Web::open(&args.archive_url, manner.timeout)?),
         };
         Ok(Self {

@@ -36,54 +36,42 @@ pub struct Wish<'a> {
     pub oldest: Option<Timestamp>,
 }
 
-/// What a line of a listing comes to.
-enum Line {
+/// Why a line of a listing comes to nothing.
+enum Unwanted {
     Dropped(&'static str),
     Refused(&'static str, String),
-    Build(Build, File),
 }
 
-fn bad_line(message: impl std::fmt::Display) -> Line {
-    Line::Refused("bad_line", message.to_string())
+fn bad_line(message: String) -> Unwanted {
+    Unwanted::Refused("bad_line", message)
 }
 
 impl Wish<'_> {
     /// Asked of most lines of the archive: the cheapest questions come first.
-    fn judge(&self, line: &[u8]) -> Line {
-        let row = json::members(line).map_err(|error| error.to_string());
-        let row = match row.and_then(|members| Row::of(&members)) {
-            Ok(row) => row,
-            Err(message) => return bad_line(message),
-        };
+    fn judge(&self, line: &[u8]) -> Result<(Build, File), Unwanted> {
+        let dropped = |reason| Err(Unwanted::Dropped(reason));
+        let members = json::members(line).map_err(|error| bad_line(error.to_string()))?;
+        let row = Row::of(&members).map_err(bad_line)?;
         if !url::is_archive(&row.key) {
-            return Line::Dropped("no archive");
+            return dropped("no archive");
         }
-        let date = match row.date() {
-            Ok(date) => date,
-            Err(message) => return bad_line(message),
-        };
-        if self
-            .oldest
-            .is_some_and(|oldest| date.timestamp().is_some_and(|at| at < oldest))
-        {
-            return Line::Dropped("too old");
+        let date = row.date().map_err(bad_line)?;
+        let old = |oldest| date.timestamp().is_some_and(|at| at < oldest);
+        if self.oldest.is_some_and(old) {
+            return dropped("too old");
         }
         let folder = url::product_folder(&row.key);
         let Some(folder) = folder.filter(|folder| self.products.contains(folder)) else {
-            return Line::Dropped("other product");
+            return dropped("other product");
         };
         let address = url::of_key(self.base, &row.key);
         if !url::is_build(folder, &address) {
-            return Line::Dropped("no build");
+            return dropped("no build");
         }
-        let build = match Build::of(&address) {
-            Ok(build) => build,
-            Err(reason) => return Line::Refused("no_record", format!("{address}: {reason}")),
-        };
-        match row.size() {
-            Ok(size) => Line::Build(build, File { size, date }),
-            Err(message) => bad_line(message),
-        }
+        let build = Build::of(&address)
+            .map_err(|reason| Unwanted::Refused("no_record", format!("{address}: {reason}")))?;
+        let size = row.size().map_err(bad_line)?;
+        Ok((build, File { size, date }))
     }
 }
 
@@ -118,17 +106,17 @@ impl Reader<'_> {
 
     fn line(&self, line: &[u8], number: u64, dropped: &mut Vec<(&'static str, u64)>) {
         let next = match self.wish.judge(line) {
-            Line::Dropped(reason) => {
+            Err(Unwanted::Dropped(reason)) => {
                 match dropped.iter_mut().find(|(own, _)| *own == reason) {
                     Some((_, count)) => *count += 1,
                     None => dropped.push((reason, 1)),
                 }
                 return;
             }
-            Line::Refused(kind, message) => {
+            Err(Unwanted::Refused(kind, message)) => {
                 Pending::Reject(Reject::new(line, number, kind, message))
             }
-            Line::Build(build, file) => Pending::Build {
+            Ok((build, file)) => Pending::Build {
                 line: line.to_vec(),
                 number,
                 ticket: self.desk.queue(Job::Build(build, file)),
