@@ -33,7 +33,8 @@ def bench_inventory():
     ours = BIN + "s3-inventory"
 
     def shell(name, count, command):
-        return contestant(name, count, ["bash", "-o", "pipefail", "-c", command])
+        # Nothing is kept: zcat | wc -l does not either.
+        return contestant(name, count, ["bash", "-o", "pipefail", "-c", command + " > /dev/null"])
 
     python = "%s %sinventory.py" % (sys.executable, PEERS)
     compare(
@@ -49,9 +50,9 @@ def bench_inventory():
         "The same, from the files",
         "rows",
         [
-            contestant("s3-inventory, two files", 2 * rows, [ours, *files]),
-            contestant("s3-inventory, one file", rows, [ours, files[0]]),
-            contestant("zcat, two files", 2 * rows, ["zcat", *files]),
+            shell("s3-inventory, two files", 2 * rows, "%s %s" % (ours, names)),
+            shell("s3-inventory, one file", rows, "%s %s" % (ours, files[0])),
+            shell("zcat, two files", 2 * rows, "zcat %s" % names),
             shell("zcat | wc -l", 2 * rows, "zcat %s | wc -l" % names),
             shell("zcat | python3, csv to json (of one file)", rows, "zcat %s | %s" % (files[0], python)),
         ],

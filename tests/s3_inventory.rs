@@ -81,8 +81,10 @@ fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+type Bounds = (Option<String>, Option<String>);
+
 /// The intervals of the marks, and whether the end mark came.
-fn marks(run: &Run) -> (Vec<(Option<String>, Option<String>)>, bool) {
+fn marks(run: &Run) -> (Vec<Bounds>, bool) {
     let listing = run.listing();
     let parts = listing.parts.into_iter();
     let parts = parts.map(|(part, _)| (part.after, part.through)).collect();

@@ -221,7 +221,7 @@ impl Reading {
             },
             etag: field(Column::ETag),
         };
-        row.write(&self.choice, out)
+        row.write(self.choice, out)
     }
 }
 

@@ -54,7 +54,7 @@ impl Row<'_> {
     ///
     /// # Errors
     /// What is wrong with the row.
-    pub fn write(&self, choice: &Choice, out: &mut Vec<u8>) -> Result<Fate, String> {
+    pub fn write(&self, choice: Choice, out: &mut Vec<u8>) -> Result<Fate, String> {
         if self.is_latest == Some(false) && !choice.all_versions {
             return Ok(Fate::Dropped("old versions"));
         }
@@ -69,7 +69,7 @@ impl Row<'_> {
         done.map(|()| Fate::Written)
     }
 
-    fn members(&self, choice: &Choice, out: &mut Vec<u8>) -> Result<(), String> {
+    fn members(&self, choice: Choice, out: &mut Vec<u8>) -> Result<(), String> {
         out.extend_from_slice(b"{\"bucket\":");
         write_text("Bucket", self.bucket, out)?;
         out.extend_from_slice(b",\"key\":");
@@ -93,18 +93,13 @@ impl Row<'_> {
             out.extend_from_slice(b",\"size\":");
             write_number(size, out);
         }
-        match &self.modified {
-            None => {}
-            Some(time) => {
-                out.extend_from_slice(b",\"last_modified\":\"");
-                match time {
-                    Time::Written(text) => out.extend_from_slice(text),
-                    Time::Stamp(stamp) => {
-                        out.extend_from_slice(format!("{stamp:.3}").as_bytes());
-                    }
-                }
-                out.push(b'"');
+        if let Some(time) = &self.modified {
+            out.extend_from_slice(b",\"last_modified\":\"");
+            match time {
+                Time::Written(text) => out.extend_from_slice(text),
+                Time::Stamp(stamp) => out.extend_from_slice(format!("{stamp:.3}").as_bytes()),
             }
+            out.push(b'"');
         }
         if choice.all_versions {
             if let Some(version) = self.version.filter(|version| !version.is_empty()) {
@@ -124,6 +119,10 @@ impl Row<'_> {
     }
 }
 
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without branches it is done in wide registers"
+)]
 fn write_text(column: &str, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     if text.is_empty() {
         return Err(format!("{column} is empty"));

@@ -332,7 +332,7 @@ fn parquet_is_read_by_its_own_schema_and_keys_stand_as_they_are() {
     );
     let run = inventory().arg(&file).run().exits(65);
     assert_eq!(run.records().len(), 1);
-    run.says(&format!("row 2: Key is empty")).says(&file);
+    run.says("row 2: Key is empty").says(&file);
 }
 
 #[test]

@@ -10,7 +10,8 @@ use crate::harness::{Tool, folder};
 
 pub fn md5(bytes: &[u8]) -> String {
     let digest = Md5::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let bytes = digest.iter();
+    bytes.fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The manifest of these files.

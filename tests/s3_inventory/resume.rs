@@ -13,7 +13,7 @@ use super::{gzip, inventory, records, rows, write};
 use crate::harness::backfill::{Backfill, Done};
 use crate::harness::stored::{Kind, contents};
 use crate::harness::{
-    Run, Tool, folder, lines_of, pipeline, sample, start_pipeline_through, wait_for,
+    Run, Started, Tool, folder, lines_of, pipeline, sample, start_pipeline_through, wait_for,
 };
 
 const EACH: usize = 30_000;
@@ -83,8 +83,8 @@ impl Place {
     }
 }
 
-fn part(after: Value, through: Value) -> Value {
-    json!({"after": after, "through": through})
+fn part(after: impl Into<Value>, through: impl Into<Value>) -> Value {
+    json!({"after": after.into(), "through": through.into()})
 }
 
 #[test]
@@ -393,7 +393,7 @@ fn a_killed_load_is_resumed_to_what_an_undisturbed_one_leaves() {
         wait_for("the bytes", || relay.hold.is_held());
         running[victim].signal(Signal::KILL);
         relay.hold.release(false);
-        let runs: Vec<Run> = running.into_iter().map(|it| it.finish()).collect();
+        let runs: Vec<Run> = running.into_iter().map(Started::finish).collect();
         assert_eq!(runs[victim].status.code(), None, "{}", runs[victim]);
         let whole = json!([part(Value::Null, Value::Null)]);
         assert_ne!(confirmed(&all.loaded_file()), whole, "{}", runs[0]);

@@ -17,7 +17,7 @@ fn gives(run: Run, expected: &[Value]) -> Run {
 
 /// One row in the usual columns, and what of its record it makes.
 #[track_caller]
-fn makes(row: &str, members: Value) {
+fn makes(row: &str, members: &Value) {
     let run = inventory().input(row).run();
     let mut expected = json!({"bucket": "b", "key": "k"});
     for (name, value) in members.as_object().unwrap() {
@@ -74,7 +74,7 @@ fn rows_are_quoted_as_csv_allows() {
         format!("\"b\",\"k\",\"1\",\"{time}\",\"\"\"e\"\"\"\n"),
         format!("\"b\",\"k\",\"1\",\"{time}\",\"e\",\"STANDARD\",\"x,\"\"y\n\"\"\"\n"),
     ] {
-        makes(&row, whole.clone());
+        makes(&row, &whole);
     }
     let odd = "b,a\"b\",1,2019-01-01,e\nb,\"line\nbreak \"\",\"\" and \"\"quote\"\"\",2,2019-01-01,e\nb,z,3,2019-01-01,e\n";
     let run = inventory().input(odd).run().exits(0);
@@ -99,7 +99,7 @@ fn sizes_and_dates_are_read_in_each_way_that_they_are_written() {
     for (text, size) in sizes {
         makes(
             &format!("b,k,{text},2019-01-01,\n"),
-            json!({"size": size, "last_modified": "2019-01-01T00:00:00.000Z"}),
+            &json!({"size": size, "last_modified": "2019-01-01T00:00:00.000Z"}),
         );
     }
     let dates = [
@@ -114,7 +114,7 @@ fn sizes_and_dates_are_read_in_each_way_that_they_are_written() {
     for (text, date) in dates {
         makes(
             &format!("b,k,1,{text},\n"),
-            json!({"size": 1, "last_modified": date}),
+            &json!({"size": 1, "last_modified": date}),
         );
     }
 }
@@ -309,6 +309,13 @@ fn quotes_that_are_never_closed_cost_one_row() {
     let run = inventory().input(input).run().exits(65);
     assert_eq!(run.records(), records(0..30_000));
     assert_eq!(run.count("/rejected/bad_row"), 1, "{run}");
+}
+
+#[test]
+fn what_is_no_csv_is_not_held_for_ever() {
+    let run = inventory().input(vec![b'x'; 20 << 20]).run();
+    run.exits(78)
+        .says("line 1: longer than 16 MiB: is this CSV?");
 }
 
 #[test]

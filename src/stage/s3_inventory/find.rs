@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
 
-use super::source::{Origin, Place, split_url, unreadable};
+use super::source::{Origin, Place, hex, split_url, unreadable};
 use super::{Args, Mozilla};
 use crate::error::{Error, Result};
 use crate::inventory::columns::Layout;
@@ -85,8 +85,7 @@ impl Inventory {
                 digest.update(part);
             }
         }
-        let digest = digest.finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&digest.finalize())
     }
 }
 
@@ -365,7 +364,8 @@ impl Root {
     }
 }
 
-fn is(name: &str, end: &str) -> bool {
+/// Whether a name ends so, in any case.
+pub fn is(name: &str, end: &str) -> bool {
     let start = name.len().checked_sub(end.len());
     start.is_some_and(|start| name.as_bytes()[start..].eq_ignore_ascii_case(end.as_bytes()))
 }

@@ -30,6 +30,7 @@ use crate::remote::s3::S3Args;
 
 /// Read an S3 inventory, a record a row
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(
     name = "s3-inventory",
     version,

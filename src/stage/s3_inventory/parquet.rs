@@ -46,7 +46,7 @@ pub fn read(name: &str, file: File, out: &Out<'_>) -> Result<()> {
         let row = row.map_err(wrong)?;
         made.through = line;
         if out.reading.wants(line) {
-            add(&row, &columns, (name, line), &out.reading.choice, &mut made);
+            add(&row, &columns, (name, line), out.reading.choice, &mut made);
         }
         batch += 1;
         if batch == BATCH {
@@ -66,16 +66,16 @@ fn add(
     fields: &Fields,
     columns: &[Column],
     (name, line): (&str, u64),
-    choice: &Choice,
+    choice: Choice,
     made: &mut Rows,
 ) {
     // Keys are URL-encoded in CSV alone.
     let choice = Choice {
         raw_keys: true,
-        ..*choice
+        ..choice
     };
     let row = row(fields, columns);
-    match row.and_then(|row| row.write(&choice, &mut made.chunk.out)) {
+    match row.and_then(|row| row.write(choice, &mut made.chunk.out)) {
         Ok(Fate::Written) => made.chunk.written(1),
         Ok(Fate::Dropped(reason)) => made.chunk.dropped(reason, 1),
         Err(what) => {

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use flate2::bufread::MultiGzDecoder;
 use tokio::runtime::Handle;
 
-use super::find::{File, Inventory};
+use super::find::{File, Inventory, is};
 use super::parquet;
 use super::proof::{Check, Proof};
 use super::source::{Counted, Origin, Pieces, Place, unreadable};
@@ -22,6 +22,8 @@ use crate::remote::s3::S3;
 
 /// Bytes that are inflated at once.
 const BLOCK: usize = 256 * 1024;
+/// No row has as many.
+const LONGEST: usize = 16 << 20;
 /// Blocks of a file that wait for those before it.
 const AHEAD: usize = 32;
 
@@ -215,16 +217,13 @@ impl Out<'_> {
         mut counted: Counted<R>,
     ) -> Result<()> {
         let zipped = head.get_ref().starts_with(&[0x1f, 0x8b]);
-        if !zipped && file.name.ends_with(".gz") {
-            return Err(match head.get_ref().is_empty() {
-                true => Error::message(
-                    Kind::EndedEarly,
-                    format!("{}: is empty; get the file again", file.name),
-                ),
-                false => Error::configuration(format!(
-                    "{}: is no gzip file, though its name says so",
-                    file.name
-                )),
+        if !zipped && is(&file.name, ".gz") {
+            let name = &file.name;
+            return Err(if head.get_ref().is_empty() {
+                let text = format!("{name}: is empty; get the file again");
+                Error::message(Kind::EndedEarly, text)
+            } else {
+                Error::configuration(format!("{name}: is no gzip file, though its name says so"))
             });
         }
         let whole = head.chain(counted.by_ref());
@@ -256,6 +255,7 @@ impl Out<'_> {
             if read == 0 {
                 return proof.end();
             }
+            rows.check(self.line)?;
         }
     }
 
@@ -287,6 +287,7 @@ impl Out<'_> {
             if !self.send(rows.whole(self.line, false), None) || got == 0 {
                 return Ok(());
             }
+            rows.check(self.line).map_err(io::Error::other)?;
         }
     }
 
@@ -342,6 +343,16 @@ impl Cut {
         let room = (self.filled + BLOCK / 2).max(BLOCK);
         self.buffer.resize(room, 0);
         &mut self.buffer[self.filled..]
+    }
+
+    /// Whether what is left may be a part of a row still.
+    fn check(&self, line: u64) -> Result<()> {
+        if self.filled < LONGEST {
+            return Ok(());
+        }
+        Err(Error::configuration(format!(
+            "line {line}: longer than 16 MiB: is this CSV?"
+        )))
     }
 
     /// Nothing more comes: what is left is rows.

@@ -1,6 +1,7 @@
 //! Where files are, and their bytes, checked against the manifest.
 
 use std::cell::OnceCell;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -176,6 +177,15 @@ impl Read for Pieces {
     }
 }
 
+/// A digest as text.
+pub fn hex(digest: &[u8]) -> String {
+    digest.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a string never fails.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// Bytes that are counted on their way, and hashed where that is asked for.
 pub struct Counted<R> {
     from: R,
@@ -202,10 +212,7 @@ impl<R: Read> Counted<R> {
     /// Reads to the end; how many bytes there were, and their MD5.
     pub fn finish(mut self) -> io::Result<(u64, Option<String>)> {
         io::copy(&mut self, &mut io::sink())?;
-        let md5 = self.md5.map(|md5| {
-            let bytes = md5.finalize();
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-        });
+        let md5 = self.md5.map(|md5| hex(&md5.finalize()));
         Ok((self.bytes, md5))
     }
 }
