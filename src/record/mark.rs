@@ -5,8 +5,8 @@ use crate::json;
 /// What a mark says, as far as a program of this toolkit acts on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mark {
-    /// Every key of the run with `after` < key ≤ `through` has been listed;
-    /// `None` is the start or the end of the run.
+    /// Every key of the run with `after` < key ≤ `through` has been listed, or
+    /// exported; `None` is the start or the end of the run.
     Listed {
         run: String,
         after: Option<String>,
@@ -14,7 +14,7 @@ pub enum Mark {
     },
     /// The source is finished.
     End,
-    /// A receipt for somebody else: a page, a queue's message.
+    /// A receipt for somebody else: a queue's message.
     Other,
 }
 
@@ -37,11 +37,14 @@ impl Mark {
         if inner.value("end").is_some() {
             return Some(Mark::End);
         }
-        Some(Self::listed(&inner).unwrap_or(Mark::Other))
+        let part = Self::part(&inner, "listed", "through");
+        let part = part.or_else(|| Self::part(&inner, "page", "next"));
+        Some(part.unwrap_or(Mark::Other))
     }
 
-    fn listed(mark: &json::Members<'_>) -> Option<Self> {
-        let body = json::members(mark.value("listed")?).ok()?;
+    /// The mark `name`, whose member `end` is the last key of its part.
+    fn part(mark: &json::Members<'_>, name: &str, end: &str) -> Option<Self> {
+        let body = json::members(mark.value(name)?).ok()?;
         let text = |name: &str| {
             Some(
                 json::text_of(body.value(name)?)?
@@ -57,7 +60,7 @@ impl Mark {
         Some(Mark::Listed {
             run: text("run")?,
             after: bound("after")?,
-            through: bound("through")?,
+            through: bound(end)?,
         })
     }
 }
@@ -70,6 +73,18 @@ pub fn write_listed(run: &str, after: Option<&str>, through: Option<&str>, out: 
     write_bound(after, out);
     out.extend_from_slice(b",\"through\":");
     write_bound(through, out);
+    out.extend_from_slice(b"}}}\n");
+}
+
+/// Appends the line of a `page` mark: what was exported behind `after`, and where
+/// the export goes on.
+pub fn write_page(run: &str, after: Option<&str>, next: Option<&str>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"mark\":{\"page\":{\"run\":");
+    json::write_str(run, out);
+    out.extend_from_slice(b",\"after\":");
+    write_bound(after, out);
+    out.extend_from_slice(b",\"next\":");
+    write_bound(next, out);
     out.extend_from_slice(b"}}}\n");
 }
 
