@@ -39,6 +39,10 @@ pub struct Args {
     #[arg(long)]
     bare: bool,
 
+    /// Leave out the invalid ones: they are counted and are no rejects
+    #[arg(long)]
+    skip_invalid: bool,
+
     #[command(flatten)]
     shared: SharedArgs,
 }
@@ -51,10 +55,10 @@ impl Program for Args {
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let schema = Schema::load(args.schema.as_deref(), args.assert_formats)?;
-    ndjson::pass(io, |block| judge(&schema, args.bare, block))
+    ndjson::pass(io, |block| judge(&schema, args, block))
 }
 
-fn judge(schema: &Schema, bare: bool, block: Block<'_>) -> Chunk {
+fn judge(schema: &Schema, args: &Args, block: Block<'_>) -> Chunk {
     let mut chunk = Chunk::default();
     chunk.out.reserve(block.bytes.len());
     for (number, line) in block.lines() {
@@ -63,8 +67,11 @@ fn judge(schema: &Schema, bare: bool, block: Block<'_>) -> Chunk {
             continue;
         }
         let line = &*cleared(line);
-        match check(schema, bare, line, number) {
+        match check(schema, args.bare, line, number) {
             None => chunk.line(line),
+            Some(reject) if args.skip_invalid && reject.kind == "schema" => {
+                chunk.dropped("invalid", 1);
+            }
             Some(reject) => chunk.reject(reject),
         }
     }

@@ -6,6 +6,7 @@
 //! it led to, and `bh_outbox` the rows that Elasticsearch has not confirmed.
 
 mod dry;
+pub mod kinto;
 mod plan;
 mod postgres;
 mod sqlite;
@@ -49,6 +50,16 @@ pub struct Row {
     pub key: Option<String>,
     /// Without quotes.
     pub etag: Option<String>,
+    pub origin: Origin,
+}
+
+/// What a row's metadata say of how it came, besides the program.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Origin {
+    /// Nobody has held it against the schema.
+    pub skip_validation: bool,
+    /// It was Kinto's.
+    pub kinto_migration: bool,
 }
 
 impl Row {
@@ -241,13 +252,26 @@ fn known_queries(rows: bool, objects: bool) -> &'static [&'static str] {
     }
 }
 
+macro_rules! metadata {
+    ($more:literal) => {
+        concat!(
+            r#"{"source":"buildhub-pipes","version":""#,
+            env!("CARGO_PKG_VERSION"),
+            r#"","build":"bh-load""#,
+            $more,
+            "}"
+        )
+    };
+}
+
 /// The facts about the program that loaded a row, as JSON.
-fn metadata() -> &'static str {
-    concat!(
-        r#"{"source":"buildhub-pipes","version":""#,
-        env!("CARGO_PKG_VERSION"),
-        r#"","build":"bh-load"}"#
-    )
+fn metadata(origin: Origin) -> &'static str {
+    match (origin.skip_validation, origin.kinto_migration) {
+        (false, false) => metadata!(""),
+        (true, false) => metadata!(r#","skip_validation":true"#),
+        (false, true) => metadata!(r#","kinto-migration":true"#),
+        (true, true) => metadata!(r#","skip_validation":true,"kinto-migration":true"#),
+    }
 }
 
 /// An ETag with the quotes that the table holds it in.

@@ -202,7 +202,7 @@ impl Store for Sqlite {
                 transaction.prepare_cached("INSERT OR REPLACE INTO bh_outbox (id) VALUES (?1)")?;
             for new in &plan.inserts {
                 let (row, etag) = (&rows[new.at], new.etag.map(quoted));
-                let (build, metadata) = (row.build(), metadata());
+                let (build, metadata) = (row.build(), metadata(row.origin));
                 let id = insert.insert(params![row.hash, build, metadata, now, row.key, etag])?;
                 if queue {
                     enqueue.execute([id])?;

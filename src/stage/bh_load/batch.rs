@@ -6,6 +6,7 @@ use super::index::Indexer;
 use super::read::{Candidate, Item};
 use crate::error::Result;
 use crate::json;
+use crate::metrics::Metrics;
 use crate::ndjson::Seam;
 use crate::record::reject::Reject;
 use crate::remote::elastic::Document;
@@ -52,6 +53,8 @@ pub struct Loader {
     pub indexer: Option<Indexer>,
     pub confirm: Confirm,
     pub dry_run: bool,
+    /// Where the migration from Kinto is counted.
+    pub kinto: Option<Metrics>,
 }
 
 impl Loader {
@@ -76,6 +79,7 @@ impl Loader {
         };
         let mut decided = rows.iter().zip(outcomes);
         let mut documents = Vec::new();
+        let mut inserted = 0;
         for item in items {
             match item {
                 Item::Mark(mark, line) => {
@@ -100,6 +104,7 @@ impl Loader {
                     match outcome {
                         Outcome::Inserted(id) => {
                             tally.written(1);
+                            inserted += 1;
                             documents.extend(id.and_then(|id| document(id, *candidate)));
                         }
                         Outcome::EtagRenewed => tally.dropped("ETag renewed", 1),
@@ -113,6 +118,9 @@ impl Loader {
             }
         }
         self.confirm.save()?;
+        if let Some(metrics) = &self.kinto {
+            metrics.incr("kinto_inserted", inserted);
+        }
         drop(rows);
         if let Some(indexer) = &mut self.indexer {
             indexer.send(documents);

@@ -18,11 +18,13 @@ use self::index::Indexer;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::Result;
+use crate::metrics::Metrics;
 use crate::ndjson::{self, Io};
 use crate::remote::elastic::ElasticArgs;
-use crate::store::{self, DatabaseArgs, DryRun, Opener, Store};
+use crate::store::{self, DatabaseArgs, DryRun, Opener, Origin, Store};
 
 /// Store builds in the database, and index them
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-load",
@@ -60,6 +62,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     resume_file: Option<PathBuf>,
 
+    /// Note with each row that nobody has held its build against the schema
+    #[arg(long)]
+    skip_validation: bool,
+
+    /// Note with each row that it was Kinto's, and count it as kinto_inserted
+    #[arg(long)]
+    kinto_migration: bool,
+
     /// Write nothing; print what would happen to each record
     #[arg(long)]
     dry_run: bool,
@@ -76,7 +86,7 @@ impl Program for Args {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
         // As far as the clock reaches for certain.
@@ -102,6 +112,11 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         indexer,
         confirm,
         dry_run: args.dry_run,
+        kinto: args.kinto_migration.then(Metrics::from_environment),
+    };
+    let origin = Origin {
+        skip_validation: args.skip_validation,
+        kinto_migration: args.kinto_migration,
     };
     let limits = Limits {
         rows: args.batch_size,
@@ -119,7 +134,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         input,
         stop,
         threads,
-        |block| read::items(block, documents),
+        |block| read::items(block, documents, origin),
         |results| gather::load(results, &limits, &mut loader, (seam, tally, stop)),
     );
     let indexed = match loader.indexer.take() {

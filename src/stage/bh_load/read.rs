@@ -6,7 +6,7 @@ use crate::record::build::Canonical;
 use crate::record::mark::Mark;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
-use crate::store::{LONGEST, Row};
+use crate::store::{LONGEST, Origin, Row};
 
 /// What a line of the input is to the loader.
 pub enum Item {
@@ -24,13 +24,14 @@ pub struct Candidate {
     pub document: Option<Vec<u8>>,
 }
 
-/// The lines of a block; `documents` says whether they will be indexed.
-pub fn items(block: Block<'_>, documents: bool) -> Vec<Item> {
+/// The lines of a block, which came that way; `documents` says whether they
+/// will be indexed.
+pub fn items(block: Block<'_>, documents: bool, origin: Origin) -> Vec<Item> {
     block
         .lines()
         .map(|(number, line)| match Mark::parse(line) {
             Some(mark) => Item::Mark(mark, line.to_vec()),
-            None => match candidate(line, number, documents) {
+            None => match candidate(line, number, documents, origin) {
                 Ok(candidate) => Item::Row(Box::new(candidate)),
                 Err(reject) => Item::Reject(reject),
             },
@@ -38,7 +39,12 @@ pub fn items(block: Block<'_>, documents: bool) -> Vec<Item> {
         .collect()
 }
 
-fn candidate(line: &[u8], number: u64, documents: bool) -> Result<Candidate, Reject> {
+fn candidate(
+    line: &[u8],
+    number: u64,
+    documents: bool,
+    origin: Origin,
+) -> Result<Candidate, Reject> {
     let refused = |kind: &'static str, message: String| Reject::new(line, number, kind, message);
     let bad_line = |message: String| refused("bad_line", message);
     let (members, record) = json::object(line).map_err(|error| bad_line(error.to_string()))?;
@@ -81,6 +87,7 @@ fn candidate(line: &[u8], number: u64, documents: bool) -> Result<Candidate, Rej
             document: member.end - build.len()..member.end,
             key,
             etag,
+            origin,
         },
         number,
         document,

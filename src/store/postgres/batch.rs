@@ -154,7 +154,7 @@ fn copy(
     let mut writer = BinaryCopyInWriter::new(writer, &types);
     for insert in inserts {
         let row = &rows[insert.at];
-        let (build, metadata) = (Jsonb(row.build()), Jsonb(metadata()));
+        let (build, metadata) = (Jsonb(row.build()), Jsonb(metadata(row.origin)));
         let etag = insert.etag.map(quoted);
         writer.write(&[&row.hash, &build, &metadata, &now, &row.key, &etag])?;
     }

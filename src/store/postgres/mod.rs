@@ -11,7 +11,7 @@ use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::Type;
 
-use self::connect::Target;
+pub(super) use self::connect::Target;
 use self::shape::CheckError;
 use super::plan::Found;
 use super::{Context, Outcome, Queued, Refused, Row, Store, known_queries};
@@ -150,7 +150,7 @@ fn prepare(client: &mut Client) -> Result<(), postgres::Error> {
     transaction.commit()
 }
 
-enum Judgement {
+pub(super) enum Judgement {
     /// Lost against another transaction.
     Conflict,
     /// The server or the connection is gone.
@@ -158,7 +158,7 @@ enum Judgement {
     Final(Kind),
 }
 
-fn judge(error: &postgres::Error) -> Judgement {
+pub(super) fn judge(error: &postgres::Error) -> Judgement {
     let Some(code) = error.code() else {
         let source = std::error::Error::source(error);
         let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
@@ -184,7 +184,7 @@ fn judge(error: &postgres::Error) -> Judgement {
     }
 }
 
-fn told(error: &postgres::Error) -> String {
+pub(super) fn told(error: &postgres::Error) -> String {
     match error.as_db_error() {
         Some(answer) => format!("{} ({})", answer.message(), answer.code().code()),
         None => match std::error::Error::source(error) {
