@@ -5,8 +5,9 @@
 //! a store. [`ndjson`] reads and writes the lines; [`record`] is what a line
 //! may be: an object, a mark, a reject. Each program is one module of
 //! [`stage`], in pipeline order `s3_list`, `s3_inventory`, `bh_filter`, `bh_fetch`,
-//! `bh_validate`, `bh_load`, and beside these `bh_derive`, and says in its
-//! signature what it touches: [`remote`] (sockets) or [`store`] (databases).
+//! `bh_validate`, `bh_load`, and beside these `bh_derive`, `kinto_export` and
+//! `kinto_load`, and says in its signature what it touches: [`remote`] (sockets)
+//! or [`store`] (databases).
 //! [`listing`] says which pages of a bucket to ask for, and reads them;
 //! [`inventory`] reads the rows of an inventory; [`archive`] tells a build by the
 //! names of its files. [`json`] reads documents
@@ -23,6 +24,7 @@ pub mod inventory;
 pub mod json;
 pub mod listing;
 pub mod log;
+pub mod metrics;
 pub mod ndjson;
 pub mod progress;
 pub mod record;

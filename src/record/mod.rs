@@ -6,4 +6,5 @@ pub mod known;
 pub mod mark;
 pub mod object;
 pub mod reject;
+pub mod release;
 pub mod sample;

@@ -1,4 +1,5 @@
-//! Sockets: object storage, search index and the archive of builds. The only asynchronous code, and
+//! Sockets: object storage, search index, the archive of builds and Kinto. The
+//! only asynchronous code, and
 //! the place where a failed request is tried again or given up.
 
 pub mod archive;
@@ -7,6 +8,7 @@ pub mod elastic;
 mod failure;
 pub mod fetch;
 pub mod http;
+pub mod kinto;
 pub mod pace;
 pub mod retry;
 pub mod s3;

@@ -5,6 +5,8 @@ pub mod bh_fetch;
 pub mod bh_filter;
 pub mod bh_load;
 pub mod bh_validate;
+pub mod kinto_export;
+pub mod kinto_load;
 pub mod s3_inventory;
 pub mod s3_list;
 
@@ -57,6 +59,13 @@ pub const STAGES: &[Stage] = &[
         command: bh_validate::Args::command,
     },
     Stage {
+        name: "kinto-export",
+        reads: "nothing",
+        writes: "a record with `build` each, a mark a page",
+        touches: "Kinto or its database (reads), the resume file",
+        command: kinto_export::Args::command,
+    },
+    Stage {
         name: "bh-load",
         reads: "records with `build`",
         writes: "the marks of what is stored",
@@ -69,6 +78,13 @@ pub const STAGES: &[Stage] = &[
         writes: "a release record a build, as `data`",
         touches: "the archive by HTTP or S3 (get, list), its cache of metadata",
         command: bh_derive::Args::command,
+    },
+    Stage {
+        name: "kinto-load",
+        reads: "records as `data`",
+        writes: "the marks of what is stored",
+        touches: "Kinto, its cache",
+        command: kinto_load::Args::command,
     },
 ];
 

@@ -1,0 +1,274 @@
+//! Records into a collection, many in one request.
+//!
+//! On PostgreSQL a batch is one transaction, and a conflict inside it (409)
+//! takes back what stands before it, although that was answered with success.
+//! So a batch is done only when none of its answers is a conflict; else the
+//! whole of it is sent again, at last with no other batch beside it.
+
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Refusal, Server};
+use crate::error::{Error, Result};
+use crate::json;
+
+/// A record on its way.
+pub struct Put {
+    pub path: String,
+    /// The line that it came in, and where in it the record stands.
+    pub line: Vec<u8>,
+    pub data: Range<usize>,
+    pub permissions: Option<Range<usize>>,
+    /// Only over the version that was changed then.
+    pub if_match: Option<u64>,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Created,
+    Updated,
+    /// It is there already, and was to be left as it is.
+    There,
+    Refused(String),
+}
+
+/// Where batches go.
+pub struct Batches {
+    server: Arc<Server>,
+    if_not_exists: bool,
+    /// The most that the server takes at once.
+    pub size: usize,
+    /// Held by all that are at work, or by one alone.
+    turn: RwLock<()>,
+}
+
+#[derive(Deserialize)]
+struct Root {
+    settings: Settings,
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    batch_max_requests: Option<usize>,
+    #[serde(default)]
+    readonly: bool,
+}
+
+#[derive(Deserialize)]
+struct Responses<'a> {
+    #[serde(borrow)]
+    responses: Vec<Response<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    status: u16,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+}
+
+/// Conflicts of a batch before it is sent with nothing beside it.
+const SHARED: u32 = 2;
+
+/// Failures of a batch in a row, each taken back by the server, before it is
+/// given up.
+const MOST: u32 = 12;
+
+/// Without a limit of the server's.
+const LARGEST: usize = 1000;
+
+impl Batches {
+    /// # Errors
+    /// It is no Kinto, or one that cannot be written to.
+    pub fn open(server: &Arc<Server>, if_not_exists: bool) -> Result<Self> {
+        let answer = server.ask(&Method::GET, "/", |request| request)?;
+        let place = server.address();
+        if answer.status != 200 {
+            return Err(answer.refusal(place));
+        }
+        let root: Root = serde_json::from_slice(&answer.body).map_err(|_| {
+            Error::configuration(format!(
+                "{place}: that is no Kinto; its URL ends with the version, as in /v1"
+            ))
+        })?;
+        if root.settings.readonly {
+            return Err(Error::configuration(format!("{place}: it is read-only")));
+        }
+        let most = root.settings.batch_max_requests.filter(|most| *most > 0);
+        Ok(Self {
+            server: Arc::clone(server),
+            if_not_exists,
+            size: most.map_or(LARGEST, |most| most.min(LARGEST)),
+            turn: RwLock::new(()),
+        })
+    }
+
+    /// Stores `puts`, in order; an outcome each.
+    pub fn store(&self, puts: &[Put]) -> Result<Vec<Outcome>> {
+        let mut outcomes = vec![None; puts.len()];
+        self.settle(puts, &mut outcomes)?;
+        let settled: Option<Vec<_>> = outcomes.into_iter().collect();
+        settled.ok_or_else(|| {
+            Error::message(
+                crate::error::Kind::Fault,
+                "records went missing on the way to Kinto",
+            )
+        })
+    }
+
+    fn settle(&self, puts: &[Put], outcomes: &mut [Option<Outcome>]) -> Result<()> {
+        let mut conflicts = 0;
+        // What was answered before, and may have been taken back or not.
+        let mut earlier = vec![0; puts.len()];
+        loop {
+            let answer = if conflicts < SHARED {
+                let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
+                self.send(puts)?
+            } else {
+                let _turn = self.turn.write().unwrap_or_else(PoisonError::into_inner);
+                self.send(puts)?
+            };
+            if matches!(answer.status, 400 | 413) {
+                return self.apart(puts, outcomes, &answer);
+            }
+            if answer.status != 200 {
+                return Err(answer.refusal(&format!("{}/batch", self.server.address())));
+            }
+            let responses = self.read(&answer.body, puts.len())?;
+            let taken_back = responses
+                .iter()
+                .find(|response| response.status == 409 || response.status >= 500);
+            let Some(taken_back) = taken_back else {
+                for (at, response) in responses.iter().enumerate() {
+                    outcomes[at] = Some(self.outcome(response, earlier[at])?);
+                }
+                return Ok(());
+            };
+            for (earlier, response) in earlier.iter_mut().zip(&responses) {
+                if matches!((*earlier, response.status), (0, 200 | 201) | (200, 201)) {
+                    *earlier = response.status;
+                }
+            }
+            conflicts += 1;
+            self.server.retry.tally.note("batches again", 1);
+            if conflicts >= MOST {
+                if puts.len() > 1 {
+                    return self.apart(puts, outcomes, &answer);
+                }
+                return Err(Error::unavailable(format!(
+                    "{}/batch: {} for {} after {conflicts} tries; run again when it works",
+                    self.server.address(),
+                    taken_back.status,
+                    puts.first().map_or("", |put| &put.path),
+                )));
+            }
+            self.server.retry.stop.check()?;
+            let bound = Duration::from_millis(20) * 2u32.pow(conflicts.min(6));
+            std::thread::sleep(bound.mul_f64(fastrand::f64()));
+        }
+    }
+
+    /// A batch that the server does not take as a whole, in halves: so the
+    /// record that it minds is found.
+    fn apart(
+        &self,
+        puts: &[Put],
+        outcomes: &mut [Option<Outcome>],
+        answer: &super::Answer,
+    ) -> Result<()> {
+        if puts.len() > 1 {
+            let middle = puts.len() / 2;
+            let (first, second) = outcomes.split_at_mut(middle);
+            self.settle(&puts[..middle], first)?;
+            return self.settle(&puts[middle..], second);
+        }
+        let said = Refusal::of(&answer.body).text();
+        outcomes[0] = Some(Outcome::Refused(format!("{} {said}", answer.status)));
+        Ok(())
+    }
+
+    fn outcome(&self, response: &Response<'_>, earlier: u16) -> Result<Outcome> {
+        let status = response.status;
+        Ok(match status {
+            201 => Outcome::Created,
+            // It stayed from an earlier try of this batch.
+            200 | 412 if earlier == 201 => Outcome::Created,
+            412 if earlier == 200 => Outcome::Updated,
+            200 => Outcome::Updated,
+            412 if self.if_not_exists => Outcome::There,
+            401 | 403 => {
+                let said = refusal(response);
+                return Err(Error::message(
+                    crate::error::Kind::Refused,
+                    format!(
+                        "{}/batch: {status} {said}; check AUTH, and who may write there",
+                        self.server.address()
+                    ),
+                ));
+            }
+            _ => Outcome::Refused(format!("{status} {}", refusal(response))),
+        })
+    }
+
+    fn send(&self, puts: &[Put]) -> Result<super::Answer> {
+        let body = self.body(puts);
+        self.server.ask(&Method::POST, "/batch", |request| {
+            request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone())
+        })
+    }
+
+    fn body(&self, puts: &[Put]) -> bytes::Bytes {
+        let lines: usize = puts.iter().map(|put| put.line.len() + 200).sum();
+        let mut out = Vec::with_capacity(lines);
+        out.extend_from_slice(b"{\"defaults\":{\"method\":\"PUT\"");
+        if self.if_not_exists {
+            out.extend_from_slice(b",\"headers\":{\"If-None-Match\":\"*\"}");
+        }
+        out.extend_from_slice(b"},\"requests\":[");
+        for (at, put) in puts.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(b"{\"path\":");
+            json::write_str(&put.path, &mut out);
+            if let Some(time) = put.if_match.filter(|_| !self.if_not_exists) {
+                let header = format!(",\"headers\":{{\"If-Match\":\"\\\"{time}\\\"\"}}");
+                out.extend_from_slice(header.as_bytes());
+            }
+            out.extend_from_slice(b",\"body\":{\"data\":");
+            out.extend_from_slice(&put.line[put.data.clone()]);
+            if let Some(permissions) = &put.permissions {
+                out.extend_from_slice(b",\"permissions\":");
+                out.extend_from_slice(&put.line[permissions.clone()]);
+            }
+            out.extend_from_slice(b"}}");
+        }
+        out.extend_from_slice(b"]}");
+        out.into()
+    }
+
+    fn read<'a>(&self, body: &'a [u8], expected: usize) -> Result<Vec<Response<'a>>> {
+        let read = serde_json::from_slice::<Responses<'a>>(body);
+        match read {
+            Ok(read) if read.responses.len() == expected => Ok(read.responses),
+            _ => Err(Error::unavailable(format!(
+                "{}/batch: an answer that is none to a batch of {expected}; run again",
+                self.server.address()
+            ))),
+        }
+    }
+}
+
+fn refusal(response: &Response<'_>) -> String {
+    let body = response.body.map_or("", RawValue::get);
+    Refusal::of(body.as_bytes()).text()
+}

@@ -1,0 +1,170 @@
+//! The records of a collection, page after page, in the order of their changes.
+
+use std::sync::Arc;
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Answer, Server, records_path};
+use crate::error::{Error, Kind, Result};
+
+/// A collection of a server.
+pub struct Collection {
+    server: Arc<Server>,
+    path: String,
+    page_size: u16,
+}
+
+/// A record as the server tells it, or that it was deleted.
+#[derive(Debug, Deserialize)]
+pub struct Record<'a> {
+    pub id: String,
+    /// Milliseconds since 1970, and never the same for two records.
+    pub last_modified: u64,
+    #[serde(default)]
+    pub deleted: bool,
+    #[serde(skip)]
+    pub text: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+}
+
+/// Some records that were asked for, and how to ask for those behind them.
+pub struct Page {
+    answer: Answer,
+    /// The query of the next page, where there is one.
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// Hands each record to `each`, in order; the change of the last one.
+    pub fn records(
+        &self,
+        after: Option<u64>,
+        mut each: impl FnMut(&Record<'_>) -> Result<()>,
+    ) -> Result<Option<u64>> {
+        let unread = |error: serde_json::Error| {
+            Error::message(
+                Kind::Unavailable,
+                format!("the server's page cannot be read: {error}; run again"),
+            )
+        };
+        let body: Body<'_> = serde_json::from_slice(&self.answer.body).map_err(unread)?;
+        let mut last = after;
+        for raw in body.data {
+            let mut record: Record<'_> = serde_json::from_str(raw.get()).map_err(unread)?;
+            record.text = raw.get();
+            let (id, now) = (&record.id, record.last_modified);
+            if last.is_some_and(|last| now <= last) {
+                return Err(Error::configuration(format!(
+                    "the server's pages make no progress: record {id:?} of {now} comes behind {}; \
+                     is there a proxy that does not pass the query on?",
+                    last.unwrap_or_default()
+                )));
+            }
+            each(&record)?;
+            last = Some(now);
+        }
+        Ok(last)
+    }
+}
+
+/// What a collection holds within some bounds.
+pub struct Head {
+    /// When it was changed last.
+    pub timestamp: u64,
+    /// Live records; old servers may not say.
+    pub total: Option<u64>,
+}
+
+impl Collection {
+    #[must_use]
+    pub fn new(server: Arc<Server>, bucket: &str, collection: &str, page_size: u16) -> Self {
+        Self {
+            path: records_path(bucket, collection),
+            server,
+            page_size,
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}{}", self.server.address(), self.path)
+    }
+
+    /// How many records have changed after the one time and until the other.
+    pub fn head(&self, after: Option<u64>, through: Option<u64>) -> Result<Head> {
+        let query = bounds(after, through).join("&");
+        let path = format!("{}?{query}", self.path);
+        let answer = self.ask(&Method::HEAD, path.trim_end_matches('?'))?;
+        let text = |name: &str| answer.headers.get(name)?.to_str().ok();
+        let etag = text("etag").and_then(|etag| etag.trim_matches('"').parse().ok());
+        Ok(Head {
+            timestamp: etag.ok_or_else(|| {
+                Error::configuration(format!(
+                    "{}: it sends no ETag that is a timestamp; is it Kinto, with /v1 in its URL?",
+                    self.place()
+                ))
+            })?,
+            total: text("total-records").and_then(|total| total.parse().ok()),
+        })
+    }
+
+    /// The first page behind `after`. Where there are bounds, deletions are
+    /// told as well.
+    pub fn first(&self, after: Option<u64>, through: Option<u64>) -> Result<Page> {
+        let mut query = vec![
+            "_sort=last_modified".to_owned(),
+            format!("_limit={}", self.page_size),
+        ];
+        query.extend(bounds(after, through));
+        self.page(&query.join("&"))
+    }
+
+    /// The page of a query that a page before it named.
+    pub fn page(&self, query: &str) -> Result<Page> {
+        let answer = self.ask(&Method::GET, &format!("{}?{query}", self.path))?;
+        let header = answer.headers.get("next-page");
+        // It may name a host that only the server knows: the query is enough.
+        let next = header.map(|url| {
+            let url = url.to_str().ok()?;
+            url.split_once('?').map(|(_, query)| query.to_owned())
+        });
+        let next = match next {
+            Some(None) => {
+                return Err(Error::configuration(format!(
+                    "{}: its Next-Page is no URL with a query",
+                    self.place()
+                )));
+            }
+            next => next.flatten(),
+        };
+        if next.as_deref() == Some(query) {
+            return Err(Error::configuration(format!(
+                "{}: the same page follows itself; is there a cache before the server?",
+                self.place()
+            )));
+        }
+        Ok(Page { answer, next })
+    }
+
+    fn ask(&self, method: &Method, path: &str) -> Result<Answer> {
+        let answer = self.server.ask(method, path, |request| request)?;
+        match answer.status {
+            200 => Ok(answer),
+            _ => Err(answer.refusal(&self.place())),
+        }
+    }
+}
+
+fn bounds(after: Option<u64>, through: Option<u64>) -> Vec<String> {
+    let after = after.map(|after| format!("gt_last_modified={after}"));
+    let through = through.map(|through| format!("max_last_modified={through}"));
+    after.into_iter().chain(through).collect()
+}

@@ -1,0 +1,189 @@
+//! kinto-export: a line for each record of a Kinto collection, a mark for each
+//! page.
+
+mod pages;
+mod ranges;
+mod state;
+mod write;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Parser;
+
+use self::pages::{Database, Http, Pages, Scale};
+use self::state::Export;
+use self::write::Writer;
+use super::s3_list::recorder::Recorder;
+use super::s3_list::state::Checkpoint;
+use super::{AFTER_HELP, HELP};
+use crate::address::without_password;
+use crate::cli::{Program, SharedArgs};
+use crate::error::Result;
+use crate::ndjson::Io;
+use crate::record::coverage::Interval;
+use crate::remote::kinto::pages::Collection;
+use crate::remote::kinto::{KintoArgs, Server};
+use crate::store::Context;
+use crate::store::kinto::Records;
+
+/// Export the records of a Kinto collection as builds
+#[derive(Debug, Parser)]
+#[command(
+    name = "kinto-export",
+    version,
+    help_template = HELP,
+    after_help = AFTER_HELP,
+    before_help = "\
+Examples:
+  kinto-export --server https://kinto.example/v1 | bh-validate | bh-load
+  kinto-export --resume-file kinto.json --resume | bh-validate |
+    bh-load --resume-file kinto.json
+  KINTO_DATABASE_URL=postgres://me@db/kinto kinto-export | gzip > builds.ndjson.gz
+  kinto-export --since 1795250788754 | jq -c .build"
+)]
+pub struct Args {
+    #[command(flatten)]
+    kinto: KintoArgs,
+
+    /// Read Kinto's own PostgreSQL instead: postgres://…
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KINTO_DATABASE_URL",
+        hide_env_values = true,
+        help_heading = "Kinto"
+    )]
+    database: Option<String>,
+
+    /// Only what has changed since then: milliseconds since 1970, or an ETag of Kinto's
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    since: Option<u64>,
+
+    /// Keep id, last_modified and schema, beside the build
+    #[arg(long)]
+    keep_meta: bool,
+
+    /// Keep the state of the export here, after each page
+    #[arg(long, value_name = "FILE")]
+    resume_file: Option<PathBuf>,
+
+    /// Go on where an earlier run stopped; begin anew when it had finished
+    #[arg(long, requires = "resume_file")]
+    resume: bool,
+
+    /// Go on from what was exported (listed), or from what bh-load confirmed
+    #[arg(long, value_enum, requires = "resume")]
+    checkpoint: Option<Checkpoint>,
+
+    /// Requests, or connections, at work at once; with more than 1 records come in no order
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
+
+    /// Records to ask for at once
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=5000))]
+    page_size: u16,
+
+    #[command(flatten)]
+    shared: SharedArgs,
+}
+
+impl Program for Args {
+    const READS_LINES: bool = false;
+
+    fn shared(&self) -> &SharedArgs {
+        &self.shared
+    }
+}
+
+fn timestamp(text: &str) -> Result<u64, String> {
+    let digits = text.trim().trim_start_matches("W/").trim_matches('"');
+    let number = digits.parse().ok().filter(|number| *number < 1 << 43);
+    number.ok_or_else(|| "expected milliseconds, such as 1795250788754".to_owned())
+}
+
+/// The two ways to the records.
+enum Way {
+    Http(Arc<Server>),
+    Database(String),
+}
+
+impl Way {
+    fn open(args: &Args, io: &Io) -> Result<Self> {
+        let url = args.database.as_deref().map(str::trim);
+        match url.filter(|url| !url.is_empty()) {
+            Some(url) => Ok(Self::Database(url.to_owned())),
+            None => Ok(Self::Http(Arc::new(Server::open(&args.kinto, io)?))),
+        }
+    }
+
+    fn address(&self) -> String {
+        match self {
+            Self::Http(server) => server.address().to_owned(),
+            Self::Database(url) => without_password(url),
+        }
+    }
+
+    fn pages(&self, args: &Args, io: &Io) -> Result<Box<dyn Pages>> {
+        let KintoArgs {
+            bucket, collection, ..
+        } = &args.kinto;
+        Ok(match self {
+            Self::Http(server) => {
+                let server = Arc::clone(server);
+                let collection = Collection::new(server, bucket, collection, args.page_size);
+                Box::new(Http::new(collection, args.keep_meta))
+            }
+            Self::Database(url) => {
+                let limits = (args.page_size, args.kinto.retries);
+                let records = Records::new(url, (bucket, collection), limits, Context::of(io))?;
+                Box::new(Database::new(records, args.keep_meta))
+            }
+        })
+    }
+}
+
+pub fn run(args: &Args, io: &mut Io) -> Result<()> {
+    let way = Way::open(args, io)?;
+    let mut pages = way.pages(args, io)?;
+    let scale = pages.scale();
+    let export = Export {
+        server: way.address(),
+        bucket: args.kinto.bucket.clone(),
+        collection: args.kinto.collection.clone(),
+        since: args.since.map(|since| scale.since(since)),
+        through: None,
+    };
+    let (mut file, mut exported) = state::open(args, &export, io)?;
+    let through = if let Some(through) = &exported.source.through {
+        through.clone()
+    } else {
+        let waiting = format!("asking {}", pages.place());
+        let _patience = io.log.patience(waiting);
+        let latest = scale.text(pages.latest()?);
+        let through = export
+            .since
+            .clone()
+            .map_or(latest.clone(), |since| since.max(latest));
+        exported.source.through = Some(through.clone());
+        if let Some(file) = &mut file {
+            file.save(&exported)?;
+        }
+        through
+    };
+    let whole = Interval::new(exported.source.since.clone(), Some(through));
+    let gaps = Scale::spans(&exported.coverage.gaps(&whole))?;
+    let before = write::count(pages.as_mut(), &gaps)?;
+    let mut workers = vec![pages];
+    for _ in 1..args.concurrency {
+        workers.push(way.pages(args, io)?);
+    }
+    let recorder = Recorder::new(exported, file, io.seam.file()?);
+    let mut writer = Writer::new(recorder, scale);
+    let done = writer.write(workers, &gaps, before, io);
+    if let Err(error) = &done {
+        let path = args.resume_file.as_deref();
+        writer.recorder.explain(error, path, io)?;
+    }
+    done
+}

@@ -1,0 +1,239 @@
+//! The pages of a collection as lines, from the server or from its database.
+
+use crate::error::{Error, Kind, Result};
+use crate::json::ParseError;
+use crate::record::coverage::Interval;
+use crate::record::release::{Meta, write_line};
+use crate::remote::kinto::pages::{Collection, Page as Answer};
+use crate::store::kinto::Records;
+
+/// Changes behind the one and until the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub after: Option<u64>,
+    pub through: u64,
+}
+
+/// What the numbers of changes count: of a server milliseconds since 1970, of
+/// a database microseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    digits: usize,
+    /// In a millisecond.
+    units: u64,
+}
+
+impl Scale {
+    /// As a text whose order is that of the numbers.
+    pub fn text(self, number: u64) -> String {
+        format!("{number:0width$}", width = self.digits)
+    }
+
+    /// The bound of what has changed since a millisecond, to which a database
+    /// may have rounded.
+    pub fn since(self, milliseconds: u64) -> String {
+        self.text(milliseconds * self.units + (self.units - 1) / 2)
+    }
+
+    pub fn milliseconds(self, number: u64) -> u64 {
+        number / self.units
+    }
+
+    pub fn spans(gaps: &[Interval]) -> Result<Vec<Span>> {
+        let number = |text: &str| {
+            text.parse::<u64>().map_err(|_| {
+                Error::configuration(format!("the state holds {text:?}, which is no time"))
+            })
+        };
+        let span = |gap: &Interval| {
+            Ok(Span {
+                after: gap.after.as_deref().map(number).transpose()?,
+                through: gap.through.as_deref().map_or(Ok(u64::MAX), number)?,
+            })
+        };
+        gaps.iter().map(span).collect()
+    }
+}
+
+/// A page as lines.
+#[derive(Default)]
+pub struct Page {
+    pub lines: Vec<u8>,
+    pub records: u64,
+    pub deleted: u64,
+    /// The first and the last change in it.
+    pub ends: Option<(u64, u64)>,
+    pub more: bool,
+}
+
+impl Page {
+    fn takes(&mut self, changed: u64) {
+        let first = self.ends.map_or(changed, |(first, _)| first);
+        self.ends = Some((first, changed));
+    }
+}
+
+/// Where pages come from; asked for a span from where it stopped, it goes on.
+pub trait Pages: Send {
+    fn place(&self) -> String;
+    fn scale(&self) -> Scale;
+    /// The latest change.
+    fn latest(&mut self) -> Result<u64>;
+    /// How many live records there are in the span, where that can be asked.
+    fn count(&mut self, span: Span) -> Result<Option<u64>>;
+    /// The first page of the span.
+    fn page(&mut self, span: Span) -> Result<Page>;
+}
+
+/// Empty pages in a row, each of which names a next one, before it is said
+/// that this does not end.
+const EMPTY: u32 = 10;
+
+pub struct Http {
+    collection: Collection,
+    keep_meta: bool,
+    /// The query that goes on behind a change.
+    next: Option<(Option<u64>, String)>,
+}
+
+impl Http {
+    pub fn new(collection: Collection, keep_meta: bool) -> Self {
+        Self {
+            collection,
+            keep_meta,
+            next: None,
+        }
+    }
+
+    fn ask(&mut self, span: Span) -> Result<Answer> {
+        match self.next.take() {
+            Some((at, query)) if at == span.after => self.collection.page(&query),
+            _ => self.collection.first(span.after, Some(span.through)),
+        }
+    }
+}
+
+impl Pages for Http {
+    fn place(&self) -> String {
+        self.collection.place()
+    }
+
+    fn scale(&self) -> Scale {
+        Scale {
+            digits: 13,
+            units: 1,
+        }
+    }
+
+    fn latest(&mut self) -> Result<u64> {
+        self.collection.head(None, None).map(|head| head.timestamp)
+    }
+
+    fn count(&mut self, span: Span) -> Result<Option<u64>> {
+        let head = self.collection.head(span.after, Some(span.through))?;
+        Ok(head.total)
+    }
+
+    fn page(&mut self, span: Span) -> Result<Page> {
+        let mut page = Page::default();
+        for _ in 0..EMPTY {
+            let answer = self.ask(span)?;
+            let mut beyond = false;
+            let last = answer.records(span.after, |record| {
+                let changed = record.last_modified;
+                if changed > span.through {
+                    beyond = true;
+                } else if record.deleted {
+                    page.takes(changed);
+                    page.deleted += 1;
+                } else {
+                    let meta = Meta {
+                        id: &record.id,
+                        last_modified: changed,
+                    };
+                    let meta = self.keep_meta.then_some(&meta);
+                    write_line(record.text.as_bytes(), meta, &mut page.lines)
+                        .map_err(|error| unread(&record.id, &error))?;
+                    page.takes(changed);
+                    page.records += 1;
+                }
+                Ok(())
+            })?;
+            page.more = answer.next.is_some() && !beyond;
+            if page.more {
+                self.next = answer.next.map(|query| (last, query));
+            }
+            if page.ends.is_some() || !page.more {
+                return Ok(page);
+            }
+        }
+        Err(Error::configuration(format!(
+            "{}: {EMPTY} empty pages in a row, and each names a next one; look at the server",
+            self.collection.place()
+        )))
+    }
+}
+
+fn unread(id: &str, error: &ParseError) -> Error {
+    Error::message(
+        Kind::Configuration,
+        format!("record {id:?} cannot be read: {error}; mend it in Kinto"),
+    )
+}
+
+pub struct Database {
+    records: Records,
+    keep_meta: bool,
+}
+
+impl Database {
+    pub fn new(records: Records, keep_meta: bool) -> Self {
+        Self { records, keep_meta }
+    }
+}
+
+impl Pages for Database {
+    fn place(&self) -> String {
+        self.records.place()
+    }
+
+    fn scale(&self) -> Scale {
+        Scale {
+            digits: 16,
+            units: 1000,
+        }
+    }
+
+    fn latest(&mut self) -> Result<u64> {
+        self.records.latest()
+    }
+
+    /// A cursor sees what it was opened on: nothing can go missing.
+    fn count(&mut self, _: Span) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
+    fn page(&mut self, span: Span) -> Result<Page> {
+        let records = self.records.page(span.after, span.through)?;
+        let mut page = Page {
+            more: !records.is_empty(),
+            ..Page::default()
+        };
+        for record in records {
+            if record.changed > span.through {
+                page.more = false;
+                break;
+            }
+            let meta = Meta {
+                id: &record.id,
+                last_modified: (record.changed + 500) / 1000,
+            };
+            let meta = self.keep_meta.then_some(&meta);
+            write_line(record.data.as_bytes(), meta, &mut page.lines)
+                .map_err(|error| unread(&record.id, &error))?;
+            page.takes(record.changed);
+            page.records += 1;
+        }
+        Ok(page)
+    }
+}

@@ -1,0 +1,165 @@
+//! Who exports what: an idle worker takes the later half of the longest rest.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::pages::Span;
+
+pub struct Ranges {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    waiting: Vec<Span>,
+    at_work: Vec<Work>,
+    ended: bool,
+}
+
+/// What a worker has in hand.
+#[derive(Clone, Copy)]
+struct Work {
+    rest: Option<Span>,
+    /// How long its last page was, in time; not known before the first.
+    step: Option<u64>,
+}
+
+impl Ranges {
+    pub fn new(spans: &[Span], workers: usize) -> Self {
+        let idle = Work {
+            rest: None,
+            step: None,
+        };
+        Self {
+            state: Mutex::new(State {
+                waiting: spans.iter().rev().copied().collect(),
+                at_work: vec![idle; workers],
+                ended: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `worker` has to do now; `None` when nothing is left to share.
+    pub fn take(&self, worker: usize) -> Option<Span> {
+        let mut state = self.state();
+        loop {
+            if state.ended {
+                return None;
+            }
+            if let Some(rest) = state.at_work[worker].rest {
+                return Some(rest);
+            }
+            let span = state.waiting.pop().or_else(|| state.split());
+            if let Some(rest) = span {
+                state.at_work[worker] = Work {
+                    rest: Some(rest),
+                    step: None,
+                };
+                return Some(rest);
+            }
+            let unknown = |work: &Work| work.rest.is_some() && work.step.is_none();
+            if !state.at_work.iter().any(unknown) {
+                return None;
+            }
+            state = (self.changed.wait(state)).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// `worker` got a page with these ends: the part of its span that is done
+    /// now. Nothing behind a `more` that is false is left.
+    pub fn done(&self, worker: usize, ends: Option<(u64, u64)>, more: bool) -> Option<Span> {
+        let mut state = self.state();
+        let work = &mut state.at_work[worker];
+        let rest = work.rest?;
+        let part = match ends {
+            Some((first, last)) if more && last < rest.through => {
+                let begun = rest.after.unwrap_or(first);
+                *work = Work {
+                    rest: Some(Span {
+                        after: Some(last),
+                        ..rest
+                    }),
+                    step: Some(last - begun),
+                };
+                Span {
+                    through: last,
+                    ..rest
+                }
+            }
+            _ => {
+                work.rest = None;
+                rest
+            }
+        };
+        self.changed.notify_all();
+        Some(part)
+    }
+
+    /// Nobody begins anything more.
+    pub fn end(&self) {
+        self.state().ended = true;
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn split(&mut self) -> Option<Span> {
+        let long = |work: &Work| {
+            let (rest, step) = (work.rest?, work.step?);
+            let length = rest.through - rest.after?;
+            (length > 2 * step.max(1)).then_some(length)
+        };
+        let longest = (self.at_work.iter_mut()).max_by_key(|work| long(work))?;
+        let length = long(longest)?;
+        let rest = longest.rest.as_mut()?;
+        let middle = rest.through - length / 2;
+        let taken = Span {
+            after: Some(middle),
+            through: rest.through,
+        };
+        rest.through = middle;
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two workers export the changes 1 to 100, ten a page.
+    #[test]
+    fn halves_make_up_the_whole() {
+        let whole = Span {
+            after: None,
+            through: 100,
+        };
+        let ranges = Ranges::new(&[whole], 2);
+        let mut parts = Vec::new();
+        let mut idle = [false; 2];
+        while idle != [true; 2] {
+            for (worker, idle) in idle.iter_mut().enumerate().filter(|(_, idle)| !**idle) {
+                let Some(span) = ranges.take(worker) else {
+                    *idle = true;
+                    continue;
+                };
+                let first = span.after.map_or(1, |after| after + 1);
+                let last = (first + 9).min(span.through);
+                let part = ranges.done(worker, Some((first, last)), last < span.through);
+                parts.extend(part);
+            }
+        }
+        parts.sort_by_key(|part| part.through);
+        assert!(parts.len() > 10);
+        assert_eq!(parts[0].after, None);
+        assert!(
+            parts
+                .windows(2)
+                .all(|two| two[1].after == Some(two[0].through))
+        );
+        assert_eq!(parts.last().map(|part| part.through), Some(100));
+    }
+}

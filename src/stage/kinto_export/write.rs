@@ -1,0 +1,177 @@
+//! Pages as they come, each with its mark.
+
+use crossbeam_channel::{Receiver, bounded};
+
+use super::pages::{Page, Pages, Scale, Span};
+use super::ranges::Ranges;
+use super::state::Export;
+use crate::error::{Error, Result};
+use crate::metrics::Metrics;
+use crate::ndjson::Io;
+use crate::record::coverage::Interval;
+use crate::record::mark;
+use crate::stage::s3_list::recorder::Recorder;
+use crate::tally::Waiting;
+
+/// A page, and the part of the export that it is.
+type Part = (Page, Span);
+
+pub struct Writer {
+    pub recorder: Recorder<Export>,
+    scale: Scale,
+    metrics: Metrics,
+    run: String,
+    /// Of this process, not of the whole run.
+    records: u64,
+    pages: u64,
+}
+
+impl Writer {
+    pub fn new(recorder: Recorder<Export>, scale: Scale) -> Self {
+        Self {
+            run: recorder.read(|exported| exported.run.clone()),
+            recorder,
+            scale,
+            metrics: Metrics::from_environment(),
+            records: 0,
+            pages: 0,
+        }
+    }
+
+    /// Writes what `workers` get of `gaps`, which held `before` records, and
+    /// ends the run.
+    pub fn write(
+        &mut self,
+        workers: Vec<Box<dyn Pages>>,
+        gaps: &[Span],
+        before: Option<u64>,
+        io: &mut Io,
+    ) -> Result<()> {
+        let ranges = Ranges::new(gaps, workers.len());
+        let (parts, came) = bounded(workers.len());
+        let mut rest = std::thread::scope(|scope| {
+            let at_work: Vec<_> = workers
+                .into_iter()
+                .enumerate()
+                .map(|(worker, mut pages)| {
+                    let (parts, ranges) = (parts.clone(), &ranges);
+                    scope.spawn(move || {
+                        while let Some(span) = ranges.take(worker) {
+                            let part = pages.page(span).map(|page| {
+                                let done = ranges.done(worker, page.ends, page.more);
+                                (page, done.unwrap_or(span))
+                            });
+                            let failed = part.is_err();
+                            // A writer that failed takes nothing any more.
+                            if parts.send(part).is_err() || failed {
+                                ranges.end();
+                                break;
+                            }
+                        }
+                        pages
+                    })
+                })
+                .collect();
+            drop(parts);
+            let done = self.hand_on_all(&came, io);
+            ranges.end();
+            drop(came);
+            let ended = at_work.into_iter().filter_map(|worker| worker.join().ok());
+            let pages: Vec<_> = ended.collect();
+            done.map(|()| pages)
+        })?;
+        if let Some(pages) = rest.first_mut() {
+            self.check(pages.as_mut(), gaps, before)?;
+        }
+        let through = self
+            .recorder
+            .read(|exported| exported.source.through.clone());
+        let through = through
+            .and_then(|through| through.parse().ok())
+            .unwrap_or(0);
+        let since = self.scale.milliseconds(through);
+        let mut line = Vec::new();
+        let counts = [
+            ("records", self.records),
+            ("pages", self.pages),
+            ("since", since),
+        ];
+        mark::write_end(&self.run, &counts, &mut line);
+        io.seam.write(&line)?;
+        io.seam.flush()?;
+        self.recorder.record(|exported| exported.finished = true)?;
+        self.recorder.finish()?;
+        io.log.info(format!(
+            "what changes from now on comes with --since {since}"
+        ));
+        Ok(())
+    }
+
+    /// The first error ends the export; what is at work then is waited for,
+    /// and handed on.
+    fn hand_on_all(&mut self, came: &Receiver<Result<Part>>, io: &mut Io) -> Result<()> {
+        let mut failed = Ok(());
+        loop {
+            io.tally.waits(Waiting::Server);
+            let part = came.recv();
+            io.tally.waits(Waiting::Nothing);
+            match part {
+                Err(_) => return failed,
+                Ok(Ok(part)) => self.hand_on(part, io)?,
+                Ok(Err(error)) => failed = failed.and(Err(error)),
+            }
+        }
+    }
+
+    fn hand_on(&mut self, (mut page, span): Part, io: &mut Io) -> Result<()> {
+        let after = span.after.map(|after| self.scale.text(after));
+        let next = Some(self.scale.text(span.through));
+        mark::write_page(
+            &self.run,
+            after.as_deref(),
+            next.as_deref(),
+            &mut page.lines,
+        );
+        io.tally.read(page.records + page.deleted);
+        io.tally.written(page.records);
+        if page.deleted > 0 {
+            io.tally.dropped("deleted", page.deleted);
+        }
+        io.tally.note("pages", 1);
+        self.records += page.records;
+        self.pages += 1;
+        io.seam.write(&page.lines)?;
+        io.seam.flush()?;
+        self.metrics.incr("kinto_migrated", page.records);
+        self.recorder.record(|exported| {
+            exported.records += page.records;
+            exported.pages += 1;
+            exported.coverage.insert(Interval::new(after, next));
+        })
+    }
+
+    /// What came has to be what the server counts: while records are only
+    /// added and changed, it counts fewer and fewer within the bounds.
+    fn check(&mut self, pages: &mut dyn Pages, gaps: &[Span], before: Option<u64>) -> Result<()> {
+        let Some((before, now)) = before.zip(count(pages, gaps)?) else {
+            return Ok(());
+        };
+        if (now.min(before)..=before.max(now)).contains(&self.records) {
+            return Ok(());
+        }
+        // To go on would be to leave out again what did not come.
+        self.recorder.record(|exported| exported.finished = true)?;
+        Err(Error::unavailable(format!(
+            "{}: the server counts {now} records, and {} came; run again, or read its --database",
+            pages.place(),
+            self.records
+        )))
+    }
+}
+
+/// How many records are in `spans`, where that can be asked.
+pub fn count(pages: &mut dyn Pages, spans: &[Span]) -> Result<Option<u64>> {
+    let counts = spans.iter().map(|span| pages.count(*span));
+    let counts: Option<Vec<u64>> = counts.collect::<Result<_>>()?;
+    Ok(counts.map(|counts| counts.iter().sum()))
+}

@@ -1,0 +1,136 @@
+//! kinto-load: records into a Kinto collection.
+
+mod known;
+mod read;
+mod send;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+
+use self::known::Known;
+use self::send::{Limits, Sender};
+use super::{AFTER_HELP, HELP};
+use crate::cli::{Program, SharedArgs};
+use crate::error::{Error, Result};
+use crate::ndjson::{self, Io};
+use crate::remote::kinto::batch::Batches;
+use crate::remote::kinto::manifest::{BUILT_IN, Manifest};
+use crate::remote::kinto::{KintoArgs, Server};
+
+/// Load records into a Kinto collection
+#[derive(Debug, Parser)]
+#[command(
+    name = "kinto-load",
+    version,
+    help_template = HELP,
+    after_help = AFTER_HELP,
+    before_help = "\
+Examples:
+  AUTH=user:password kinto-load --initialize < records.ndjson
+  … | kinto-load --skip-unchanged --rejects refused.ndjson
+  … | kinto-load --if-not-exists
+  kinto-load --server https://kinto.example/v1 --auth-file secret < records.ndjson"
+)]
+pub struct Args {
+    #[command(flatten)]
+    kinto: KintoArgs,
+
+    /// Create bucket and collection, or change of them what differs, before anything is sent
+    #[arg(long)]
+    initialize: bool,
+
+    /// A kinto-wizard manifest in place of the built-in one
+    #[arg(long, value_name = "FILE", requires = "initialize")]
+    manifest: Option<PathBuf>,
+
+    /// Leave records as they are that are there already
+    #[arg(long)]
+    if_not_exists: bool,
+
+    /// Send only records that differ from what the server has
+    #[arg(long, conflicts_with = "if_not_exists")]
+    skip_unchanged: bool,
+
+    /// Where --skip-unchanged keeps what the server has
+    #[arg(long, value_name = "FOLDER", env = "CACHE_FOLDER", default_value = ".")]
+    cache_folder: PathBuf,
+
+    /// Batches at work at once; Kinto takes them of one collection one by one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    concurrency: u16,
+
+    /// Records in a batch at most; the server has a limit of its own
+    #[arg(long, value_name = "N", env = "BATCH_MAX_REQUESTS", default_value_t = 9999, value_parser = clap::value_parser!(u16).range(1..))]
+    batch_size: u16,
+
+    /// Seconds that a record waits for its batch to fill up, at most
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = super::bh_load::seconds)]
+    flush_interval: Duration,
+
+    #[command(flatten)]
+    shared: SharedArgs,
+}
+
+impl Program for Args {
+    const OUT: &'static str = "stored";
+
+    fn shared(&self) -> &SharedArgs {
+        &self.shared
+    }
+}
+
+pub fn run(args: &Args, io: &mut Io) -> Result<()> {
+    let KintoArgs {
+        bucket, collection, ..
+    } = &args.kinto;
+    let server = Arc::new(Server::open(&args.kinto, io)?);
+    if args.initialize {
+        let (text, place) = match &args.manifest {
+            None => (BUILT_IN.to_owned(), "the built-in manifest".to_owned()),
+            Some(path) => {
+                let place = path.display().to_string();
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Error::configuration(format!("{place}: {error}")))?;
+                (text, place)
+            }
+        };
+        let manifest = Manifest::parse(&text, &place, bucket, collection)?;
+        for path in manifest.apply(&server)? {
+            io.log
+                .info(format!("{}{path}: initialized", server.address()));
+        }
+    }
+    let batches = Batches::open(&server, args.if_not_exists)?;
+    let known = if args.skip_unchanged {
+        let waiting = format!("reading what {} has", server.address());
+        let _patience = io.log.patience(waiting);
+        let place = (&*args.cache_folder, &**bucket, &**collection);
+        let known = Known::read(&server, place)?;
+        io.tally.note("records in Kinto", known.len() as u64);
+        Some(known)
+    } else {
+        None
+    };
+    let limits = Limits {
+        records: batches.size.min(usize::from(args.batch_size)),
+        wait: args.flush_interval,
+        workers: usize::from(args.concurrency),
+    };
+    let Io {
+        input,
+        seam,
+        tally,
+        stop,
+        ..
+    } = io;
+    ndjson::map(
+        input,
+        stop,
+        ndjson::cores(),
+        |block| read::items(block, (bucket, collection), known.as_ref()),
+        |results| Sender::new(&batches, &limits, seam, tally).send(results),
+    )
+}

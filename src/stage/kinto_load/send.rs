@@ -1,0 +1,271 @@
+//! Batches: gathered in the order of the input, some at work at once, and
+//! reported in that order.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender as Channel, bounded};
+
+use super::read::Item;
+use crate::error::{Error, Kind, Result};
+use crate::metrics::Metrics;
+use crate::ndjson::{Flow, Results, Seam};
+use crate::record::reject::Reject;
+use crate::remote::kinto::batch::{Batches, Outcome, Put};
+use crate::tally::{Tally, Waiting};
+
+/// When a batch is sent at the latest.
+pub struct Limits {
+    pub records: usize,
+    pub wait: Duration,
+    pub workers: usize,
+}
+
+/// A batch is sent before it holds more than this, in bytes.
+const LARGEST: usize = 1 << 20;
+
+/// A line of a batch, without what is on its way in the batch itself.
+enum Place {
+    Put(u64),
+    Unchanged,
+    Mark(crate::record::mark::Mark, Vec<u8>),
+    Reject(Reject),
+}
+
+#[derive(Default)]
+struct Batch {
+    places: Vec<Place>,
+    puts: Vec<Put>,
+    bytes: usize,
+}
+
+type Done = (Arc<Vec<Put>>, Result<Vec<Outcome>>);
+
+/// A batch at work.
+struct Sent {
+    places: Vec<Place>,
+    done: Receiver<Done>,
+    paths: Arc<Vec<Put>>,
+}
+
+pub struct Sender<'a> {
+    batches: &'a Batches,
+    limits: &'a Limits,
+    seam: &'a mut Seam,
+    tally: &'a Tally,
+    metrics: Metrics,
+    at_work: VecDeque<Sent>,
+    /// How many batches at work hold a record of this path.
+    paths: HashMap<String, usize>,
+}
+
+type Job = (Arc<Vec<Put>>, Channel<Done>);
+
+impl<'a> Sender<'a> {
+    pub fn new(
+        batches: &'a Batches,
+        limits: &'a Limits,
+        seam: &'a mut Seam,
+        tally: &'a Tally,
+    ) -> Self {
+        Self {
+            batches,
+            limits,
+            seam,
+            tally,
+            metrics: Metrics::from_environment(),
+            at_work: VecDeque::new(),
+            paths: HashMap::new(),
+        }
+    }
+
+    /// Sends what `results` bring.
+    pub fn send(mut self, results: &mut Results<Vec<Item>>) -> Result<()> {
+        let (jobs, waiting) = bounded::<Job>(self.limits.workers);
+        let batches = self.batches;
+        std::thread::scope(|scope| {
+            for _ in 0..self.limits.workers {
+                let waiting = waiting.clone();
+                scope.spawn(move || {
+                    for (puts, done) in waiting {
+                        let outcomes = batches.store(&puts);
+                        // Nobody listens any more once the run has failed.
+                        drop(done.send((puts, outcomes)));
+                    }
+                });
+            }
+            drop(waiting);
+            let gathered = self.gather(results, &jobs);
+            drop(jobs);
+            gathered
+        })
+    }
+
+    fn gather(&mut self, results: &mut Results<Vec<Item>>, jobs: &Channel<Job>) -> Result<()> {
+        let mut batch = Batch::default();
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let now = match deadline {
+                // What is finished leaves before any wait.
+                None => results.ready(),
+                deadline => results.next(deadline),
+            };
+            let flow = match now {
+                Flow::Late if deadline.is_none() => {
+                    self.report_all()?;
+                    results.next(None)
+                }
+                flow => flow,
+            };
+            let late = match flow {
+                Flow::Item(items) => {
+                    for item in items {
+                        batch.add(item);
+                        if batch.puts.len() >= self.limits.records || batch.bytes >= LARGEST {
+                            self.begin(std::mem::take(&mut batch), jobs)?;
+                            deadline = None;
+                        }
+                    }
+                    deadline.is_some_and(|deadline| deadline <= Instant::now())
+                }
+                Flow::Late => true,
+                Flow::End => {
+                    self.begin(batch, jobs)?;
+                    return self.report_all();
+                }
+            };
+            if late {
+                self.begin(std::mem::take(&mut batch), jobs)?;
+                self.report_all()?;
+                deadline = None;
+            } else if deadline.is_none() && !batch.places.is_empty() {
+                deadline = Some(Instant::now() + self.limits.wait);
+            }
+        }
+    }
+
+    fn begin(&mut self, batch: Batch, jobs: &Channel<Job>) -> Result<()> {
+        if batch.places.is_empty() {
+            return Ok(());
+        }
+        // Of two versions of a record the later one has to arrive last.
+        while batch
+            .puts
+            .iter()
+            .any(|put| self.paths.contains_key(&put.path))
+            || self.at_work.len() > self.limits.workers
+        {
+            self.report()?;
+        }
+        for put in &batch.puts {
+            *self.paths.entry(put.path.clone()).or_default() += 1;
+        }
+        let (done, receiver) = bounded(1);
+        let puts = Arc::new(batch.puts);
+        self.at_work.push_back(Sent {
+            places: batch.places,
+            done: receiver,
+            paths: Arc::clone(&puts),
+        });
+        let lost = |_| Error::message(Kind::Fault, "the senders are gone");
+        if puts.is_empty() {
+            return done
+                .send((puts, Ok(Vec::new())))
+                .map_err(|_| Error::message(Kind::Fault, "a batch without records is lost"));
+        }
+        jobs.send((puts, done)).map_err(lost)
+    }
+
+    fn report_all(&mut self) -> Result<()> {
+        while !self.at_work.is_empty() {
+            self.report()?;
+        }
+        self.seam.flush()
+    }
+
+    /// Waits for the first batch at work, and says what became of its lines.
+    fn report(&mut self) -> Result<()> {
+        let Some(sent) = self.at_work.pop_front() else {
+            return Ok(());
+        };
+        self.tally.waits(Waiting::Server);
+        let done = sent.done.recv();
+        self.tally.waits(Waiting::Nothing);
+        let (puts, outcomes) =
+            done.map_err(|_| Error::message(Kind::Fault, "a sender panicked"))?;
+        for put in sent.paths.iter() {
+            if let Some(count) = self.paths.get_mut(&put.path) {
+                *count -= 1;
+                if *count == 0 {
+                    self.paths.remove(&put.path);
+                }
+            }
+        }
+        let mut outcomes = puts.iter().zip(outcomes?);
+        let stored = self.tally.now().1;
+        for place in sent.places {
+            match place {
+                Place::Mark(mark, line) => {
+                    if self.seam.accepts(&mark)? && !self.seam.is_terminal() {
+                        self.seam.write(&line)?;
+                        self.seam.write(b"\n")?;
+                    }
+                }
+                Place::Reject(reject) => {
+                    self.tally.read(1);
+                    self.seam.reject(&reject)?;
+                }
+                Place::Unchanged => {
+                    self.tally.read(1);
+                    self.tally.dropped("unchanged", 1);
+                }
+                Place::Put(number) => {
+                    let Some((put, outcome)) = outcomes.next() else {
+                        continue;
+                    };
+                    self.tally.read(1);
+                    match outcome {
+                        Outcome::Created => self.tally.written(1),
+                        Outcome::Updated => {
+                            self.tally.written(1);
+                            self.tally.note("over earlier ones", 1);
+                        }
+                        Outcome::There => self.tally.dropped("there already", 1),
+                        Outcome::Refused(reason) => {
+                            self.seam
+                                .reject(&Reject::new(&put.line, number, "refused", reason))?;
+                        }
+                    }
+                }
+            }
+        }
+        self.metrics
+            .incr("to_kinto_update_record", self.tally.now().1 - stored);
+        Ok(())
+    }
+}
+
+impl Batch {
+    fn add(&mut self, item: Item) {
+        self.places.push(match item {
+            Item::Put(put, number) => {
+                self.bytes += put.line.len();
+                self.puts.push(*put);
+                Place::Put(number)
+            }
+            Item::Unchanged => {
+                self.bytes += 64;
+                Place::Unchanged
+            }
+            Item::Mark(mark, line) => {
+                self.bytes += line.len();
+                Place::Mark(mark, line)
+            }
+            Item::Reject(reject) => {
+                self.bytes += reject.line.len();
+                Place::Reject(reject)
+            }
+        });
+    }
+}

@@ -1,0 +1,233 @@
+//! The records of a collection, straight from Kinto's own PostgreSQL, by a
+//! cursor that the server keeps.
+
+use postgres::Client;
+
+use super::Context;
+use super::postgres::{Judgement, Target, judge, told};
+use crate::address::without_password;
+use crate::error::{Error, Result};
+
+/// A record of the table.
+pub struct Record {
+    pub id: String,
+    /// Microseconds since 1970: Kinto kept them until version 12.
+    pub changed: u64,
+    pub data: String,
+}
+
+/// Which table there is. Kinto up to 12 has `records`, later ones `objects`;
+/// on the way from one to the other deletions moved into the same table.
+struct Layout {
+    table: &'static str,
+    resource: &'static str,
+    deletions: bool,
+}
+
+impl Layout {
+    fn of(client: &mut Client) -> Result<Option<Self>, postgres::Error> {
+        let columns = "SELECT attname::text FROM pg_attribute
+            WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+        for table in ["objects", "records"] {
+            let names: Vec<String> = client
+                .query(columns, &[&table])?
+                .iter()
+                .map(|row| row.try_get(0))
+                .collect::<Result<_, _>>()?;
+            let has = |name: &str| names.iter().any(|own| own == name);
+            let resource = ["resource_name", "collection_id"];
+            if let Some(resource) = resource.into_iter().find(|name| has(name)) {
+                return Ok(Some(Self {
+                    table,
+                    resource,
+                    deletions: has("deleted"),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What belongs to the collection and lives.
+    fn query(&self, what: &str, parent: &str) -> String {
+        let Self {
+            table, resource, ..
+        } = self;
+        let live = if self.deletions {
+            " AND NOT deleted"
+        } else {
+            ""
+        };
+        format!(
+            "SELECT {what} FROM {table} WHERE parent_id = '{}' AND {resource} = 'record'{live}",
+            parent.replace('\'', "''")
+        )
+    }
+}
+
+/// The time of a change as a number; exact, as a double holds it or not.
+const MICROSECONDS: &str = "round(extract(epoch FROM last_modified) * 1000000)::bigint";
+
+pub struct Records {
+    target: Target,
+    address: String,
+    context: Context,
+    parent: String,
+    page_size: u16,
+    retries: u32,
+    open: Option<Open>,
+}
+
+/// A connection with its cursor, if that is open: behind which change it stands.
+struct Open {
+    client: Client,
+    layout: Layout,
+    at: Option<u64>,
+}
+
+impl Records {
+    /// # Errors
+    /// An address that cannot be used. Nothing is asked yet.
+    pub fn new(
+        url: &str,
+        (bucket, collection): (&str, &str),
+        (page_size, retries): (u16, u32),
+        context: Context,
+    ) -> Result<Self> {
+        Ok(Self {
+            target: Target::new(url)?,
+            address: without_password(url),
+            context,
+            parent: format!("/buckets/{bucket}/collections/{collection}"),
+            page_size,
+            retries,
+            open: None,
+        })
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}{}", self.address, self.parent)
+    }
+
+    /// The latest change, 0 where there is none.
+    pub fn latest(&mut self) -> Result<u64> {
+        let parent = self.parent.clone();
+        self.retry(|open| {
+            let what = format!("coalesce(max({MICROSECONDS}), 0)");
+            let row = open
+                .client
+                .query_one(&open.layout.query(&what, &parent), &[])?;
+            Ok(number(row.try_get(0)?))
+        })
+    }
+
+    /// The next records behind `after` up to `through`, fewer than a page at
+    /// the end.
+    pub fn page(&mut self, after: Option<u64>, through: u64) -> Result<Vec<Record>> {
+        let (parent, page_size) = (self.parent.clone(), self.page_size);
+        self.retry(|open| {
+            if open.at.is_none() || open.at != after {
+                open.declare(&parent, after, through)?;
+            }
+            let fetch = format!("FETCH {page_size} FROM buildhub");
+            let rows = open.client.query(&fetch, &[])?;
+            let records: Vec<Record> = rows
+                .iter()
+                .map(|row| {
+                    Ok(Record {
+                        id: row.try_get(0)?,
+                        changed: number(row.try_get(1)?),
+                        data: row.try_get(2)?,
+                    })
+                })
+                .collect::<Result<_, postgres::Error>>()?;
+            open.at = records.last().map(|last| last.changed);
+            Ok(records)
+        })
+    }
+
+    fn retry<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Open) -> Result<T, postgres::Error>,
+    ) -> Result<T> {
+        let mut tried = 0;
+        loop {
+            self.context.stop.check()?;
+            let error = match self.attempt(&mut work) {
+                Ok(Some(done)) => return Ok(done),
+                Ok(None) => {
+                    return Err(Error::configuration(format!(
+                        "{}: neither a table objects nor records of Kinto is there",
+                        self.address
+                    )));
+                }
+                Err(error) => error,
+            };
+            self.open = None;
+            let said = format!("{}: {}", self.address, told(&error));
+            match judge(&error) {
+                Judgement::Final(kind) => return Err(Error::message(kind, said)),
+                Judgement::Away | Judgement::Conflict if tried < self.retries => {
+                    tried += 1;
+                    self.context.tally.note("retries", 1);
+                    let bound = std::time::Duration::from_millis(200) * 2u32.pow(tried.min(6));
+                    std::thread::sleep(bound.mul_f64(fastrand::f64()));
+                }
+                Judgement::Away | Judgement::Conflict => {
+                    return Err(Error::unavailable(format!(
+                        "{said}; given up after {} tries",
+                        tried + 1
+                    )));
+                }
+            }
+        }
+    }
+
+    fn attempt<T>(
+        &mut self,
+        work: &mut impl FnMut(&mut Open) -> Result<T, postgres::Error>,
+    ) -> Result<Option<T>, postgres::Error> {
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => {
+                let mut client = self.target.connect()?;
+                let Some(layout) = Layout::of(&mut client)? else {
+                    return Ok(None);
+                };
+                none.insert(Open {
+                    client,
+                    layout,
+                    at: None,
+                })
+            }
+        };
+        work(open).map(Some)
+    }
+}
+
+impl Open {
+    fn declare(
+        &mut self,
+        parent: &str,
+        after: Option<u64>,
+        through: u64,
+    ) -> Result<(), postgres::Error> {
+        let what = format!("id, {MICROSECONDS}, data::text");
+        let query = self.layout.query(&what, parent);
+        let time = |number| format!("timestamp 'epoch' + {number} * interval '1 microsecond'");
+        let behind = after.map_or_else(String::new, |after| {
+            format!(" AND last_modified > {}", time(after))
+        });
+        self.client.batch_execute(&format!(
+            "ROLLBACK; BEGIN READ ONLY; DECLARE buildhub NO SCROLL CURSOR FOR
+             {query}{behind} AND last_modified <= {} ORDER BY last_modified",
+            time(through)
+        ))
+    }
+}
+
+/// No record is older than 1970.
+fn number(changed: i64) -> u64 {
+    changed.try_into().unwrap_or_default()
+}
