@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import data
+from kinto import bench_kinto
 from listing import bench_list, bench_sixty
 from measure import BIN, CACHE, PEERS, compare, contestant, run
 from pipeline import bench_pipeline
@@ -324,6 +325,7 @@ STEPS = {
     "sqlite": bench_sqlite,
     "elasticsearch": bench_elasticsearch,
     "pipeline": bench_pipeline,
+    "kinto": bench_kinto,
     "memory": bench_memory,
     "sixty": bench_sixty,
 }

@@ -12,6 +12,8 @@ complete -c bh-load -l progress -d 'Draw progress: on a terminal, or never' -r -
 never\t''"
 complete -c bh-load -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
 complete -c bh-load -l retry-refused -d 'Index what Elasticsearch had refused for good once more'
+complete -c bh-load -l skip-validation -d 'Note with each row that nobody has held its build against the schema'
+complete -c bh-load -l kinto-migration -d 'Note with each row that it was Kinto\'s, and count it as kinto_inserted'
 complete -c bh-load -l dry-run -d 'Write nothing; print what would happen to each record'
 complete -c bh-load -s h -l help -d 'Print help'
 complete -c bh-load -s V -l version -d 'Print version'

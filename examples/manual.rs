@@ -150,10 +150,39 @@ const PAGES: &[Page] = &[
              change of the schema shows as one line.",
             "The schema is built in (schema.yaml of the source). --schema names another, in YAML \
              or JSON, either bare or below a top key schema. Formats such as date-time are notes \
-             unless --assert-formats is given; 1.0 is an integer, true is not.",
+             unless --assert-formats is given; 1.0 is an integer, true is not. With --skip-invalid \
+             invalid builds are left out and counted as dropped, and are no rejects.",
         ],
         files: &[],
         environment: &[TERMINAL],
+    },
+    Page {
+        name: "kinto-export",
+        description: &[
+            "Writes a record for each live record of a Kinto collection, whose build is the \
+             document without what Kinto adds (id, last_modified, schema; --keep-meta puts them \
+             beside the build). After the records of a page comes its mark, and after the last \
+             page the end mark.",
+            "Records come in the order of their changes, up to the last change when the run \
+             began; what changes later is for the next run, and --since names where that begins: \
+             the number in the end mark and in the last message. A number is milliseconds since \
+             1970, as in Kinto's ETags.",
+            "From a server, pages are followed by their Next-Page, always at the server that was \
+             named, whatever host that header has. A request that fails in passing is tried \
+             again, and Backoff and Retry-After are obeyed. Before and after, the server is asked \
+             how many records there are: what came must be that many, or the run ends with 69. \
+             Pages that make no progress are an error (78).",
+            "With --database the records are read from Kinto's own PostgreSQL, by a cursor of the \
+             server, in the table objects or, of Kinto up to 12, records. Its time zone has to be \
+             UTC, as Kinto demands.",
+            "--concurrency cuts the time between the first change and the last into ranges, and \
+             who is idle takes half of the longest one that is left. The first error ends the \
+             run; what is at work then is waited for, and written.",
+            "--resume-file, --resume and --checkpoint are those of s3-list(1). The state belongs \
+             to one server or database, bucket, collection and --since.",
+        ],
+        files: &[RESUME_FILE, LOADED_FILE],
+        environment: &[KINTO, KINTO_DATABASE, STATSD, TERMINAL],
     },
     Page {
         name: "bh-load",
@@ -174,11 +203,45 @@ const PAGES: &[Page] = &[
              ends with what is queued, also by earlier ones. A document that Elasticsearch \
              refuses for good is rejected (not_indexed); its row stays, and the document is sent \
              again with --retry-refused only. Without Elasticsearch nothing is queued.",
+            "--skip-validation and --kinto-migration are noted in the metadata of the rows; \
+             they change nothing else.",
             "--dry-run looks and writes nothing, and prints a line for each record: its action \
              (insert, renew ETag, nothing, refuse), build_hash and key.",
         ],
         files: &[DATABASE_FILE, LOADED_FILE],
-        environment: &[DATABASE, ELASTICSEARCH, TERMINAL],
+        environment: &[DATABASE, ELASTICSEARCH, STATSD, TERMINAL],
+    },
+    Page {
+        name: "kinto-load",
+        description: &[
+            "Stores each line {\"data\": RECORD} as a record of the collection, under its id, in \
+             batches of as many as the server takes (batch_max_requests). A line may hold \
+             permissions, id, bucket, collection, if_match and safe beside it, as the v1 jobs' \
+             to-kinto took them; a record with last_modified replaces only that version, unless \
+             safe is false.",
+            "On PostgreSQL a batch is one transaction, and a conflict in it takes back what was \
+             answered with success before. Every answer in a batch is looked at, and a batch of \
+             which a part was taken back is sent again as a whole, at last with no other one \
+             beside it. Kinto gives each record of a collection a time of its own, so batches \
+             side by side conflict often: --concurrency above 1 is slower on most servers, and \
+             loses nothing.",
+            "What Kinto refuses for good is rejected (refused), and so is an id that it cannot \
+             take (bad_id). The other records of the batch are stored.",
+            "With --initialize bucket and collection are created first, or changed in what \
+             differs from the manifest: permissions are added, members of data replaced. The \
+             built-in manifest is kinto/initialization.yml of the source. Where nothing differs \
+             nothing is written.",
+            "With --skip-unchanged the ids and hashes of all records of the server are read first, \
+             from a file in --cache-folder and what has changed since it was written; records \
+             that are there with the same content are not sent. The file belongs to one server, \
+             bucket and collection, and may be removed at any time. With --if-not-exists a record \
+             that is there stays as it is, and counts as there already.",
+        ],
+        files: &[(
+            ".kinto-load-*",
+            "in --cache-folder: what --skip-unchanged knows of a collection.",
+        )],
+        environment: &[KINTO, KINTO_LOAD, STATSD, TERMINAL],
     },
     Page {
         name: "bh-derive",
@@ -309,6 +372,39 @@ const DATABASE: &[Entry] = &[
         "what a PostgreSQL URL leaves open, as for psql(1); passwords also from ~/.pgpass.",
     ),
 ];
+const KINTO: &[Entry] = &[
+    (
+        "SERVER_URL, BUCKET, COLLECTION",
+        "the server with its version, and what is in it. Flags go first.",
+    ),
+    (
+        "AUTH",
+        "USER:PASSWORD, or Bearer TOKEN; --auth-file goes first.",
+    ),
+    (
+        "SSL_CERT_FILE",
+        "a file of certificates to trust besides the public authorities.",
+    ),
+];
+const KINTO_LOAD: &[Entry] = &[(
+    "CACHE_FOLDER, BATCH_MAX_REQUESTS",
+    "as --cache-folder and --batch-size, which go first.",
+)];
+const KINTO_DATABASE: &[Entry] = &[
+    (
+        "KINTO_DATABASE_URL",
+        "Kinto's own PostgreSQL. --database goes first.",
+    ),
+    (
+        "PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT, \
+         PGCONNECT_TIMEOUT, PGAPPNAME, PGOPTIONS",
+        "what its URL leaves open, as for psql(1); passwords also from ~/.pgpass.",
+    ),
+];
+const STATSD: &[Entry] = &[(
+    "STATSD_HOST, STATSD_PORT, STATSD_NAMESPACE",
+    "where counts are sent to, and what stands before their names; nowhere without a host.",
+)];
 const ELASTICSEARCH: &[Entry] = &[(
     "ELASTICSEARCH_URL",
     "the Elasticsearch or OpenSearch that new rows are indexed in. --elasticsearch goes first.",

@@ -10,6 +10,7 @@ use buildhub_pipes::stage::STAGES;
 use serde_json::json;
 
 use crate::harness::faulty::{Faulty, object};
+use crate::harness::kinto::{self, StandIn};
 use crate::harness::protocol::{Reject, read};
 use crate::harness::sample::{build, key, record};
 use crate::harness::{Tool, folder, left_out, program};
@@ -20,7 +21,7 @@ fn stages() -> impl Iterator<Item = &'static str> {
 
 /// The programs that records begin with.
 fn is_source(stage: &str) -> bool {
-    ["s3-list", "s3-inventory"].contains(&stage)
+    ["s3-list", "s3-inventory", "kinto-export"].contains(&stage)
 }
 
 /// The programs that read lines.
@@ -30,8 +31,8 @@ fn readers() -> impl Iterator<Item = &'static str> {
 }
 
 /// What the programs need around them: bucket `b` with the objects of the
-/// sample's records 0 to 2, and an inventory of it.
-struct Place(Faulty, tempfile::NamedTempFile);
+/// sample's records 0 to 2, an inventory of it, and a Kinto with as many records.
+struct Place(Faulty, tempfile::NamedTempFile, StandIn);
 
 impl Place {
     fn new() -> Self {
@@ -45,8 +46,17 @@ impl Place {
         let objects: Vec<_> = (0..objects)
             .map(|n| object(&key(n), &build(n).to_string()))
             .collect();
-        let faulty = Faulty::start(&objects, &[&["--bucket", "b"], flags].concat());
-        Self(faulty, inventory)
+        let (total, faulty) = (objects.len(), flags.contains(&"--slowdown"));
+        let kinto = StandIn::new(move |n, asked| {
+            let busy = (503, vec![], json!({"message": "busy"}));
+            Some(if faulty && n < 2 {
+                busy
+            } else {
+                kinto::answer(total, asked)
+            })
+        });
+        let s3 = Faulty::start(&objects, &[&["--bucket", "b"], flags].concat());
+        Self(s3, inventory, kinto)
     }
 
     fn args(&self, stage: &str) -> Vec<&str> {
@@ -58,6 +68,8 @@ impl Place {
             "bh-filter" => vec!["--known", "none"],
             "bh-validate" | "bh-derive" => vec![],
             "bh-load" => vec!["--database", "sqlite:b.db", "--flush-interval", "0.01"],
+            "kinto-export" => vec!["--server", &self.2.url],
+            "kinto-load" => vec!["--server", &self.2.url, "--flush-interval", "0.01"],
             other => panic!("say here how {other} is run"),
         }
     }
@@ -73,8 +85,11 @@ impl Place {
 
 const GARBAGE: &str = r#"{"key":"x/buildhub.json""#;
 
+/// A record that every program takes.
 fn line(n: usize) -> String {
-    record(n).to_string()
+    let mut record = record(n);
+    record["data"] = kinto::release(n);
+    record.to_string()
 }
 
 fn mark(n: usize) -> String {
@@ -85,10 +100,10 @@ const END: &str = r#"{"mark":{"end":{"run":"r","records":2}}}"#;
 
 /// The summary's word for what came through.
 fn out(stage: &str) -> &str {
-    if stage == "bh-load" {
-        "inserted"
-    } else {
-        "out"
+    match stage {
+        "bh-load" => "inserted",
+        "kinto-load" => "stored",
+        _ => "out",
     }
 }
 
@@ -162,7 +177,7 @@ fn lines_end_as_they_like() {
             "{run}"
         );
         match stage {
-            "bh-load" => assert!(run.stdout.is_empty(), "{run}"),
+            "bh-load" | "kinto-load" => assert!(run.stdout.is_empty(), "{run}"),
             "bh-fetch" => assert_eq!(run.listing().keys(), [key(0), key(1)], "{run}"),
             _ => assert_eq!(run.stdout, format!("{a}\n{b}\n").into_bytes(), "{run}"),
         }

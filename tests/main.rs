@@ -29,6 +29,8 @@ mod edges;
 mod foreign;
 mod hash;
 mod kill;
+mod kinto_export;
+mod kinto_load;
 mod layers;
 mod listing;
 mod pipeline;

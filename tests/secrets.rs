@@ -1,6 +1,7 @@
 //! Passwords in addresses and in the environment stay there.
 
 use crate::harness::faulty::{Faulty, object};
+use crate::harness::kinto::{self, StandIn};
 use crate::harness::postgres::Database;
 use crate::harness::sample::{key, record};
 use crate::harness::{Run, Tool, folder};
@@ -104,4 +105,36 @@ fn of_a_search_index() {
     let code = run.status.code().unwrap();
     assert!(code == 2 || code == 78, "{run}");
     keeps_the_secret(run, code);
+}
+
+#[test]
+fn of_kinto() {
+    let server = StandIn::new(|_, asked| Some(kinto::answer(3, asked)));
+    let with_password = |url: &str| url.replace("http://", &format!("http://me:{SECRET}@"));
+    let folder = folder();
+    let state = folder.path().join("kinto.json");
+    let export = |url: &str| {
+        let tool = Tool::new("kinto-export").env("AUTH", format!("me:{SECRET}"));
+        let tool = tool.args(["--server", url, "--retries", "0", "--resume"]);
+        tool.arg("--resume-file").arg(&state).run()
+    };
+    keeps_the_secret(export(&with_password(&server.url)), 0);
+    let kept = std::fs::read_to_string(&state).unwrap();
+    assert!(!kept.contains(SECRET), "{kept}");
+    keeps_the_secret(export("http://127.0.0.1:1/v1"), 78);
+    for url in [
+        "http://127.0.0.1:1/v1",
+        "http://127.0.0.1:port/v1",
+        "ftp://127.0.0.1/v1",
+    ] {
+        let code = if url.ends_with(":1/v1") { 69 } else { 2 };
+        let load = Tool::new("kinto-load").env("SERVER_URL", with_password(url));
+        let load = load
+            .env("AUTH", format!("me:{SECRET}"))
+            .args(["--retries", "0"]);
+        keeps_the_secret(load.run(), code);
+    }
+    let url = format!("postgres://me:{SECRET}@127.0.0.1:1/kinto");
+    let database = Tool::new("kinto-export").env("KINTO_DATABASE_URL", url);
+    keeps_the_secret(database.args(["--retries", "0"]).run(), 69);
 }

@@ -1,6 +1,6 @@
 //! Sockets: object storage, search index, the archive of builds and Kinto. The
-//! only asynchronous code, and
-//! the place where a failed request is tried again or given up.
+//! only asynchronous code, and the place where a failed request is tried again or
+//! given up.
 
 pub mod archive;
 pub mod download;

@@ -7,6 +7,7 @@ pub mod elastic;
 pub mod faulty;
 pub mod fed;
 pub mod hold;
+pub mod kinto;
 pub mod minio;
 pub mod postgres;
 pub mod protocol;
@@ -79,8 +80,18 @@ impl Tool {
         let mut command = Command::new(program(name));
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if ["AWS_", "PG", "TEST_"].iter().any(|p| text.starts_with(p))
-                || matches!(&*text, "DATABASE_URL" | "ELASTICSEARCH_URL")
+            if ["AWS_", "PG", "TEST_", "STATSD_", "KINTO_"]
+                .iter()
+                .any(|p| text.starts_with(p))
+                || matches!(
+                    &*text,
+                    "DATABASE_URL"
+                        | "ELASTICSEARCH_URL"
+                        | "AUTH"
+                        | "SERVER_URL"
+                        | "BUCKET"
+                        | "COLLECTION"
+                )
             {
                 command.env_remove(&name);
             }

@@ -18,6 +18,7 @@ pub struct Record {
     pub is_latest: Option<bool>,
     pub is_delete_marker: Option<bool>,
     pub build: Option<Value>,
+    pub data: Option<Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -74,6 +75,7 @@ pub struct Reject {
     pub size: Option<u64>,
     pub last_modified: Option<String>,
     pub build: Option<Value>,
+    pub data: Option<Value>,
     pub error: Fault,
 }
 

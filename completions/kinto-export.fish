@@ -1,0 +1,24 @@
+complete -c kinto-export -l server -d 'The server, with its version: http://localhost:8888/v1' -r
+complete -c kinto-export -l bucket -r
+complete -c kinto-export -l collection -r
+complete -c kinto-export -l auth-file -d 'A file with USER:PASSWORD, or Bearer TOKEN, in its first line; without it the variable AUTH' -r -F
+complete -c kinto-export -l retries -d 'How often a request that failed in passing is tried again' -r
+complete -c kinto-export -l timeout -d 'Seconds that a request may take' -r
+complete -c kinto-export -l database -d 'Read Kinto\'s own PostgreSQL instead: postgres://…' -r
+complete -c kinto-export -l since -d 'Only what has changed since then: milliseconds since 1970, or an ETag of Kinto\'s' -r
+complete -c kinto-export -l resume-file -d 'Keep the state of the export here, after each page' -r -F
+complete -c kinto-export -l checkpoint -d 'Go on from what was exported (listed), or from what bh-load confirmed' -r -f -a "listed\t''
+loaded\t''"
+complete -c kinto-export -l concurrency -d 'Requests, or connections, at work at once; with more than 1 records come in no order' -r
+complete -c kinto-export -l page-size -d 'Records to ask for at once' -r
+complete -c kinto-export -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F
+complete -c kinto-export -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
+json\t''"
+complete -c kinto-export -l summary -d 'Write the summary as JSON to this file at the end' -r -F
+complete -c kinto-export -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+never\t''"
+complete -c kinto-export -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c kinto-export -l keep-meta -d 'Keep id, last_modified and schema, beside the build'
+complete -c kinto-export -l resume -d 'Go on where an earlier run stopped; begin anew when it had finished'
+complete -c kinto-export -s h -l help -d 'Print help'
+complete -c kinto-export -s V -l version -d 'Print version'

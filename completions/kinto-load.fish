@@ -1,0 +1,23 @@
+complete -c kinto-load -l server -d 'The server, with its version: http://localhost:8888/v1' -r
+complete -c kinto-load -l bucket -r
+complete -c kinto-load -l collection -r
+complete -c kinto-load -l auth-file -d 'A file with USER:PASSWORD, or Bearer TOKEN, in its first line; without it the variable AUTH' -r -F
+complete -c kinto-load -l retries -d 'How often a request that failed in passing is tried again' -r
+complete -c kinto-load -l timeout -d 'Seconds that a request may take' -r
+complete -c kinto-load -l manifest -d 'A kinto-wizard manifest in place of the built-in one' -r -F
+complete -c kinto-load -l cache-folder -d 'Where --skip-unchanged keeps what the server has' -r -F
+complete -c kinto-load -l concurrency -d 'Batches at work at once; Kinto takes them of one collection one by one' -r
+complete -c kinto-load -l batch-size -d 'Records in a batch at most; the server has a limit of its own' -r
+complete -c kinto-load -l flush-interval -d 'Seconds that a record waits for its batch to fill up, at most' -r
+complete -c kinto-load -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F
+complete -c kinto-load -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
+json\t''"
+complete -c kinto-load -l summary -d 'Write the summary as JSON to this file at the end' -r -F
+complete -c kinto-load -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+never\t''"
+complete -c kinto-load -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c kinto-load -l initialize -d 'Create bucket and collection, or change of them what differs, before anything is sent'
+complete -c kinto-load -l if-not-exists -d 'Leave records as they are that are there already'
+complete -c kinto-load -l skip-unchanged -d 'Send only records that differ from what the server has'
+complete -c kinto-load -s h -l help -d 'Print help'
+complete -c kinto-load -s V -l version -d 'Print version'

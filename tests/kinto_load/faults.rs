@@ -1,0 +1,156 @@
+//! A server that fails in every way.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use super::lines;
+use crate::harness::kinto::{Answer, StandIn, answer, release};
+use crate::harness::{Run, Tool};
+
+/// The first request is for the server's limits.
+const FIRST_BATCH: usize = 1;
+
+fn load(server: &StandIn, flags: &[&str]) -> Tool {
+    let tool = Tool::new("kinto-load").env("AUTH", "me:secret:of:mine");
+    tool.args(["--server", &server.url]).args(flags)
+}
+
+fn records(total: usize) -> String {
+    lines(&(0..total).map(release).collect::<Vec<_>>())
+}
+
+fn error(status: u16, headers: Vec<(&'static str, String)>) -> Answer {
+    let body = json!({"code": status, "errno": 999, "message": "so it is"});
+    (status, headers, body)
+}
+
+/// Loads 60 records where the n-th request is answered by `fault`, if it does.
+fn run(fault: impl Fn(usize) -> Option<Option<Answer>> + Send + Sync + 'static) -> (Run, StandIn) {
+    let server = StandIn::new(move |n, asked| match fault(n) {
+        Some(fault) => fault,
+        None => Some(answer(0, asked)),
+    });
+    (load(&server, &[]).input(records(60)).run(), server)
+}
+
+#[test]
+fn a_batch_that_fails_in_passing_is_sent_again() {
+    for status in [503, 500, 429, 0] {
+        let (run, server) = run(move |n| {
+            let wait = vec![("retry-after", "0.1".to_owned())];
+            let fault = (status > 0).then(|| error(status, wait));
+            (FIRST_BATCH + 1..FIRST_BATCH + 3)
+                .contains(&n)
+                .then_some(fault)
+        });
+        let run = run.exits(0);
+        assert_eq!(run.count("/out"), 60);
+        assert_eq!(run.count("/notes/retries"), 2, "{run}");
+        assert_eq!(server.asked().len(), FIRST_BATCH + 5);
+    }
+}
+
+#[test]
+fn a_server_that_dies_ends_it_and_what_is_stored_is_counted() {
+    let (run, _) = run(|n| (n > FIRST_BATCH).then_some(None));
+    let run = run.exits(69).says("given up after 4 tries");
+    assert_eq!(run.count("/out"), 25, "{run}");
+}
+
+#[test]
+fn who_is_refused_is_told() {
+    for (status, code, hint) in [
+        (401, 77, "check AUTH"),
+        (403, 77, "may not do this"),
+        (404, 78, "so it is"),
+    ] {
+        let (run, _) = run(move |n| (n == FIRST_BATCH).then(|| Some(error(status, vec![]))));
+        let run = run.exits(code).says(hint).prints_nothing();
+        assert!(!run.stderr.contains("secret"), "{run}");
+    }
+    let refused = StandIn::new(|_, asked| {
+        let (status, headers, mut body) = answer(0, asked);
+        let all = body.get_mut("responses").and_then(Value::as_array_mut);
+        for response in all.into_iter().flatten() {
+            *response = json!({"status": 403, "path": "", "body": {"message": "so it is"}});
+        }
+        Some((status, headers, body))
+    });
+    let run = load(&refused, &[]).input(records(60)).run().exits(77);
+    run.says("403 so it is; check AUTH, and who may write there");
+}
+
+#[test]
+fn the_record_that_spoils_a_batch_is_found() {
+    for status in [400, 413] {
+        let server = StandIn::new(move |_, asked| {
+            let spoilt = asked.2.to_string().contains("firefox_42_");
+            Some(if spoilt {
+                error(status, vec![])
+            } else {
+                answer(0, asked)
+            })
+        });
+        let run = load(&server, &[]).input(records(60)).run().exits(65);
+        assert_eq!(run.count("/out"), 59, "{run}");
+        run.says(&format!("refused: {status} so it is"));
+    }
+}
+
+/// A Kinto on PostgreSQL, as it was seen: of a batch with conflicts only what
+/// stands behind the last one is stored.
+#[test]
+fn what_a_conflict_takes_back_is_sent_again() {
+    let cases = include_str!("../cases/kinto/batch-409-rollback.ndjson");
+    let cases = cases
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    for case in cases.collect::<Vec<Value>>() {
+        let ids: Vec<&str> = (case["ids"].as_array().unwrap().iter())
+            .map(|id| id.as_str().unwrap())
+            .collect();
+        let input: String = ids.iter().map(|id| lines([&json!({"id": id})])).collect();
+        let stored = Arc::new(Mutex::new(BTreeSet::new()));
+        let shared = Arc::clone(&stored);
+        let seen = case.clone();
+        let server = StandIn::new(move |n, asked| {
+            if n != FIRST_BATCH {
+                let requests = asked.2["requests"].as_array().into_iter().flatten();
+                let ids = requests.map(|request| request["body"]["data"]["id"].to_string());
+                shared.lock().unwrap().extend(ids);
+                return Some(answer(0, asked));
+            }
+            let statuses = seen["statuses"].as_array().unwrap().iter();
+            let responses: Vec<Value> = statuses
+                .map(|status| json!({"status": status, "path": "", "body": {}}))
+                .collect();
+            let ids = seen["ids"].as_array().unwrap().iter();
+            let flags = seen["stored_afterwards"].as_array().unwrap();
+            let kept = ids.zip(flags).filter(|(_, stays)| **stays == true);
+            shared
+                .lock()
+                .unwrap()
+                .extend(kept.map(|(id, _)| id.to_string()));
+            Some((200, vec![], json!({"responses": responses})))
+        });
+        let run = load(&server, &[]).input(input).run().exits(0);
+        assert_eq!(run.count("/notes/batches again"), 1, "{run}");
+        assert_eq!(run.count("/out"), ids.len() as u64);
+        assert_eq!(stored.lock().unwrap().len(), ids.len());
+    }
+}
+
+#[test]
+fn a_conflict_that_stays_is_told() {
+    let server = StandIn::new(|_, asked| {
+        let (status, headers, mut body) = answer(0, asked);
+        if let Some(first) = body.pointer_mut("/responses/0/status") {
+            *first = json!(409);
+        }
+        Some((status, headers, body))
+    });
+    let run = load(&server, &[]).input(records(1)).run().exits(69);
+    run.says("409 for /buckets/build-hub/collections/releases/records/firefox_0_win64_fr");
+}

@@ -1,0 +1,89 @@
+//! --initialize: bucket and collection as the v1 jobs made them, written once.
+
+use serde_json::{Value, json};
+
+use super::load;
+use crate::harness::folder;
+use crate::harness::kinto::Kinto;
+
+fn case(text: &str) -> Value {
+    let mut case: Value = serde_json::from_str(text).unwrap();
+    for own in ["id", "last_modified"] {
+        case["data"].as_object_mut().unwrap().remove(own);
+    }
+    case
+}
+
+#[test]
+fn what_differs_is_written_and_nothing_else() {
+    let Some(kinto) = Kinto::without_bucket() else {
+        return;
+    };
+    let manifest = include_str!("../../kinto/initialization.yml");
+    let manifest = manifest.replace("\nbuild-hub:", &format!("\n{}:", kinto.bucket));
+    let folder = folder();
+    let file = folder.path().join("manifest.yml");
+    std::fs::write(&file, manifest).unwrap();
+    let run = |written: &[&str]| {
+        let tool = load(&kinto)
+            .arg("--initialize")
+            .arg("--manifest")
+            .arg(&file);
+        let run = tool.run().exits(0);
+        assert_eq!(
+            run.stderr.matches("initialized").count(),
+            written.len(),
+            "{run}"
+        );
+        for path in written {
+            assert!(
+                run.stderr.contains(&format!("{path}: initialized")),
+                "{run}"
+            );
+        }
+    };
+    let bucket = format!("/buckets/{}", kinto.bucket);
+    let collection = format!("{bucket}/collections/releases");
+    run(&[&bucket, &collection]);
+    let state = || [&bucket, &collection].map(|path| kinto.ask("GET", path, None).1);
+    let first = state();
+    let expected = [
+        case(include_str!("../cases/kinto/bucket.json")),
+        case(include_str!("../cases/kinto/collection.json")),
+    ];
+    for (made, expected) in first.iter().zip(&expected) {
+        let mut made = case(&made.to_string());
+        assert_eq!(made["data"], expected["data"]);
+        // Who made it is another one here.
+        made["permissions"]["write"] = expected["permissions"]["write"].clone();
+        assert_eq!(made["permissions"], expected["permissions"]);
+    }
+    run(&[]);
+    assert_eq!(state(), first);
+
+    let other = json!({"data": {"displayFields": ["id"], "own": 1}});
+    assert_eq!(kinto.ask("PATCH", &collection, Some(&other)).0, 200);
+    run(&[&collection]);
+    let [_, now] = state();
+    assert_eq!(
+        now["data"]["displayFields"],
+        first[1]["data"]["displayFields"]
+    );
+    assert_eq!(now["data"]["own"], 1, "what is not in the manifest stays");
+    run(&[]);
+}
+
+#[test]
+fn a_bucket_that_the_manifest_does_not_name_is_told() {
+    let Some(kinto) = Kinto::without_bucket() else {
+        return;
+    };
+    let run = load(&kinto).arg("--initialize").run().exits(78);
+    run.says(&format!("there is no bucket {:?} in it", kinto.bucket));
+    assert_eq!(
+        kinto
+            .ask("GET", &format!("/buckets/{}", kinto.bucket), None)
+            .0,
+        403
+    );
+}

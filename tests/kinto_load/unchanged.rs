@@ -1,0 +1,47 @@
+//! --skip-unchanged: what the server has is not sent.
+
+use serde_json::json;
+
+use super::{holds, lines, load};
+use crate::harness::kinto::{Kinto, id_of, release};
+use crate::harness::{Run, folder};
+
+#[test]
+fn what_kinto_has_is_not_sent() {
+    let Some(kinto) = Kinto::new() else { return };
+    kinto.fill(0..2_000);
+    let mut all: Vec<_> = (0..2_000).map(release).collect();
+    let folder = folder();
+    let run = |all: &[_], counts: (u64, u64)| -> Run {
+        let tool = load(&kinto).arg("--skip-unchanged");
+        let tool = tool.arg("--cache-folder").arg(folder.path());
+        let run = tool.input(lines(all)).run().exits(0);
+        let found = (run.count("/out"), run.count("/dropped/unchanged"));
+        assert_eq!(found, counts, "{run}");
+        holds(&kinto, all);
+        run
+    };
+    let etag = || {
+        kinto
+            .ask("GET", &format!("{}?_limit=1", kinto.records_path()), None)
+            .1
+    };
+    let before = etag();
+    run(&all, (0, 2_000));
+    run(&all, (0, 2_000));
+    assert_eq!(etag(), before, "something was written");
+
+    all[5]["target"]["version"] = json!("5.0");
+    let gone = format!("{}/{}", kinto.records_path(), id_of(&all[9]));
+    assert_eq!(kinto.ask("DELETE", &gone, None).0, 200);
+    run(&all, (2, 1_998));
+    run(&all, (0, 2_000));
+
+    let caches: Vec<_> = folder.path().read_dir().unwrap().collect();
+    let [Ok(cache)] = &caches[..] else {
+        panic!("{caches:?}")
+    };
+    let whole = std::fs::read(cache.path()).unwrap();
+    std::fs::write(cache.path(), &whole[..whole.len() / 2]).unwrap();
+    run(&all, (0, 2_000));
+}
