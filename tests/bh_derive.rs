@@ -1,6 +1,6 @@
 //! bh-derive.
 
-mod cases;
+pub mod cases;
 mod cut;
 mod edges;
 mod events;

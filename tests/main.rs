@@ -37,3 +37,4 @@ mod pipeline;
 mod s3_inventory;
 mod s3_list;
 mod secrets;
+mod v1_job;

@@ -70,7 +70,7 @@ impl Case {
 /// number of a build was its last digit, `63.0.1` was taken for 63.0, the id of
 /// a candidate of ESR did not say so, and of texts neither the line ends of
 /// Windows were known nor the status was looked at.
-fn mended(name: &str, expected: &str) -> (i32, String) {
+pub fn mended(name: &str, expected: &str) -> (i32, String) {
     let a = "a".repeat(40);
     match name {
         "abort-bad-date" => {

@@ -131,6 +131,6 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         stop,
         ndjson::cores(),
         |block| read::items(block, (bucket, collection), known.as_ref()),
-        |results| Sender::new(&batches, &limits, seam, tally).send(results),
+        |results| Sender::new(&batches, &limits, seam, tally, known.is_some()).send(results),
     )
 }

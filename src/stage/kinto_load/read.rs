@@ -13,7 +13,8 @@ use crate::remote::kinto::records_path;
 /// What a line of the input is to the loader.
 pub enum Item {
     Put(Box<Put>, u64),
-    Unchanged,
+    /// One that the server had when the run began.
+    Unchanged(Box<Put>, u64),
     Mark(Mark, Vec<u8>),
     Reject(Reject),
 }
@@ -61,14 +62,13 @@ fn record(
         other_bucket.as_deref().unwrap_or(bucket),
         other_collection.as_deref().unwrap_or(collection),
     );
+    let mut unchanged = false;
     if let Some(known) = known
         && !elsewhere
         && members.value("permissions").is_none()
     {
         let hash = hash(member.value).map_err(|error| bad_line(&error.to_string()))?;
-        if known.has(&id, hash) {
-            return Ok(Item::Unchanged);
-        }
+        unchanged = known.has(&id, hash);
     }
     let place =
         |member: &json::Member<'_>| -> Range<usize> { member.end - member.value.len()..member.end };
@@ -83,7 +83,12 @@ fn record(
         if_match: version.and_then(integer),
         line: line.to_vec(),
     };
-    Ok(Item::Put(Box::new(put), number))
+    let item = if unchanged {
+        Item::Unchanged
+    } else {
+        Item::Put
+    };
+    Ok(item(Box::new(put), number))
 }
 
 fn named(members: &Members<'_>, name: &str) -> Option<String> {

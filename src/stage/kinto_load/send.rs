@@ -1,7 +1,8 @@
 //! Batches: gathered in the order of the input, some at work at once, and
 //! reported in that order.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,14 @@ pub struct Sender<'a> {
     at_work: VecDeque<Sent>,
     /// How many batches at work hold a record of this path.
     paths: HashMap<String, usize>,
+    /// Hashes of the paths that were sent, where what is unchanged is not.
+    changed: Option<HashSet<u64>>,
+}
+
+fn hash(path: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
 }
 
 type Job = (Arc<Vec<Put>>, Channel<Done>);
@@ -68,6 +77,7 @@ impl<'a> Sender<'a> {
         limits: &'a Limits,
         seam: &'a mut Seam,
         tally: &'a Tally,
+        skips_unchanged: bool,
     ) -> Self {
         Self {
             batches,
@@ -77,6 +87,7 @@ impl<'a> Sender<'a> {
             metrics: Metrics::from_environment(),
             at_work: VecDeque::new(),
             paths: HashMap::new(),
+            changed: skips_unchanged.then(HashSet::new),
         }
     }
 
@@ -102,6 +113,23 @@ impl<'a> Sender<'a> {
         })
     }
 
+    /// What the server had is sent all the same behind another version of it.
+    fn decide(&mut self, item: Item) -> Item {
+        let Some(changed) = &mut self.changed else {
+            return item;
+        };
+        match item {
+            Item::Put(put, number) => {
+                changed.insert(hash(&put.path));
+                Item::Put(put, number)
+            }
+            Item::Unchanged(put, number) if changed.contains(&hash(&put.path)) => {
+                Item::Put(put, number)
+            }
+            item => item,
+        }
+    }
+
     fn gather(&mut self, results: &mut Results<Vec<Item>>, jobs: &Channel<Job>) -> Result<()> {
         let mut batch = Batch::default();
         let mut deadline: Option<Instant> = None;
@@ -121,7 +149,7 @@ impl<'a> Sender<'a> {
             let late = match flow {
                 Flow::Item(items) => {
                     for item in items {
-                        batch.add(item);
+                        batch.add(self.decide(item));
                         if batch.puts.len() >= self.limits.records || batch.bytes >= LARGEST {
                             self.begin(std::mem::take(&mut batch), jobs)?;
                             deadline = None;
@@ -254,7 +282,7 @@ impl Batch {
                 self.puts.push(*put);
                 Place::Put(number)
             }
-            Item::Unchanged => {
+            Item::Unchanged(..) => {
                 self.bytes += 64;
                 Place::Unchanged
             }
