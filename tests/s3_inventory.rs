@@ -1,7 +1,7 @@
 //! s3-inventory.
 
 mod files;
-mod manifests;
+pub mod manifests;
 mod resume;
 mod rows;
 

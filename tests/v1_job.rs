@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
 use crate::bh_derive::cases::{BASE, cases, mended};
@@ -13,18 +12,17 @@ use crate::harness::archive::Archive;
 use crate::harness::faulty::{Faulty, object};
 use crate::harness::kinto::Kinto;
 use crate::harness::{folder, lines, program};
+use crate::s3_inventory::manifests::md5;
 
 /// Mozilla's bucket with an inventory of `rows` for each name.
 fn inventories(rows: [(&str, String); 2]) -> Faulty {
     let objects = rows.into_iter().flat_map(|(name, rows)| {
         let root = format!("inventories/net-mozaws-prod-delivery-{name}/delivery-{name}");
         let key = format!("{root}/data/1.csv");
-        let digest = Md5::digest(&rows);
-        let md5: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let manifest = json!({
             "fileFormat": "CSV",
             "fileSchema": "Bucket, Key, Size, LastModifiedDate, ETag",
-            "files": [{"key": key, "size": rows.len(), "MD5checksum": md5}],
+            "files": [{"key": key, "size": rows.len(), "MD5checksum": md5(rows.as_bytes())}],
         });
         [
             object(&format!("public/{key}"), &rows),

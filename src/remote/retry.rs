@@ -93,14 +93,19 @@ impl Retry {
                     format!("{what}: {reason}; given up after {tried} tries"),
                 ));
             }
-            self.tally.note("retries", 1);
-            if tried == 2 && self.may_say() {
-                self.log.warn(format!("{what}: {reason}; trying again"));
-            }
+            self.tell(tried, what, &reason);
             tokio::select! {
                 () = tokio::time::sleep(pause(tried, after)) => {}
                 stop = self.stop.asked() => return Err(stop),
             }
+        }
+    }
+
+    /// Counts a try that failed in passing, and names the second of a request.
+    pub fn tell(&self, tried: u32, what: &str, reason: &str) {
+        self.tally.note("retries", 1);
+        if tried == 2 && self.may_say() {
+            self.log.warn(format!("{what}: {reason}; trying again"));
         }
     }
 

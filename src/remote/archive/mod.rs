@@ -192,7 +192,7 @@ impl Archive {
                 }
                 return Ok(Got::Failed(reason));
             }
-            self.retry.tally.note("retries", 1);
+            self.retry.tell(tried, &format!("get {url}"), &reason);
             tokio::select! {
                 () = tokio::time::sleep(pause(tried, after)) => {}
                 stop = self.retry.stop.asked() => return Err(stop),

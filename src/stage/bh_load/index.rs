@@ -205,7 +205,7 @@ fn send_all(streams: &mut [Stream], batches: &Receiver<Vec<Document>>) -> Result
     std::thread::scope(|scope| {
         let send = |stream| scope.spawn(|| Stream::send_each(stream, batches));
         let threads: Vec<_> = streams.iter_mut().map(send).collect();
-        let sent = threads.into_iter().map(|thread| thread.join());
+        let sent = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
         sent.map(|sent| sent.unwrap_or_else(|_| lost()))
             .fold(Ok(()), Result::and)
     })
