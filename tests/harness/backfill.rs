@@ -178,14 +178,13 @@ impl Backfill {
         let whole = json!([{"after": null, "through": null}]);
         assert_eq!(listed["finished"], true, "{listed}");
         assert_eq!(listed["coverage"], whole, "{listed}");
+        let mut loaded = lines_of(&self.loaded_file());
+        // It may be reached through a proxy.
+        let database = loaded[0].as_object_mut().unwrap().remove("database");
+        assert!(database.is_some_and(|database| database.is_string()));
         assert_eq!(
-            lines_of(&self.loaded_file()),
-            [json!({
-                "format": 1,
-                "run": listed["run"],
-                "database": self.store.address(),
-                "coverage": whole,
-            })]
+            loaded,
+            [json!({"format": 1, "run": listed["run"], "coverage": whole})]
         );
     }
 
