@@ -81,6 +81,16 @@ impl<'a> Block<'a> {
             .map(|(line, number)| (number, line))
             .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
     }
+
+    /// Where `line` stands, with its newline; `None` where it is no part of
+    /// the block, or something else stands between it and the newline.
+    #[must_use]
+    pub fn place(self, line: &[u8]) -> Option<Range<usize>> {
+        let start = line.as_ptr().addr();
+        let start = start.checked_sub(self.bytes.as_ptr().addr())?;
+        let end = start.checked_add(line.len())?;
+        (self.bytes.get(end) == Some(&b'\n')).then_some(start..end + 1)
+    }
 }
 
 impl Input {

@@ -10,7 +10,7 @@ pub use input::{Block, Input, Lines};
 pub use output::Output;
 pub use parallel::{Flow, Results, beside, cores, map, pass};
 pub use rejects::{RejectArgs, Rejects};
-pub use seam::{Chunk, Cut, Seam};
+pub use seam::{Chunk, Seam};
 
 use std::sync::Arc;
 

@@ -20,9 +20,15 @@ pub enum Flow<T> {
 pub struct Results<T> {
     order: Receiver<Receiver<T>>,
     next: Option<Receiver<T>>,
+    done_with: Sender<Lines>,
 }
 
 impl<T> Results<T> {
+    /// Gives the buffer of `lines` back to the reader.
+    fn done_with(&self, lines: Lines) {
+        drop(self.done_with.try_send(lines));
+    }
+
     /// The next result if it is there.
     pub fn ready(&mut self) -> Flow<T> {
         self.next(Some(Instant::now()))
@@ -56,15 +62,20 @@ fn receive<T>(from: &Receiver<T>, deadline: Option<Instant>) -> Result<T, RecvTi
 }
 
 /// Runs `work` over the input of a stage, and what it makes goes through the
-/// seam.
+/// seam, lines that stay as they are from the buffer that they were read into.
 pub fn pass(io: &mut Io, work: impl Fn(Block<'_>) -> Chunk + Sync) -> Result<()> {
     let seam = &mut io.seam;
-    map(&mut io.input, &io.stop, cores(), work, |results| {
+    let work = |lines: Lines| {
+        let chunk = work(lines.block());
+        ((chunk, lines), None)
+    };
+    each(&mut io.input, &io.stop, cores(), work, |results| {
         let mut next = results.ready();
         loop {
             next = match next {
-                Flow::Item(chunk) => {
-                    seam.pass(chunk)?;
+                Flow::Item((chunk, lines)) => {
+                    seam.pass(chunk, lines.block().bytes)?;
+                    results.done_with(lines);
                     results.ready()
                 }
                 Flow::Late => {
@@ -95,6 +106,18 @@ pub fn map<T: Send>(
     work: impl Fn(Block<'_>) -> T + Sync,
     sink: impl FnOnce(&mut Results<T>) -> Result<()>,
 ) -> Result<()> {
+    let work = |lines: Lines| (work(lines.block()), Some(lines));
+    each(input, stop, threads, work, sink)
+}
+
+/// As [`map`]; `work` gives the lines back that it is done with.
+fn each<T: Send>(
+    input: &mut Input,
+    stop: &Stop,
+    threads: usize,
+    work: impl Fn(Lines) -> (T, Option<Lines>) + Sync,
+    sink: impl FnOnce(&mut Results<T>) -> Result<()>,
+) -> Result<()> {
     let (jobs, waiting) = bounded::<(Lines, Sender<T>)>(threads);
     let (done_with, spares) = bounded(2 * threads);
     let (ordered, order) = bounded(threads + 1);
@@ -103,9 +126,12 @@ pub fn map<T: Send>(
             let (waiting, done_with, work) = (waiting.clone(), done_with.clone(), &work);
             scope.spawn(move || {
                 for (lines, done) in waiting {
+                    let (made, lines) = work(lines);
                     // Nobody listens any more once the sink has failed.
-                    drop(done.send(work(lines.block())));
-                    drop(done_with.try_send(lines));
+                    drop(done.send(made));
+                    if let Some(lines) = lines {
+                        drop(done_with.try_send(lines));
+                    }
                 }
             });
         }
@@ -119,7 +145,13 @@ pub fn map<T: Send>(
             }
             Ok(())
         };
-        beside(stop, read, || sink(&mut Results { order, next: None }))
+        beside(stop, read, || {
+            sink(&mut Results {
+                order,
+                next: None,
+                done_with,
+            })
+        })
     })
 }
 

@@ -2,16 +2,17 @@
 //! may pass.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Output, Rejects};
+use super::{Block, Output, Rejects};
 use crate::error::{Error, Kind, Result};
 use crate::record::mark::Mark;
 use crate::record::reject::Reject;
 use crate::tally::Tally;
 
-/// What a stage made of some lines: bytes for the next program, cut where a
-/// mark or a reject stood.
+/// What a stage made of some lines: bytes of its own for the next program, and
+/// between them lines that go on as they came, marks and rejects.
 #[derive(Default)]
 pub struct Chunk {
     pub out: Vec<u8>,
@@ -21,10 +22,12 @@ pub struct Chunk {
     dropped: Vec<(&'static str, u64)>,
 }
 
-/// Something in the stream of lines that is not a finished record.
-pub enum Cut {
-    Mark(Mark, Vec<u8>),
-    Reject(Reject),
+/// Something in the stream of lines that is not in `out`.
+enum Cut {
+    /// Where in the block of the input the lines stand.
+    Lines(Range<usize>),
+    Mark(Box<(Mark, Vec<u8>)>),
+    Reject(Box<Reject>),
 }
 
 impl Chunk {
@@ -33,6 +36,21 @@ impl Chunk {
         self.out.extend_from_slice(line);
         self.out.push(b'\n');
         self.written(1);
+    }
+
+    /// A record that goes on as `line`, which stands in `block`.
+    pub fn keep(&mut self, block: Block<'_>, line: &[u8]) {
+        let Some(range) = block.place(line) else {
+            return self.line(line);
+        };
+        self.written(1);
+        let here = self.out.len();
+        match self.cuts.last_mut() {
+            Some((at, Cut::Lines(lines))) if *at == here && lines.end == range.start => {
+                lines.end = range.end;
+            }
+            _ => self.cuts.push((here, Cut::Lines(range))),
+        }
     }
 
     /// Counts records whose bytes are in `out` already.
@@ -53,13 +71,14 @@ impl Chunk {
     }
 
     pub fn mark(&mut self, mark: Mark, line: &[u8]) {
-        self.cuts
-            .push((self.out.len(), Cut::Mark(mark, line.to_vec())));
+        let mark = Cut::Mark(Box::new((mark, line.to_vec())));
+        self.cuts.push((self.out.len(), mark));
     }
 
     pub fn reject(&mut self, reject: Reject) {
         self.read += 1;
-        self.cuts.push((self.out.len(), Cut::Reject(reject)));
+        let reject = Cut::Reject(Box::new(reject));
+        self.cuts.push((self.out.len(), reject));
     }
 }
 
@@ -95,7 +114,8 @@ impl Seam {
         }
     }
 
-    pub fn pass(&mut self, chunk: Chunk) -> Result<()> {
+    /// `input` is what the chunk was made of.
+    pub fn pass(&mut self, chunk: Chunk, input: &[u8]) -> Result<()> {
         self.tally.read(chunk.read);
         self.tally.written(chunk.written);
         for (reason, records) in chunk.dropped {
@@ -106,7 +126,8 @@ impl Seam {
             self.output.write(&chunk.out[start..at])?;
             start = at;
             match cut {
-                Cut::Mark(mark, line) => self.mark(&mark, &line)?,
+                Cut::Lines(lines) => self.output.write(&input[lines])?,
+                Cut::Mark(mark) => self.mark(&mark.0, &mark.1)?,
                 Cut::Reject(reject) => self.reject(&reject)?,
             }
         }

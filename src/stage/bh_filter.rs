@@ -202,14 +202,12 @@ impl Filter {
         let mut found = Vec::new();
         let mut asked = Vec::new();
         let mut counted = (0, block.first_line);
-        let mut length = 0;
         for (start, end) in self.wanted.candidates(block) {
             let line = &bytes[start..end];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            length += line.len() + 1;
             found.push(match Mark::parse(line) {
                 Some(mark) => Found::Mark(mark, line),
                 None => self.judge(line, &mut asked).unwrap_or_else(|message| {
@@ -220,7 +218,6 @@ impl Filter {
             });
         }
         let mut chunk = Chunk::default();
-        chunk.out.reserve(length);
         chunk.dropped(OTHER, filled_lines(block) - found.len() as u64);
         let mut known = self.known.have(&asked).into_iter();
         for found in found {
@@ -229,7 +226,7 @@ impl Filter {
                 Found::Bad(reject) => chunk.reject(reject),
                 Found::Other => chunk.dropped(OTHER, 1),
                 Found::Asked(_) if known.next() == Some(true) => chunk.dropped("known", 1),
-                Found::Wanted(line) | Found::Asked(line) => chunk.line(line),
+                Found::Wanted(line) | Found::Asked(line) => chunk.keep(block, line),
             }
         }
         chunk

@@ -60,7 +60,6 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
 
 fn judge(schema: &Schema, args: &Args, block: Block<'_>) -> Chunk {
     let mut chunk = Chunk::default();
-    chunk.out.reserve(block.bytes.len());
     for (number, line) in block.lines() {
         if let Some(mark) = Mark::parse(line) {
             chunk.mark(mark, line);
@@ -68,7 +67,7 @@ fn judge(schema: &Schema, args: &Args, block: Block<'_>) -> Chunk {
         }
         let line = &*cleared(line);
         match check(schema, args.bare, line, number) {
-            None => chunk.line(line),
+            None => chunk.keep(block, line),
             Some(reject) if args.skip_invalid && reject.kind == "schema" => {
                 chunk.dropped("invalid", 1);
             }

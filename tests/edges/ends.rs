@@ -51,6 +51,20 @@ fn a_full_disk_behind_standard_output_is_an_error() {
 }
 
 #[test]
+fn an_output_that_fails_ends_the_reading_too() {
+    let place = Place::new();
+    let folder = folder();
+    let file = folder.path().join("lines");
+    std::fs::write(&file, format!("{}\n", line(0)).repeat(20_000)).unwrap();
+    for stage in ["bh-filter", "bh-validate"] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let input = File::open(&file).unwrap();
+        let run = place.tool(stage).start_with(input.into(), full.into());
+        run.finish().exits(74).says("No space left on device");
+    }
+}
+
+#[test]
 fn what_cannot_be_written_is_named() {
     let place = Place::new();
     let full = "No space left on device";

@@ -110,7 +110,7 @@ impl Writer {
         let (_, before, _) = tally.now();
         unit.line = unit.line.max(rows.through);
         unit.open |= rows.refused && !self.rejects_are_kept;
-        seam.pass(rows.chunk)?;
+        seam.pass(rows.chunk, &[])?;
         let records = tally.now().1 - before;
         self.records += records;
         if let Some(line) = rows.torn {
