@@ -19,7 +19,9 @@
 pub mod address;
 pub mod archive;
 pub mod cli;
+pub mod disk;
 pub mod error;
+pub mod hex;
 pub mod inventory;
 pub mod json;
 pub mod listing;

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crossbeam_channel::{Receiver, TryRecvError};
+
 use super::{Block, Output, Rejects};
 use crate::error::{Error, Kind, Result};
 use crate::record::mark::Mark;
@@ -206,6 +208,17 @@ impl Seam {
     /// The output, where it is a file on disk: to wait for the disk elsewhere.
     pub fn file(&self) -> Result<Option<File>> {
         self.output.file()
+    }
+
+    /// The next of what is sent, `None` at the end; finished lines leave before
+    /// it is waited for.
+    pub fn receive<T>(&mut self, from: &Receiver<T>) -> Result<Option<T>> {
+        match from.try_recv() {
+            Ok(item) => return Ok(Some(item)),
+            Err(TryRecvError::Disconnected) => return Ok(None),
+            Err(TryRecvError::Empty) => self.flush()?,
+        }
+        Ok(from.recv().ok())
     }
 
     /// Finished lines leave now: to be called before any wait.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use md5::{Digest, Md5};
 
+use crate::hex;
 use crate::json::Value;
 
 /// The parts of a build that are indexed, in alphabetical order.
@@ -39,14 +40,9 @@ impl Canonical {
     /// keyed by it: one byte off would store every build twice.
     #[must_use]
     pub fn hash(&self) -> String {
-        let digest = Md5::digest(&self.text);
         let mut hash = String::with_capacity(35);
         hash.push_str("v1:");
-        for byte in digest {
-            for digit in [byte >> 4, byte & 15] {
-                hash.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
-            }
-        }
+        hex::push(&mut hash, &Md5::digest(&self.text));
         hash
     }
 

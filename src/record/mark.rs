@@ -67,24 +67,35 @@ impl Mark {
 
 /// Appends the line of a `listed` mark.
 pub fn write_listed(run: &str, after: Option<&str>, through: Option<&str>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"mark\":{\"listed\":{\"run\":");
-    json::write_str(run, out);
-    out.extend_from_slice(b",\"after\":");
-    write_bound(after, out);
-    out.extend_from_slice(b",\"through\":");
-    write_bound(through, out);
-    out.extend_from_slice(b"}}}\n");
+    write_part("listed", run, after, ("through", through), out);
 }
 
 /// Appends the line of a `page` mark: what was exported behind `after`, and where
 /// the export goes on.
 pub fn write_page(run: &str, after: Option<&str>, next: Option<&str>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"mark\":{\"page\":{\"run\":");
+    write_part("page", run, after, ("next", next), out);
+}
+
+fn write_part(
+    name: &str,
+    run: &str,
+    after: Option<&str>,
+    (end, last): (&str, Option<&str>),
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"{\"mark\":{");
+    json::write_str(name, out);
+    out.extend_from_slice(b":{\"run\":");
     json::write_str(run, out);
-    out.extend_from_slice(b",\"after\":");
-    write_bound(after, out);
-    out.extend_from_slice(b",\"next\":");
-    write_bound(next, out);
+    for (member, bound) in [("after", after), (end, last)] {
+        out.push(b',');
+        json::write_str(member, out);
+        out.push(b':');
+        match bound {
+            Some(key) => json::write_str(key, out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
     out.extend_from_slice(b"}}}\n");
 }
 
@@ -99,11 +110,4 @@ pub fn write_end(run: &str, counts: &[(&str, u64)], out: &mut Vec<u8>) {
         out.extend_from_slice(count.to_string().as_bytes());
     }
     out.extend_from_slice(b"}}}\n");
-}
-
-fn write_bound(bound: Option<&str>, out: &mut Vec<u8>) {
-    match bound {
-        Some(key) => json::write_str(key, out),
-        None => out.extend_from_slice(b"null"),
-    }
 }

@@ -41,11 +41,11 @@ pub enum Sign {
 pub struct Retry {
     /// Tries in all.
     pub attempts: u32,
-    pub log: Log,
+    log: Log,
     pub stop: Arc<Stop>,
     pub tally: Arc<Tally>,
     /// When it was last said that requests fail.
-    pub said: Arc<Mutex<Option<Instant>>>,
+    said: Arc<Mutex<Option<Instant>>>,
 }
 
 /// A server in trouble fails many requests at once: one in so long is named,
@@ -58,6 +58,17 @@ const LONGEST_BOUND: Duration = Duration::from_secs(20);
 const LONGEST_ASKED: Duration = Duration::from_mins(1);
 
 impl Retry {
+    #[must_use]
+    pub fn new(attempts: u32, log: &Log, stop: &Arc<Stop>, tally: &Arc<Tally>) -> Self {
+        Self {
+            attempts,
+            log: log.clone(),
+            stop: Arc::clone(stop),
+            tally: Arc::clone(tally),
+            said: Arc::default(),
+        }
+    }
+
     /// The answer of the first try of `request` that gives one. `what` names
     /// the request and its server in messages.
     ///

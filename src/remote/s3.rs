@@ -24,7 +24,7 @@ use super::retry::{Failure, Retry, Sign};
 use crate::address::without_password;
 use crate::cli::signals::Stop;
 use crate::error::{Error, Result};
-use crate::listing::{Encoding, Frame, Page, Reading, Unreadable};
+use crate::listing::{Encoding, Frame, Next, Page, Reading, Unreadable};
 use crate::log::Log;
 use crate::tally::Tally;
 
@@ -208,13 +208,7 @@ impl S3 {
         config = config.force_path_style(endpoint.is_some());
         Ok(Self {
             client: Client::from_conf(config.build()),
-            retry: Retry {
-                attempts: args.tries,
-                log: log.clone(),
-                stop: Arc::clone(stop),
-                tally: Arc::clone(tally),
-                said: Arc::default(),
-            },
+            retry: Retry::new(args.tries, log, stop, tally),
             payer: args.request_payer.then_some(RequestPayer::Requester),
             endpoint: endpoint.as_deref().map(without_password),
         })
@@ -249,6 +243,42 @@ impl S3 {
             }
         };
         self.retry.run(&what, attempt).await
+    }
+
+    /// What stands directly below `prefix`, a page at a time.
+    ///
+    /// # Errors
+    /// Among others: a page that is not the last and does not say how to go on.
+    pub async fn below(
+        &self,
+        bucket: &Bucket,
+        prefix: &str,
+        mut each: impl FnMut(Page),
+    ) -> Result<()> {
+        let mut token = None;
+        loop {
+            let request = Request {
+                prefix,
+                delimiter: Some("/"),
+                start_after: None,
+                token: token.as_deref(),
+                size: 1000,
+            };
+            let page = self.page(bucket, bucket.turn().await, request).await?;
+            let next = page.next();
+            each(page);
+            match next {
+                Next::End => return Ok(()),
+                Next::More(Some(next)) if token.as_ref() != Some(&next) => token = Some(next),
+                Next::More(_) => {
+                    return Err(Error::configuration(format!(
+                        "list s3://{}/{prefix}: the page is not the last one, and names none to \
+                         go on with; look at the server",
+                        bucket.name
+                    )));
+                }
+            }
+        }
     }
 
     async fn try_page(&self, bucket: &Bucket, request: Request<'_>) -> Result<Page, Failure> {

@@ -1,7 +1,7 @@
 //! bh-fetch: gets the object of each record and adds it as `build`.
 
 use clap::Parser;
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::runtime::Builder;
 
 use super::{AFTER_HELP, HELP};
@@ -166,7 +166,7 @@ struct Sink<'a> {
 impl Sink<'_> {
     fn write(&self, pending: &Receiver<Pending>, seam: &mut Seam) -> Result<()> {
         let mut out = Vec::new();
-        while let Some(next) = next(pending, seam)? {
+        while let Some(next) = seam.receive(pending)? {
             match next {
                 Pending::Mark(mark, line) => seam.mark(&mark, &line)?,
                 Pending::Reject(reject) => {
@@ -218,15 +218,6 @@ impl Sink<'_> {
         self.tally.waits(Waiting::Nothing);
         answer
     }
-}
-
-fn next(pending: &Receiver<Pending>, seam: &mut Seam) -> Result<Option<Pending>> {
-    match pending.try_recv() {
-        Ok(next) => return Ok(Some(next)),
-        Err(TryRecvError::Disconnected) => return Ok(None),
-        Err(TryRecvError::Empty) => seam.flush()?,
-    }
-    Ok(pending.recv().ok())
 }
 
 /// Appends the record of `line` with the document: what the GET answered

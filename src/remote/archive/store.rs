@@ -3,13 +3,10 @@
 use super::{Got, Listed, Listing, Trouble};
 use crate::error::Result;
 use crate::json;
-use crate::listing::{Keys, Next};
+use crate::listing::{Keys, Page};
 use crate::remote::pace::Pace;
 use crate::remote::retry::{Failure, Sign};
-use crate::remote::s3::{Bucket, Request, S3};
-
-/// Keys of a page.
-const PAGE: u16 = 1000;
+use crate::remote::s3::{Bucket, S3};
 
 pub struct Store {
     s3: S3,
@@ -36,31 +33,17 @@ impl Store {
     /// What stands directly below `prefix`.
     pub async fn list(&self, prefix: &str) -> Result<Got<Listing>> {
         let mut listing = Listing::default();
-        let mut token = None;
-        loop {
-            let turn = self.bucket.turn().await;
-            let request = Request {
-                prefix,
-                delimiter: Some("/"),
-                start_after: None,
-                token: token.as_deref(),
-                size: PAGE,
-            };
-            let mut page = self.s3.page(&self.bucket, turn, request).await?;
+        let take = |mut page: Page| {
             let names = std::mem::take(&mut page.prefixes).into_iter();
             listing
                 .folders
                 .extend(names.filter_map(|name| below(prefix, &name)));
-            let next = page.next();
             let all = 0..page.len();
             for line in page.into_lines(&all).split(|byte| *byte == b'\n') {
                 listing.files.extend(listed(prefix, line));
             }
-            match next {
-                Next::More(Some(next)) => token = Some(next),
-                Next::More(None) | Next::End => break,
-            }
-        }
+        };
+        self.s3.below(&self.bucket, prefix, take).await?;
         let empty = listing.folders.is_empty() && listing.files.is_empty();
         Ok(if empty {
             Got::Missing

@@ -5,7 +5,7 @@ pub mod manifest;
 pub mod pages;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -194,13 +194,7 @@ impl Server {
             client,
             root,
             credentials: text.as_deref().map(Credentials::parse).transpose()?,
-            retry: Retry {
-                attempts: args.retries + 1,
-                log: io.log.clone(),
-                stop: Arc::clone(&io.stop),
-                tally: Arc::clone(&io.tally),
-                said: Arc::default(),
-            },
+            retry: Retry::new(args.retries + 1, &io.log, &io.stop, &io.tally),
             quiet: Mutex::new(None),
         })
     }

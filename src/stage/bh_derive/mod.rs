@@ -119,13 +119,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let manner = Manner {
         concurrency: usize::from(args.concurrency),
         timeout: Duration::from_secs(args.s3.timeout),
-        retry: Retry {
-            attempts: args.s3.tries,
-            log: io.log.clone(),
-            stop: io.stop.clone(),
-            tally: io.tally.clone(),
-            said: std::sync::Arc::default(),
-        },
+        retry: Retry::new(args.s3.tries, &io.log, &io.stop, &io.tally),
     };
     let archive = Archive::open(&args.archive, s3, manner)?;
     let lasts = args.event.then(|| Duration::from_secs(args.refresh));

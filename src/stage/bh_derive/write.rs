@@ -1,6 +1,6 @@
 //! Records out, in the order of the lines.
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::Receiver;
 
 use super::read::Pending;
 use crate::error::Result;
@@ -16,7 +16,7 @@ pub struct Sink<'a> {
 
 impl Sink<'_> {
     pub fn write(&self, pending: &Receiver<Pending>, seam: &mut Seam) -> Result<()> {
-        while let Some(next) = next(pending, seam)? {
+        while let Some(next) = seam.receive(pending)? {
             match next {
                 Pending::Mark(mark, line) => seam.mark(&mark, &line)?,
                 Pending::Dropped(reason, lines) => {
@@ -70,13 +70,4 @@ impl Sink<'_> {
         self.tally.waits(Waiting::Nothing);
         answer
     }
-}
-
-fn next(pending: &Receiver<Pending>, seam: &mut Seam) -> Result<Option<Pending>> {
-    match pending.try_recv() {
-        Ok(next) => return Ok(Some(next)),
-        Err(TryRecvError::Disconnected) => return Ok(None),
-        Err(TryRecvError::Empty) => seam.flush()?,
-    }
-    Ok(pending.recv().ok())
 }

@@ -6,7 +6,6 @@ mod ranges;
 mod state;
 mod write;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -14,8 +13,6 @@ use clap::Parser;
 use self::pages::{Database, Http, Pages, Scale};
 use self::state::Export;
 use self::write::Writer;
-use super::s3_list::recorder::Recorder;
-use super::s3_list::state::Checkpoint;
 use super::{AFTER_HELP, HELP};
 use crate::address::without_password;
 use crate::cli::{Program, SharedArgs};
@@ -24,6 +21,7 @@ use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::remote::kinto::pages::Collection;
 use crate::remote::kinto::{KintoArgs, Server};
+use crate::resume::{self, Recorder, ResumeArgs};
 use crate::store::Context;
 use crate::store::kinto::Records;
 
@@ -64,17 +62,8 @@ pub struct Args {
     #[arg(long)]
     keep_meta: bool,
 
-    /// Keep the state of the export here, after each page
-    #[arg(long, value_name = "FILE")]
-    resume_file: Option<PathBuf>,
-
-    /// Go on where an earlier run stopped; begin anew when it had finished
-    #[arg(long, requires = "resume_file")]
-    resume: bool,
-
-    /// Go on from what was exported (listed), or from what bh-load confirmed
-    #[arg(long, value_enum, requires = "resume")]
-    checkpoint: Option<Checkpoint>,
+    #[command(flatten)]
+    state: ResumeArgs,
 
     /// Requests, or connections, at work at once; with more than 1 records come in no order
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -154,17 +143,15 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         since: args.since.map(|since| scale.since(since)),
         through: None,
     };
-    let (mut file, mut exported) = state::open(args, &export, io)?;
+    let (mut file, mut exported) = resume::open(&args.state, export, |_| {}, io)?;
     let through = if let Some(through) = &exported.source.through {
         through.clone()
     } else {
         let waiting = format!("asking {}", pages.place());
         let _patience = io.log.patience(waiting);
         let latest = scale.text(pages.latest()?);
-        let through = export
-            .since
-            .clone()
-            .map_or(latest.clone(), |since| since.max(latest));
+        let since = exported.source.since.clone();
+        let through = since.map_or(latest.clone(), |since| since.max(latest));
         exported.source.through = Some(through.clone());
         if let Some(file) = &mut file {
             file.save(&exported)?;
@@ -182,7 +169,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let mut writer = Writer::new(recorder, scale);
     let done = writer.write(workers, &gaps, before, io);
     if let Err(error) = &done {
-        let path = args.resume_file.as_deref();
+        let path = args.state.resume_file.as_deref();
         writer.recorder.explain(error, path, io)?;
     }
     done

@@ -1,7 +1,6 @@
 //! The pages of a collection as lines, from the server or from its database.
 
-use crate::error::{Error, Kind, Result};
-use crate::json::ParseError;
+use crate::error::{Error, Result};
 use crate::record::coverage::Interval;
 use crate::record::release::{Meta, write_line};
 use crate::remote::kinto::pages::{Collection, Page as Answer};
@@ -67,6 +66,19 @@ pub struct Page {
 }
 
 impl Page {
+    fn record(&mut self, text: &str, changed: u64, meta: &Meta<'_>, keep: bool) -> Result<()> {
+        let kept = keep.then_some(meta);
+        write_line(text.as_bytes(), kept, &mut self.lines).map_err(|error| {
+            Error::configuration(format!(
+                "record {:?} cannot be read: {error}; mend it in Kinto",
+                meta.id
+            ))
+        })?;
+        self.takes(changed);
+        self.records += 1;
+        Ok(())
+    }
+
     fn takes(&mut self, changed: u64) {
         let first = self.ends.map_or(changed, |(first, _)| first);
         self.ends = Some((first, changed));
@@ -151,11 +163,7 @@ impl Pages for Http {
                         id: &record.id,
                         last_modified: changed,
                     };
-                    let meta = self.keep_meta.then_some(&meta);
-                    write_line(record.text.as_bytes(), meta, &mut page.lines)
-                        .map_err(|error| unread(&record.id, &error))?;
-                    page.takes(changed);
-                    page.records += 1;
+                    return page.record(record.text, changed, &meta, self.keep_meta);
                 }
                 Ok(())
             })?;
@@ -172,13 +180,6 @@ impl Pages for Http {
             self.collection.place()
         )))
     }
-}
-
-fn unread(id: &str, error: &ParseError) -> Error {
-    Error::message(
-        Kind::Configuration,
-        format!("record {id:?} cannot be read: {error}; mend it in Kinto"),
-    )
 }
 
 pub struct Database {
@@ -228,11 +229,7 @@ impl Pages for Database {
                 id: &record.id,
                 last_modified: (record.changed + 500) / 1000,
             };
-            let meta = self.keep_meta.then_some(&meta);
-            write_line(record.data.as_bytes(), meta, &mut page.lines)
-                .map_err(|error| unread(&record.id, &error))?;
-            page.takes(record.changed);
-            page.records += 1;
+            page.record(&record.data, record.changed, &meta, self.keep_meta)?;
         }
         Ok(page)
     }

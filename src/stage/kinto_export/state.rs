@@ -1,14 +1,10 @@
-//! What is exported, and which part of an earlier run is taken as done.
+//! What is exported.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Args;
-use crate::error::{Error, Result};
-use crate::ndjson::Io;
-use crate::resume::{self, Listed, StateFile};
-use crate::stage::s3_list::state::decide;
+use crate::resume::{Judgement, Subject};
 
 /// A state of another export is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,14 +21,19 @@ pub struct Export {
     pub through: Option<String>,
 }
 
-impl Export {
-    fn is_of(&self, other: &Self) -> bool {
-        let through = None;
-        let open = |export: &Self| Self {
-            through: through.clone(),
-            ..export.clone()
+impl Subject for Export {
+    const RUN: &'static str = "export";
+
+    fn judge(&self, now: &Self) -> Judgement {
+        let begun = Self {
+            through: self.through.clone(),
+            ..now.clone()
         };
-        open(self) == open(other)
+        if *self == begun {
+            Judgement::Same
+        } else {
+            Judgement::Other
+        }
     }
 }
 
@@ -50,35 +51,4 @@ impl fmt::Display for Export {
         }
         Ok(())
     }
-}
-
-/// The state to go on with, and its file.
-pub fn open(args: &Args, export: &Export, io: &Io) -> Result<(Option<StateFile>, Listed<Export>)> {
-    let fresh = Listed::new(export.clone());
-    let Some(path) = &args.resume_file else {
-        return Ok((None, fresh));
-    };
-    let (file, mut exported) = StateFile::open(path, &fresh)?;
-    if !exported.source.is_of(export) {
-        return Err(Error::configuration(format!(
-            "{}: holds the state of another export ({}); use another --resume-file, or remove it",
-            path.display(),
-            exported.source
-        )));
-    }
-    if exported == fresh {
-        io.log.info(format!("{}: a new run begins", path.display()));
-        return Ok((Some(file), exported));
-    }
-    if !args.resume {
-        return Ok((Some(file), fresh));
-    }
-    let loaded = resume::peek(&resume::loaded_path(path))?;
-    let (coverage, why) = decide(&exported, loaded.as_ref(), args.checkpoint);
-    io.log.info(format!("{}: {why}", path.display()));
-    match coverage {
-        Some(coverage) => exported.go_on(coverage),
-        None => exported = fresh,
-    }
-    Ok((Some(file), exported))
 }

@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::record::mark;
-use crate::stage::s3_list::recorder::Recorder;
+use crate::resume::Recorder;
 use crate::tally::Waiting;
 
 /// A page, and the part of the export that it is.

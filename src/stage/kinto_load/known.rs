@@ -11,6 +11,7 @@ use std::sync::Arc;
 use md5::{Digest, Md5};
 use siphasher::sip::SipHasher13;
 
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::json::{self, ParseError};
 use crate::record::release::write_members;
@@ -45,7 +46,8 @@ pub fn hash(record: &[u8]) -> Result<Hash, ParseError> {
     Ok(Md5::digest(&text).into())
 }
 
-fn key(id: &str) -> u64 {
+/// A text as a number, the same in every run.
+pub fn key(id: &str) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(id.as_bytes());
     hasher.finish()
@@ -112,20 +114,16 @@ impl Known {
 
     /// Whole or not at all.
     fn save(&self, path: &Path, place: &str) -> std::io::Result<()> {
-        let folder = path.parent().unwrap_or_else(|| Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        let mut out = std::io::BufWriter::new(file.as_file_mut());
-        let latest = self.latest.unwrap_or_default();
-        writeln!(out, "{FORMAT} {latest} {place}")?;
-        for (id, content) in &self.contents {
-            writeln!(out, "{id:016x}{:032x}", u128::from_be_bytes(*content))?;
-        }
-        writeln!(out, "end")?;
-        out.flush()?;
-        drop(out);
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
+        disk::replace(path, |file| {
+            let mut out = std::io::BufWriter::new(file);
+            let latest = self.latest.unwrap_or_default();
+            writeln!(out, "{FORMAT} {latest} {place}")?;
+            for (id, content) in &self.contents {
+                writeln!(out, "{id:016x}{:032x}", u128::from_be_bytes(*content))?;
+            }
+            writeln!(out, "end")?;
+            out.flush()
+        })
     }
 }
 

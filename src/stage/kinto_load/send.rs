@@ -2,12 +2,12 @@
 //! reported in that order.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender as Channel, bounded};
 
+use super::known::key;
 use super::read::Item;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Metrics;
@@ -63,12 +63,6 @@ pub struct Sender<'a> {
     changed: Option<HashSet<u64>>,
 }
 
-fn hash(path: &str) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    path.hash(&mut hasher);
-    hasher.finish()
-}
-
 type Job = (Arc<Vec<Put>>, Channel<Done>);
 
 impl<'a> Sender<'a> {
@@ -120,10 +114,10 @@ impl<'a> Sender<'a> {
         };
         match item {
             Item::Put(put, number) => {
-                changed.insert(hash(&put.path));
+                changed.insert(key(&put.path));
                 Item::Put(put, number)
             }
-            Item::Unchanged(put, number) if changed.contains(&hash(&put.path)) => {
+            Item::Unchanged(put, number) if changed.contains(&key(&put.path)) => {
                 Item::Put(put, number)
             }
             item => item,

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
 
-use super::source::{Origin, Place, hex, split_url, unreadable};
+use super::source::{Origin, Place, split_url, unreadable};
 use super::{Args, Mozilla};
+use crate::disk;
 use crate::error::{Error, Result};
+use crate::hex;
 use crate::inventory::columns::Layout;
 use crate::inventory::manifest::{self, Format, Listed, Manifest};
-use crate::listing::Next;
 use crate::remote::pace::Pace;
-use crate::remote::s3::{Bucket, Request};
+use crate::remote::s3::Bucket;
 
 /// All that is read, in order.
 pub struct Inventory {
@@ -85,7 +86,7 @@ impl Inventory {
                 digest.update(part);
             }
         }
-        hex(&digest.finalize())
+        hex::text(&digest.finalize())
     }
 }
 
@@ -290,7 +291,8 @@ impl Search<'_> {
         let text = self.origin.read(&place)?;
         self.manifest(Some(bucket), &name, &text)?;
         match &self.args.keep_manifest {
-            Some(path) => keep(path, &text),
+            Some(path) => disk::replace(path, |file| file.write_all(&text))
+                .map_err(|error| Error::local(path.display(), &error)),
             None => Ok(()),
         }
     }
@@ -299,42 +301,11 @@ impl Search<'_> {
     fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>> {
         let (runtime, s3) = self.origin.s3()?;
         let bucket = Bucket::new(bucket, Pace::new(1, None));
-        runtime.block_on(async {
-            let (mut folders, mut token) = (Vec::new(), None);
-            loop {
-                let request = Request {
-                    prefix,
-                    delimiter: Some("/"),
-                    start_after: None,
-                    token: token.as_deref(),
-                    size: 1000,
-                };
-                let page = s3.page(&bucket, bucket.turn().await, request).await?;
-                let next = page.next();
-                folders.extend(page.prefixes);
-                match next {
-                    Next::More(Some(more)) if token.as_ref() != Some(&more) => token = Some(more),
-                    _ => return Ok(folders),
-                }
-            }
-        })
+        let mut folders = Vec::new();
+        let listed = s3.below(&bucket, prefix, |page| folders.extend(page.prefixes));
+        runtime.block_on(listed)?;
+        Ok(folders)
     }
-}
-
-/// Writes a file, whole or not at all.
-fn keep(path: &Path, text: &[u8]) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(text)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|error: std::io::Error| Error::local(path.display(), &error))
 }
 
 /// What stands before the keys of a manifest.

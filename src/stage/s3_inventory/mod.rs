@@ -1,5 +1,6 @@
 //! s3-inventory: a record for each row of an S3 inventory, a mark for each file.
 
+mod cut;
 mod find;
 mod parquet;
 mod position;
@@ -17,9 +18,8 @@ use self::find::Inventory;
 use self::proof::Proof;
 use self::read::Readers;
 use self::source::Origin;
+use self::state::Source;
 use self::write::Writer;
-use super::s3_list::recorder::Recorder;
-use super::s3_list::state::Checkpoint;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
@@ -27,6 +27,7 @@ use crate::inventory::columns::USUAL;
 use crate::inventory::row::Choice;
 use crate::ndjson::{self, Io};
 use crate::remote::s3::S3Args;
+use crate::resume::{self, Listed, Recorder, ResumeArgs};
 
 /// Read an S3 inventory, a record a row
 #[derive(Debug, Parser)]
@@ -81,17 +82,8 @@ pub struct Args {
     #[arg(long)]
     delete_markers: bool,
 
-    /// Keep the state of the reading here
-    #[arg(long, value_name = "FILE")]
-    resume_file: Option<PathBuf>,
-
-    /// Go on where an earlier run stopped; begin anew when it had finished, or the files are others
-    #[arg(long, requires = "resume_file")]
-    resume: bool,
-
-    /// Go on from what was read, or from what bh-load confirmed
-    #[arg(long, value_enum, requires = "resume")]
-    checkpoint: Option<Checkpoint>,
+    #[command(flatten)]
+    state: ResumeArgs,
 
     /// Files to read at once [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -138,7 +130,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             "standard input is a terminal: name files, or pipe CSV in; --help has examples",
         ));
     }
-    let (file, listed) = state::open(args, &inventory, &origin, io)?;
+    let source = Source::of(&inventory, &origin);
+    let trust = |listed: &mut Listed<Source>| listed.trust(inventory.streamed());
+    let (file, listed) = resume::open(&args.state, source, trust, io)?;
     let gaps = position::gaps(&listed.coverage, inventory.files.len());
     let lanes = args.concurrency.map_or_else(ndjson::cores, usize::from);
     let proof = Proof::of(&listed.source.checks);
@@ -163,7 +157,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     );
     origin.leave();
     if let Err(error) = &done {
-        let path = args.resume_file.as_deref();
+        let path = args.state.resume_file.as_deref();
         writer.recorder.explain(error, path, io)?;
     }
     done

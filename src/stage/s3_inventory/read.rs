@@ -9,21 +9,18 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use flate2::bufread::MultiGzDecoder;
 use tokio::runtime::Handle;
 
+use super::cut::{BLOCK, Cut};
 use super::find::{File, Inventory, is};
 use super::parquet;
 use super::proof::{Check, Proof};
 use super::source::{Counted, Origin, Pieces, Place, unreadable};
 use crate::error::{Error, Kind, Result};
-use crate::inventory::csv::{Block, Ends, Reading, Rows};
+use crate::inventory::csv::{Block, Reading, Rows};
 use crate::inventory::row::Choice;
 use crate::ndjson::{self, Input};
 use crate::remote::download::Download;
 use crate::remote::s3::S3;
 
-/// Bytes that are inflated at once.
-const BLOCK: usize = 256 * 1024;
-/// No row has as many.
-const LONGEST: usize = 16 << 20;
 /// Blocks of a file that wait for those before it.
 const AHEAD: usize = 32;
 
@@ -284,7 +281,12 @@ impl Out<'_> {
             if got == 0 {
                 rows.end();
             }
-            if !self.send(rows.whole(self.line, false), None) || got == 0 {
+            let mut block = rows.whole(self.line, got == 0);
+            // A file is all there is: its last row is good, or bad.
+            if let Some(block) = &mut block {
+                block.unterminated = false;
+            }
+            if !self.send(block, None) || got == 0 {
                 return Ok(());
             }
             rows.check(self.line).map_err(io::Error::other)?;
@@ -325,66 +327,6 @@ impl Out<'_> {
         let (done, rows) = bounded(1);
         drop(done.send(made));
         self.outlet.send(Piece::Rows(rows, None)).is_ok()
-    }
-}
-
-/// Cuts what is read behind its last whole row.
-#[derive(Default)]
-struct Cut {
-    buffer: Vec<u8>,
-    filled: usize,
-    ends: Ends,
-    unterminated: bool,
-}
-
-impl Cut {
-    /// Where to read to.
-    fn room(&mut self) -> &mut [u8] {
-        let room = (self.filled + BLOCK / 2).max(BLOCK);
-        self.buffer.resize(room, 0);
-        &mut self.buffer[self.filled..]
-    }
-
-    /// Whether what is left may be a part of a row still.
-    fn check(&self, line: u64) -> Result<()> {
-        if self.filled < LONGEST {
-            return Ok(());
-        }
-        Err(Error::configuration(format!(
-            "line {line}: longer than 16 MiB: is this CSV?"
-        )))
-    }
-
-    /// Nothing more comes: what is left is rows.
-    fn end(&mut self) {
-        self.buffer.truncate(self.filled);
-        if self.filled > 0 && self.buffer.last() != Some(&b'\n') {
-            self.unterminated = true;
-            self.buffer.push(b'\n');
-            self.filled += 1;
-        }
-    }
-
-    fn whole(&mut self, first_line: u64, last: bool) -> Option<Block> {
-        let ended = self.buffer.len() == self.filled;
-        let end = match self.ends.find(&self.buffer[..self.filled]) {
-            _ if last && ended => self.filled,
-            end => end,
-        };
-        if end == 0 {
-            return None;
-        }
-        let mut rest = Vec::with_capacity(BLOCK.max(self.filled - end));
-        rest.extend_from_slice(&self.buffer[end..self.filled]);
-        self.filled = rest.len();
-        self.ends = Ends::default();
-        let mut bytes = std::mem::replace(&mut self.buffer, rest);
-        bytes.truncate(end);
-        Some(Block {
-            bytes,
-            first_line,
-            unterminated: last && self.unterminated,
-        })
     }
 }
 

@@ -1,7 +1,6 @@
 //! Where files are, and their bytes, checked against the manifest.
 
 use std::cell::OnceCell;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use super::{Args, Mozilla};
 use crate::cli::signals::Stop;
 use crate::error::{Error, Result};
+use crate::hex;
 use crate::log::Log;
 use crate::ndjson::Io;
 use crate::remote::download::Download;
@@ -177,15 +177,6 @@ impl Read for Pieces {
     }
 }
 
-/// A digest as text.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a string never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// Bytes that are counted on their way, and hashed where that is asked for.
 pub struct Counted<R> {
     from: R,
@@ -212,7 +203,7 @@ impl<R: Read> Counted<R> {
     /// Reads to the end; how many bytes there were, and their MD5.
     pub fn finish(mut self) -> io::Result<(u64, Option<String>)> {
         io::copy(&mut self, &mut io::sink())?;
-        let md5 = self.md5.map(|md5| hex(&md5.finalize()));
+        let md5 = self.md5.map(|md5| hex::text(&md5.finalize()));
         Ok((self.bytes, md5))
     }
 }

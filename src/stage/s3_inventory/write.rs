@@ -1,7 +1,5 @@
 //! Records in the order of the files, and a mark when a file is done.
 
-use crossbeam_channel::{Receiver, TryRecvError};
-
 use super::find::Inventory;
 use super::position;
 use super::proof::Check;
@@ -14,7 +12,7 @@ use crate::inventory::csv::Rows;
 use crate::ndjson::Seam;
 use crate::record::coverage::Interval;
 use crate::record::mark::{self, Mark};
-use crate::stage::s3_list::recorder::Recorder;
+use crate::resume::Recorder;
 use crate::tally::Tally;
 
 /// Lines of standard input that are closed by one mark.
@@ -75,12 +73,12 @@ impl Writer {
                 check: None,
             };
             let is_stdin = inventory.files[at].place == Place::Stdin;
-            while let Some(piece) = next(&pieces, seam)? {
+            while let Some(piece) = seam.receive(&pieces)? {
                 stop.check()?;
                 let rows = match piece {
                     Piece::Rows(rows, check) => {
                         unit.check = check;
-                        next(&rows, seam)?.ok_or_else(lost)?
+                        seam.receive(&rows)?.ok_or_else(lost)?
                     }
                     Piece::Failed(error) if is_stdin => return Err(error),
                     Piece::Failed(error) => return Err(self.failed(error, at, files)),
@@ -179,18 +177,6 @@ impl Writer {
 impl Unit {
     fn through(&self, through: Option<String>) -> Interval {
         Interval::new(position::behind(self.file, self.after), through)
-    }
-}
-
-/// The next one; finished lines leave before it is waited for.
-fn next<T>(from: &Receiver<T>, seam: &mut Seam) -> Result<Option<T>> {
-    match from.try_recv() {
-        Ok(item) => Ok(Some(item)),
-        Err(TryRecvError::Disconnected) => Ok(None),
-        Err(TryRecvError::Empty) => {
-            seam.flush()?;
-            Ok(from.recv().ok())
-        }
     }
 }
 

@@ -3,11 +3,11 @@
 use super::Args;
 use super::crew::{Crew, Part};
 use super::ordered::Ordered;
-use super::recorder::Recorder;
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::record::mark;
+use crate::resume::Recorder;
 use crate::tally::Waiting;
 
 /// A listing at work.
@@ -104,7 +104,7 @@ impl<'a> Lister<'a> {
 
     /// Notes in the state how the run ended, and says how to go on.
     pub fn explain(&mut self, error: &Error, io: &Io) -> Result<()> {
-        let path = self.args.resume_file.as_deref();
+        let path = self.args.state.resume_file.as_deref();
         self.recorder.explain(error, path, io)
     }
 }

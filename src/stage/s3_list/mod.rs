@@ -5,9 +5,7 @@ mod lister;
 mod ordered;
 mod plan;
 mod ranges;
-pub(super) mod recorder;
 mod show;
-pub(super) mod state;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,8 +16,6 @@ use tokio::runtime::Builder;
 
 use self::crew::{Crew, Desk, Job};
 use self::lister::Lister;
-use self::recorder::Recorder;
-use self::state::Checkpoint;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
@@ -27,7 +23,7 @@ use crate::listing::{Planner, Settings};
 use crate::ndjson::Io;
 use crate::remote::pace::Pace;
 use crate::remote::s3::{Bucket, S3, S3Args};
-use crate::resume::Source;
+use crate::resume::{self, Recorder, ResumeArgs, Source};
 
 /// List the keys of a bucket, a record each
 #[derive(Debug, Parser)]
@@ -48,17 +44,8 @@ pub struct Args {
     #[arg(value_name = "URL", value_parser = address, required_unless_present = "show_state")]
     url: Option<Address>,
 
-    /// Keep the state of the listing here, after each page
-    #[arg(long, value_name = "FILE")]
-    resume_file: Option<PathBuf>,
-
-    /// Go on where an earlier run stopped; begin anew when it had finished
-    #[arg(long, requires = "resume_file")]
-    resume: bool,
-
-    /// Go on from what was listed, or from what bh-load confirmed
-    #[arg(long, value_enum, requires = "resume")]
-    checkpoint: Option<Checkpoint>,
+    #[command(flatten)]
+    state: ResumeArgs,
 
     /// List only keys behind this one, in byte order
     #[arg(long, value_name = "KEY")]
@@ -203,17 +190,17 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         page_size: args.page_size,
     });
     if let Some(parts) = args.plan {
-        let hints = plan::hints(args.resume_file.as_deref(), &source)?;
+        let hints = plan::hints(args.state.resume_file.as_deref(), &source)?;
         let parts = plan::survey(&runtime, &desk, parts, &hints, io)?;
         return plan::write(&desk, parts, io);
     }
     if let Some(shard) = args.shard.filter(|_| args.ranges.is_none()) {
         plan::share(args, shard, &runtime, &desk, &mut source, io)?;
     }
-    let (file, listed) = state::open(args, &source, io)?;
+    let (file, listed) = resume::open(&args.state, source, |_| {}, io)?;
     let gaps = listed.source.gaps(&listed.coverage);
     let settings = Settings {
-        prefix: source.prefix,
+        prefix: url.prefix.clone(),
         page_size: usize::from(args.page_size),
         connections: workers,
     };

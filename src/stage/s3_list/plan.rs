@@ -22,7 +22,7 @@ use crate::tally::Waiting;
 pub fn hints(file: Option<&Path>, source: &Source) -> Result<Vec<Hint>> {
     let listed: Option<Listed> = file.map_or(Ok(None), resume::peek)?;
     let same = listed.filter(|listed| listed.source == *source);
-    let last = same.and_then(|listed| listed.again().last);
+    let last = same.and_then(|listed| listed.again(source.clone()).last);
     Ok(last.map_or_else(Vec::new, |last| last.sample.points().to_vec()))
 }
 
@@ -37,7 +37,11 @@ pub fn share(
     io: &Io,
 ) -> Result<()> {
     source.shard = Some(shard.to_string());
-    let kept: Option<Listed> = args.resume_file.as_deref().map_or(Ok(None), resume::peek)?;
+    let kept: Option<Listed> = args
+        .state
+        .resume_file
+        .as_deref()
+        .map_or(Ok(None), resume::peek)?;
     if let Some(kept) = kept.filter(|kept| kept.source.shard == source.shard) {
         source.ranges = kept.source.ranges;
         return Ok(());

@@ -1,10 +1,31 @@
 //! Which part of an earlier run is taken as done.
 
-use super::Args;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Listed, Loaded, Source, StateFile, loaded_path, peek};
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
-use crate::resume::{self, Listed, Loaded, Source, StateFile};
+
+/// Where a run keeps its state, and how it goes on from there.
+#[derive(Debug, clap::Args)]
+pub struct ResumeArgs {
+    /// Keep the state of the run here, as it goes
+    #[arg(long, value_name = "FILE")]
+    pub resume_file: Option<PathBuf>,
+
+    /// Go on where an earlier run stopped; begin anew when it had finished
+    #[arg(long, requires = "resume_file")]
+    pub resume: bool,
+
+    /// Go on from what was written (listed), or from what bh-load confirmed (loaded)
+    #[arg(long, value_enum, requires = "resume")]
+    pub checkpoint: Option<Checkpoint>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Checkpoint {
@@ -12,41 +33,91 @@ pub enum Checkpoint {
     Loaded,
 }
 
-/// The state to go on with, and its file.
-pub fn open(args: &Args, source: &Source, io: &Io) -> Result<(Option<StateFile>, Listed)> {
-    let fresh = Listed::new(source.clone());
+/// What a run is of.
+pub trait Subject: Clone + PartialEq + Display + Serialize + DeserializeOwned {
+    /// What such a run is called.
+    const RUN: &'static str;
+
+    /// What the state of a run of `self` is worth to one of `now`.
+    fn judge(&self, now: &Self) -> Judgement;
+}
+
+pub enum Judgement {
+    Same,
+    /// Another run has to begin: why.
+    Changed(&'static str),
+    /// It is the state of something else, and is kept.
+    Other,
+}
+
+impl Subject for Source {
+    const RUN: &'static str = "listing";
+
+    fn judge(&self, now: &Self) -> Judgement {
+        if self == now {
+            Judgement::Same
+        } else {
+            Judgement::Other
+        }
+    }
+}
+
+/// The state to go on with, and its file; `trust` may take back some of what an
+/// earlier run has done.
+pub fn open<S: Subject>(
+    args: &ResumeArgs,
+    subject: S,
+    trust: impl FnOnce(&mut Listed<S>),
+    io: &Io,
+) -> Result<(Option<StateFile>, Listed<S>)> {
+    let fresh = Listed::new(subject);
     let Some(path) = &args.resume_file else {
         return Ok((None, fresh));
     };
+    let place = path.display();
     let (mut file, mut listed) = StateFile::open(path, &fresh)?;
-    if listed.source != *source {
-        return Err(Error::configuration(format!(
-            "{}: holds the state of another listing ({}); use another --resume-file, or remove it",
-            path.display(),
-            listed.source
-        )));
-    }
     if listed == fresh {
-        io.log.info(format!("{}: a new run begins", path.display()));
+        io.log.info(format!("{place}: a new run begins"));
         return Ok((Some(file), listed));
     }
-    if args.resume {
-        let loaded = resume::peek(&resume::loaded_path(path))?;
-        let (coverage, why) = decide(&listed, loaded.as_ref(), args.checkpoint);
-        match coverage {
-            Some(coverage) => listed.go_on(coverage),
-            None => listed = listed.again(),
+    let judgement = listed.source.judge(&fresh.source);
+    let again = |listed: &Listed<S>| listed.again(fresh.source.clone());
+    match judgement {
+        Judgement::Other => {
+            return Err(Error::configuration(format!(
+                "{place}: holds the state of another {} ({}); use another --resume-file, or \
+                 remove it",
+                S::RUN,
+                listed.source
+            )));
         }
-        io.log.info(format!("{}: {why}", path.display()));
-    } else {
-        listed = listed.again();
+        _ if !args.resume => listed = again(&listed),
+        Judgement::Changed(why) => {
+            io.log.info(format!(
+                "{place}: {why} of run {}: a new run begins",
+                listed.run
+            ));
+            listed = again(&listed);
+        }
+        Judgement::Same => {
+            let loaded = peek(&loaded_path(path))?;
+            let (coverage, why) = decide(&listed, loaded.as_ref(), args.checkpoint);
+            match coverage {
+                Some(coverage) => {
+                    listed.go_on(coverage);
+                    trust(&mut listed);
+                }
+                None => listed = again(&listed),
+            }
+            io.log.info(format!("{place}: {why}"));
+        }
     }
     file.save(&listed)?;
     Ok((Some(file), listed))
 }
 
 /// What of a run is taken as done, `None` for a new run; and why.
-pub fn decide<S>(
+fn decide<S>(
     listed: &Listed<S>,
     loaded: Option<&Loaded>,
     checkpoint: Option<Checkpoint>,
@@ -87,6 +158,7 @@ pub fn decide<S>(
 mod tests {
     use super::*;
     use crate::record::coverage::Interval;
+    use crate::resume::Source;
 
     fn source() -> Source {
         Source {

@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 
+use super::{Listed, Source, StateFile};
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::Io;
-use crate::resume::{Listed, Source, StateFile};
 
 pub struct Recorder<S = Source> {
     shared: Arc<Shared<S>>,

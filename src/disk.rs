@@ -1,0 +1,35 @@
+//! Files that are there whole or not at all.
+
+use std::fs::File;
+use std::io::Result;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+/// Replaces the file `path` by what `write` writes.
+pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    beside(path, write)?.persist(path)?;
+    sync_folder(path)
+}
+
+/// A file in the folder of `path` with what `write` writes, on disk.
+pub fn beside(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<NamedTempFile> {
+    // The error's text names the temporary file, which says nothing to a user.
+    let mut file =
+        NamedTempFile::new_in(folder(path)).map_err(|error| std::io::Error::from(error.kind()))?;
+    write(file.as_file_mut())?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// What has been made or renamed at `path` stays so.
+pub fn sync_folder(path: &Path) -> Result<()> {
+    File::open(folder(path))?.sync_all()
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
