@@ -86,6 +86,24 @@ fn end_of_row(bytes: &[u8]) -> Option<usize> {
     }
 }
 
+/// Whether all quotes of a row are closed, each at the end of its field.
+fn is_well_quoted(row: &[u8]) -> bool {
+    let (mut quoted, mut at) = (false, 0);
+    while let Some(quote) = memchr(b'"', &row[at..]).map(|quote| at + quote) {
+        at = quote + 1;
+        if !quoted {
+            quoted = quote == 0 || matches!(row[quote - 1], b',');
+            continue;
+        }
+        match row.get(at) {
+            Some(b'"') => at += 1,
+            Some(b',' | b'\r' | b'\n') | None => quoted = false,
+            Some(_) => return false,
+        }
+    }
+    !quoted
+}
+
 /// Whole rows, and where they stand in their file.
 pub struct Block {
     /// Each row is ended by a newline.
@@ -142,6 +160,10 @@ impl Reading {
                 done = done.and_then(|_| {
                     let end = end_of_row(&bytes[at..]).ok_or("quotes are not closed")?;
                     let row = &bytes[at..at + end];
+                    // Those that close it may be of another row.
+                    if end > length + 1 && !is_well_quoted(row) {
+                        return Err("quotes are not closed".to_owned());
+                    }
                     let done = self.odd(row, &mut rows.chunk.out)?;
                     lines = memchr::memchr_iter(b'\n', row).count();
                     Ok(done)

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{encoded, inventory, record, records, row, rows};
+use super::{encoded, gzip, inventory, record, records, row, rows, write};
 use crate::harness::fed::Fed;
 use crate::harness::protocol::{Reject, read};
 use crate::harness::{Run, folder};
@@ -249,6 +249,37 @@ fn bad_rows_are_rejected_with_their_line_and_the_others_go_on() {
     assert_eq!(run.records(), kept.records());
     assert!(run.listing().parts.is_empty(), "{run}");
     assert_eq!(run.count("/notes/units kept open"), 1);
+}
+
+#[test]
+fn quotes_that_are_not_closed_cost_their_own_row_alone() {
+    let folder = folder();
+    let fields: Vec<_> = row("bad", 1).trim().split(',').map(str::to_owned).collect();
+    for column in 0..fields.len() {
+        let mut fields = fields.clone();
+        fields[column].pop();
+        let bad = fields.join(",") + "\n";
+        for after in [0, 1, 2] {
+            let text = rows(0..2) + &bad + &rows(2..2 + after);
+            let plain = write(folder.path(), "x.csv", &text);
+            let zipped = write(folder.path(), "x.csv.gz", gzip([&text]));
+            let ways = [
+                inventory().input(text),
+                inventory().arg(plain),
+                inventory().arg(zipped),
+            ];
+            for way in ways {
+                let rejects = folder.path().join("rejects");
+                let run = way.arg("--rejects").arg(&rejects).run().exits(65);
+                assert_eq!(run.records(), records(0..2 + after), "{run}");
+                assert_eq!(run.count("/rejected/bad_row"), 1);
+                let rejects: Vec<Reject> = read(&std::fs::read(rejects).unwrap());
+                let last = rejects.last().unwrap();
+                assert_eq!(last.raw.as_deref(), Some(bad.trim()));
+                assert_eq!(last.error.line, 3);
+            }
+        }
+    }
 }
 
 #[test]
