@@ -47,8 +47,8 @@ impl Layout {
         Ok(None)
     }
 
-    /// What belongs to the collection and lives.
-    fn query(&self, what: &str, parent: &str) -> String {
+    /// What of one kind has this parent and lives.
+    fn query(&self, what: &str, kind: &str, parent: &str) -> String {
         let Self {
             table, resource, ..
         } = self;
@@ -58,8 +58,8 @@ impl Layout {
             ""
         };
         format!(
-            "SELECT {what} FROM {table} WHERE parent_id = '{}' AND {resource} = 'record'{live}",
-            parent.replace('\'', "''")
+            "SELECT {what} FROM {table} WHERE parent_id = {} AND {resource} = '{kind}'{live}",
+            quoted(parent)
         )
     }
 }
@@ -71,7 +71,8 @@ pub struct Records {
     target: Target,
     address: String,
     context: Context,
-    parent: String,
+    bucket: String,
+    collection: String,
     page_size: u16,
     retries: u32,
     open: Option<Open>,
@@ -97,7 +98,8 @@ impl Records {
             target: Target::new(url)?,
             address: without_password(url),
             context,
-            parent: format!("/buckets/{bucket}/collections/{collection}"),
+            bucket: format!("/buckets/{bucket}"),
+            collection: collection.to_owned(),
             page_size,
             retries,
             open: None,
@@ -107,25 +109,43 @@ impl Records {
     /// Where they are.
     #[must_use]
     pub fn place(&self) -> String {
-        format!("{}{}", self.address, self.parent)
+        format!("{}{}", self.address, self.parent())
+    }
+
+    fn parent(&self) -> String {
+        format!("{}/collections/{}", self.bucket, self.collection)
     }
 
     /// The latest change, 0 where there is none.
+    ///
+    /// # Errors
+    /// Among others: no such collection.
     pub fn latest(&mut self) -> Result<u64> {
-        let parent = self.parent.clone();
-        self.retry(|open| {
-            let what = format!("coalesce(max({MICROSECONDS}), 0)");
-            let row = open
-                .client
-                .query_one(&open.layout.query(&what, &parent), &[])?;
-            Ok(number(row.try_get(0)?))
+        let (bucket, parent) = (self.bucket.clone(), self.parent());
+        let name = format!("id = {}", quoted(&self.collection));
+        let latest = self.retry(|open| {
+            let what = format!("max({MICROSECONDS})");
+            let query = open.layout.query(&what, "record", &parent);
+            let latest: Option<i64> = open.client.query_one(&query, &[])?.try_get(0)?;
+            if latest.is_some() {
+                return Ok(latest);
+            }
+            let query = open.layout.query("0", "collection", &bucket);
+            let there = open.client.query(&format!("{query} AND {name}"), &[])?;
+            Ok(there.first().map(|_| 0))
+        })?;
+        latest.map(number).ok_or_else(|| {
+            Error::configuration(format!(
+                "{}: there is no such bucket or collection; check --bucket and --collection",
+                self.place()
+            ))
         })
     }
 
     /// The next records behind `after` up to `through`, fewer than a page at
     /// the end.
     pub fn page(&mut self, after: Option<u64>, through: u64) -> Result<Vec<Record>> {
-        let (parent, page_size) = (self.parent.clone(), self.page_size);
+        let (parent, page_size) = (self.parent(), self.page_size);
         self.retry(|open| {
             if open.at.is_none() || open.at != after {
                 open.declare(&parent, after, through)?;
@@ -214,7 +234,7 @@ impl Open {
         through: u64,
     ) -> Result<(), postgres::Error> {
         let what = format!("id, {MICROSECONDS}, data::text");
-        let query = self.layout.query(&what, parent);
+        let query = self.layout.query(&what, "record", parent);
         let time = |number| format!("timestamp 'epoch' + {number} * interval '1 microsecond'");
         let behind = after.map_or_else(String::new, |after| {
             format!(" AND last_modified > {}", time(after))
@@ -225,6 +245,11 @@ impl Open {
             time(through)
         ))
     }
+}
+
+/// A text as it stands in a query.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// No record is older than 1970.

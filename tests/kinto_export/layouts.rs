@@ -80,6 +80,24 @@ fn deletions_stay_out_of_either_table() {
 }
 
 #[test]
+fn a_collection_that_is_not_there_is_told() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    old(&database, "");
+    let export = |collection: &str| {
+        let wanted = ["--database", &database.url, "--collection", collection];
+        Tool::new("kinto-export").args(wanted).run()
+    };
+    let told = "/buckets/build-hub/collections/it's: there is no such bucket or collection";
+    export("it's").exits(78).says(told);
+    let empty = "INSERT INTO records VALUES
+        ('it''s', '/buckets/build-hub', 'collection', timestamp '2019-01-01', '{}')";
+    database.client().batch_execute(empty).unwrap();
+    export("it's").exits(0).says("0 in = 0 out");
+}
+
+#[test]
 fn a_database_without_the_tables_is_told() {
     let Some(database) = Database::new() else {
         return;
