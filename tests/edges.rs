@@ -4,9 +4,11 @@
 
 mod ends;
 
+use std::fs::File;
 use std::process::{Command, Stdio};
 
 use buildhub_pipes::stage::STAGES;
+use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use crate::harness::faulty::{Faulty, object};
@@ -221,6 +223,57 @@ fn garbage_is_rejected_with_its_line_and_the_others_go_on() {
             (&*error.stage, &*error.kind, error.line),
             (stage, "bad_line", 5)
         );
+    }
+}
+
+#[test]
+fn a_file_that_is_a_stream_too_is_not_written_over() {
+    let place = Place::new();
+    let folder = folder();
+    let file = folder.path().join("lines");
+    let text = format!("{}\n{GARBAGE}\n", line(0));
+    for (stage, flag) in readers().flat_map(|stage| [(stage, "--rejects"), (stage, "--summary")]) {
+        std::fs::write(&file, &text).unwrap();
+        let told = format!(
+            "{}: is standard input too; name another file",
+            file.display()
+        );
+        let tool = place.plain(stage).arg(flag).arg(&file);
+        let input = File::open(&file).unwrap();
+        let run = tool.start_with(input.into(), Stdio::null()).finish();
+        run.exits(2).says(&told);
+        let tool = place.plain(stage).arg(flag).arg(&file);
+        let output = File::options().append(true).open(&file).unwrap();
+        let run = tool.start_with(Stdio::null(), output.into()).finish();
+        run.exits(2).says(&told.replace("input", "output"));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+}
+
+#[test]
+fn half_a_line_in_a_file_of_rejects_spoils_no_other() {
+    let place = Place::new();
+    let folder = folder();
+    let file = folder.path().join("rejects");
+    let torn = "{\"build\":{\"bui";
+    for (stage, shared) in readers().flat_map(|stage| [(stage, false), (stage, true)]) {
+        std::fs::write(&file, torn).unwrap();
+        // Of another stage, which is at work still.
+        let other = File::open(&file).unwrap();
+        if shared {
+            flock(&other, FlockOperation::LockShared).unwrap();
+        }
+        let tool = place.tool(stage).arg("--rejects").arg(&file);
+        tool.input(format!("{GARBAGE}\n")).run().exits(65);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let own = if shared {
+            text.strip_prefix(torn).unwrap().strip_prefix('\n').unwrap()
+        } else {
+            &text
+        };
+        let rejects: Vec<Reject> = read(own.as_bytes());
+        assert_eq!(rejects.len(), 1, "{text}");
+        assert_eq!(rejects[0].raw.as_deref(), Some(GARBAGE));
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use rustix::fs::{FileType, Stat, fstat, stat};
 
 use self::signals::Stop;
 use crate::error::{Error, Kind, REJECTED, Result};
@@ -82,7 +83,8 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     if let (None, Some(seconds)) = (&terminal, shared.progress_interval) {
         report_every(Duration::from_secs(seconds.max(1)), &tally, &log);
     }
-    let done = Summary::open(shared.summary.as_deref()).and_then(|summary| {
+    let summary = apart(shared).and_then(|()| Summary::open(shared.summary.as_deref()));
+    let done = summary.and_then(|summary| {
         let done = io(program, shared, &log, &tally).and_then(|mut io| {
             let done = run(&args, &mut io);
             conclude(done, &mut io)
@@ -174,6 +176,40 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
         Kind::Fault,
         "the counts do not add up: records are missing; run again and report this",
     ))
+}
+
+/// # Errors
+/// A file to write that is standard input or output too: lines would be lost.
+fn apart(shared: &SharedArgs) -> Result<()> {
+    let streams = [
+        ("input", fstat(std::io::stdin())),
+        ("output", fstat(std::io::stdout())),
+    ];
+    let files = [
+        ("--rejects", &shared.rejects.rejects),
+        ("--summary", &shared.summary),
+    ];
+    for (flag, path) in files {
+        let Some((path, file)) = path
+            .as_ref()
+            .and_then(|path| Some((path, stat(path).ok()?)))
+        else {
+            continue;
+        };
+        let is_same = |stream: &Stat| {
+            FileType::from_raw_mode(file.st_mode).is_file()
+                && (stream.st_dev, stream.st_ino) == (file.st_dev, file.st_ino)
+        };
+        for (name, stream) in &streams {
+            if stream.as_ref().is_ok_and(is_same) {
+                return Err(Error::usage(format!(
+                    "{flag} {}: is standard {name} too; name another file",
+                    path.display()
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The file of the summary, opened before the work: it must be writable.

@@ -109,9 +109,14 @@ fn append(path: &Path) -> std::io::Result<File> {
         return Ok(file);
     }
     // Who is alone with the file may mend it; stages that share it may not
-    // take half a line of one another for a torn one.
+    // take half a line of one another for a torn one, and begin a line.
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
         mend(&mut file)?;
+    } else {
+        let length = file.metadata()?.len();
+        if end_of_last_line(&mut file, length)? < length {
+            file.write_all(b"\n")?;
+        }
     }
     flock(&file, FlockOperation::LockShared)?;
     Ok(file)
