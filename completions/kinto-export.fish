@@ -6,8 +6,8 @@ complete -c kinto-export -l retries -d 'How often a request that failed in passi
 complete -c kinto-export -l timeout -d 'Seconds that a request may take' -r
 complete -c kinto-export -l database -d 'Read Kinto\'s own PostgreSQL instead: postgres://…' -r
 complete -c kinto-export -l since -d 'Only what has changed since then: milliseconds since 1970, or an ETag of Kinto\'s' -r
-complete -c kinto-export -l resume-file -d 'Keep the state of the export here, after each page' -r -F
-complete -c kinto-export -l checkpoint -d 'Go on from what was exported (listed), or from what bh-load confirmed' -r -f -a "listed\t''
+complete -c kinto-export -l resume-file -d 'Keep the state of the run here, as it goes' -r -F
+complete -c kinto-export -l checkpoint -d 'Go on from what was written (listed), or from what bh-load confirmed (loaded)' -r -f -a "listed\t''
 loaded\t''"
 complete -c kinto-export -l concurrency -d 'Requests, or connections, at work at once; with more than 1 records come in no order' -r
 complete -c kinto-export -l page-size -d 'Records to ask for at once' -r

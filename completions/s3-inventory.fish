@@ -4,8 +4,8 @@ complete -c s3-inventory -l mozilla -d 'Read the newest inventory of Mozilla\'s 
 archive\t''"
 complete -c s3-inventory -l keep-manifest -d 'Keep the manifest that is found here, and when it is here read no other' -r -F
 complete -c s3-inventory -l files -d 'Where the files of a manifest are: a folder, or s3://bucket/prefix/ to put before their keys [default: its own bucket, or for one that is here the destination bucket]' -r
-complete -c s3-inventory -l resume-file -d 'Keep the state of the reading here' -r -F
-complete -c s3-inventory -l checkpoint -d 'Go on from what was read, or from what bh-load confirmed' -r -f -a "listed\t''
+complete -c s3-inventory -l resume-file -d 'Keep the state of the run here, as it goes' -r -F
+complete -c s3-inventory -l checkpoint -d 'Go on from what was written (listed), or from what bh-load confirmed (loaded)' -r -f -a "listed\t''
 loaded\t''"
 complete -c s3-inventory -l concurrency -d 'Files to read at once [default: one a core]' -r
 complete -c s3-inventory -l endpoint-url -d 'Address of an S3 that is not AWS\'s [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
@@ -23,7 +23,7 @@ complete -c s3-inventory -l progress-interval -d 'Off a terminal, report progres
 complete -c s3-inventory -l raw-keys -d 'Take keys as they stand in CSV, where they are not URL-encoded'
 complete -c s3-inventory -l all-versions -d 'Take all versions of an object, not the latest alone'
 complete -c s3-inventory -l delete-markers -d 'Take delete markers too'
-complete -c s3-inventory -l resume -d 'Go on where an earlier run stopped; begin anew when it had finished, or the files are others'
+complete -c s3-inventory -l resume -d 'Go on where an earlier run stopped; begin anew when it had finished'
 complete -c s3-inventory -l no-sign-request -d 'Anonymous access, for public buckets'
 complete -c s3-inventory -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'
 complete -c s3-inventory -s h -l help -d 'Print help'

@@ -1,5 +1,5 @@
-complete -c s3-list -l resume-file -d 'Keep the state of the listing here, after each page' -r -F
-complete -c s3-list -l checkpoint -d 'Go on from what was listed, or from what bh-load confirmed' -r -f -a "listed\t''
+complete -c s3-list -l resume-file -d 'Keep the state of the run here, as it goes' -r -F
+complete -c s3-list -l checkpoint -d 'Go on from what was written (listed), or from what bh-load confirmed (loaded)' -r -f -a "listed\t''
 loaded\t''"
 complete -c s3-list -l after -d 'List only keys behind this one, in byte order' -r
 complete -c s3-list -l through -d 'List only keys up to and with this one' -r
