@@ -48,8 +48,8 @@ pub enum Unreadable {
 /// One answer of a listing, all of it.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Decoded, one after the other.
-    keys: String,
+    /// Decoded, UTF-8, one after the other.
+    keys: Vec<u8>,
     lines: Vec<u8>,
     /// Where each key and each line ends.
     ends: Vec<(u32, u32)>,
@@ -95,7 +95,7 @@ impl Reading {
             frame: frame.clone(),
             encoding,
             page: Page {
-                keys: String::with_capacity(expected / 3),
+                keys: Vec::with_capacity(expected / 3),
                 lines: Vec::with_capacity(expected / 4 * 3),
                 ..Page::default()
             },
@@ -187,21 +187,21 @@ impl Reading {
             b"Contents" => self.page.object(scanner, self.encoding, &self.frame),
             b"CommonPrefixes" => self.page.prefix(scanner, self.encoding),
             b"EncodingType" => {
-                if scanner.text()? == b"url" {
+                if scanner.text(name)? == b"url" {
                     self.encoded = Encoding::Url;
                 }
                 Ok(())
             }
             b"IsTruncated" => {
-                self.truncated = Some(scanner.text()? == b"true");
+                self.truncated = Some(scanner.text(name)? == b"true");
                 Ok(())
             }
             b"KeyCount" => {
-                self.counted = number(scanner.text()?);
+                self.counted = number(scanner.text(name)?);
                 Ok(())
             }
             b"NextContinuationToken" => {
-                self.page.token = Some(Text::new(scanner.text()?, Encoding::Plain).owned()?);
+                self.page.token = Some(Text::new(scanner.text(name)?, Encoding::Plain).owned()?);
                 Ok(())
             }
             _ => scanner.skip(),
@@ -224,10 +224,10 @@ impl Page {
                 Tag::Close => break,
             };
             match name {
-                b"Key" => key = Some(scanner.text()?),
-                b"ETag" => etag = Some(scanner.text()?),
-                b"Size" => size = Some(scanner.text()?),
-                b"LastModified" => time = Some(scanner.text()?),
+                b"Key" => key = Some(scanner.text(name)?),
+                b"ETag" => etag = Some(scanner.text(name)?),
+                b"Size" => size = Some(scanner.text(name)?),
+                b"LastModified" => time = Some(scanner.text(name)?),
                 _ => scanner.skip()?,
             }
         }
@@ -238,7 +238,7 @@ impl Page {
         let start = self.keys.len();
         Text::new(key, encoding).write(&mut self.keys, &mut self.lines)?;
         if let Some(before) = self.ends.len().checked_sub(1)
-            && self.keys[start..] <= *self.key(before)
+            && self.keys[start..] <= *self.bytes(before)
         {
             self.unordered.get_or_insert(before + 1);
         }
@@ -272,8 +272,8 @@ impl Page {
         let mut prefix = None;
         loop {
             match scanner.tag()? {
-                Tag::Open(b"Prefix") => {
-                    prefix = Some(Text::new(scanner.text()?, encoding).owned()?);
+                Tag::Open(name @ b"Prefix") => {
+                    prefix = Some(Text::new(scanner.text(name)?, encoding).owned()?);
                 }
                 Tag::Open(_) => scanner.skip()?,
                 Tag::Empty => {}
@@ -282,6 +282,12 @@ impl Page {
         }
         self.prefixes.extend(prefix);
         Ok(())
+    }
+
+    /// A key as UTF-8.
+    fn bytes(&self, at: usize) -> &[u8] {
+        let start = at.checked_sub(1).map_or(0, |at| self.ends[at].0 as usize);
+        &self.keys[start..self.ends[at].0 as usize]
     }
 
     /// How the listing goes on behind this page.
@@ -311,8 +317,7 @@ impl Keys for Page {
     }
 
     fn key(&self, at: usize) -> Cow<'_, str> {
-        let start = at.checked_sub(1).map_or(0, |at| self.ends[at].0 as usize);
-        Cow::Borrowed(&self.keys[start..self.ends[at].0 as usize])
+        String::from_utf8_lossy(self.bytes(at))
     }
 
     fn unordered(&self) -> Option<usize> {

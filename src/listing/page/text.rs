@@ -15,19 +15,13 @@ pub enum Encoding {
     Url,
 }
 
-/// Bytes that mean themselves in XML, in a URL and in JSON.
-const SIMPLE: [bool; 256] = {
-    let mut simple = [false; 256];
-    let mut byte = 0x20_u8;
-    while byte < 0x7f {
-        simple[byte as usize] = !matches!(byte, b'"' | b'\\' | b'&' | b'%' | b'+');
-        byte += 1;
-    }
-    simple
-};
-
+/// Whether all of a text means itself in XML, in a URL and in JSON. All of it is
+/// looked at, since that is one pass of wide registers.
 fn is_simple(text: &[u8]) -> bool {
-    text.iter().all(|byte| SIMPLE[usize::from(*byte)])
+    text.iter().fold(true, |simple, &byte| {
+        let is_simple = byte.wrapping_sub(b' ') < 0x7f - b' ';
+        simple & is_simple & !matches!(byte, b'"' | b'\\' | b'&' | b'%' | b'+')
+    })
 }
 
 /// A name as a listing writes it.
@@ -41,19 +35,17 @@ impl<'a> Text<'a> {
         Self { raw, encoding }
     }
 
-    /// Appends it to `keys`, and as a JSON string to `lines`.
-    pub fn write(&self, keys: &mut String, lines: &mut Vec<u8>) -> Result<(), Unreadable> {
-        if is_simple(self.raw)
-            && let Ok(text) = std::str::from_utf8(self.raw)
-        {
-            keys.push_str(text);
+    /// Appends it to `keys` as UTF-8, and as a JSON string to `lines`.
+    pub fn write(&self, keys: &mut Vec<u8>, lines: &mut Vec<u8>) -> Result<(), Unreadable> {
+        if is_simple(self.raw) {
+            keys.extend_from_slice(self.raw);
             lines.push(b'"');
             lines.extend_from_slice(self.raw);
             lines.push(b'"');
             return Ok(());
         }
         let text = self.decoded()?;
-        keys.push_str(&text);
+        keys.extend_from_slice(text.as_bytes());
         json::write_str(&text, lines);
         Ok(())
     }
@@ -119,9 +111,8 @@ pub fn write_etag(raw: &[u8], lines: &mut Vec<u8>) -> Result<(), Unreadable> {
 pub fn write_time(raw: &[u8], lines: &mut Vec<u8>) -> Result<(), Unreadable> {
     const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
     let usual = raw.len() == FORM.len()
-        && raw.iter().zip(FORM).all(|(byte, form)| match form {
-            b'0' => byte.is_ascii_digit(),
-            form => byte == form,
+        && raw.iter().zip(FORM).fold(true, |usual, (byte, form)| {
+            usual & ((byte == form) | ((*form == b'0') & byte.is_ascii_digit()))
         });
     if usual {
         lines.extend_from_slice(raw);

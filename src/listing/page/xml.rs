@@ -38,15 +38,29 @@ impl<'a> Scanner<'a> {
     /// The next tag; the text before it is passed over.
     pub fn tag(&mut self) -> Result<Tag<'a>, Unreadable> {
         loop {
-            let start = memchr(b'<', self.rest).ok_or(Unreadable::Cut)? + 1;
+            // Elements mostly follow each other without a gap.
+            let start = match self.rest {
+                [b'<', ..] => 1,
+                rest => memchr(b'<', rest).ok_or(Unreadable::Cut)? + 1,
+            };
             let rest = &self.rest[start..];
             let (ending, skipped): (&[u8], usize) = match rest {
                 [b'?', ..] => (b"?>", 2),
                 [b'!', b'-', b'-', ..] => (b"-->", 3),
                 _ => {
-                    let end = memchr(b'>', rest).ok_or(Unreadable::Cut)?;
+                    let ends = |byte: &u8| *byte == b'>' || byte.is_ascii_whitespace();
+                    let name = rest.iter().position(ends).ok_or(Unreadable::Cut)?;
+                    // Attributes stand behind a space.
+                    let end = match rest[name] {
+                        b'>' => name,
+                        _ => name + memchr(b'>', &rest[name..]).ok_or(Unreadable::Cut)?,
+                    };
                     self.rest = &rest[end + 1..];
-                    return Ok(named(&rest[..end]));
+                    return Ok(match rest[..end] {
+                        [b'/', ..] => Tag::Close,
+                        [.., b'/'] => Tag::Empty,
+                        _ => Tag::Open(&rest[..name]),
+                    });
                 }
             };
             let end = memmem::find(rest, ending).ok_or(Unreadable::Cut)?;
@@ -54,8 +68,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The text of the element just opened, and past its end.
-    pub fn text(&mut self) -> Result<&'a [u8], Unreadable> {
+    /// The text of the element `name` that was just opened, and past its end.
+    pub fn text(&mut self, name: &[u8]) -> Result<&'a [u8], Unreadable> {
         let end = memchr(b'<', self.rest).ok_or(Unreadable::Cut)?;
         let text = &self.rest[..end];
         match self.rest.get(end + 1) {
@@ -66,8 +80,12 @@ impl<'a> Scanner<'a> {
                 return Err(Unreadable::Wrong(what.to_owned()));
             }
         }
-        let close = memchr(b'>', &self.rest[end..]).ok_or(Unreadable::Cut)?;
-        self.rest = &self.rest[end + close + 1..];
+        let behind = &self.rest[end..];
+        let close = match behind.get(name.len() + 2) {
+            Some(b'>') => name.len() + 2,
+            _ => memchr(b'>', behind).ok_or(Unreadable::Cut)?,
+        };
+        self.rest = &behind[close + 1..];
         Ok(text)
     }
 
@@ -83,19 +101,4 @@ impl<'a> Scanner<'a> {
         }
         Ok(())
     }
-}
-
-/// A tag by what stands between its brackets.
-fn named(inner: &[u8]) -> Tag<'_> {
-    match inner {
-        [b'/', ..] => Tag::Close,
-        [.., b'/'] => Tag::Empty,
-        name => Tag::Open(bare(name)),
-    }
-}
-
-/// A name without the attributes behind it.
-fn bare(name: &[u8]) -> &[u8] {
-    let end = name.iter().position(u8::is_ascii_whitespace);
-    &name[..end.unwrap_or(name.len())]
 }
