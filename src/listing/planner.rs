@@ -101,14 +101,19 @@ impl Planner {
                 .enumerate()
                 .filter(|&(index, _)| !self.ranges[index].stuck)
                 .max_by(|(_, a), (_, b)| a.total_cmp(b))?;
-            if keys < FEWEST * page {
+            let each = left.iter().sum::<f64>() / self.settings.connections as f64;
+            // At the end, when what is left is few pages that go on one after another; at the
+            // start nothing is known, and small buckets would take many requests.
+            let listed = self.requests.pages >= self.settings.connections as u64;
+            let spare = listed && each < page;
+            if keys < if spare { 1.0 } else { FEWEST } * page {
                 return None;
             }
             // So many connections will share what is left of this range; half of them behind the cut.
-            let each = left.iter().sum::<f64>() / self.settings.connections as f64;
             let parts = (keys / each.max(page)).round().max(2.0);
-            let goal = (keys - page) * (parts / 2.0).floor() / parts;
-            match self.ranges[index].step(goal, &self.lore) {
+            let behind = if spare { keys } else { keys - page };
+            let goal = behind * (parts / 2.0).floor() / parts;
+            match self.ranges[index].step(goal, spare, &self.lore) {
                 Step::Cut {
                     place,
                     known,

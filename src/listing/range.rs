@@ -64,9 +64,9 @@ impl Range {
         self.land.hint(hints, bounds, lore);
     }
 
-    pub fn step(&mut self, goal: f64, lore: &Lore) -> Step {
+    pub fn step(&mut self, goal: f64, spare: bool, lore: &Lore) -> Step {
         let bounds = Bounds::new(self.cursor.as_deref(), self.end.as_deref());
-        self.land.step(goal, bounds, lore)
+        self.land.step(goal, spare, bounds, lore)
     }
 
     pub fn learn(&mut self, told: &Told, lore: &mut Lore) {

@@ -78,8 +78,8 @@ impl Land {
     }
 
     /// How to have about `goal` of the keys left behind a cut, when a page at
-    /// the front is on its way.
-    pub fn step(&mut self, goal: f64, bounds: Bounds, lore: &Lore) -> Step {
+    /// the front is on its way; `spare` connections have nothing else to ask.
+    pub fn step(&mut self, goal: f64, spare: bool, bounds: Bounds, lore: &Lore) -> Step {
         let estimates = self.estimates(bounds, lore);
         let all: f64 = estimates.iter().sum();
         // The segment that the goal falls into, and the boundary nearest to it.
@@ -119,17 +119,15 @@ impl Land {
         if let Some((index, _)) = best.filter(|&(_, share)| near(share, 0.5)) {
             return self.cut_before(index, bounds);
         }
-        if large {
-            let step = match self.segments[index].look {
-                Look::Probe if pages < WORTH_ASKING => None,
-                Look::Probe => self.probe(index, bounds.cursor),
-                Look::Probing if index == 0 => self.deeper(bounds.cursor),
-                Look::Probing => None,
-                Look::Guess => self.cut_within(index, share, bounds, lore),
-            };
-            if let Some(step) = step {
-                return step;
-            }
+        let worth = if spare { 1.0 } else { WORTH_ASKING };
+        let step = match self.segments[index].look {
+            Look::Probe if pages >= worth => self.probe(index, bounds.cursor),
+            Look::Probing if large && index == 0 => self.deeper(bounds.cursor),
+            Look::Guess if large => self.cut_within(index, share, bounds, lore),
+            _ => None,
+        };
+        if let Some(step) = step {
+            return step;
         }
         match best {
             Some((index, share)) if share >= lore.page => self.cut_before(index, bounds),
