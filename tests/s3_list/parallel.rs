@@ -38,7 +38,8 @@ fn in_order_whatever_comes_first() {
     run.says("TMPDIR").says(nowhere.to_str().unwrap());
 }
 
-/// All workers slow down together: else far more would be refused than listed.
+/// All workers slow down together: else some twenty requests would be refused
+/// for each of the 600 pages.
 #[test]
 fn a_bucket_that_wants_fewer_requests_gets_fewer() {
     let keys = numbered(6000);
@@ -58,7 +59,7 @@ fn a_bucket_that_wants_fewer_requests_gets_fewer() {
             .values()
             .map(|count| count.as_u64().unwrap())
             .sum();
-        assert!(0 < refused && refused < 900, "{faults} {run}");
+        assert!(0 < refused && refused < 2 * 600, "{faults} {run}");
         assert_eq!(run.count("/notes/retries"), refused, "{run}");
     }
 }
