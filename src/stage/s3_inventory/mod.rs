@@ -31,7 +31,6 @@ use crate::resume::{self, Listed, Recorder, ResumeArgs};
 
 /// Read an S3 inventory, a record a row
 #[derive(Debug, Parser)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(
     name = "s3-inventory",
     version,
