@@ -50,6 +50,9 @@ pub struct Layout {
     places: [Option<usize>; Column::ALL.len()],
     /// Columns up to and with the last one that a record needs.
     pub width: usize,
+    names: usize,
+    /// How many there are, where that is certain.
+    pub all: Option<usize>,
 }
 
 /// What an inventory without a manifest holds.
@@ -72,8 +75,11 @@ impl Layout {
         let mut layout = Self {
             places: [None; Column::ALL.len()],
             width: 0,
+            names: 0,
+            all: None,
         };
         for (at, name) in names.into_iter().enumerate() {
+            layout.names = at + 1;
             let Some(column) = Column::of(name) else {
                 continue;
             };
@@ -88,6 +94,13 @@ impl Layout {
             }
         }
         Ok(layout)
+    }
+
+    /// Rows have the columns that were named, and no more.
+    #[must_use]
+    pub fn complete(self) -> Self {
+        let all = Some(self.names);
+        Self { all, ..self }
     }
 
     #[must_use]

@@ -4,6 +4,7 @@
 //! doubled quotes, or with a line break in quotes, are read by the crate csv.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use memchr::{memchr, memrchr};
 
@@ -97,7 +98,8 @@ fn is_well_quoted(row: &[u8]) -> bool {
         }
         match row.get(at) {
             Some(b'"') => at += 1,
-            Some(b',' | b'\r' | b'\n') | None => quoted = false,
+            Some(b',' | b'\n') | None => quoted = false,
+            Some(b'\r') if matches!(row.get(at + 1), Some(b'\n') | None) => quoted = false,
             Some(_) => return false,
         }
     }
@@ -119,6 +121,8 @@ pub struct Reading {
     /// The file, in messages; empty where there is only one.
     pub place: String,
     pub layout: Layout,
+    /// Fields of the first row.
+    pub first: OnceLock<usize>,
     pub choice: Choice,
     /// Only lines l with after < l ≤ through.
     pub wanted: Vec<(u64, u64)>,
@@ -137,6 +141,18 @@ pub struct Rows {
 }
 
 impl Reading {
+    /// Looks at the first row, before any block is read.
+    pub fn look(&self, block: &Block) {
+        let mut fields = Vec::new();
+        let mut lines = block.bytes.split(|byte| *byte == b'\n');
+        if let Some(row) = lines.find(|line| !line.trim_ascii().is_empty())
+            && split(row.strip_suffix(b"\r").unwrap_or(row), &mut fields)
+        {
+            // Nobody else looks.
+            let _ = self.first.set(fields.len());
+        }
+    }
+
     #[must_use]
     pub fn rows(&self, block: &Block) -> Rows {
         let bytes = &block.bytes[..];
@@ -154,16 +170,12 @@ impl Reading {
                 number += 1;
                 continue;
             }
-            if split(line, &mut fields) {
+            if memchr(b'\r', line).is_none() && split(line, &mut fields) {
                 done = self.row(&fields, &mut rows.chunk.out);
             } else {
                 done = done.and_then(|_| {
                     let end = end_of_row(&bytes[at..]).ok_or("quotes are not closed")?;
                     let row = &bytes[at..at + end];
-                    // Those that close it may be of another row.
-                    if end > length + 1 && !is_well_quoted(row) {
-                        return Err("quotes are not closed".to_owned());
-                    }
                     let done = self.odd(row, &mut rows.chunk.out)?;
                     lines = memchr::memchr_iter(b'\n', row).count();
                     Ok(done)
@@ -213,13 +225,37 @@ impl Reading {
         let mut record = ::csv::ByteRecord::new();
         let read = reader.read_byte_record(&mut record);
         read.map_err(|error| error.to_string())?;
+        // The crate takes a carriage return alone for the end of a row.
+        let more = reader.read_byte_record(&mut ::csv::ByteRecord::new());
+        if more.map_err(|error| error.to_string())? {
+            return Err("a carriage return without a newline".to_owned());
+        }
+        // What closes them may be quotes of another field, or row.
+        if record.len() >= self.layout.width && !is_well_quoted(row) {
+            return Err("quotes are not closed, or close within a field".to_owned());
+        }
         self.row(&record.iter().collect::<Vec<_>>(), out)
     }
 
     fn row(&self, fields: &[&[u8]], out: &mut Vec<u8>) -> Result<Fate, String> {
         let width = self.layout.width;
-        if fields.len() < width {
-            return Err(format!("expected {width} columns, found {}", fields.len()));
+        let found = fields.len();
+        if found < width {
+            return Err(format!("expected {width} columns, found {found}"));
+        }
+        if let Some(all) = self.layout.all
+            && found != all
+        {
+            return Err(format!("expected {all} columns, found {found}"));
+        }
+        // The newline between them was lost: their last and first fields are one.
+        if let Some(first) = self.first.get()
+            && found > *first
+            && found == 2 * first - 1
+        {
+            return Err(format!(
+                "{found} columns and not {first}: are these two rows?"
+            ));
         }
         let field = |column| self.layout.place(column).map(|place| fields[place]);
         let flag = |column: Column| match field(column) {

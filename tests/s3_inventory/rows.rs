@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{encoded, gzip, inventory, record, records, row, rows, write};
+use super::{encoded, gzip, inventory, key, record, records, row, rows, write};
 use crate::harness::fed::Fed;
 use crate::harness::protocol::{Reject, read};
 use crate::harness::{Run, folder};
@@ -258,9 +258,10 @@ fn quotes_that_are_not_closed_cost_their_own_row_alone() {
     for column in 0..fields.len() {
         let mut fields = fields.clone();
         fields[column].pop();
-        let bad = fields.join(",") + "\n";
-        for after in [0, 1, 2] {
-            let text = rows(0..2) + &bad + &rows(2..2 + after);
+        let bad = fields.join(",");
+        let more = format!("{bad},\"STANDARD\"");
+        for (bad, after) in [(&bad, 0), (&bad, 1), (&bad, 2), (&more, 0), (&more, 2)] {
+            let text = rows(0..2) + bad + "\n" + &rows(2..2 + after);
             let plain = write(folder.path(), "x.csv", &text);
             let zipped = write(folder.path(), "x.csv.gz", gzip([&text]));
             let ways = [
@@ -275,10 +276,30 @@ fn quotes_that_are_not_closed_cost_their_own_row_alone() {
                 assert_eq!(run.count("/rejected/bad_row"), 1);
                 let rejects: Vec<Reject> = read(&std::fs::read(rejects).unwrap());
                 let last = rejects.last().unwrap();
-                assert_eq!(last.raw.as_deref(), Some(bad.trim()));
+                assert_eq!(last.raw.as_deref(), Some(&**bad));
                 assert_eq!(last.error.line, 3);
             }
         }
+    }
+}
+
+/// What is made of rows that are no lines of their own.
+#[test]
+fn rows_that_run_into_each_other_are_refused() {
+    let one = |n| row(&key(n), n);
+    let bare = |n| one(n).replace('"', "");
+    let without = |row: String| row.trim_end().to_owned();
+    let wide = |n| without(one(n)) + ",\"STANDARD\",\"x\"\n";
+    for (first, bad) in [
+        (one(0), without(one(1)) + &one(2)),
+        (one(0), without(bare(1)) + &bare(2)),
+        (one(0), without(one(1)) + "\r" + &one(2)),
+        (one(0), without(bare(1)) + "\r" + &bare(2)),
+        (wide(0), without(wide(1)) + &wide(2)),
+    ] {
+        let run = inventory().input(first + &bad + &one(3)).run().exits(65);
+        assert_eq!(run.records(), records([0, 3]), "{bad}");
+        assert_eq!(run.count("/rejected/bad_row"), 1, "{run}");
     }
 }
 

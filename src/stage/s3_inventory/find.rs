@@ -211,7 +211,7 @@ impl Search<'_> {
         let wrong = |error: String| Error::configuration(format!("{name}: {error}"));
         let manifest = Manifest::parse(text).map_err(wrong)?;
         let layout = match (manifest.format().map_err(wrong)?, &manifest.file_schema) {
-            (Format::Csv, Some(schema)) => Layout::parse(schema).map_err(wrong)?,
+            (Format::Csv, Some(schema)) => Layout::parse(schema).map_err(wrong)?.complete(),
             // Parquet says itself what its columns are.
             _ => self.layout.clone(),
         };

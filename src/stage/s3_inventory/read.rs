@@ -3,7 +3,7 @@
 
 use std::fs::File as Disk;
 use std::io::{self, BufReader, Read, Seek};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use flate2::bufread::MultiGzDecoder;
@@ -66,6 +66,7 @@ impl<'a> Readers<'a> {
                     _ => file.name.clone(),
                 },
                 layout: file.layout.clone(),
+                first: OnceLock::new(),
                 choice,
                 wanted,
             };
@@ -298,6 +299,9 @@ impl Out<'_> {
         let Some(block) = block else {
             return true;
         };
+        if self.line == 1 {
+            self.reading.look(&block);
+        }
         let lines = memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
         self.line += lines;
         let through = self.line - 1;
