@@ -45,3 +45,24 @@ fn what_kinto_has_is_not_sent() {
     std::fs::write(cache.path(), &whole[..whole.len() / 2]).unwrap();
     run(&all, (0, 2_000));
 }
+
+#[test]
+fn a_collection_that_was_made_anew_gets_all() {
+    let Some(kinto) = Kinto::new() else { return };
+    kinto.fill(0..50);
+    let all: Vec<_> = (0..50).map(release).collect();
+    let folder = folder();
+    let run = |out: u64| {
+        let tool = load(&kinto).arg("--skip-unchanged");
+        let tool = tool.arg("--cache-folder").arg(folder.path());
+        let run = tool.input(lines(&all)).run().exits(0);
+        assert_eq!(run.count("/out"), out, "{run}");
+        holds(&kinto, &all);
+    };
+    run(0);
+    let records = kinto.records_path();
+    let collection = records.strip_suffix("/records").unwrap();
+    assert_eq!(kinto.ask("DELETE", collection, None).0, 200);
+    assert_eq!(kinto.ask("PUT", collection, None).0, 201);
+    run(50);
+}

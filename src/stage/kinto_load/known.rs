@@ -47,7 +47,7 @@ pub fn hash(record: &[u8]) -> Result<Hash, ParseError> {
 }
 
 /// A text as a number, the same in every run.
-pub fn key(id: &str) -> u64 {
+pub fn digest(id: &str) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(id.as_bytes());
     hasher.finish()
@@ -64,18 +64,22 @@ impl Known {
         let path = folder.join(name(&place));
         let mut known = load(&path, &place);
         let collection = Collection::new(Arc::clone(server), bucket, collection, PAGE);
-        let timestamp = collection.head(None, None)?.timestamp;
-        // A server that was set back, or emptied, knows nothing of the file's.
-        if known.latest.is_some_and(|latest| latest > timestamp) {
+        let head = collection.head(None, None)?;
+        // A server that was set back knows nothing of the file's.
+        if known.latest.is_some_and(|latest| latest > head.timestamp) {
             known = Self::default();
         }
-        if known.latest != Some(timestamp) {
-            let changed = known.follow(&collection)?;
-            if changed {
-                known
-                    .save(&path, &place)
-                    .map_err(|error| Error::local(path.display(), &error))?;
-            }
+        let mut changed = known.latest != Some(head.timestamp) && known.follow(&collection)?;
+        // What was deleted with its collection, or purged, is told by its number alone.
+        let total = collection.head(None, known.latest)?.total;
+        if total != Some(known.len() as u64) {
+            known = Self::default();
+            changed |= known.follow(&collection)?;
+        }
+        if changed {
+            known
+                .save(&path, &place)
+                .map_err(|error| Error::local(path.display(), &error))?;
         }
         Ok(known)
     }
@@ -85,7 +89,7 @@ impl Known {
     }
 
     pub fn has(&self, id: &str, content: Hash) -> bool {
-        self.contents.get(&key(id)) == Some(&content)
+        self.contents.get(&digest(id)) == Some(&content)
     }
 
     /// Takes over what has changed; whether anything has.
@@ -94,15 +98,15 @@ impl Known {
         let mut page = collection.first(self.latest, None)?;
         loop {
             self.latest = page.records(self.latest, |record| {
-                let key = key(&record.id);
+                let id = digest(&record.id);
                 if record.deleted {
-                    self.contents.remove(&key);
+                    self.contents.remove(&id);
                     return Ok(());
                 }
                 let hash = hash(record.text.as_bytes()).map_err(|error| {
                     Error::configuration(format!("record {:?} of Kinto: {error}", record.id))
                 })?;
-                self.contents.insert(key, hash);
+                self.contents.insert(id, hash);
                 Ok(())
             })?;
             match &page.next {
@@ -137,7 +141,7 @@ fn name(place: &str) -> PathBuf {
         }
     }
     // Two places may look alike.
-    let _ = write!(name, "-{:08x}", key(place) >> 32);
+    let _ = write!(name, "-{:08x}", digest(place) >> 32);
     PathBuf::from(name)
 }
 

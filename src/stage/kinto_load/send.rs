@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender as Channel, bounded};
 
-use super::known::key;
+use super::known::digest;
 use super::read::Item;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Metrics;
@@ -114,10 +114,10 @@ impl<'a> Sender<'a> {
         };
         match item {
             Item::Put(put, number) => {
-                changed.insert(key(&put.path));
+                changed.insert(digest(&put.path));
                 Item::Put(put, number)
             }
-            Item::Unchanged(put, number) if changed.contains(&key(&put.path)) => {
+            Item::Unchanged(put, number) if changed.contains(&digest(&put.path)) => {
                 Item::Put(put, number)
             }
             item => item,
