@@ -135,6 +135,32 @@ fn metadata_of_a_nightly_bring_its_builds() {
     assert_eq!(run.count("/dropped/no build"), 1, "{run}");
 }
 
+/// Not every nightly is localised; what cannot be listed is another matter.
+#[test]
+fn localised_builds_that_cannot_be_listed_are_told() {
+    let day = "pub/thunderbird/nightly/2017/12/2017-12-13-04-12-17-comm-central";
+    let english = "thunderbird-59.0a1.en-US.linux-x86_64";
+    let json = format!("{day}/{english}.json");
+    let files = [format!("{english}.tar.bz2")];
+    for (status, exit, failed) in [(404, 0, 0), (500, 65, 1)] {
+        let archive = Archive::start([
+            Answer::json(&format!("/{json}"), &metadata()),
+            Answer::json(&format!("/{day}/"), &listing(&[], &[&files[0]])),
+            Answer {
+                status: Some(status),
+                ..Answer::json(&format!("/{day}-l10n/"), &json!({}))
+            },
+        ]);
+        let tool = archive.tool().args(["--event", "--tries", "2"]);
+        let news = event(&[created(&json)]);
+        let run = tool.input(format!("{news}\n{MARK}\n{END}\n")).run();
+        assert_eq!(ids(&run).len(), 1, "{run}");
+        assert_eq!(run.count("/rejected/failed"), failed, "{run}");
+        assert_eq!(run.count("/notes/marks"), 1 - failed, "{run}");
+        run.exits(exit);
+    }
+}
+
 /// A program that runs on and on sees the version that came meanwhile.
 #[test]
 fn candidates_are_listed_again() {

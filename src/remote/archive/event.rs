@@ -134,11 +134,16 @@ impl Deriver {
         let mut records: Vec<Outcome> = first.into_iter().collect();
         if ENGLISH.is_match(url) {
             let place = ENGLISH.replace(url, "-${1}-central${2}-l10n/").into_owned();
-            if let Got::There(localised) = self.archive.list(&place, true).await? {
-                let all = folder == "mobile";
-                let files = localised.files.iter();
-                let files = files.filter(|file| all || file.name.contains(&platform));
-                records.extend(files.filter_map(|file| wanted(&place, file)));
+            match self.archive.list(&place, true).await? {
+                Got::There(localised) => {
+                    let all = folder == "mobile";
+                    let files = localised.files.iter();
+                    let files = files.filter(|file| all || file.name.contains(&platform));
+                    records.extend(files.filter_map(|file| wanted(&place, file)));
+                }
+                // Not every nightly is localised.
+                Got::Missing => {}
+                Got::Failed(reason) => records.push(Outcome::Failed(reason)),
             }
         }
         Ok(records)
@@ -157,7 +162,7 @@ impl Deriver {
         let document = match self.archive.get(url, Form::Json, true).await? {
             Got::There(document) => document,
             Got::Failed(reason) => return failed(reason),
-            Got::Missing => return failed(format!("there is no {url}")),
+            Got::Missing => return failed(self.archive.never_came(url)),
         };
         match Metadata::read(&document) {
             Ok(metadata) => Ok(metadata.map(|metadata| (metadata, Metadata::platform(&document)))),
@@ -168,7 +173,7 @@ impl Deriver {
     async fn patiently(&self, url: &str) -> Result<Listing, Trouble> {
         match self.archive.list(url, true).await? {
             Got::There(listing) => Ok(listing),
-            Got::Missing => failed(format!("there is no {url}")),
+            Got::Missing => failed(self.archive.never_came(url)),
             Got::Failed(reason) => failed(reason),
         }
     }

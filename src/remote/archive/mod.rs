@@ -165,7 +165,8 @@ impl Archive {
         })
     }
 
-    /// A document; what is missing may still come where the asker is `patient`.
+    /// A document; what is missing may still come where the asker is `patient`,
+    /// and is asked for as often as what fails.
     async fn get(&self, url: &str, form: Form, patient: bool) -> Result<Got<Vec<u8>>> {
         let mut tried = 0;
         loop {
@@ -174,9 +175,10 @@ impl Archive {
                 answer = self.attempt(url, form) => answer,
                 stop = self.retry.stop.asked() => return Err(stop),
             };
+            let last = tried >= self.retry.attempts;
             let (reason, after, silent) = match answer {
                 Ok(document) => return Ok(Got::There(document)),
-                Err(Trouble::Missing) if !patient => return Ok(Got::Missing),
+                Err(Trouble::Missing) if last || !patient => return Ok(Got::Missing),
                 Err(Trouble::Missing) => ("not there yet (404)".to_owned(), None, false),
                 Err(Trouble::Passing {
                     reason,
@@ -185,7 +187,7 @@ impl Archive {
                 }) => (reason, after, silent),
                 Err(Trouble::Final(error)) => return Err(error.context(format!("get {url}"))),
             };
-            if tried >= self.retry.attempts {
+            if last {
                 let reason = format!("get {url}: {reason}; given up after {tried} tries");
                 if silent {
                     return Err(Error::unavailable(reason));
@@ -223,6 +225,12 @@ impl Archive {
                 Err(reason) => Got::Failed(format!("{url} is no listing: {reason}")),
             },
         })
+    }
+
+    /// Why there is nothing of what was asked for with patience.
+    fn never_came(&self, url: &str) -> String {
+        let tries = self.retry.attempts;
+        format!("get {url}: not there yet (404); given up after {tries} tries")
     }
 
     fn key<'a>(&self, url: &'a str) -> &'a str {
