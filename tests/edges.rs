@@ -248,6 +248,13 @@ fn a_file_that_is_a_stream_too_is_not_written_over() {
         run.exits(2).says(&told.replace("input", "output"));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     }
+    for stage in stages() {
+        let new = folder.path().join("new");
+        let both = place.plain(stage).arg("--rejects").arg(&new);
+        let run = both.arg("--summary").arg(&new).run().exits(2);
+        run.says("new: is the file of rejects too; name another file");
+        assert!(!new.exists());
+    }
 }
 
 #[test]

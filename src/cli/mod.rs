@@ -179,35 +179,35 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
 }
 
 /// # Errors
-/// A file to write that is standard input or output too: lines would be lost.
+/// A file to write that is used otherwise too: lines would be lost.
 fn apart(shared: &SharedArgs) -> Result<()> {
-    let streams = [
-        ("input", fstat(std::io::stdin())),
-        ("output", fstat(std::io::stdout())),
+    let mut used = vec![
+        ("standard input", fstat(std::io::stdin()).ok()),
+        ("standard output", fstat(std::io::stdout()).ok()),
     ];
-    let files = [
-        ("--rejects", &shared.rejects.rejects),
-        ("--summary", &shared.summary),
-    ];
-    for (flag, path) in files {
-        let Some((path, file)) = path
-            .as_ref()
-            .and_then(|path| Some((path, stat(path).ok()?)))
-        else {
+    let (rejects, summary) = (&shared.rejects.rejects, &shared.summary);
+    for (flag, path) in [("--rejects", rejects), ("--summary", summary)] {
+        let Some(path) = path else { continue };
+        let taken = |name: &str| {
+            let place = path.display();
+            Error::usage(format!("{flag} {place}: is {name} too; name another file"))
+        };
+        let Ok(file) = stat(path) else {
+            // It will be made.
+            if flag == "--summary" && rejects == summary {
+                return Err(taken("the file of rejects"));
+            }
             continue;
         };
-        let is_same = |stream: &Stat| {
-            FileType::from_raw_mode(file.st_mode).is_file()
-                && (stream.st_dev, stream.st_ino) == (file.st_dev, file.st_ino)
-        };
-        for (name, stream) in &streams {
-            if stream.as_ref().is_ok_and(is_same) {
-                return Err(Error::usage(format!(
-                    "{flag} {}: is standard {name} too; name another file",
-                    path.display()
-                )));
-            }
+        if !FileType::from_raw_mode(file.st_mode).is_file() {
+            continue;
         }
+        let is_it = |other: &Stat| (other.st_dev, other.st_ino) == (file.st_dev, file.st_ino);
+        let mut others = used.iter();
+        if let Some((name, _)) = others.find(|(_, other)| other.as_ref().is_some_and(is_it)) {
+            return Err(taken(name));
+        }
+        used.push(("the file of rejects", Some(file)));
     }
     Ok(())
 }

@@ -32,7 +32,8 @@ pub struct Rejects {
 
 impl Rejects {
     /// Opens the file for appending; a torn last line, left by a kill, is
-    /// taken off: its unit is still open and comes again.
+    /// taken off: its unit is still open and comes again. Where another stage
+    /// has the file too, that line is only ended.
     pub fn open(stage: &'static str, args: &RejectArgs, log: Log) -> Result<Self> {
         let file = match &args.rejects {
             None => None,
@@ -103,22 +104,23 @@ fn append(path: &Path) -> std::io::Result<File> {
     let mut file = File::options()
         .create(true)
         .append(true)
-        .read(path.metadata().is_ok_and(|data| data.is_file()))
+        // Not of a pipe, which would then wait for nobody to read it.
+        .read(path.metadata().map_or(true, |data| data.is_file()))
         .open(path)?;
     if !file.metadata()?.is_file() {
         return Ok(file);
     }
-    // Who is alone with the file may mend it; stages that share it may not
-    // take half a line of one another for a torn one, and begin a line.
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+    // Who is alone with the file may mend it; who shares it begins a new line
+    // behind half of one, which may be another's.
+    let alone = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    if alone {
         mend(&mut file)?;
-    } else {
-        let length = file.metadata()?.len();
-        if end_of_last_line(&mut file, length)? < length {
-            file.write_all(b"\n")?;
-        }
     }
     flock(&file, FlockOperation::LockShared)?;
+    let length = file.metadata()?.len();
+    if !alone && end_of_last_line(&mut file, length)? < length {
+        file.write_all(b"\n")?;
+    }
     Ok(file)
 }
 

@@ -55,7 +55,10 @@ fn an_output_that_fails_ends_the_reading_too() {
     let place = Place::new();
     let folder = folder();
     let file = folder.path().join("lines");
-    std::fs::write(&file, format!("{}\n", line(0)).repeat(20_000)).unwrap();
+    // More than waits on all cores.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let lines = format!("{}\n", line(0)).repeat(5_000 * (cores + 2));
+    std::fs::write(&file, lines).unwrap();
     for stage in ["bh-filter", "bh-validate"] {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let input = File::open(&file).unwrap();
