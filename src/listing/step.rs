@@ -119,7 +119,8 @@ impl Land {
         if let Some((index, _)) = best.filter(|&(_, share)| near(share, 0.5)) {
             return self.cut_before(index, bounds);
         }
-        let worth = if spare { 1.0 } else { WORTH_ASKING };
+        // What an earlier run saw is seldom twice as much.
+        let worth = if spare && !hint { 1.0 } else { WORTH_ASKING };
         let step = match self.segments[index].look {
             Look::Probe if pages >= worth => self.probe(index, bounds.cursor),
             Look::Probing if large && index == 0 => self.deeper(bounds.cursor),
