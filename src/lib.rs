@@ -14,7 +14,8 @@
 //! exactly as CPython does, [`schema`] judges them. [`cli`] makes a process of
 //! a stage: it parses the arguments, opens the streams, and turns the result,
 //! an [`error::Error`] or the counts of a [`tally::Tally`], into an exit
-//! status and the last line on standard error.
+//! status and the last line on standard error. [`resume`] keeps how far a source
+//! has come, and what of it is stored.
 
 pub mod address;
 pub mod archive;

@@ -18,14 +18,14 @@ use crate::tally::Tally;
 #[derive(Default)]
 pub struct Chunk {
     pub out: Vec<u8>,
-    cuts: Vec<(usize, Cut)>,
+    parts: Vec<(usize, Part)>,
     read: u64,
     written: u64,
     dropped: Vec<(&'static str, u64)>,
 }
 
 /// Something in the stream of lines that is not in `out`.
-enum Cut {
+enum Part {
     /// Where in the block of the input the lines stand.
     Lines(Range<usize>),
     Mark(Box<(Mark, Vec<u8>)>),
@@ -40,18 +40,19 @@ impl Chunk {
         self.written(1);
     }
 
-    /// A record that goes on as `line`, which stands in `block`.
+    /// A record that goes on as `line`, which stands in `block`: that of
+    /// [`pass`](super::pass), which hands both on together.
     pub fn keep(&mut self, block: Block<'_>, line: &[u8]) {
         let Some(range) = block.place(line) else {
             return self.line(line);
         };
         self.written(1);
         let here = self.out.len();
-        match self.cuts.last_mut() {
-            Some((at, Cut::Lines(lines))) if *at == here && lines.end == range.start => {
+        match self.parts.last_mut() {
+            Some((at, Part::Lines(lines))) if *at == here && lines.end == range.start => {
                 lines.end = range.end;
             }
-            _ => self.cuts.push((here, Cut::Lines(range))),
+            _ => self.parts.push((here, Part::Lines(range))),
         }
     }
 
@@ -73,14 +74,14 @@ impl Chunk {
     }
 
     pub fn mark(&mut self, mark: Mark, line: &[u8]) {
-        let mark = Cut::Mark(Box::new((mark, line.to_vec())));
-        self.cuts.push((self.out.len(), mark));
+        let mark = Part::Mark(Box::new((mark, line.to_vec())));
+        self.parts.push((self.out.len(), mark));
     }
 
     pub fn reject(&mut self, reject: Reject) {
         self.read += 1;
-        let reject = Cut::Reject(Box::new(reject));
-        self.cuts.push((self.out.len(), reject));
+        let reject = Part::Reject(Box::new(reject));
+        self.parts.push((self.out.len(), reject));
     }
 }
 
@@ -124,13 +125,13 @@ impl Seam {
             self.tally.dropped(reason, records);
         }
         let mut start = 0;
-        for (at, cut) in chunk.cuts {
+        for (at, part) in chunk.parts {
             self.output.write(&chunk.out[start..at])?;
             start = at;
-            match cut {
-                Cut::Lines(lines) => self.output.write(&input[lines])?,
-                Cut::Mark(mark) => self.mark(&mark.0, &mark.1)?,
-                Cut::Reject(reject) => self.reject(&reject)?,
+            match part {
+                Part::Lines(lines) => self.output.write(&input[lines])?,
+                Part::Mark(mark) => self.mark(&mark.0, &mark.1)?,
+                Part::Reject(reject) => self.reject(&reject)?,
             }
         }
         self.output.write(&chunk.out[start..])

@@ -272,8 +272,8 @@ impl S3 {
                 Next::More(Some(next)) if token.as_ref() != Some(&next) => token = Some(next),
                 Next::More(_) => {
                     return Err(Error::configuration(format!(
-                        "list s3://{}/{prefix}: the page is not the last one, and names none to \
-                         go on with; look at the server",
+                        "list s3://{}/{prefix}: the page is not the last one, and does not say \
+                         how to go on; look at the server",
                         bucket.name
                     )));
                 }

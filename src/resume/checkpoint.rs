@@ -18,7 +18,7 @@ pub struct ResumeArgs {
     #[arg(long, value_name = "FILE")]
     pub resume_file: Option<PathBuf>,
 
-    /// Go on where an earlier run stopped; begin anew when it had finished
+    /// Go on where an earlier run stopped; begin anew when it had finished, or the files of an inventory are others
     #[arg(long, requires = "resume_file")]
     pub resume: bool,
 
@@ -38,11 +38,11 @@ pub trait Subject: Clone + PartialEq + Display + Serialize + DeserializeOwned {
     /// What such a run is called.
     const RUN: &'static str;
 
-    /// What the state of a run of `self` is worth to one of `now`.
-    fn judge(&self, now: &Self) -> Judgement;
+    /// What the state of a run of `self` is to one of `now`.
+    fn compare(&self, now: &Self) -> Standing;
 }
 
-pub enum Judgement {
+pub enum Standing {
     Same,
     /// Another run has to begin: why.
     Changed(&'static str),
@@ -53,17 +53,17 @@ pub enum Judgement {
 impl Subject for Source {
     const RUN: &'static str = "listing";
 
-    fn judge(&self, now: &Self) -> Judgement {
+    fn compare(&self, now: &Self) -> Standing {
         if self == now {
-            Judgement::Same
+            Standing::Same
         } else {
-            Judgement::Other
+            Standing::Other
         }
     }
 }
 
-/// The state to go on with, and its file; `trust` may take back some of what an
-/// earlier run has done.
+/// The state to go on with, and its file, which holds it once it is saved;
+/// `trust` may take back some of what an earlier run has done.
 pub fn open<S: Subject>(
     args: &ResumeArgs,
     subject: S,
@@ -75,15 +75,15 @@ pub fn open<S: Subject>(
         return Ok((None, fresh));
     };
     let place = path.display();
-    let (mut file, mut listed) = StateFile::open(path, &fresh)?;
+    let (file, mut listed) = StateFile::open(path, &fresh)?;
     if listed == fresh {
         io.log.info(format!("{place}: a new run begins"));
         return Ok((Some(file), listed));
     }
-    let judgement = listed.source.judge(&fresh.source);
+    let standing = listed.source.compare(&fresh.source);
     let again = |listed: &Listed<S>| listed.again(fresh.source.clone());
-    match judgement {
-        Judgement::Other => {
+    match standing {
+        Standing::Other => {
             return Err(Error::configuration(format!(
                 "{place}: holds the state of another {} ({}); use another --resume-file, or \
                  remove it",
@@ -92,14 +92,14 @@ pub fn open<S: Subject>(
             )));
         }
         _ if !args.resume => listed = again(&listed),
-        Judgement::Changed(why) => {
+        Standing::Changed(why) => {
             io.log.info(format!(
                 "{place}: {why} of run {}: a new run begins",
                 listed.run
             ));
             listed = again(&listed);
         }
-        Judgement::Same => {
+        Standing::Same => {
             let loaded = peek(&loaded_path(path))?;
             let (coverage, why) = decide(&listed, loaded.as_ref(), args.checkpoint);
             match coverage {
@@ -112,7 +112,6 @@ pub fn open<S: Subject>(
             io.log.info(format!("{place}: {why}"));
         }
     }
-    file.save(&listed)?;
     Ok((Some(file), listed))
 }
 
@@ -158,7 +157,6 @@ fn decide<S>(
 mod tests {
     use super::*;
     use crate::record::coverage::Interval;
-    use crate::resume::Source;
 
     fn source() -> Source {
         Source {

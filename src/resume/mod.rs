@@ -1,4 +1,4 @@
-//! The resume file of a listing, and what a loader has confirmed of it.
+//! The resume file of a run, and what a loader has confirmed of it.
 //!
 //! Each is one JSON document, replaced whole (temporary file, fsync, rename,
 //! fsync of the folder) and locked as long as its program runs.
@@ -8,7 +8,7 @@ mod file;
 mod recorder;
 mod run;
 
-pub use self::checkpoint::{Judgement, ResumeArgs, Subject, open};
+pub use self::checkpoint::{ResumeArgs, Standing, Subject, open};
 pub use self::file::{StateFile, loaded_path, peek};
 pub use self::recorder::Recorder;
 pub use self::run::{Listed, Loaded, Source};

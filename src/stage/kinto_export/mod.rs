@@ -1,17 +1,17 @@
 //! kinto-export: a line for each record of a Kinto collection, a mark for each
 //! page.
 
+mod export;
 mod pages;
 mod ranges;
-mod state;
 mod write;
 
 use std::sync::Arc;
 
 use clap::Parser;
 
+use self::export::Export;
 use self::pages::{Database, Http, Pages, Scale};
-use self::state::Export;
 use self::write::Writer;
 use super::{AFTER_HELP, HELP};
 use crate::address::without_password;
@@ -151,13 +151,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         let _patience = io.log.patience(waiting);
         let latest = scale.text(pages.latest()?);
         let since = exported.source.since.clone();
-        let through = since.map_or(latest.clone(), |since| since.max(latest));
-        exported.source.through = Some(through.clone());
-        if let Some(file) = &mut file {
-            file.save(&exported)?;
-        }
-        through
+        since.map_or(latest.clone(), |since| since.max(latest))
     };
+    exported.source.through = Some(through.clone());
+    // Only now: while the server is away the state of an earlier run stays.
+    if let Some(file) = &mut file {
+        file.save(&exported)?;
+    }
     let whole = Interval::new(exported.source.since.clone(), Some(through));
     let gaps = Scale::spans(&exported.coverage.gaps(&whole))?;
     let before = write::count(pages.as_mut(), &gaps)?;

@@ -2,9 +2,9 @@
 
 use crossbeam_channel::{Receiver, bounded};
 
+use super::export::Export;
 use super::pages::{Page, Pages, Scale, Span};
 use super::ranges::Ranges;
-use super::state::Export;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::ndjson::Io;

@@ -131,7 +131,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     }
     let source = Source::of(&inventory, &origin);
     let trust = |listed: &mut Listed<Source>| listed.trust(inventory.streamed());
-    let (file, listed) = resume::open(&args.state, source, trust, io)?;
+    let (mut file, listed) = resume::open(&args.state, source, trust, io)?;
+    if let Some(file) = &mut file {
+        file.save(&listed)?;
+    }
     let gaps = position::gaps(&listed.coverage, inventory.files.len());
     let lanes = args.concurrency.map_or_else(ndjson::cores, usize::from);
     let proof = Proof::of(&listed.source.checks);

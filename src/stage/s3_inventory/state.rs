@@ -1,4 +1,4 @@
-//! The resume file of an inventory: which files were read, and how far.
+//! What is read, and what of an earlier run is trusted.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::position;
 use super::proof::Check;
 use super::source::Origin;
 use crate::record::coverage::Interval;
-use crate::resume::{Judgement, Listed, Subject};
+use crate::resume::{Listed, Standing, Subject};
 
 /// What is read: a state of another inventory is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,13 +41,13 @@ impl Source {
 impl Subject for Source {
     const RUN: &'static str = "inventory";
 
-    fn judge(&self, now: &Self) -> Judgement {
+    fn compare(&self, now: &Self) -> Standing {
         if (&self.endpoint, &self.inputs) != (&now.endpoint, &now.inputs) {
-            Judgement::Other
+            Standing::Other
         } else if (self.files, &self.digest) == (now.files, &now.digest) {
-            Judgement::Same
+            Standing::Same
         } else {
-            Judgement::Changed("the files are not those")
+            Standing::Changed("the files are not those")
         }
     }
 }

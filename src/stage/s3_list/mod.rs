@@ -197,7 +197,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if let Some(shard) = args.shard.filter(|_| args.ranges.is_none()) {
         plan::share(args, shard, &runtime, &desk, &mut source, io)?;
     }
-    let (file, listed) = resume::open(&args.state, source, |_| {}, io)?;
+    let (mut file, listed) = resume::open(&args.state, source, |_| {}, io)?;
+    if let Some(file) = &mut file {
+        file.save(&listed)?;
+    }
     let gaps = listed.source.gaps(&listed.coverage);
     let settings = Settings {
         prefix: url.prefix.clone(),

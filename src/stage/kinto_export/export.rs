@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::resume::{Judgement, Subject};
+use crate::resume::{Standing, Subject};
 
 /// A state of another export is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,15 +24,15 @@ pub struct Export {
 impl Subject for Export {
     const RUN: &'static str = "export";
 
-    fn judge(&self, now: &Self) -> Judgement {
+    fn compare(&self, now: &Self) -> Standing {
         let begun = Self {
             through: self.through.clone(),
             ..now.clone()
         };
         if *self == begun {
-            Judgement::Same
+            Standing::Same
         } else {
-            Judgement::Other
+            Standing::Other
         }
     }
 }
