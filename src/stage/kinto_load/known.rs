@@ -71,7 +71,11 @@ impl Known {
         }
         let mut changed = known.latest != Some(head.timestamp) && known.follow(&collection)?;
         // What was deleted with its collection, or purged, is told by its number alone.
-        let total = collection.head(None, known.latest)?.total;
+        let total = if changed {
+            collection.head(None, known.latest)?.total
+        } else {
+            head.total
+        };
         if total != Some(known.len() as u64) {
             known = Self::default();
             changed |= known.follow(&collection)?;

@@ -14,7 +14,6 @@ pub struct Cut {
     buffer: Vec<u8>,
     pub filled: usize,
     ends: Ends,
-    unterminated: bool,
 }
 
 impl Cut {
@@ -35,14 +34,16 @@ impl Cut {
         )))
     }
 
-    /// Nothing more comes: what is left is rows.
-    pub fn end(&mut self) {
+    /// Nothing more comes: what is left is rows. Whether the last one came
+    /// without its newline.
+    pub fn end(&mut self) -> bool {
         self.buffer.truncate(self.filled);
-        if self.filled > 0 && self.buffer.last() != Some(&b'\n') {
-            self.unterminated = true;
+        let unterminated = self.filled > 0 && self.buffer.last() != Some(&b'\n');
+        if unterminated {
             self.buffer.push(b'\n');
             self.filled += 1;
         }
+        unterminated
     }
 
     pub fn whole(&mut self, first_line: u64, last: bool) -> Option<Block> {
@@ -63,7 +64,7 @@ impl Cut {
         Some(Block {
             bytes,
             first_line,
-            unterminated: last && self.unterminated,
+            unterminated: false,
         })
     }
 }

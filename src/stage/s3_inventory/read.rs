@@ -242,10 +242,12 @@ impl Out<'_> {
             let room = rows.room();
             let read = input.read(room)?;
             rows.filled += read;
-            if read == 0 {
-                rows.end();
-            }
+            let unterminated = read == 0 && rows.end();
             let block = rows.whole(self.line, read == 0);
+            let block = block.map(|block| Block {
+                unterminated,
+                ..block
+            });
             let check = block.as_ref().map(|block| proof.read(&block.bytes));
             if !self.send(block, check.transpose()?) {
                 return Ok(());
@@ -280,14 +282,10 @@ impl Out<'_> {
             }
             rows.filled += got;
             if got == 0 {
+                // A file is all there is: its last row is good, or bad.
                 rows.end();
             }
-            let mut block = rows.whole(self.line, got == 0);
-            // A file is all there is: its last row is good, or bad.
-            if let Some(block) = &mut block {
-                block.unterminated = false;
-            }
-            if !self.send(block, None) || got == 0 {
+            if !self.send(rows.whole(self.line, got == 0), None) || got == 0 {
                 return Ok(());
             }
             rows.check(self.line).map_err(io::Error::other)?;
