@@ -37,8 +37,8 @@ impl Computed {
             entry.modified = format!("{year}-{month}-{day}T{hour}:{minute}:{second}.000Z");
         }
         entry.etag.clear();
-        if is_build(&entry.key) {
-            let body = self.body(index, &entry.key);
+        if is_build(&entry.walk.key) {
+            let body = self.body(index, &entry.walk.key);
             push_md5(&mut entry.etag, body.as_bytes());
             entry.size = body.len().to_string();
         } else {

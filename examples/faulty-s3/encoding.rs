@@ -34,7 +34,7 @@ pub fn push_url(to: &mut String, text: &str) {
     to.extend(text.bytes().map(|byte| ESCAPES[usize::from(byte)].as_str()));
 }
 
-/// Writes keys that follow each other: what they have up to a `/` in common is encoded once.
+/// Writes keys that follow each other: a folder that they have in common is encoded once.
 #[derive(Default)]
 pub struct UrlEncoder {
     folder: String,
@@ -42,8 +42,7 @@ pub struct UrlEncoder {
 }
 
 impl UrlEncoder {
-    pub fn push(&mut self, to: &mut String, key: &str) {
-        let (folder, name) = key.split_at(key.rfind('/').unwrap_or(0));
+    pub fn push(&mut self, to: &mut String, (folder, name): (&str, &str)) {
         if folder != self.folder {
             folder.clone_into(&mut self.folder);
             self.encoded.clear();
@@ -91,12 +90,14 @@ pub fn percent_decoded(text: &str) -> Option<String> {
 }
 
 pub fn push_hex(to: &mut String, bytes: &[u8]) {
-    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
-    to.extend(
-        bytes
-            .iter()
-            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
-    );
+    let digit = |value: u8| DIGITS[usize::from(value)];
+    for eight in bytes.chunks(8) {
+        let mut digits = [0; 16];
+        for (two, byte) in digits.chunks_mut(2).zip(eight) {
+            two.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        to.push_str(str::from_utf8(&digits[..2 * eight.len()]).unwrap_or_default());
+    }
 }
 
 pub fn text_of_hex(digits: &str) -> Option<String> {

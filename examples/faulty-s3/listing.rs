@@ -106,8 +106,8 @@ fn items(objects: &Objects, query: &Query, twist: Twist) -> Items {
             items.more = query.max_keys > 0;
             break;
         }
-        keys.key(index, &mut entry.key);
-        if let Some(folder) = query.folder_of(&entry.key) {
+        keys.walk(index, &mut entry.walk);
+        if let Some(folder) = query.folder_of(&entry.walk.key) {
             items.prefixes.push_str("<CommonPrefixes>");
             query.push_element(&mut items.prefixes, "Prefix", folder);
             items.prefixes.push_str("</CommonPrefixes>");
@@ -121,9 +121,9 @@ fn items(objects: &Objects, query: &Query, twist: Twist) -> Items {
             let to = &mut items.contents;
             to.push_str("<Contents><Key>");
             if query.url {
-                encoder.push(to, &entry.key);
+                encoder.push(to, entry.walk.key.split_at(entry.walk.folder));
             } else {
-                push_xml(to, &entry.key);
+                push_xml(to, &entry.walk.key);
             }
             push_facts(to, &entry);
             index += 1;

@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 use crate::computed::Computed;
 use crate::encoding::push_hex;
 use crate::given::Given;
-use crate::synthetic::KeySpace;
+use crate::synthetic::{KeySpace, Walk};
 
 pub enum Objects {
     Given(Given),
@@ -17,7 +17,7 @@ pub enum Objects {
 /// What a listing says of one object. One entry is filled again and again: no memory per key.
 #[derive(Default)]
 pub struct Entry {
-    pub key: String,
+    pub walk: Walk,
     /// Without quotes.
     pub etag: String,
     pub size: String,
@@ -52,7 +52,7 @@ impl Objects {
     pub fn find(&self, key: &str) -> Option<(Entry, Bytes)> {
         let index = self.index(key)?;
         let mut entry = Entry {
-            key: key.to_owned(),
+            walk: Walk::at(key),
             ..Entry::default()
         };
         self.fill_facts(index, &mut entry);

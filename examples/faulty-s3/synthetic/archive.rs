@@ -2,7 +2,7 @@
 //! of very different sizes, releases by version, platform and locale, folders
 //! of timestamps and of hashes, and some with a great many files.
 
-use super::{KeySpace, mixed, push_number};
+use super::{KeySpace, Walk, mixed, push_number};
 
 /// What stands below a folder.
 #[derive(Clone, Copy)]
@@ -249,28 +249,32 @@ impl Archive {
         Folder {
             number: turn * SIZES.len() as u64 + part as u64,
             count: len.div_ceil(cycle) * SIZES.len() as u64,
-            file,
-            files: size,
+            file: File {
+                left: (size - file).min(len - at),
+                ..File::of_all(file, size)
+            },
         }
     }
 
-    fn push_file(&self, into: &mut String, file: u64, files: u64) {
+    fn push_file(&self, into: &mut String, file: &File) {
+        let File { number, of, .. } = *file;
         let known = self.files.len() as u64;
-        if files <= known {
-            let at = file * known / files;
+        let is_build = number % 50 == 17;
+        if let Some(stem) = file.stem {
+            into.push_str(stem);
+            push_number(into, number, 9);
+            into.push_str(if is_build { ".buildhub.json" } else { ".hg" });
+        } else if of <= known {
+            let at = number * known / of;
             into.push_str(&self.files[usize::try_from(at).unwrap_or_default()]);
         } else {
             into.push_str("firefox-66.0a1.en-US.part-");
-            push_number(into, file, 8);
-            into.push_str(if file % 50 == 17 {
-                ".buildhub.json"
-            } else {
-                ".zip"
-            });
+            push_number(into, number, 8);
+            into.push_str(if is_build { ".buildhub.json" } else { ".zip" });
         }
     }
 
-    fn nightly(&self, at: u64, len: u64, tree: &str, into: &mut String) {
+    fn nightly(&self, at: u64, len: u64, tree: &str, into: &mut String) -> File {
         let (year, at, len) = self.years.find(at, len);
         let (month, at, len) = self.months.find(at, len);
         let folder = self.folder(at, len);
@@ -294,10 +298,10 @@ impl Archive {
         }
         into.push_str(tree);
         into.push('/');
-        self.push_file(into, folder.file, folder.files);
+        folder.file
     }
 
-    fn release(&self, at: u64, len: u64, candidates: bool, into: &mut String) {
+    fn release(&self, at: u64, len: u64, candidates: bool, into: &mut String) -> File {
         let (version, mut at, mut len) = self.versions.find(at, len);
         if candidates {
             let build;
@@ -315,10 +319,10 @@ impl Archive {
             into.push_str(name);
             into.push('/');
         }
-        self.push_file(into, at, len);
+        File::of_all(at, len)
     }
 
-    fn tinderbox(&self, at: u64, len: u64, into: &mut String) {
+    fn tinderbox(&self, at: u64, len: u64, into: &mut String) -> File {
         let (branch, at, len) = self.branches.find(at, len);
         let folder = self.folder(at, len);
         into.push_str(&self.branch_names[branch]);
@@ -328,10 +332,10 @@ impl Archive {
             10,
         );
         into.push('/');
-        self.push_file(into, folder.file, folder.files);
+        folder.file
     }
 
-    fn try_builds(&self, at: u64, len: u64, into: &mut String) {
+    fn try_builds(&self, at: u64, len: u64, into: &mut String) -> File {
         let folder = self.folder(at, len);
         let number = folder.number * (26 * 26 * 26 * 26) / folder.count;
         for power in [26 * 26 * 26, 26 * 26, 26, 1] {
@@ -341,27 +345,20 @@ impl Archive {
         into.push_str("@example.org-");
         push_number(into, folder.number, 8);
         into.push_str("/try-");
-        let (platform, file, files) = self.platforms.find(folder.file, folder.files);
+        let Folder { file, .. } = folder;
+        let (platform, number, of) = self.platforms.find(file.number, file.of);
         into.push_str(PLATFORMS[platform]);
         into.push('/');
-        self.push_file(into, file, files);
-    }
-}
-
-struct Folder {
-    number: u64,
-    /// Of all folders beside it, at most.
-    count: u64,
-    file: u64,
-    files: u64,
-}
-
-impl KeySpace for Archive {
-    fn len(&self) -> u64 {
-        self.len
+        File {
+            left: file.left.min(of - number),
+            number,
+            of,
+            ..file
+        }
     }
 
-    fn key(&self, index: u64, into: &mut String) {
+    /// Puts the folder of the key at `index` into `into`.
+    fn folder_of(&self, index: u64, into: &mut String) -> File {
         let (area, at, len) = self.areas.find(index, self.len);
         let (path, _, layout) = AREAS[area];
         into.clear();
@@ -372,15 +369,68 @@ impl KeySpace for Archive {
             Layout::Candidates => self.release(at, len, true, into),
             Layout::Tinderbox => self.tinderbox(at, len, into),
             Layout::Try => self.try_builds(at, len, into),
-            Layout::Flat(stem) => {
-                into.push_str(stem);
-                push_number(into, at, 9);
-                into.push_str(if at % 50 == 17 {
-                    ".buildhub.json"
-                } else {
-                    ".hg"
-                });
-            }
+            Layout::Flat(stem) => File {
+                stem: Some(stem),
+                ..File::of_all(at, len)
+            },
         }
+    }
+}
+
+struct Folder {
+    number: u64,
+    /// Of all folders beside it, at most.
+    count: u64,
+    file: File,
+}
+
+/// A file of a folder.
+struct File {
+    number: u64,
+    /// How many the folder may have.
+    of: u64,
+    /// How many there are from this one on.
+    left: u64,
+    /// What the number follows in the name.
+    stem: Option<&'static str>,
+}
+
+impl File {
+    fn of_all(number: u64, of: u64) -> Self {
+        Self {
+            number,
+            of,
+            left: of - number,
+            stem: None,
+        }
+    }
+}
+
+impl KeySpace for Archive {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn key(&self, index: u64, into: &mut String) {
+        let file = self.folder_of(index, into);
+        self.push_file(into, &file);
+    }
+
+    fn walk(&self, index: u64, walk: &mut Walk) {
+        if !walk.within.contains(&index) {
+            let file = self.folder_of(index, &mut walk.key);
+            walk.folder = walk.key.len();
+            walk.within = index - file.number..index + file.left;
+            (walk.of, walk.stem) = (file.of, file.stem);
+        }
+        walk.key.truncate(walk.folder);
+        let number = index - walk.within.start;
+        let file = File {
+            number,
+            of: walk.of,
+            left: walk.within.end - index,
+            stem: walk.stem,
+        };
+        self.push_file(&mut walk.key, &file);
     }
 }

@@ -6,12 +6,40 @@ pub mod plain;
 
 use std::ops::Range;
 
+/// A way through keys that follow each other.
+#[derive(Default)]
+pub struct Walk {
+    pub key: String,
+    /// How much of the key is the folder that it lies in.
+    pub folder: usize,
+    /// Indices of keys that are known to lie there.
+    within: Range<u64>,
+    /// What their names are made of.
+    of: u64,
+    stem: Option<&'static str>,
+}
+
+impl Walk {
+    pub fn at(key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Keys in byte order.
 pub trait KeySpace: Send + Sync {
     fn len(&self) -> u64;
 
     /// Puts the key at `index` into `into`, in place of what was there.
     fn key(&self, index: u64, into: &mut String);
+
+    /// Goes to the key at `index`.
+    fn walk(&self, index: u64, walk: &mut Walk) {
+        self.key(index, &mut walk.key);
+        walk.folder = walk.key.rfind('/').map_or(0, |slash| slash + 1);
+    }
 
     /// The index of the first key behind `after`.
     fn position(&self, after: &str) -> u64 {
