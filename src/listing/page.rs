@@ -168,6 +168,9 @@ impl Reading {
 
     /// Reads one element of the document, all of it or nothing.
     fn item(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Unreadable> {
+        if self.place == Place::Within && scanner.passed(b"<Contents>") {
+            return self.page.object(scanner, self.encoding, &self.frame);
+        }
         if self.place == Place::Before {
             if scanner.root()? != b"ListBucketResult" {
                 return Err(Unreadable::Foreign);
@@ -216,8 +219,13 @@ impl Page {
         encoding: Encoding,
         frame: &Frame,
     ) -> Result<(), Unreadable> {
-        let (mut key, mut etag, mut size, mut time) = (None, None, None, None);
-        loop {
+        // In the order in which S3 writes them; what differs is read by its names.
+        let mut key = scanner.element(b"Key");
+        let mut time = scanner.element(b"LastModified");
+        let mut etag = scanner.element(b"ETag");
+        let mut size = scanner.element(b"Size");
+        scanner.element(b"StorageClass");
+        while !scanner.passed(b"</Contents>") {
             let name = match scanner.tag()? {
                 Tag::Open(name) => name,
                 Tag::Empty => continue,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::{Unreadable, wrong};
 use crate::json;
@@ -74,19 +74,35 @@ impl<'a> Text<'a> {
 /// Percent escapes and `+` resolved; a library's way over an iterator of bytes
 /// takes most of the time of a page of other scripts.
 fn decode(text: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     let mut decoded = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        let (byte, length) = match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => (u8::try_from(high * 16 + low).unwrap_or(byte), 3),
-            (b'+', ..) => (b' ', 1),
-            _ => (byte, 1),
+    let mut rest = text;
+    while let [first, behind @ ..] = rest {
+        let pair = match behind {
+            [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),
+            _ => None,
         };
-        decoded.push(byte);
-        at += length;
+        if let Some((high, low)) = pair {
+            decoded.push(high << 4 | low);
+            rest = &behind[2..];
+        } else if *first == b'+' {
+            decoded.push(b' ');
+            rest = behind;
+        } else {
+            let plain = 1 + memchr2(b'%', b'+', behind).unwrap_or(behind.len());
+            decoded.extend_from_slice(&rest[..plain]);
+            rest = &rest[plain..];
+        }
     }
     decoded
+}
+
+fn digit(hexadecimal: u8) -> Option<u8> {
+    match hexadecimal {
+        b'0'..=b'9' => Some(hexadecimal - b'0'),
+        b'A'..=b'F' => Some(hexadecimal - b'A' + 10),
+        b'a'..=b'f' => Some(hexadecimal - b'a' + 10),
+        _ => None,
+    }
 }
 
 /// Appends an `ETag` without its quotes, as a JSON string.

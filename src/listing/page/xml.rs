@@ -68,6 +68,26 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Past `text`, if that comes next.
+    #[inline]
+    pub fn passed(&mut self, text: &[u8]) -> bool {
+        let rest = self.rest.strip_prefix(text);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// The text of the next element, if that is `name` and holds text alone. With a
+    /// name that is known when this is compiled it takes a few comparisons of words.
+    #[inline]
+    pub fn element(&mut self, name: &[u8]) -> Option<&'a [u8]> {
+        let text = self.rest.strip_prefix(b"<")?.strip_prefix(name)?;
+        let text = text.strip_prefix(b">")?;
+        let (text, close) = text.split_at(memchr(b'<', text)?);
+        let close = close.strip_prefix(b"</")?.strip_prefix(name)?;
+        self.rest = close.strip_prefix(b">")?;
+        Some(text)
+    }
+
     /// The text of the element `name` that was just opened, and past its end.
     pub fn text(&mut self, name: &[u8]) -> Result<&'a [u8], Unreadable> {
         let end = memchr(b'<', self.rest).ok_or(Unreadable::Cut)?;
