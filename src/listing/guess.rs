@@ -35,7 +35,8 @@ impl Guess<'_> {
         } else if self.closed {
             self.span() * self.density
         } else {
-            (self.span() * self.density).min(4.0 * (self.so_far + page))
+            let so_far = if self.fresh { 0.0 } else { self.so_far };
+            (self.span() * self.density).min(4.0 * (so_far + page))
         }
     }
 

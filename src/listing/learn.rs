@@ -130,16 +130,18 @@ fn after_all(
     rest
 }
 
-/// What a directory of an unknown kind is thought to hold.
+/// What a directory of an unknown kind is thought to hold: the more stand
+/// together, the less each.
 fn unknown(told: &Told, front: Option<&Segment>, lore: &Lore) -> f64 {
+    let names = told.names.len().max(1) as f64;
     let all = match front.map(|front| front.size) {
         Some(Size::Hint { left, .. }) => left * lore.kinds.growth(),
         Some(Size::Dirs { kind, unknown, .. }) if lore.kinds.knows(kind) => {
             lore.kinds.mean(kind, unknown)
         }
-        _ => return UNKNOWN * lore.page,
+        _ => return UNKNOWN * lore.page / names.powf(0.25),
     };
-    2.0 * all / told.names.len().max(1) as f64
+    2.0 * all / names
 }
 
 /// The rest of the child that `from` is in, or the keys before the first child.

@@ -15,6 +15,9 @@ struct Probe {
     after: String,
 }
 
+/// With fewer pages left for each connection the listing is thought to come to its end.
+const LAST: f64 = 2.0;
+
 /// A parallel listing, without its sockets.
 pub struct Planner {
     settings: Settings,
@@ -99,13 +102,13 @@ impl Planner {
                 .iter()
                 .copied()
                 .enumerate()
-                .filter(|&(index, _)| !self.ranges[index].stuck)
+                .filter(|&(index, _)| self.may_share(index))
                 .max_by(|(_, a), (_, b)| a.total_cmp(b))?;
             let each = left.iter().sum::<f64>() / self.settings.connections as f64;
             // At the end, when what is left is few pages that go on one after another; at the
             // start nothing is known, and small buckets would take many requests.
             let listed = self.requests.pages >= self.settings.connections as u64;
-            let spare = listed && each < page;
+            let spare = listed && each < LAST * page;
             if keys < if spare { 1.0 } else { FEWEST } * page {
                 return None;
             }
@@ -132,6 +135,12 @@ impl Planner {
                 Step::Nothing => self.ranges[index].stuck = true,
             }
         }
+    }
+
+    /// A guess that is not yet answered is not built upon while a better answer is on its way.
+    fn may_share(&self, index: usize) -> bool {
+        let range = &self.ranges[index];
+        !range.stuck && (self.probes.is_empty() || !range.land.fresh)
     }
 
     fn probe(&mut self, dir: String, after: String) -> (Ticket, Ask) {
