@@ -109,3 +109,43 @@ fn what_is_no_listing_is_said() {
         assert!(why.contains(said), "{why}");
     }
 }
+
+#[test]
+fn the_order_of_an_objects_elements_does_not_matter() {
+    let elements = [
+        "<Key>a</Key>",
+        "<LastModified>2019-01-02T03:04:05.000Z</LastModified>",
+        "<ETag>&quot;e&quot;</ETag>",
+        "<ChecksumAlgorithm>CRC32</ChecksumAlgorithm>",
+        "<Size>7</Size>",
+    ];
+    let expected = "{\"bucket\":\"b\",\"key\":\"a\",\"etag\":\"e\",\"size\":7,\
+        \"last_modified\":\"2019-01-02T03:04:05.000Z\"}\n";
+    for first in 0..elements.len() {
+        for gap in ["", "\n  "] {
+            let mut inner = elements.map(|element| format!("{gap}{element}"));
+            inner.rotate_left(first);
+            let object = format!("{gap}<Contents>{}{gap}</Contents>", inner.concat());
+            let body = format!("{HEAD}{object}<IsTruncated>false</IsTruncated></ListBucketResult>");
+            assert_eq!(lines(&body, Encoding::Plain), expected, "{object}");
+        }
+    }
+}
+
+#[test]
+fn escapes_are_resolved_once() {
+    for (raw, key) in [
+        ("a%2B+%41b", "a+ Ab"),
+        ("%252B", "%2B"),
+        ("%", "%"),
+        ("%4", "%4"),
+        ("%zz%C3%a9", "%zzé"),
+        ("++a", "  a"),
+    ] {
+        let body = format!(
+            "{HEAD}<EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>\
+             <Contents><Key>{raw}</Key></Contents></ListBucketResult>"
+        );
+        assert_eq!(scan(&body, Encoding::Url).unwrap().key(0), key, "{raw}");
+    }
+}
