@@ -142,6 +142,42 @@ fn what_a_conflict_takes_back_is_sent_again() {
     }
 }
 
+/// Of a batch that was taken back, another writer may have stored a record
+/// before it was sent again.
+#[test]
+fn what_another_writer_stored_meanwhile_is_not_taken_for_ones_own() {
+    let record = json!({"id": "a", "n": 1.5, "schema": 7});
+    for (arguments, n, stored, there, status) in [
+        (["--if-not-exists"].as_slice(), 1.5, 2, 0, 0),
+        (&["--if-not-exists"], 1.0, 1, 1, 0),
+        (&[], 1.5, 2, 0, 0),
+        (&[], 1.0, 1, 0, 65),
+    ] {
+        let existing = json!({"id": "a", "n": n, "schema": 8, "last_modified": 9});
+        let server = StandIn::new(move |turn, asked| {
+            let responses = match turn {
+                0 => return Some(answer(0, asked)),
+                FIRST_BATCH => json!([{"status": 201}, {"status": 409}]),
+                _ => json!([
+                    {"status": 412, "body": {"details": {"existing": existing}}},
+                    {"status": 201},
+                ]),
+            };
+            Some((200, vec![], json!({"responses": responses})))
+        });
+        let input = lines([&record, &json!({"id": "b"})]);
+        let run = load(&server, arguments).input(input).run().exits(status);
+        assert_eq!(run.count("/out"), stored, "{run}");
+        assert_eq!(run.count("/notes/over earlier ones"), 0, "{run}");
+        assert_eq!(run.count("/dropped/there already"), there, "{run}");
+        assert_eq!(
+            run.count("/rejected/refused"),
+            u64::from(status > 0),
+            "{run}"
+        );
+    }
+}
+
 #[test]
 fn a_conflict_that_stays_is_told() {
     let server = StandIn::new(|_, asked| {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Refusal, Server};
@@ -27,6 +28,27 @@ pub struct Put {
     pub permissions: Option<Range<usize>>,
     /// Only over the version that was changed then.
     pub if_match: Option<u64>,
+}
+
+/// What Kinto itself sets in a record.
+const SET: [&str; 3] = ["id", "last_modified", "schema"];
+
+impl Put {
+    /// Whether it is the record that stands there.
+    fn is(&self, existing: Option<&Value>) -> bool {
+        let Ok(Value::Object(mut mine)) = serde_json::from_slice(&self.line[self.data.clone()])
+        else {
+            return false;
+        };
+        let Some(Value::Object(mut there)) = existing.cloned() else {
+            return false;
+        };
+        for name in SET {
+            mine.remove(name);
+            there.remove(name);
+        }
+        mine == there
+    }
 }
 
 /// What became of a record.
@@ -147,7 +169,7 @@ impl Batches {
                 .find(|response| response.status == 409 || response.status >= 500);
             let Some(taken_back) = taken_back else {
                 for (at, response) in responses.iter().enumerate() {
-                    outcomes[at] = Some(self.outcome(response, earlier[at])?);
+                    outcomes[at] = Some(self.outcome(&puts[at], response, earlier[at])?);
                 }
                 return Ok(());
             };
@@ -194,17 +216,19 @@ impl Batches {
         Ok(())
     }
 
-    fn outcome(&self, response: &Response<'_>, earlier: u16) -> Result<Outcome> {
+    fn outcome(&self, put: &Put, response: &Response<'_>, earlier: u16) -> Result<Outcome> {
         let status = response.status;
+        // It stayed from an earlier try of this batch, if it is not another writer's.
+        let stayed = earlier > 0 && status == 412 && put.is(refusal(response).existing());
         Ok(match status {
             201 => Outcome::Created,
-            // It stayed from an earlier try of this batch.
-            200 | 412 if earlier == 201 => Outcome::Created,
-            412 if earlier == 200 => Outcome::Updated,
+            200 if earlier == 201 => Outcome::Created,
             200 => Outcome::Updated,
+            412 if stayed && earlier == 201 => Outcome::Created,
+            412 if stayed => Outcome::Updated,
             412 if self.if_not_exists => Outcome::There,
             401 | 403 => {
-                let said = refusal(response);
+                let said = refusal(response).text();
                 return Err(Error::message(
                     crate::error::Kind::Refused,
                     format!(
@@ -213,7 +237,7 @@ impl Batches {
                     ),
                 ));
             }
-            _ => Outcome::Refused(format!("{status} {}", refusal(response))),
+            _ => Outcome::Refused(format!("{status} {}", refusal(response).text())),
         })
     }
 
@@ -268,7 +292,7 @@ impl Batches {
     }
 }
 
-fn refusal(response: &Response<'_>) -> String {
+fn refusal(response: &Response<'_>) -> Refusal {
     let body = response.body.map_or("", RawValue::get);
-    Refusal::of(body.as_bytes()).text()
+    Refusal::of(body.as_bytes())
 }

@@ -123,6 +123,12 @@ impl Refusal {
         serde_json::from_slice(body).unwrap_or_default()
     }
 
+    /// The record that stands there, where that is the reason.
+    #[must_use]
+    pub fn existing(&self) -> Option<&serde_json::Value> {
+        self.details.as_ref()?.get("existing")
+    }
+
     /// What it says, in a line.
     #[must_use]
     pub fn text(&self) -> String {
