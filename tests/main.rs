@@ -24,6 +24,7 @@ mod bh_fetch;
 mod bh_filter;
 mod bh_load;
 mod bh_validate;
+mod cron;
 mod docs;
 mod edges;
 mod foreign;

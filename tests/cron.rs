@@ -1,0 +1,154 @@
+//! scripts/backfill, as cron starts it, and the order of exit statuses.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::faulty::{Faulty, object};
+use crate::harness::sample::{build, key};
+use crate::harness::{folder, lines_of, program, wait_for};
+
+fn script(name: &str) -> Command {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let programs = program("s3-list").parent().unwrap().display().to_string();
+    let mut command = Command::new(scripts.join(name));
+    command.env_clear().env(
+        "PATH",
+        format!("{programs}:{}", std::env::var("PATH").unwrap()),
+    );
+    command
+}
+
+struct Night {
+    url: String,
+    folder: TempDir,
+}
+
+impl Night {
+    fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            folder: folder(),
+        }
+    }
+
+    fn command(&self, flags: &[&str]) -> Command {
+        let mut command = script("backfill");
+        command
+            .args(["--no-sign-request", "--endpoint-url", &self.url])
+            .args(flags)
+            .arg("s3://bench")
+            .env("DATABASE_URL", "sqlite:b.db")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .current_dir(self.folder.path())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    #[track_caller]
+    fn ends_with(&self, status: i32, flags: &[&str]) -> Output {
+        let done = self.command(flags).output().unwrap();
+        assert_eq!(done.status.code(), Some(status), "{done:?}");
+        done
+    }
+
+    fn rows(&self) -> Vec<String> {
+        let database = rusqlite::Connection::open(self.folder.path().join("b.db")).unwrap();
+        let query = "SELECT build FROM main_build ORDER BY s3_object_key";
+        let mut statement = database.prepare(query).unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    fn state(&self, name: &str) -> Vec<Value> {
+        lines_of(&self.folder.path().join("state").join(name))
+    }
+
+    /// What the line of the last run says.
+    fn last(&self, pointer: &str) -> Value {
+        let runs = self.state("runs.ndjson");
+        runs.last().unwrap().pointer(pointer).unwrap().clone()
+    }
+}
+
+fn objects(total: usize) -> Vec<Value> {
+    let objects = (0..total).map(|n| object(&key(n), &build(n).to_string()));
+    objects.collect()
+}
+
+#[test]
+fn each_night_takes_what_is_new_and_tells_what_is_refused() {
+    let mut all = objects(30);
+    all[7]["body"] = json!("{}");
+    let s3 = Faulty::start(&all, &[]);
+    let night = Night::new(&s3.url);
+    for fetched in [30, 1] {
+        night.ends_with(65, &[]);
+        assert_eq!(night.rows().len(), 29);
+        assert_eq!(night.state("rejects/bh-validate.ndjson").len(), 1);
+        let counts = "/stages/bh-fetch/summary/in";
+        assert_eq!(night.last(counts), fetched, "{:?}", night.last(""));
+        assert_eq!(night.last("/stages/bh-validate/status"), 65);
+        assert_eq!(night.last("/status"), 65);
+    }
+    assert_eq!(night.state("runs.ndjson").len(), 2);
+    assert_eq!(night.state("rejects.last/bh-validate.ndjson").len(), 1);
+}
+
+#[test]
+fn one_runs_at_a_time() {
+    let s3 = Faulty::start(&objects(1), &[]);
+    let night = Night::new(&s3.url);
+    night.ends_with(0, &[]);
+    let before = night.state("runs.ndjson");
+    let lock = std::fs::File::open(night.folder.path().join("state/lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let done = night.ends_with(75, &[]);
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("another run is at work"), "{said}");
+    assert_eq!(night.state("runs.ndjson"), before);
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_has_stored_what_it_took() {
+    let all = objects(40);
+    let s3 = Faulty::start(&all, &["--fail-get", &key(39)]);
+    let night = Night::new(&s3.url);
+    let mut run = night.command(&["--tries", "1000"]).spawn().unwrap();
+    wait_for("a second try", || s3.counts()["get"].as_u64() > Some(40));
+    kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(143));
+    assert_eq!(night.last("/status"), 143);
+    // What went wrong alone is left.
+    night.ends_with(69, &["--tries", "1"]);
+    assert_eq!(night.rows().len(), 39);
+    assert_eq!(night.last("/stages/bh-filter/summary/out"), 1);
+}
+
+#[test]
+fn a_server_that_is_away_is_told() {
+    let night = Night::new("http://127.0.0.1:9");
+    night.ends_with(69, &["--tries", "1"]);
+    assert_eq!(night.last("/stages/s3-list/status"), 69);
+    assert_eq!(script("backfill").status().unwrap().code(), Some(2));
+}
+
+#[test]
+fn of_several_statuses_the_most_serious_counts() {
+    let order = [
+        "127", "2", "78", "77", "70", "74", "137", "69", "143", "75", "141", "65", "0",
+    ];
+    let worst = |statuses: &[&str]| {
+        let done = script("worst-status").args(statuses).output().unwrap();
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    };
+    for pair in order.windows(2) {
+        assert_eq!(worst(&[pair[1], pair[0], pair[1]]), pair[0]);
+        assert_eq!(worst(pair), pair[0]);
+    }
+    assert_eq!(worst(&["0", "0"]), "0");
+}
