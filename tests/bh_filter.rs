@@ -105,6 +105,17 @@ fn lines_are_kept_byte_for_byte_however_the_key_is_written() {
 }
 
 #[test]
+fn what_is_no_listing_is_not_taken_for_other_keys() {
+    for input in [
+        "pub/a/buildhub.json\npub/b/buildhub.json\nnull\n",
+        "2019-01-01 00:00:00  7 a/buildhub.json\n2019-01-01 00:00:00  7 a.zip\nx",
+    ] {
+        let run = fresh(&[]).input(input).run().exits(65).prints_nothing();
+        assert_eq!(run.count("/rejected/bad_line"), 3, "{run}");
+    }
+}
+
+#[test]
 fn what_cannot_match_is_passed_over_unread() {
     let over = [
         "garbage",
@@ -114,9 +125,11 @@ fn what_cannot_match_is_passed_over_unread() {
         "buildhub.json",
         "\u{0}",
     ];
-    let lines = over.map(String::from);
+    let record = "{\"key\":1}";
+    let between = [&[record], &over[..], &[record]].concat();
+    let lines: Vec<String> = between.iter().map(|&line| line.to_owned()).collect();
     let run = keeps(fresh(&[]).input(text(&lines)).run(), &[]);
-    assert_eq!(run.count("/dropped/other keys"), over.len() as u64, "{run}");
+    assert_eq!(run.count("/dropped/other keys"), 8, "{run}");
     // What may match is read, and has to be a record.
     let refused = [
         r#""buildhub.json""#,

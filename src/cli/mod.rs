@@ -67,8 +67,12 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         Err(told) => return tell(&told, name::<P>()),
     };
     if P::READS_LINES && std::io::stdin().is_terminal() {
-        let help = P::command().render_help().to_string();
-        drop(std::io::stderr().write_all(help.as_bytes()));
+        let help = P::command().render_help();
+        let why = format!(
+            "{}: it reads lines, and the input is a terminal",
+            name::<P>()
+        );
+        drop(writeln!(std::io::stderr(), "{help}\n{why}"));
         return ExitCode::from(2);
     }
     let program = name::<P>();

@@ -155,8 +155,13 @@ impl Reading {
             return Err(Unreadable::Cut);
         }
         // A body without a length may end anywhere, and still be read.
-        let got = (self.page.ends.len() + self.page.prefixes.len()) as u64;
-        if self.counted.is_some_and(|counted| counted != got) {
+        let keys = self.page.ends.len() as u64;
+        let got = keys + self.page.prefixes.len() as u64;
+        // Some servers count the keys alone.
+        if self
+            .counted
+            .is_some_and(|counted| counted != got && counted != keys)
+        {
             return Err(Unreadable::Cut);
         }
         if self.encoded != self.encoding && got > 0 {
@@ -166,10 +171,25 @@ impl Reading {
         Ok(self.page)
     }
 
+    fn object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Unreadable> {
+        let read = self.page.object(scanner, self.encoding, &self.frame);
+        read.map_err(|error| self.perhaps_plain(error))
+    }
+
+    /// A key that cannot be decoded need not be encoded, as long as nobody said so.
+    fn perhaps_plain(&self, error: Unreadable) -> Unreadable {
+        match error {
+            Unreadable::Wrong(_) if self.encoded != self.encoding => {
+                Unreadable::Encoded(self.encoded)
+            }
+            error => error,
+        }
+    }
+
     /// Reads one element of the document, all of it or nothing.
     fn item(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Unreadable> {
         if self.place == Place::Within && scanner.passed(b"<Contents>") {
-            return self.page.object(scanner, self.encoding, &self.frame);
+            return self.object(scanner);
         }
         if self.place == Place::Before {
             if scanner.root()? != b"ListBucketResult" {
@@ -180,15 +200,19 @@ impl Reading {
         }
         let name = match scanner.tag()? {
             Tag::Open(name) => name,
-            Tag::Empty => return Ok(()),
+            Tag::Empty(b"Contents") => return Err(without_key()),
+            Tag::Empty(_) => return Ok(()),
             Tag::Close => {
                 self.place = Place::Behind;
                 return Ok(());
             }
         };
         match name {
-            b"Contents" => self.page.object(scanner, self.encoding, &self.frame),
-            b"CommonPrefixes" => self.page.prefix(scanner, self.encoding),
+            b"Contents" => self.object(scanner),
+            b"CommonPrefixes" => {
+                let read = self.page.prefix(scanner, self.encoding);
+                read.map_err(|error| self.perhaps_plain(error))
+            }
             b"EncodingType" => {
                 if scanner.text(name)? == b"url" {
                     self.encoded = Encoding::Url;
@@ -196,7 +220,15 @@ impl Reading {
                 Ok(())
             }
             b"IsTruncated" => {
-                self.truncated = Some(scanner.text(name)? == b"true");
+                let text = scanner.text(name)?;
+                // Whatever else was taken for the end would leave out the rest.
+                self.truncated = Some(match text.trim_ascii() {
+                    b"1" => true,
+                    b"0" => false,
+                    text if text.eq_ignore_ascii_case(b"true") => true,
+                    text if text.eq_ignore_ascii_case(b"false") => false,
+                    text => return Err(wrong("IsTruncated", text)),
+                });
                 Ok(())
             }
             b"KeyCount" => {
@@ -204,7 +236,8 @@ impl Reading {
                 Ok(())
             }
             b"NextContinuationToken" => {
-                self.page.token = Some(Text::new(scanner.text(name)?, Encoding::Plain).owned()?);
+                let token = Text::new(scanner.text(name)?, Encoding::Plain).owned()?;
+                self.page.token = Some(token).filter(|token| !token.is_empty());
                 Ok(())
             }
             _ => scanner.skip(),
@@ -228,7 +261,7 @@ impl Page {
         while !scanner.passed(b"</Contents>") {
             let name = match scanner.tag()? {
                 Tag::Open(name) => name,
-                Tag::Empty => continue,
+                Tag::Empty(_) => continue,
                 Tag::Close => break,
             };
             match name {
@@ -239,9 +272,7 @@ impl Page {
                 _ => scanner.skip()?,
             }
         }
-        let key = key.ok_or_else(|| {
-            Unreadable::Wrong("the server lists an object without a key".to_owned())
-        })?;
+        let key = key.ok_or_else(without_key)?;
         self.lines.extend_from_slice(&frame.0);
         let start = self.keys.len();
         Text::new(key, encoding).write(&mut self.keys, &mut self.lines)?;
@@ -255,11 +286,13 @@ impl Page {
             text::write_etag(etag, &mut self.lines)?;
         }
         if let Some(size) = size {
-            if number(size).is_none() {
-                return Err(wrong("a size", size));
-            }
+            let bytes = number(size).ok_or_else(|| wrong("a size", size))?;
             self.lines.extend_from_slice(b",\"size\":");
-            self.lines.extend_from_slice(size);
+            if let [b'1'..=b'9', ..] | b"0" = size {
+                self.lines.extend_from_slice(size);
+            } else {
+                self.lines.extend_from_slice(bytes.to_string().as_bytes());
+            }
         }
         if let Some(time) = time {
             self.lines.extend_from_slice(b",\"last_modified\":\"");
@@ -284,7 +317,7 @@ impl Page {
                     prefix = Some(Text::new(scanner.text(name)?, encoding).owned()?);
                 }
                 Tag::Open(_) => scanner.skip()?,
-                Tag::Empty => {}
+                Tag::Empty(_) => {}
                 Tag::Close => break,
             }
         }
@@ -331,6 +364,10 @@ impl Keys for Page {
     fn unordered(&self) -> Option<usize> {
         self.unordered
     }
+}
+
+fn without_key() -> Unreadable {
+    Unreadable::Wrong("the server lists an object without a key".to_owned())
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

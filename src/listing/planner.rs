@@ -205,6 +205,11 @@ impl Planner {
         self.requests.probes += 1;
         let after = (!probe.after.is_empty()).then_some(probe.after.as_str());
         check_order(after, page)?;
+        if !names.is_sorted() {
+            return Err(Disorder::new(
+                "its common prefixes are not in byte order; --concurrency 1 lists without them",
+            ));
+        }
         let last = page.len().checked_sub(1).map(|last| page.key(last));
         let last = last.as_deref().max(names.last().map(String::as_str));
         let told = Told {

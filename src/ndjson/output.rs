@@ -2,9 +2,12 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 use signal_hook::consts::SIGPIPE;
 
@@ -25,10 +28,14 @@ impl Output {
     #[must_use]
     pub fn new(file: File, tally: Arc<Tally>) -> Self {
         let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
+        let mut buffer = Vec::with_capacity(BLOCK);
+        if is_torn(&file) {
+            buffer.push(b'\n');
+        }
         Self {
             file,
             tally,
-            buffer: Vec::with_capacity(BLOCK),
+            buffer,
         }
     }
 
@@ -102,4 +109,21 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Whether what is appended to ends in half a line of a program that was killed:
+/// it would spoil our first one.
+fn is_torn(file: &File) -> bool {
+    let appends = fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::APPEND));
+    let size = file
+        .metadata()
+        .map_or(0, |data| if data.is_file() { data.len() } else { 0 });
+    if !appends || size == 0 {
+        return false;
+    }
+    // Our own handle may only write.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let mut last = [b'\n'];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, size - 1));
+    read.is_ok() && last != *b"\n"
 }

@@ -91,7 +91,15 @@ pub fn open<S: Subject>(
                 listed.source
             )));
         }
-        _ if !args.resume => listed = again(&listed),
+        _ if !args.resume => {
+            if !listed.finished {
+                io.log.warn(format!(
+                    "{place}: run {} was not finished, and without --resume a new one begins",
+                    listed.run
+                ));
+            }
+            listed = again(&listed);
+        }
         Standing::Changed(why) => {
             io.log.info(format!(
                 "{place}: {why} of run {}: a new run begins",

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::Listed;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
@@ -50,7 +52,13 @@ impl StateFile {
                     return Ok((Self { path, locked: file }, state));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    create(path, first).map_err(|error| Error::local(path.display(), &error))?;
+                    create(path, first).map_err(|error| match error.kind() {
+                        std::io::ErrorKind::NotFound => {
+                            let place = path.display();
+                            Error::local(format!("{place}: make its folder first"), &error)
+                        }
+                        _ => Error::local(path.display(), &error),
+                    })?;
                 }
                 Err(error) => return Err(Error::local(path.display(), &error)),
             }
@@ -95,10 +103,15 @@ pub fn peek<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read(path).map_err(|error| Error::local(path.display(), &error))?;
     serde_json::from_slice(&text).map_err(|error| {
-        Error::configuration(format!(
-            "{}: damaged, or not a resume file ({error}); remove it to start from scratch",
-            path.display()
-        ))
+        let place = path.display();
+        Error::configuration(match serde_json::from_slice::<Listed<Value>>(&text) {
+            Ok(Listed { source, .. }) => format!(
+                "{place}: holds the state of a run of another program ({source}); name another file"
+            ),
+            Err(_) => format!(
+                "{place}: damaged, or not a resume file ({error}); remove it to start from scratch"
+            ),
+        })
     })
 }
 

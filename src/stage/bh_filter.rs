@@ -168,6 +168,14 @@ impl Wanted {
     fn candidates(&self, block: Block<'_>) -> Vec<(usize, usize)> {
         let bytes = block.bytes;
         let mut lines = Vec::new();
+        if !is_listing(bytes) {
+            let mut start = 0;
+            for end in memchr_iter(b'\n', bytes) {
+                lines.push((start, end));
+                start = end + 1;
+            }
+            return lines;
+        }
         if block.unterminated {
             // It may be half of a line that held a wanted key.
             let end = bytes.len() - 1;
@@ -182,6 +190,12 @@ impl Wanted {
         lines.dedup();
         lines
     }
+}
+
+/// Whether the first line is that of a listing: what is none at all, such as bare
+/// keys, would pass for other keys.
+fn is_listing(bytes: &[u8]) -> bool {
+    matches!(bytes.trim_ascii_start(), [] | [b'{' | b'[' | b']', ..])
 }
 
 /// Adds the lines in which `find` finds something.

@@ -37,6 +37,32 @@ fn a_reader_that_left_ends_it_by_sigpipe() {
     }
 }
 
+/// What a killed program left of a line does not spoil the first of the next one.
+#[test]
+fn an_output_that_ends_in_half_a_line_is_gone_on_with_on_a_new_one() {
+    let place = Place::new();
+    for stage in stages() {
+        let folder = folder();
+        let file = folder.path().join("lines");
+        let run = |before: &str| {
+            std::fs::write(&file, before).unwrap();
+            let output = File::options().append(true).open(&file).unwrap();
+            let (stdin, input) = some_input();
+            drop(input);
+            place.tool(stage).start_with(stdin, output.into()).finish();
+            std::fs::read_to_string(&file).unwrap()
+        };
+        for before in ["", "{\"a\":1}\n"] {
+            let text = run(before);
+            let written = text.strip_prefix(before).unwrap();
+            assert!(!written.starts_with('\n'), "{stage}: {text}");
+        }
+        let text = run("{\"bucket\":\"b\",\"ke");
+        let written = text.strip_prefix("{\"bucket\":\"b\",\"ke\n").unwrap();
+        assert!(written.starts_with('{'), "{stage}: {text}");
+    }
+}
+
 #[test]
 fn a_full_disk_behind_standard_output_is_an_error() {
     let place = Place::new();

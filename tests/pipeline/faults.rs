@@ -77,6 +77,10 @@ fn elasticsearch_leaves(kind: Kind, version: u32) {
     assert_eq!(store.outbox(), queue);
     assert_eq!(index.documents().len(), 20);
 
+    // Who does not name it hears that something waits.
+    let without = self::loader(&store).input("").run().exits(0);
+    without.says("documents wait in");
+
     // Back again: an empty run drains the queue, beside what is new.
     proxy.restore();
     let run = loader()

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::{fails, list, numbered, server_of, tiles};
 use crate::harness::faulty::Faulty;
+use crate::harness::kinto::{StandIn, answer};
 use crate::harness::protocol::{self, listing};
 use crate::harness::proxy::{Point, Proxy, Trap};
 use crate::harness::{Run, Tool, folder, wait_for};
@@ -216,6 +217,7 @@ fn a_run_without_resume_and_one_without_a_file_are_new() {
     tiles(&run.listing(), None, None);
     let before = place.half(&server, |_| {});
     let run = place.tool(&server).run().exits(0);
+    let run = run.says("was not finished, and without --resume a new one begins");
     assert_eq!(run.listing().sorted(), keys);
     assert!(place.state().run != before.run, "{run}");
     // A relative name is one in the current folder.
@@ -257,6 +259,21 @@ fn the_state_of_another_listing_is_refused_and_left_alone() {
         .args(["--page-size", "2"])
         .run()
         .exits(0);
+}
+
+#[test]
+fn the_state_of_another_program_is_not_called_damaged() {
+    let (server, place) = (server_of(&numbered(10), &[]), Place::new());
+    let kinto = StandIn::new(|_, asked| Some(answer(3, asked)));
+    let export = Tool::new("kinto-export").args(["--server", &kinto.url, "--resume-file"]);
+    export.arg(&place.file).run().exits(0);
+    let whole = std::fs::read(&place.file).unwrap();
+    let show = Tool::new("s3-list").arg("--show-state").arg(&place.file);
+    for tool in [place.resume(&server), show] {
+        let told = tool.run().exits(78).says("of a run of another program");
+        assert!(!told.stderr.contains("remove"), "{told}");
+        assert_eq!(std::fs::read(&place.file).unwrap(), whole);
+    }
 }
 
 #[test]

@@ -187,6 +187,32 @@ fn a_state_is_told_to_people() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
+    // Of another run it has confirmed nothing.
+    let other = json!({
+        "format": 1, "run": "other", "coverage": [{"after": null, "through": null}],
+    });
+    std::fs::write(place.path().join("list.json.loaded"), other.to_string()).unwrap();
+    let text = shown(show());
+    for words in ["nothing of this run", "gaps       1", "everything"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
     let missing = Tool::new("s3-list").args(["--show-state", "missing"]).run();
     missing.exits(78).says("missing");
+}
+
+#[test]
+fn what_cannot_hold_a_key_is_said() {
+    let server = server_of(&numbered(3), &[]);
+    let tool = list(&server).args(["--after", "z", "--through", "a"]);
+    tool.run().exits(0).says("nothing lies between");
+    let ranges = list(&server).args(["--ranges", "-"]);
+    let ranges = ranges.input("{\"after\":\"z\",\"through\":\"a\"}\n");
+    ranges
+        .run()
+        .exits(78)
+        .says("line 1: a range that ends before it begins");
+    let typo = server.tool("s3-list").arg("s3://bench/tpyo/");
+    typo.run()
+        .exits(0)
+        .says("s3://bench/tpyo/: no key was found that begins with it");
 }

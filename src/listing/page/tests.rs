@@ -149,3 +149,51 @@ fn escapes_are_resolved_once() {
         assert_eq!(scan(&body, Encoding::Url).unwrap().key(0), key, "{raw}");
     }
 }
+
+#[test]
+fn the_end_is_what_the_server_says_and_nothing_else() {
+    let next = |text: &str| {
+        let body = format!("{HEAD}{OBJECT}<IsTruncated>{text}</IsTruncated></ListBucketResult>");
+        scan(&body, Encoding::Plain).map(|page| page.next())
+    };
+    for text in ["true", "True", " TRUE ", "1"] {
+        assert_eq!(next(text), Ok(Next::More(None)), "{text}");
+    }
+    for text in ["false", "False", "0\n"] {
+        assert_eq!(next(text), Ok(Next::End), "{text}");
+    }
+    for text in ["", "yes", "truee"] {
+        assert!(matches!(next(text), Err(Unreadable::Wrong(_))), "{text}");
+    }
+}
+
+#[test]
+fn what_servers_write_in_their_own_way() {
+    let document =
+        |inner: &str| format!("{HEAD}<IsTruncated>false</IsTruncated>{inner}</ListBucketResult>");
+    // A number is written as JSON has it.
+    for (size, written) in [("+7", "7"), ("007", "7"), ("0", "0"), ("70", "70")] {
+        let body = document(&OBJECT.replace("<Size>7", &format!("<Size>{size}")));
+        let lines = lines(&body, Encoding::Plain);
+        assert!(lines.contains(&format!("\"size\":{written},")), "{lines}");
+    }
+    // A count of the keys alone; an empty token.
+    let prefixes = "<CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>";
+    let token = "<NextContinuationToken></NextContinuationToken>";
+    let body = document(&format!("<KeyCount>1</KeyCount>{token}{OBJECT}{prefixes}"));
+    let page = scan(&body.replace("false", "true"), Encoding::Plain).unwrap();
+    assert_eq!((page.len(), page.next()), (1, Next::More(None)));
+    // An object without anything.
+    let empty = scan(&document("<Contents/>"), Encoding::Plain);
+    assert!(matches!(empty, Err(Unreadable::Wrong(why)) if why.contains("without a key")));
+    // What cannot be decoded is no escape, where the server does not say so.
+    let raw = document("<Contents><Key>100%ff</Key></Contents>");
+    let told = scan(&raw, Encoding::Url).err();
+    assert_eq!(told, Some(Unreadable::Encoded(Encoding::Plain)));
+    assert_eq!(scan(&raw, Encoding::Plain).unwrap().key(0), "100%ff");
+    let said = document("<EncodingType>url</EncodingType><Contents><Key>%ff</Key></Contents>");
+    assert!(matches!(
+        scan(&said, Encoding::Url),
+        Err(Unreadable::Wrong(_))
+    ));
+}

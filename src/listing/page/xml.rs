@@ -13,7 +13,7 @@ pub struct Scanner<'a> {
 pub enum Tag<'a> {
     Open(&'a [u8]),
     /// `<Name/>`
-    Empty,
+    Empty(&'a [u8]),
     Close,
 }
 
@@ -31,7 +31,7 @@ impl<'a> Scanner<'a> {
     pub fn root(&mut self) -> Result<&'a [u8], Unreadable> {
         match self.tag()? {
             Tag::Open(name) => Ok(name),
-            Tag::Empty | Tag::Close => Err(Unreadable::Foreign),
+            Tag::Empty(_) | Tag::Close => Err(Unreadable::Foreign),
         }
     }
 
@@ -58,7 +58,9 @@ impl<'a> Scanner<'a> {
                     self.rest = &rest[end + 1..];
                     return Ok(match rest[..end] {
                         [b'/', ..] => Tag::Close,
-                        [.., b'/'] => Tag::Empty,
+                        [.., b'/'] => {
+                            Tag::Empty(rest[..name].strip_suffix(b"/").unwrap_or(&rest[..name]))
+                        }
                         _ => Tag::Open(&rest[..name]),
                     });
                 }
@@ -116,7 +118,7 @@ impl<'a> Scanner<'a> {
             match self.tag()? {
                 Tag::Open(_) => depth += 1,
                 Tag::Close => depth -= 1,
-                Tag::Empty => {}
+                Tag::Empty(_) => {}
             }
         }
         Ok(())

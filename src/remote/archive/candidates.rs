@@ -85,7 +85,7 @@ async fn scan(archive: &Arc<Archive>, folder: &str) -> Result<Latest> {
             match candidates::latest(builds.iter().map(String::as_str)) {
                 Some(latest) => Ok((version, latest.to_owned())),
                 None => Err(Error::configuration(format!(
-                    "{url} has no folder of a build; check --archive-url"
+                    "{url} has no folder of a build; check --archive-url or --bucket"
                 ))),
             }
         });
@@ -103,7 +103,7 @@ async fn listing(archive: &Archive, url: &str) -> Result<Listing> {
         Got::There(listing) => Ok(listing),
         Got::Failed(reason) => Err(Error::unavailable(reason)),
         Got::Missing => Err(Error::configuration(format!(
-            "there is no {url}; check --archive-url and --products"
+            "there is no {url}; check --archive-url or --bucket, and --products"
         ))),
     }
 }

@@ -128,6 +128,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         seam,
         tally,
         stop,
+        log,
         ..
     } = io;
     let loaded = ndjson::map(
@@ -141,5 +142,12 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, seam, tally),
         None => Ok(()),
     };
-    loaded.and(indexed)
+    loaded.and(indexed)?;
+    if !documents && !args.dry_run && loader.store.last_queued()? > 0 {
+        log.warn(format!(
+            "documents wait in {} to be indexed; run again with --elasticsearch",
+            loader.store.address()
+        ));
+    }
+    Ok(())
 }

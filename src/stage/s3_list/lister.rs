@@ -36,6 +36,12 @@ impl<'a> Lister<'a> {
         let done = self.hand_on_all(&mut crew, gaps, io);
         crew.leave();
         done?;
+        let url = self.args.url();
+        if self.recorder.read(|listed| listed.records) == 0 && !url.prefix.is_empty() {
+            let place = format!("s3://{}/{}", url.bucket, url.prefix);
+            io.log
+                .warn(format!("{place}: no key was found that begins with it"));
+        }
         let mut line = Vec::new();
         let counts = [("records", self.records), ("pages", self.pages)];
         mark::write_end(&self.run, &counts, &mut line);

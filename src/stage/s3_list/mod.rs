@@ -37,7 +37,7 @@ Examples:
   s3-list --no-sign-request s3://bucket/pub/firefox/ | jq -r .key
   s3-list --resume-file list.json --resume s3://bucket/ | bh-filter | bh-fetch |
     bh-validate | bh-load --resume-file list.json
-  s3-list --resume-file list.json --resume s3://bucket/ | gzip >> keys.ndjson.gz"
+  s3-list --resume-file list.json --resume s3://bucket/ >> keys.ndjson"
 )]
 pub struct Args {
     /// What to list: s3://bucket or s3://bucket/prefix
@@ -166,6 +166,10 @@ impl Args {
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if let Some(path) = &args.show_state {
         return show::show(path, io);
+    }
+    if ranges::is_reversed(args.after.as_deref(), args.through.as_deref()) {
+        io.log
+            .warn("--after stands behind --through in byte order: nothing lies between");
     }
     let runtime = Builder::new_multi_thread()
         .enable_all()

@@ -73,6 +73,9 @@ fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
             if elsewhere {
                 return Err(wrong(&"a range of another listing than the URL says"));
             }
+            if is_reversed(range.after.as_deref(), range.through.as_deref()) {
+                return Err(wrong(&"a range that ends before it begins"));
+            }
             ranges.push(Interval::new(range.after, range.through));
         }
     }
@@ -82,6 +85,13 @@ fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
         )));
     }
     Ok(ranges)
+}
+
+/// Whether nothing can lie between, since one stands behind the other.
+pub fn is_reversed(after: Option<&str>, through: Option<&str>) -> bool {
+    after
+        .zip(through)
+        .is_some_and(|(after, through)| after > through)
 }
 
 /// Every N-th range of a plan, which has to be whole: what a shard leaves out

@@ -61,7 +61,12 @@ fn text(listed: &Listed, loaded: Option<&Loaded>) -> String {
             (None, None) => "no loader takes part: listed only".to_owned(),
         },
     );
-    let done = confirmed.map_or(&listed.coverage, |loaded| &loaded.coverage);
+    let nothing = Coverage::default();
+    let done = match (confirmed, loaded) {
+        (Some(loaded), _) => &loaded.coverage,
+        (None, Some(_)) => &nothing,
+        (None, None) => &listed.coverage,
+    };
     let gaps = listed.source.gaps(done);
     row(
         "gaps",
