@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -48,6 +48,12 @@ impl Output {
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.file.metadata().is_ok_and(|data| data.is_file())
+    }
+
+    #[must_use]
+    pub fn is_pipe(&self) -> bool {
+        let kind = self.file.metadata().map(|data| data.file_type());
+        kind.is_ok_and(|kind| kind.is_fifo())
     }
 
     /// Another handle on it, where it is a file on disk.

@@ -206,6 +206,12 @@ impl Seam {
         self.output.is_file()
     }
 
+    /// Whether another program reads the output.
+    #[must_use]
+    pub fn is_pipe(&self) -> bool {
+        self.output.is_pipe()
+    }
+
     /// The output, where it is a file on disk: to wait for the disk elsewhere.
     pub fn file(&self) -> Result<Option<File>> {
         self.output.file()

@@ -1,7 +1,8 @@
 //! Which part of an earlier run is taken as done.
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +33,10 @@ pub enum Checkpoint {
     Listed,
     Loaded,
 }
+
+/// How long a loader may take to begin, and how often is looked for it.
+const LOADER: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What a run is of.
 pub trait Subject: Clone + PartialEq + Display + Serialize + DeserializeOwned {
@@ -108,7 +113,12 @@ pub fn open<S: Subject>(
             listed = again(&listed);
         }
         Standing::Same => {
-            let loaded = peek(&loaded_path(path))?;
+            let mut loaded = peek(&loaded_path(path))?;
+            let trusts_listing = !listed.finished && !listed.coverage.is_empty();
+            if loaded.is_none() && trusts_listing && args.checkpoint.is_none() && io.seam.is_pipe()
+            {
+                loaded = wait_for_loader(path, io)?;
+            }
             let (coverage, why) = decide(&listed, loaded.as_ref(), args.checkpoint);
             match coverage {
                 Some(coverage) => {
@@ -121,6 +131,20 @@ pub fn open<S: Subject>(
         }
     }
     Ok((Some(file), listed))
+}
+
+/// What a loader keeps that was started together with us: it makes its file before
+/// anything else, but may have been killed before it came to that in the run before.
+fn wait_for_loader(path: &Path, io: &Io) -> Result<Option<Loaded>> {
+    let until = Instant::now() + LOADER;
+    loop {
+        let loaded = peek(&loaded_path(path))?;
+        if loaded.is_some() || Instant::now() >= until {
+            return Ok(loaded);
+        }
+        io.stop.check()?;
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// What of a run is taken as done, `None` for a new run; and why.

@@ -15,7 +15,7 @@ use crate::harness::faulty::Faulty;
 use crate::harness::kinto::{StandIn, answer};
 use crate::harness::protocol::{self, listing};
 use crate::harness::proxy::{Point, Proxy, Trap};
-use crate::harness::{Run, Tool, folder, wait_for};
+use crate::harness::{Run, Tool, folder, pipeline, wait_for};
 
 /// The resume file, declared once more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -259,6 +259,24 @@ fn the_state_of_another_listing_is_refused_and_left_alone() {
         .args(["--page-size", "2"])
         .run()
         .exits(0);
+}
+
+/// In the run before it was killed before it had a file; what was listed then
+/// did not reach it.
+#[test]
+fn a_loader_that_starts_with_it_is_waited_for() {
+    let (server, place) = (server_of(&numbered(10), &[]), Place::new());
+    place.half(&server, |_| {});
+    assert!(!place.loaded().exists());
+    let load = Tool::new("bh-load").arg("--resume-file").arg(&place.file);
+    // It is not the first to run.
+    let load = load.under(["sh", "-c", "sleep 0.1; exec \"$@\"", "sh"]);
+    let load = load.args(["--database", "sqlite:b.db"]);
+    let load = load.folder(place.folder.path());
+    let mut runs = pipeline(vec![place.resume(&server), load]);
+    let listed = runs.remove(0).exits(0);
+    let listed = listed.says("goes on from its start: the loader has confirmed nothing of it");
+    assert_eq!(listed.count("/out"), 10, "{listed}");
 }
 
 #[test]
