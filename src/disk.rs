@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Result;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -20,6 +21,16 @@ pub fn beside(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Resul
     write(file.as_file_mut())?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// Whether a regular file, opened for reading, ends in half a line.
+pub fn is_torn(file: &File) -> Result<bool> {
+    let Some(at) = file.metadata()?.len().checked_sub(1) else {
+        return Ok(false);
+    };
+    let mut last = [0];
+    file.read_exact_at(&mut last, at)?;
+    Ok(last != *b"\n")
 }
 
 /// What has been made or renamed at `path` stays so.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -11,6 +11,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 use signal_hook::consts::SIGPIPE;
 
+use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::tally::{Tally, Waiting};
 
@@ -121,15 +122,10 @@ impl Output {
 /// it would spoil our first one.
 fn is_torn(file: &File) -> bool {
     let appends = fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::APPEND));
-    let size = file
-        .metadata()
-        .map_or(0, |data| if data.is_file() { data.len() } else { 0 });
-    if !appends || size == 0 {
+    if !appends || !file.metadata().is_ok_and(|data| data.is_file()) {
         return false;
     }
     // Our own handle may only write.
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let mut last = [b'\n'];
-    let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, size - 1));
-    read.is_ok() && last != *b"\n"
+    File::open(path).is_ok_and(|file| disk::is_torn(&file).unwrap_or(false))
 }

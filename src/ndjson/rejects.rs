@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::json;
 use crate::log::Log;
@@ -117,8 +118,7 @@ fn append(path: &Path) -> std::io::Result<File> {
         mend(&mut file)?;
     }
     flock(&file, FlockOperation::LockShared)?;
-    let length = file.metadata()?.len();
-    if !alone && end_of_last_line(&mut file, length)? < length {
+    if !alone && disk::is_torn(&file)? {
         file.write_all(b"\n")?;
     }
     Ok(file)
