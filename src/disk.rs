@@ -9,18 +9,13 @@ use tempfile::NamedTempFile;
 
 /// Replaces the file `path` by what `write` writes.
 pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-    beside(path, write)?.persist(path)?;
-    sync_folder(path)
-}
-
-/// A file in the folder of `path` with what `write` writes, on disk.
-pub fn beside(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<NamedTempFile> {
     // The error's text names the temporary file, which says nothing to a user.
     let mut file =
         NamedTempFile::new_in(folder(path)).map_err(|error| std::io::Error::from(error.kind()))?;
     write(file.as_file_mut())?;
     file.as_file().sync_all()?;
-    Ok(file)
+    file.persist(path)?;
+    sync_folder(path)
 }
 
 /// Whether a regular file, opened for reading, ends in half a line.

@@ -16,9 +16,7 @@ use crate::error::{Error, Kind, Result};
 /// The loader's file beside the resume file `path`.
 #[must_use]
 pub fn loaded_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".loaded");
-    PathBuf::from(name)
+    beside(path, ".loaded")
 }
 
 /// A state file of this run alone.
@@ -52,13 +50,7 @@ impl StateFile {
                     return Ok((Self { path, locked: file }, state));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    create(path, first).map_err(|error| match error.kind() {
-                        std::io::ErrorKind::NotFound => {
-                            let place = path.display();
-                            Error::local(format!("{place}: make its folder first"), &error)
-                        }
-                        _ => Error::local(path.display(), &error),
-                    })?;
+                    create(path, first)?;
                 }
                 Err(error) => return Err(Error::local(path.display(), &error)),
             }
@@ -77,17 +69,35 @@ impl StateFile {
     }
 
     fn replace<T: Serialize>(&mut self, state: &T) -> std::io::Result<()> {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(".tmp");
-        let temporary = PathBuf::from(name);
-        let mut file = File::create(&temporary)?;
-        file.write_all(&text(state)?)?;
-        file.sync_all()?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        std::fs::rename(&temporary, &self.path)?;
+        let mut file = File::create(temporary(&self.path))?;
+        // Who looks whether it has to be made holds it for a moment.
+        flock(&file, FlockOperation::LockExclusive)?;
+        put(&mut file, state, &self.path)?;
         self.locked = file;
-        disk::sync_folder(&self.path)
+        Ok(())
     }
+}
+
+/// Where the next state of `path` is written: one name, so that what a killed
+/// run leaves there is replaced by the next.
+fn temporary(path: &Path) -> PathBuf {
+    beside(path, ".tmp")
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Writes `state` into the temporary `file` of `path`, and puts it there.
+fn put<T: Serialize>(file: &mut File, state: &T, path: &Path) -> std::io::Result<()> {
+    let mut text = serde_json::to_vec(state)?;
+    text.push(b'\n');
+    file.write_all(&text)?;
+    file.sync_all()?;
+    std::fs::rename(temporary(path), path)?;
+    disk::sync_folder(path)
 }
 
 /// The state in `path`, `None` when there is no such file.
@@ -115,21 +125,25 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     })
 }
 
-fn create<T: Serialize>(path: &Path, first: &T) -> std::io::Result<()> {
-    let text = text(first)?;
-    let file = disk::beside(path, |file| file.write_all(&text))?;
-    match file.persist_noclobber(path) {
-        Ok(_) => disk::sync_folder(path),
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error.error),
+/// Makes `path`, unless another run has made it meanwhile.
+fn create<T: Serialize>(path: &Path, first: &T) -> Result<()> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::local(format!("{}: make its folder first", path.display()), &error)
+        }
+        _ => Error::local(path.display(), &error),
+    };
+    let temporary = temporary(path);
+    let mut options = File::options();
+    let options = options.write(true).create(true).truncate(false);
+    let mut file = options.open(&temporary).map_err(failed)?;
+    lock(path, &file)?;
+    if path.exists() || !is_at(&temporary, &file) {
+        return Ok(());
     }
-}
-
-/// As a line of JSON.
-fn text<T: Serialize>(state: &T) -> std::io::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec(state)?;
-    text.push(b'\n');
-    Ok(text)
+    file.set_len(0)
+        .and_then(|()| put(&mut file, first, path))
+        .map_err(failed)
 }
 
 fn lock(path: &Path, file: &File) -> Result<()> {

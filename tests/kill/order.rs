@@ -142,7 +142,7 @@ fn what_is_promised_is_on_disk_first() {
 }
 
 /// A listing into a file, killed at each of its system calls that change a
-/// file, and resumed: each key is there.
+/// file, and resumed: each key is there, and nothing else.
 #[test]
 fn a_listing_into_a_file_is_killed_at_each_of_its_calls() {
     if !super::has_strace() {
@@ -184,6 +184,10 @@ fn a_listing_into_a_file_is_killed_at_each_of_its_calls() {
             let listed = lines.iter().filter_map(|line| line["key"].as_str());
             let listed: BTreeSet<_> = listed.map(str::to_owned).collect();
             assert_eq!(listed, wanted, "{call} {nth}");
+            let mut left = scene::entries(folder.path());
+            left.sort();
+            let known = [keys, folder.path().join("list.json")];
+            assert_eq!(left, known, "{call} {nth}: something is left over");
         }
         // Pages that end during a write of the state share the next one: only
         // the first and the last are certain.

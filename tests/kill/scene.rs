@@ -311,7 +311,7 @@ fn whole_lines(file: &Path) -> Vec<Value> {
     crate::harness::lines(&bytes)
 }
 
-fn entries(folder: &Path) -> Vec<std::path::PathBuf> {
+pub fn entries(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap();
     entries.map(|entry| entry.unwrap().path()).collect()
 }
@@ -329,9 +329,14 @@ pub fn marked(lines: &[u8]) -> Vec<Value> {
 
 /// The files' own state, for a message.
 pub fn told(all: &Backfill) -> String {
-    format!(
-        "{:?}\n{:?}",
-        lines_of(&all.resume_file()),
-        lines_of(&all.loaded_file())
-    )
+    let told = |file: &Path| {
+        let mut states = lines_of(file);
+        for state in &mut states {
+            for long in ["sample", "last"] {
+                state.as_object_mut().unwrap().remove(long);
+            }
+        }
+        Value::from(states).to_string()
+    };
+    format!("{}\n{}", told(&all.resume_file()), told(&all.loaded_file()))
 }
