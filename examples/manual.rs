@@ -194,7 +194,9 @@ const PAGES: &[Page] = &[
             "Rows are committed in batches, as soon as one is full or its first row has waited \
              for --flush-interval. Then their marks are written to standard output (unless that \
              is a terminal), and with --resume-file the confirmed part of the listing is saved \
-             beside that file. What is confirmed is committed, always.",
+             beside that file. What is confirmed is committed, always. A listing that went on \
+             behind records which no loader has confirmed says so at its end; they did not come \
+             again, so it ends with 75, and the next run lists everything.",
             "A build that the database cannot hold (a NUL character, a lone surrogate, a number \
              beyond double range, a key of more than 400 characters) is rejected, and its batch \
              is not. Any number of loaders may work side by side.",

@@ -174,7 +174,7 @@ impl Seam {
     pub fn accepts(&mut self, mark: &Mark) -> Result<bool> {
         self.rejects.sync()?;
         let finished = !std::mem::take(&mut self.open);
-        if *mark == Mark::End {
+        if matches!(mark, Mark::End { .. }) {
             self.marks = Marks::Ended;
             return Ok(true);
         }

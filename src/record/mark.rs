@@ -12,8 +12,9 @@ pub enum Mark {
         after: Option<String>,
         through: Option<String>,
     },
-    /// The source is finished.
-    End,
+    /// The source is finished. So many of the run's records are `unconfirmed`:
+    /// taken as done since an earlier process had written them into a pipe.
+    End { unconfirmed: u64 },
     /// A receipt for somebody else: a queue's message.
     Other,
 }
@@ -34,8 +35,14 @@ impl Mark {
         if outer.len() != 1 {
             return None;
         }
-        if inner.value("end").is_some() {
-            return Some(Mark::End);
+        if let Some(end) = inner.value("end") {
+            let counts = json::members(end).ok();
+            let unconfirmed = counts.and_then(|counts| {
+                let count = std::str::from_utf8(counts.value("unconfirmed")?).ok()?;
+                count.parse().ok()
+            });
+            let unconfirmed = unconfirmed.unwrap_or(0);
+            return Some(Mark::End { unconfirmed });
         }
         let part = Self::part(&inner, "listed", "through");
         let part = part.or_else(|| Self::part(&inner, "page", "next"));
@@ -100,7 +107,11 @@ fn write_part(
 }
 
 /// Appends the line of the `end` mark with the counts of the run.
-pub fn write_end(run: &str, counts: &[(&str, u64)], out: &mut Vec<u8>) {
+pub fn write_end<'a>(
+    run: &str,
+    counts: impl IntoIterator<Item = &'a (&'a str, u64)>,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b"{\"mark\":{\"end\":{\"run\":");
     json::write_str(run, out);
     for (name, count) in counts {

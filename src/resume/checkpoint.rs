@@ -113,11 +113,16 @@ pub fn open<S: Subject>(
             listed = again(&listed);
         }
         Standing::Same => {
-            let mut loaded = peek(&loaded_path(path))?;
-            let trusts_listing = !listed.finished && !listed.coverage.is_empty();
-            if loaded.is_none() && trusts_listing && args.checkpoint.is_none() && io.seam.is_pipe()
-            {
-                loaded = wait_for_loader(path, io)?;
+            // What was listed into a pipe may never have reached a loader.
+            let in_doubt = args.checkpoint.is_none()
+                && io.seam.is_pipe()
+                && !listed.finished
+                && !listed.broken_pipe
+                && !listed.coverage.is_empty();
+            let patience = if in_doubt { LOADER } else { Duration::ZERO };
+            let loaded = look_for_loader(path, patience, io)?;
+            if in_doubt && loaded.is_none() {
+                listed.unconfirmed = listed.records;
             }
             let (coverage, why) = decide(&listed, loaded.as_ref(), args.checkpoint);
             match coverage {
@@ -133,10 +138,11 @@ pub fn open<S: Subject>(
     Ok((Some(file), listed))
 }
 
-/// What a loader keeps that was started together with us: it makes its file before
-/// anything else, but may have been killed before it came to that in the run before.
-fn wait_for_loader(path: &Path, io: &Io) -> Result<Option<Loaded>> {
-    let until = Instant::now() + LOADER;
+/// What a loader keeps, which makes its file before anything else: one that was
+/// killed in the run before may not have come to that, and is started together
+/// with us.
+fn look_for_loader(path: &Path, patience: Duration, io: &Io) -> Result<Option<Loaded>> {
+    let until = Instant::now() + patience;
     loop {
         let loaded = peek(&loaded_path(path))?;
         if loaded.is_some() || Instant::now() >= until {

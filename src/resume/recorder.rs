@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use super::{Listed, Source, StateFile};
 use crate::error::{Error, Kind, Result};
-use crate::ndjson::Io;
+use crate::ndjson::{Io, Seam};
+use crate::record::mark::{self, Mark};
 
 pub struct Recorder<S = Source> {
     shared: Arc<Shared<S>>,
@@ -77,6 +78,24 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
     /// What is recorded.
     pub fn read<T>(&self, read: impl FnOnce(&Listed<S>) -> T) -> T {
         read(&self.shared.state().listed)
+    }
+
+    /// Says in the lines, and then in the file, that the run is finished.
+    ///
+    /// # Errors
+    /// One of them could not be written.
+    pub fn end(&mut self, counts: &[(&str, u64)], seam: &mut Seam) -> Result<()> {
+        let (run, unconfirmed) = self.read(|listed| (listed.run.clone(), listed.unconfirmed));
+        let mut line = Vec::new();
+        let doubt = [("unconfirmed", unconfirmed)];
+        let counts = counts
+            .iter()
+            .chain(doubt.iter().filter(|doubt| doubt.1 > 0));
+        mark::write_end(&run, counts, &mut line);
+        seam.mark(&Mark::End { unconfirmed }, line.trim_ascii_end())?;
+        seam.flush()?;
+        self.record(|listed| listed.finished = true)?;
+        self.finish()
     }
 
     /// Waits until everything that was recorded is on disk.

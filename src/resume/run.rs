@@ -98,6 +98,10 @@ pub struct Listed<S = Source> {
     /// The last run of this listing that came to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Finished>,
+    /// Records that are taken as done since they went into a pipe, and that no
+    /// loader has confirmed.
+    #[serde(skip)]
+    pub unconfirmed: u64,
 }
 
 /// What a finished run leaves for the next.
@@ -125,6 +129,7 @@ impl<S: Clone> Listed<S> {
             coverage: Coverage::default(),
             sample: Sample::default(),
             last: None,
+            unconfirmed: 0,
         }
     }
 

@@ -32,6 +32,8 @@ pub enum Mark {
         pages: Option<u64>,
         /// Of an inventory.
         files: Option<u64>,
+        /// Of a run that went on behind what nobody confirmed.
+        unconfirmed: Option<u64>,
     },
 }
 
@@ -186,6 +188,7 @@ pub fn listing(bytes: &[u8]) -> Listing {
                         records,
                         pages,
                         files,
+                        ..
                     },
             }) => {
                 assert!(pages.is_some() != files.is_some());

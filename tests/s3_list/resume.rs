@@ -279,6 +279,53 @@ fn a_loader_that_starts_with_it_is_waited_for() {
     assert_eq!(listed.count("/out"), 10, "{listed}");
 }
 
+/// The loader begins when the listing has ended: nobody has told either that a
+/// part of the run lay in a pipe when all were killed.
+#[test]
+fn what_no_loader_confirmed_is_not_called_done() {
+    let (server, place) = (server_of(&numbered(10), &[]), Place::new());
+    place.half(&server, |_| {});
+    let load = |resumes: bool| {
+        let load = Tool::new("bh-load").args(["--database", "sqlite:b.db"]);
+        let load = match resumes {
+            true => load.arg("--resume-file").arg(&place.file),
+            false => load,
+        };
+        let late = "cat > lines; exec \"$@\" < lines";
+        load.under(["sh", "-c", late, "sh"])
+            .folder(place.folder.path())
+    };
+    let run = |load| {
+        let mut runs = pipeline(vec![place.resume(&server), load]);
+        (runs.remove(0).exits(0), runs.remove(0))
+    };
+    let half = || std::fs::read(&place.file).unwrap();
+    let before = half();
+    let (listed, loaded) = run(load(true));
+    let listed = listed.says("goes on from what was listed");
+    assert_eq!(listed.count("/out"), 5, "{listed}");
+    loaded
+        .exits(75)
+        .says("behind 10 records that no loader has confirmed: run the pipeline again");
+    let (listed, loaded) = run(load(true));
+    assert_eq!(listed.count("/out"), 10, "{listed}");
+    loaded.exits(65);
+
+    // A loader that confirms nothing cannot tell what it has; it warns.
+    std::fs::remove_file(place.loaded()).unwrap();
+    std::fs::write(&place.file, &before).unwrap();
+    let (_, loaded) = run(load(false));
+    loaded.exits(65).says("name its --resume-file here, too");
+
+    // Who asks for it knows where the listing went.
+    std::fs::write(&place.file, &before).unwrap();
+    let asked = place.resume(&server).args(["--checkpoint", "listed"]);
+    let mut runs = pipeline(vec![asked, load(true)]);
+    drop(runs.remove(0).exits(0));
+    let loaded = runs.remove(0).exits(65);
+    assert!(!loaded.stderr.contains("no loader"), "{loaded}");
+}
+
 #[test]
 fn the_state_of_another_program_is_not_called_damaged() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());

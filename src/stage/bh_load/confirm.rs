@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::log::Log;
 use crate::ndjson::Seam;
 use crate::record::coverage::Interval;
 use crate::record::mark::Mark;
@@ -12,6 +13,8 @@ use crate::resume::{Loaded, StateFile, loaded_path};
 pub struct Confirm {
     file: Option<(StateFile, Loaded)>,
     changed: bool,
+    /// Records of the run that nobody confirmed, and that did not come again.
+    unconfirmed: u64,
     /// On a terminal nobody reads marks.
     quiet: bool,
 }
@@ -29,6 +32,7 @@ impl Confirm {
         Ok(Self {
             file,
             changed: false,
+            unconfirmed: 0,
             quiet,
         })
     }
@@ -45,6 +49,9 @@ impl Confirm {
         seam: &mut Seam,
         database: &str,
     ) -> Result<()> {
+        if let Mark::End { unconfirmed } = mark {
+            self.unconfirmed += unconfirmed;
+        }
         if let (
             Mark::Listed {
                 run,
@@ -77,5 +84,31 @@ impl Confirm {
             Some((file, loaded)) if std::mem::take(&mut self.changed) => file.save(loaded),
             _ => Ok(()),
         }
+    }
+
+    /// Whether all of the run has come.
+    ///
+    /// # Errors
+    /// A part of it lay in a pipe when an earlier process of the run was killed, and
+    /// no loader had confirmed it.
+    pub fn finish(&self, log: &Log) -> Result<()> {
+        if self.unconfirmed == 0 {
+            return Ok(());
+        }
+        let lost = format!(
+            "the listing went on behind {} records that no loader has confirmed",
+            self.unconfirmed
+        );
+        if self.file.is_none() {
+            log.warn(format!(
+                "{lost}, and what was in the pipes then is missing: name its --resume-file here, \
+                 too, and run the pipeline again"
+            ));
+            return Ok(());
+        }
+        Err(Error::message(
+            Kind::EndedEarly,
+            format!("{lost}: run the pipeline again, and all of it is listed"),
+        ))
     }
 }

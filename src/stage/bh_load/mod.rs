@@ -149,5 +149,5 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             loader.store.address()
         ));
     }
-    Ok(())
+    loader.confirm.finish(log)
 }

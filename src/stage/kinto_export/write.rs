@@ -90,17 +90,12 @@ impl Writer {
             .and_then(|through| through.parse().ok())
             .unwrap_or(0);
         let since = self.scale.milliseconds(through);
-        let mut line = Vec::new();
         let counts = [
             ("records", self.records),
             ("pages", self.pages),
             ("since", since),
         ];
-        mark::write_end(&self.run, &counts, &mut line);
-        io.seam.write(&line)?;
-        io.seam.flush()?;
-        self.recorder.record(|exported| exported.finished = true)?;
-        self.recorder.finish()?;
+        self.recorder.end(&counts, &mut io.seam)?;
         io.log.info(format!(
             "what changes from now on comes with --since {since}"
         ));

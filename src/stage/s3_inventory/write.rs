@@ -95,13 +95,8 @@ impl Writer {
             self.files += 1;
             self.recorder.record(|listed| listed.pages += 1)?;
         }
-        let mut line = Vec::new();
         let counts = [("records", self.records), ("files", self.files)];
-        mark::write_end(&self.run, &counts, &mut line);
-        seam.mark(&Mark::End, line.trim_ascii_end())?;
-        seam.flush()?;
-        self.recorder.record(|listed| listed.finished = true)?;
-        self.recorder.finish()
+        self.recorder.end(&counts, seam)
     }
 
     fn rows(&mut self, rows: Rows, unit: &mut Unit, seam: &mut Seam, tally: &Tally) -> Result<()> {

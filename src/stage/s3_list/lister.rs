@@ -42,13 +42,8 @@ impl<'a> Lister<'a> {
             io.log
                 .warn(format!("{place}: no key was found that begins with it"));
         }
-        let mut line = Vec::new();
         let counts = [("records", self.records), ("pages", self.pages)];
-        mark::write_end(&self.run, &counts, &mut line);
-        io.seam.write(&line)?;
-        io.seam.flush()?;
-        self.recorder.record(|listed| listed.finished = true)?;
-        self.recorder.finish()
+        self.recorder.end(&counts, &mut io.seam)
     }
 
     fn hand_on_all(&mut self, crew: &mut Crew, gaps: &[Interval], io: &mut Io) -> Result<()> {
