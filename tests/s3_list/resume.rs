@@ -287,9 +287,10 @@ fn what_no_loader_confirmed_is_not_called_done() {
     place.half(&server, |_| {});
     let load = |resumes: bool| {
         let load = Tool::new("bh-load").args(["--database", "sqlite:b.db"]);
-        let load = match resumes {
-            true => load.arg("--resume-file").arg(&place.file),
-            false => load,
+        let load = if resumes {
+            load.arg("--resume-file").arg(&place.file)
+        } else {
+            load
         };
         let late = "cat > lines; exec \"$@\" < lines";
         load.under(["sh", "-c", late, "sh"])
