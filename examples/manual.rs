@@ -39,7 +39,9 @@ const PAGES: &[Page] = &[
             "Pages come in no order, since S3 gives them one after the other only: free \
              connections guess where the rest of the bucket can be cut in two, from the folders \
              and the keys seen so far. A wrong guess costs a request and never a key; the summary \
-             has the requests beside the pages. With --ordered keys come in byte order, nearly as \
+             has the requests beside the pages. Folders are looked into with a delimiter; where \
+             that is refused, as by a policy for one prefix alone, the names of the keys have to \
+             do. With --ordered keys come in byte order, nearly as \
              fast: what comes too early waits in memory, and behind 16 MiB in a file without a \
              name in TMPDIR, which may grow to the size of the listing. --concurrency 1 lists page \
              after page.",

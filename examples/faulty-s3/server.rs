@@ -37,6 +37,9 @@ pub struct Ways {
     /// List from the start, whatever start-after says
     #[arg(long)]
     ignore_start_after: bool,
+    /// 403 `AccessDenied` to a listing with a delimiter
+    #[arg(long)]
+    deny_delimiter: bool,
     /// The first page and its token, for ever
     #[arg(long)]
     stuck: bool,
@@ -180,6 +183,10 @@ impl Server {
             Ok(query) => query,
             Err(message) => return error(400, "InvalidArgument", message),
         };
+        if self.ways.deny_delimiter && !query.delimiter.is_empty() {
+            self.faults.met("deny-delimiter");
+            return error(403, "AccessDenied", "Access Denied");
+        }
         let possible = if query.after_empty() {
             faults::AFTER_AN_EMPTY_PAGE
         } else {

@@ -19,9 +19,20 @@ pub struct Lore {
     pub kinds: Kinds,
     /// How names are made, by directory.
     pub alphabets: HashMap<String, Alphabet>,
+    /// The server does not list with the delimiter.
+    pub blind: bool,
 }
 
 impl Lore {
+    /// How to look into `segment`, with this server.
+    pub fn look(&self, segment: &Segment) -> Look {
+        if self.blind {
+            Look::Guess
+        } else {
+            segment.look
+        }
+    }
+
     pub fn alphabet(&mut self, dir: &str) -> &mut Alphabet {
         // Those that still matter are learned again.
         if self.alphabets.len() >= ALPHABETS && !self.alphabets.contains_key(dir) {
@@ -191,7 +202,7 @@ impl Land {
         let Some(front) = self.segments.front_mut() else {
             return;
         };
-        if front.look != Look::Guess {
+        if lore.look(front) != Look::Guess {
             return;
         }
         let dir = front.dir().to_owned();

@@ -197,12 +197,9 @@ impl Planner {
         page: &impl Keys,
         next: Next,
     ) -> Result<(), Disorder> {
-        let Some(at) = self.probes.iter().position(|probe| probe.ticket == ticket) else {
+        let Some(probe) = self.answered(ticket) else {
             return Ok(());
         };
-        let probe = self.probes.swap_remove(at);
-        self.requests.out -= 1;
-        self.requests.probes += 1;
         let after = (!probe.after.is_empty()).then_some(probe.after.as_str());
         check_order(after, page)?;
         if !names.is_sorted() {
@@ -228,6 +225,27 @@ impl Planner {
             }
         }
         Ok(())
+    }
+
+    /// The server refuses a listing with the delimiter, which would only have informed:
+    /// it is asked for none any more.
+    pub fn refused(&mut self, ticket: Ticket) {
+        if self.answered(ticket).is_some() {
+            self.lore.blind = true;
+            for range in &mut self.ranges {
+                range.stuck = false;
+            }
+        }
+    }
+
+    fn answered(&mut self, ticket: Ticket) -> Option<Probe> {
+        let at = self
+            .probes
+            .iter()
+            .position(|probe| probe.ticket == ticket)?;
+        self.requests.out -= 1;
+        self.requests.probes += 1;
+        Some(self.probes.swap_remove(at))
     }
 
     /// Whether every key of the gaps is listed.

@@ -68,7 +68,7 @@ impl Land {
             }
             Size::Plain(keys) => keys - counted,
         };
-        if segment.look == Look::Guess
+        if lore.look(segment) == Look::Guess
             && let Some(guess) = self.guess(index, bounds, lore)
         {
             return guess.keys(lore.page);
@@ -111,7 +111,7 @@ impl Land {
         let hint = matches!(self.segments[index].size, Size::Hint { .. });
         if large
             && hint
-            && self.segments[index].look == Look::Guess
+            && lore.look(&self.segments[index]) == Look::Guess
             && let Some(step) = self.cut_within(index, share, bounds, lore)
         {
             return step;
@@ -121,7 +121,7 @@ impl Land {
         }
         // What an earlier run saw is seldom twice as much.
         let worth = if spare && !hint { 1.0 } else { WORTH_ASKING };
-        let step = match self.segments[index].look {
+        let step = match lore.look(&self.segments[index]) {
             Look::Probe if pages >= worth => self.probe(index, bounds.cursor),
             Look::Probing if large && index == 0 => self.deeper(bounds.cursor),
             Look::Guess if large => self.cut_within(index, share, bounds, lore),

@@ -291,7 +291,11 @@ fn list(
             Ask::Children { prefix, after } => {
                 let (names, plain, next) =
                     server.children(&prefix, after.as_deref(), settings.page_size);
-                planner.children(ticket, &names, &plain, next).unwrap();
+                if rng.usize(0..16) == 0 {
+                    planner.refused(ticket);
+                } else {
+                    planner.children(ticket, &names, &plain, next).unwrap();
+                }
             }
         }
     }

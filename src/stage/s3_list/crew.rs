@@ -1,14 +1,16 @@
 //! The workers: each asks the planner what to list, lists it, and hands the
 //! page on.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc};
 
 use crate::cli::signals::Stop;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::listing::{Ask, Kept, Keys, Page, Planner};
+use crate::log::Log;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::remote::pace::Permit;
@@ -49,6 +51,10 @@ pub struct Job {
     told: Notify,
     /// All is listed: what is asked still only informs.
     done: Notify,
+    /// Why folders cannot be looked into, and whether that was said.
+    refused: OnceLock<String>,
+    said: AtomicBool,
+    log: Log,
     stop: Arc<Stop>,
     tally: Arc<Tally>,
 }
@@ -92,6 +98,9 @@ impl Job {
             planner: planner.into(),
             told: Notify::new(),
             done: Notify::new(),
+            refused: OnceLock::new(),
+            said: AtomicBool::new(false),
+            log: io.log.clone(),
             stop: Arc::clone(&io.stop),
             tally: Arc::clone(&io.tally),
         }
@@ -120,11 +129,21 @@ impl Job {
                 }
             };
             let page = tokio::select! {
-                page = self.desk.ask(turn, &ask) => page?,
+                page = self.desk.ask(turn, &ask) => page,
                 () = done => return Ok(()),
                 () = parts.closed() => return Ok(()),
             };
             self.tally.note("requests", 1);
+            let page = match (page, &ask) {
+                (Err(error), Ask::Children { .. }) if may_go_on(&error) => {
+                    self.planner().refused(ticket);
+                    self.told.notify_waiters();
+                    let _ = self.refused.set(error.to_string());
+                    continue;
+                }
+                (page, _) => page?,
+            };
+            self.tell_refused();
             let (kept, is_done) = {
                 let mut planner = self.planner();
                 let kept = match ask {
@@ -160,9 +179,29 @@ impl Job {
         Ok(())
     }
 
+    /// Says once that the server lists, but not with the delimiter.
+    fn tell_refused(&self) {
+        if let Some(why) = self.refused.get()
+            && !self.said.swap(true, Relaxed)
+        {
+            self.log.warn(format!(
+                "{why}; folders cannot be looked into, so only the names of the keys tell where to \
+                 divide the listing, and it is slower"
+            ));
+        }
+    }
+
     fn planner(&self) -> MutexGuard<'_, Planner> {
         self.planner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a listing can do without what it asked of a folder.
+fn may_go_on(refusal: &Error) -> bool {
+    matches!(
+        refusal.kind,
+        Kind::Refused | Kind::Configuration | Kind::Unavailable
+    )
 }
 
 impl Desk {
