@@ -16,6 +16,10 @@ pub struct Range {
     pub end: Option<String>,
     /// Where the server said that the next page begins.
     pub token: Option<String>,
+    /// Pages in a row that brought nothing, and a token to be met again if they go in a
+    /// circle: the last one that came after a power of two of them, as Brent finds cycles.
+    empty: u32,
+    met: Option<String>,
     pub flight: Option<Ticket>,
     /// What is thought to lie there.
     pub land: Land,
@@ -37,6 +41,8 @@ impl Range {
             cursor: gap.after,
             end: gap.through,
             token: None,
+            empty: 0,
+            met: None,
             flight: None,
             land,
             thought: None,
@@ -109,14 +115,10 @@ impl Range {
             }
         };
         if let (false, Next::More(token)) = (finished, next) {
-            let stands = through == self.cursor;
-            if stands && token.is_some() && token == self.token {
-                return Err(Disorder::new("the same continuation token comes again"));
-            }
-            if stands && token.is_none() {
-                return Err(Disorder::new(
-                    "a page is empty and truncated, and has no continuation token",
-                ));
+            if through == self.cursor {
+                self.stand(token.as_ref())?;
+            } else {
+                self.empty = 0;
             }
             self.token = token;
         }
@@ -128,6 +130,26 @@ impl Range {
             covers,
         };
         Ok(Answered { kept, finished })
+    }
+
+    /// A page brought nothing, and goes on with `token`.
+    fn stand(&mut self, token: Option<&String>) -> Result<(), Disorder> {
+        if token.is_none() {
+            return Err(Disorder::new(
+                "a page is empty and truncated, and has no continuation token",
+            ));
+        }
+        if self.empty == 0 {
+            self.met.clone_from(&self.token);
+        }
+        if token == self.met.as_ref() {
+            return Err(Disorder::new("the same continuation token comes again"));
+        }
+        self.empty += 1;
+        if self.empty.is_power_of_two() {
+            self.met = token.cloned();
+        }
+        Ok(())
     }
 }
 

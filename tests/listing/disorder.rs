@@ -68,6 +68,17 @@ fn pages_that_lead_nowhere() {
         said(&[(&["l"], more("1")), (&[], more("1"))]),
         format!("{STUCK}the same continuation token comes again")
     );
+    // In a circle.
+    let empty = |token| -> (&[&str], Next) { (&[], more(token)) };
+    for circle in [&["a", "b"][..], &["a", "b", "c", "d", "e"]] {
+        let mut pages = vec![empty("x"), empty("y"), (&["l"][..], more("z"))];
+        let turns = circle.iter().cycle().map(|token| empty(token));
+        pages.extend(turns.take(if circle.len() == 2 { 4 } else { 13 }));
+        assert_eq!(
+            said(&pages),
+            format!("{STUCK}the same continuation token comes again")
+        );
+    }
     assert_eq!(
         said(&[(&[], more(""))]),
         format!("{STUCK}a page is empty and truncated, and has no continuation token")
