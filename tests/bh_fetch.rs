@@ -216,6 +216,23 @@ fn what_is_gone_is_dropped_counted_and_said() {
 }
 
 #[test]
+fn a_listing_of_which_nothing_is_there_is_told() {
+    let server = serve(&[object("a", "{}")], &[]);
+    let names: Vec<_> = (0..12).map(|n| format!("b{n}")).collect();
+    let run = fetch(&server)
+        .input(text(names.iter().map(|name| entry(name))))
+        .run()
+        .exits(0);
+    let told = run.told();
+    let named = |line: &&&str| line.contains("not there any more: ");
+    assert_eq!(told.iter().filter(named).count(), 10, "{run}");
+    assert_eq!(told.len(), 13, "{run}");
+    assert!(told[10].contains("the summary counts them"), "{run}");
+    assert!(told[11].contains("none of 12 objects is there"), "{run}");
+    assert_eq!(told[12], "bh-fetch: 12 in = 0 out + 12 gone");
+}
+
+#[test]
 fn one_that_always_fails_does_not_stop_the_others() {
     let objects = ["a", "b", "c"].map(|key| object(key, "{}"));
     let server = serve(&objects, &["--fail-get", "b"]);

@@ -70,7 +70,7 @@ fn keys_are_wanted_by_their_end_and_by_expressions() {
         );
     }
     let run = fresh(&["--key-regex", "("]).run().exits(2).prints_nothing();
-    run.says("--key-regex");
+    run.says("'--key-regex <REGEX>': unclosed group");
 }
 
 #[test]

@@ -227,6 +227,18 @@ fn garbage_is_rejected_with_its_line_and_the_others_go_on() {
 }
 
 #[test]
+fn gzip_is_no_line() {
+    let place = Place::new();
+    for stage in readers() {
+        let run = place
+            .tool(stage)
+            .input(b"\x1f\x8b\x08\0\n\0".to_vec())
+            .run();
+        run.exits(78).says("compressed by gzip; unpack it before");
+    }
+}
+
+#[test]
 fn a_file_that_is_a_stream_too_is_not_written_over() {
     let place = Place::new();
     let folder = folder();

@@ -243,7 +243,7 @@ fn faults_are_retried_counted_and_lose_nothing() {
         assert_eq!(listing.keys(), keys, "{flags:?}");
         tiles(&listing, None, None);
         assert_eq!(run.count("/notes/retries"), retries, "{flags:?} {run}");
-        let warned = run.stderr.contains("list s3://bench/: ");
+        let warned = run.stderr.contains("list s3://bench/ at http://127.0.0.1:");
         assert_eq!(warned, flags.contains(&"2"), "{flags:?} {run}");
     }
 }
@@ -327,6 +327,22 @@ fn what_does_not_pass_is_said_at_once() {
     }
 }
 
+/// A policy may allow one prefix alone: folders below it are not to be asked for.
+#[test]
+fn who_may_not_look_into_folders_lists_all_the_same() {
+    let keys: Vec<_> = (0..5000)
+        .map(|n| format!("d{:02}/k{n:05}", n / 100))
+        .collect();
+    let server = server_of(&keys, &["--deny-delimiter"]);
+    let run = list(&server).args(["--page-size", "100"]).run().exits(0);
+    let listing = run.listing();
+    assert_eq!(listing.sorted(), keys);
+    tiles(&listing, None, None);
+    let told = run.told();
+    assert_eq!(told.len(), 2, "{run}");
+    assert!(told[0].contains("folders cannot be looked into"), "{run}");
+}
+
 #[test]
 fn a_server_that_is_not_there_is_given_up() {
     let tool = |url: &str| {
@@ -336,7 +352,15 @@ fn a_server_that_is_not_there_is_given_up() {
     };
     let run = tool("http://127.0.0.1:1");
     assert_eq!(run.count("/notes/retries"), 1, "{run}");
-    fails(run, 69, &["list s3://bench/", "refused", "after 2 tries"]);
+    fails(
+        run,
+        69,
+        &[
+            "list s3://bench/ at http://127.0.0.1:1: ",
+            "refused",
+            "after 2 tries",
+        ],
+    );
     let hanging = server_of(&[], &["--hang", "100"]);
     let run = list(&hanging)
         .args(["--tries", "2", "--timeout", "1"])

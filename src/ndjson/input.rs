@@ -20,6 +20,8 @@ const BLOCK: usize = 256 * 1024;
 /// The kernel copies fastest to the start of a page, and from one of a file.
 const PAGE: usize = 4096;
 const LONGEST_LINE: usize = 256 * 1024 * 1024;
+/// No JSON begins so.
+const GZIP: &[u8] = b"\x1f\x8b";
 
 /// Reads as much as there is, never waiting for more than one line.
 pub struct Input {
@@ -217,6 +219,12 @@ impl Input {
         let read = read?;
         self.left.end += read;
         self.ended = read == 0;
+        if self.lines == 0 && self.buffer[self.left.clone()].starts_with(GZIP) {
+            return Err(Error::configuration(format!(
+                "{}: it is compressed by gzip; unpack it before, with zcat",
+                self.place
+            )));
+        }
         Ok(())
     }
 

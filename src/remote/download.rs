@@ -22,7 +22,7 @@ impl Download {
         let (pieces, receiver) = mpsc::channel(AHEAD);
         let place = (bucket.to_owned(), key.to_owned());
         runtime.spawn(async move {
-            let what = format!("get s3://{}/{}", place.0, place.1);
+            let what = format!("get {}", s3.place(&place.0, &place.1));
             let body = Mutex::new(Body::default());
             loop {
                 let attempt = || async { body.lock().await.next(&s3, &place).await };
@@ -56,7 +56,7 @@ impl S3 {
             let answer = self.try_get(bucket, key).await?;
             Ok(answer.e_tag().unwrap_or_default().to_owned())
         };
-        let what = format!("look at s3://{bucket}/{key}");
+        let what = format!("look at {}", self.place(bucket, key));
         self.retry.run(&what, attempt).await
     }
 }

@@ -164,7 +164,11 @@ impl Answer {
             ) => throttled(said),
             Some("InternalError" | "RequestTimeout") => busy(said),
             _ => match status {
-                301 | 307 | 308 => wrong_region(region.as_deref(), &said),
+                301 | 307 | 308 if region.is_some() => wrong_region(region.as_deref(), &said),
+                300..=399 => fatal(
+                    Kind::Configuration,
+                    format!("sent elsewhere ({said}): is this the address of an S3?"),
+                ),
                 401 | 403 => fatal(Kind::Refused, format!("access is refused: {said}")),
                 // Not S3's own word: a proxy before it, say.
                 404 if code.is_none() => busy(said),

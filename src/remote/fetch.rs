@@ -202,7 +202,8 @@ impl Download {
     async fn run(self, memory: OwnedSemaphorePermit) -> Result<Answer> {
         let shared = &self.shared;
         let before = shared.succeeded.load(Relaxed);
-        let what = format!("get s3://{}/{}", self.wanted.bucket, self.wanted.key);
+        let Wanted { bucket, key, .. } = &self.wanted;
+        let what = format!("get {}", shared.s3.place(bucket, key));
         let body = match shared.s3.retry.run(&what, || self.attempt()).await {
             Ok(body) => body,
             Err(error)

@@ -220,6 +220,16 @@ impl S3 {
         self.endpoint.as_deref()
     }
 
+    /// An object, or the start of keys, for messages: with the address of a server that
+    /// is not AWS's.
+    #[must_use]
+    pub fn place(&self, bucket: &str, key: &str) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!("s3://{bucket}/{key} at {endpoint}"),
+            None => format!("s3://{bucket}/{key}"),
+        }
+    }
+
     /// One page of a listing, all of it or an error.
     pub async fn page(
         &self,
@@ -227,7 +237,7 @@ impl S3 {
         turn: Permit<'_>,
         request: Request<'_>,
     ) -> Result<Page> {
-        let what = format!("list s3://{}/{}", bucket.name, request.prefix);
+        let what = format!("list {}", self.place(&bucket.name, request.prefix));
         let mut first = Some(turn);
         let attempt = || {
             let turn = first.take();
@@ -272,9 +282,9 @@ impl S3 {
                 Next::More(Some(next)) if token.as_ref() != Some(&next) => token = Some(next),
                 Next::More(_) => {
                     return Err(Error::configuration(format!(
-                        "list s3://{}/{prefix}: the page is not the last one, and does not say \
-                         how to go on; look at the server",
-                        bucket.name
+                        "list {}: the page is not the last one, and does not say how to go on; \
+                         look at the server",
+                        self.place(&bucket.name, prefix)
                     )));
                 }
             }

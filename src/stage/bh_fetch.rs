@@ -155,6 +155,9 @@ fn wanted(args: &Args, line: &[u8]) -> Result<Option<Wanted>, String> {
     }))
 }
 
+/// Objects that are not there any more, and are named.
+const NAMED: u64 = 10;
+
 /// Writes the answers in the order of the lines.
 struct Sink<'a> {
     fetcher: &'a Fetcher,
@@ -166,6 +169,7 @@ struct Sink<'a> {
 impl Sink<'_> {
     fn write(&self, pending: &Receiver<Pending>, seam: &mut Seam) -> Result<()> {
         let mut out = Vec::new();
+        let (mut gone, mut found) = (0, false);
         while let Some(next) = seam.receive(pending)? {
             match next {
                 Pending::Mark(mark, line) => seam.mark(&mark, &line)?,
@@ -179,6 +183,7 @@ impl Sink<'_> {
                     ticket,
                 } => {
                     let answer = self.answer(ticket, seam)?;
+                    found |= !matches!(answer, Answer::Gone);
                     self.tally.read(1);
                     match answer {
                         Answer::Document(document) => {
@@ -188,10 +193,8 @@ impl Sink<'_> {
                             self.tally.written(1);
                         }
                         Answer::Gone => {
-                            self.log.info(format!(
-                                "line {number}: not there any more: {}",
-                                String::from_utf8_lossy(&line)
-                            ));
+                            gone += 1;
+                            self.tell_gone(gone, number, &line);
                             self.tally.dropped("gone", 1);
                         }
                         Answer::Refused(kind, message) => {
@@ -205,7 +208,25 @@ impl Sink<'_> {
                 }
             }
         }
+        if gone > 1 && !found {
+            self.log.warn(format!(
+                "none of {gone} objects is there: do their keys lack a prefix, or is it another \
+                 bucket?"
+            ));
+        }
         Ok(())
+    }
+
+    /// Names the first objects that are not there; the summary counts all.
+    fn tell_gone(&self, gone: u64, number: u64, line: &[u8]) {
+        if gone <= NAMED {
+            let line = String::from_utf8_lossy(line);
+            self.log
+                .info(format!("line {number}: not there any more: {line}"));
+        } else if gone == NAMED + 1 {
+            self.log
+                .info("others are not there any more; the summary counts them");
+        }
     }
 
     fn answer(&self, mut ticket: Ticket, seam: &mut Seam) -> Result<Answer> {

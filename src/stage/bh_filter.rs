@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Parser;
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memrchr};
-use regex::RegexSet;
+use regex::{Regex, RegexSet};
 
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
@@ -40,7 +40,7 @@ pub struct Args {
     suffix: Vec<String>,
 
     /// Of these, keep keys that match; repeatable
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", value_parser = pattern)]
     key_regex: Vec<String>,
 
     /// What is known: a file of records or a listing, or `none`; else the database
@@ -52,6 +52,18 @@ pub struct Args {
 
     #[command(flatten)]
     shared: SharedArgs,
+}
+
+/// A regular expression, or what is wrong with it in a line.
+fn pattern(text: &str) -> Result<String, String> {
+    match Regex::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => {
+            let told = error.to_string();
+            let last = told.lines().last().unwrap_or_default();
+            Err(last.trim_start_matches("error: ").to_owned())
+        }
+    }
 }
 
 impl Program for Args {
