@@ -37,3 +37,4 @@ pub mod schema;
 pub mod stage;
 pub mod store;
 pub mod tally;
+pub mod waits;

@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
@@ -17,6 +18,10 @@ use crate::error::{Error, Kind, Result};
 /// How long a stage may take to finish what it has in hand. All state on
 /// disk is whole at any moment, so cutting it short loses nothing.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// What asks to stop may send its signal twice: timeout(1) sends it to its child, and
+/// then to the group of both. One that comes later ends the process at once.
+const ONCE: Duration = Duration::from_secs(1);
 
 /// Whether, and by which signal, the run was asked to stop.
 #[derive(Debug)]
@@ -50,10 +55,14 @@ impl Stop {
         std::thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
+                let mut first = None::<Instant>;
                 for signal in signals.forever() {
-                    if watched.signal.swap(signal, SeqCst) > 0 {
-                        die_by(signal);
+                    match first {
+                        Some(first) if first.elapsed() < ONCE => continue,
+                        Some(_) => die_by(signal),
+                        None => first = Some(Instant::now()),
                     }
+                    watched.signal.store(signal, SeqCst);
                     watched.ring();
                     std::thread::spawn(move || {
                         std::thread::sleep(GRACE);
@@ -93,6 +102,26 @@ impl Stop {
     #[must_use]
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.readable.as_fd()
+    }
+
+    /// Waits so long on this thread.
+    ///
+    /// # Errors
+    /// A signal, which ends the wait.
+    pub fn sleep(&self, duration: Duration) -> Result<()> {
+        let until = Instant::now() + duration;
+        loop {
+            self.check()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            let mut bell = [PollFd::new(&self.readable, PollFlags::IN)];
+            match poll(&mut bell, Timespec::try_from(left).ok().as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(Error::local("signals", &error.into())),
+            }
+        }
     }
 
     /// Waits for a signal.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::failure::root;
 use super::retry::{Failure, Sign};
 use super::s3::S3;
 use crate::error::{Error, Kind, Result};
@@ -320,7 +321,7 @@ fn cut(
     error: Option<&aws_sdk_s3::primitives::ByteStreamError>,
 ) -> Failure {
     let of = length.map_or_else(String::new, |length| format!(" of {length}"));
-    let error = error.map_or_else(String::new, |error| format!(": {error}"));
+    let error = error.map_or_else(String::new, |error| format!(": {}", root(Some(error))));
     Failure::Passing {
         reason: format!("the body was cut after {got}{of} bytes{error}"),
         after: None,

@@ -7,6 +7,7 @@ use crate::cli::signals::Stop;
 use crate::error::{Error, Kind, Result};
 use crate::log::Log;
 use crate::tally::Tally;
+use crate::waits::Waits;
 
 /// What a failed request means.
 #[derive(Debug)]
@@ -34,9 +35,7 @@ pub enum Sign {
     Throttled,
 }
 
-/// Tries a request again with full jitter: each wait is drawn between zero
-/// and a bound that doubles, so that clients that failed together do not come
-/// back together.
+/// Tries a request again that failed in passing.
 #[derive(Clone)]
 pub struct Retry {
     /// Tries in all.
@@ -52,10 +51,7 @@ pub struct Retry {
 /// the summary counts all.
 const QUIET: Duration = Duration::from_secs(5);
 
-const FIRST_BOUND: Duration = Duration::from_millis(100);
-const LONGEST_BOUND: Duration = Duration::from_secs(20);
-/// The most that a server may make us wait.
-const LONGEST_ASKED: Duration = Duration::from_mins(1);
+const WAITS: Waits = Waits::new(Duration::from_millis(200), Duration::from_secs(20));
 
 impl Retry {
     #[must_use]
@@ -106,7 +102,7 @@ impl Retry {
             }
             self.tell(tried, what, &reason);
             tokio::select! {
-                () = tokio::time::sleep(pause(tried, after)) => {}
+                () = tokio::time::sleep(WAITS.draw(tried, after)) => {}
                 stop = self.stop.asked() => return Err(stop),
             }
         }
@@ -128,12 +124,4 @@ impl Retry {
         }
         silent
     }
-}
-
-fn pause(tried: u32, asked: Option<Duration>) -> Duration {
-    let bound = FIRST_BOUND
-        .saturating_mul(1 << tried.min(16))
-        .min(LONGEST_BOUND);
-    let drawn = bound.mul_f64(fastrand::f64());
-    drawn + asked.unwrap_or_default().min(LONGEST_ASKED)
 }

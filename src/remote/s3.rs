@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
@@ -18,7 +19,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use url::Url;
 
 use self::taken::Taken;
-use super::failure::{judge, judge_document};
+use super::failure::{judge, judge_document, root};
 use super::pace::{Pace, Permit};
 use super::retry::{Failure, Retry, Sign};
 use crate::address::without_password;
@@ -121,7 +122,7 @@ impl Bucket {
         } else {
             Encoding::Url
         };
-        let cut = |error| passing(format!("the page was cut: {error}"));
+        let cut = |error| passing(format!("the page was cut: {}", root(Some(&error))));
         let expected = usize::try_from(body.size_hint().0).unwrap_or_default();
         let mut reading = Reading::new(&self.frame, encoding, expected.min(USUAL_PAGE));
         let page = loop {
@@ -172,7 +173,12 @@ impl S3 {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client()?)
             .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts);
+            .timeout_config(timeouts)
+            .stalled_stream_protection(
+                StalledStreamProtectionConfig::enabled()
+                    .grace_period(silent)
+                    .build(),
+            );
         if let Some(url) = &args.endpoint_url {
             loader = loader.endpoint_url(url);
         }

@@ -4,7 +4,7 @@
 use postgres::Client;
 
 use super::Context;
-use super::postgres::{Judgement, Target, judge, told};
+use super::postgres::{AWAY, Judgement, Target, judge, told};
 use crate::address::without_password;
 use crate::error::{Error, Result};
 
@@ -191,8 +191,7 @@ impl Records {
                 Judgement::Away | Judgement::Conflict if tried < self.retries => {
                     tried += 1;
                     self.context.tally.note("retries", 1);
-                    let bound = std::time::Duration::from_millis(200) * 2u32.pow(tried.min(6));
-                    std::thread::sleep(bound.mul_f64(fastrand::f64()));
+                    self.context.stop.sleep(AWAY.draw(tried, None))?;
                 }
                 Judgement::Away | Judgement::Conflict => {
                     return Err(Error::unavailable(format!(

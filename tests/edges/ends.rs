@@ -152,6 +152,8 @@ fn a_signal_ends_the_wait_for_a_server() {
         let running = place.tool(stage).start_with(stdin, Stdio::piped());
         let asked = || place.0.counts();
         wait_for("a request", || asked()["list"] != 0 || asked()["get"] != 0);
+        // As timeout(1) sends it: to its child, and to the group of both.
+        running.signal(signal);
         running.signal(signal);
         let run = running.finish().dies_by(signal.as_raw()).prints_nothing();
         let told = run.told();

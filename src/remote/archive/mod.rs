@@ -24,6 +24,7 @@ use self::web::Web;
 use super::retry::{Failure, Retry};
 use super::s3::S3;
 use crate::error::{Error, Result};
+use crate::waits::Waits;
 
 /// Where the archive is.
 #[derive(Debug, Clone, clap::Args)]
@@ -147,6 +148,8 @@ pub struct Manner {
     pub retry: Retry,
 }
 
+const WAITS: Waits = Waits::new(Duration::from_secs(1), Duration::from_secs(128));
+
 impl Archive {
     /// # Errors
     /// Of the client.
@@ -196,7 +199,7 @@ impl Archive {
             }
             self.retry.tell(tried, &format!("get {url}"), &reason);
             tokio::select! {
-                () = tokio::time::sleep(pause(tried, after)) => {}
+                () = tokio::time::sleep(WAITS.draw(tried, after)) => {}
                 stop = self.retry.stop.asked() => return Err(stop),
             }
         }
@@ -236,13 +239,4 @@ impl Archive {
     fn key<'a>(&self, url: &'a str) -> &'a str {
         url.strip_prefix(&self.base).unwrap_or(url)
     }
-}
-
-/// The most that a server may make us wait.
-const LONGEST_ASKED: Duration = Duration::from_mins(1);
-
-/// Drawn between nothing and 1, 2, 4, … seconds.
-fn pause(tried: u32, asked: Option<Duration>) -> Duration {
-    let bound = Duration::from_secs(1 << (tried - 1).min(7));
-    bound.mul_f64(fastrand::f64()) + asked.unwrap_or_default().min(LONGEST_ASKED)
 }

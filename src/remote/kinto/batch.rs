@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use super::{Refusal, Server};
 use crate::error::{Error, Result};
 use crate::json;
+use crate::waits::Waits;
 
 /// A record on its way.
 pub struct Put {
@@ -98,6 +99,7 @@ struct Response<'a> {
 
 /// Conflicts of a batch before it is sent with nothing beside it.
 const SHARED: u32 = 2;
+const CONFLICT: Waits = Waits::new(Duration::from_millis(40), Duration::from_secs(1));
 
 /// Failures of a batch in a row, each taken back by the server, before it is
 /// given up.
@@ -191,9 +193,10 @@ impl Batches {
                     puts.first().map_or("", |put| &put.path),
                 )));
             }
-            self.server.retry.stop.check()?;
-            let bound = Duration::from_millis(20) * 2u32.pow(conflicts.min(6));
-            std::thread::sleep(bound.mul_f64(fastrand::f64()));
+            self.server
+                .retry
+                .stop
+                .sleep(CONFLICT.draw(conflicts, None))?;
         }
     }
 

@@ -21,6 +21,7 @@ use super::http;
 use super::retry::{Failure, Retry, Sign};
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::Io;
+use crate::waits::LONGEST_ASKED;
 
 /// Where the records are.
 #[derive(Debug, Clone, clap::Args)]
@@ -247,7 +248,7 @@ impl Server {
         let status = response.status();
         let headers = response.headers().clone();
         if let Some(wait) = http::backoff(&headers) {
-            let until = Instant::now() + wait.min(LONGEST_QUIET);
+            let until = Instant::now() + wait.min(LONGEST_ASKED);
             let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
             *quiet = quiet.max(Some(until));
         }
@@ -282,9 +283,6 @@ impl Server {
         }
     }
 }
-
-/// The most that a server may make us wait.
-const LONGEST_QUIET: Duration = Duration::from_mins(1);
 
 fn root(args: &KintoArgs) -> Result<Url> {
     let named = args.server.as_deref().map(str::trim);

@@ -18,6 +18,7 @@ use super::{Context, Outcome, Queued, Refused, Row, Store, known_queries};
 use crate::address::without_password;
 use crate::error::{Error, Kind, Result};
 use crate::tally::Waiting;
+use crate::waits::Waits;
 
 const TABLES: &str = include_str!("tables.sql");
 
@@ -26,9 +27,11 @@ const CREATION_LOCK: i64 = 0x6275_696c_6468_7562;
 
 /// Tries to reach the server before it is given up: about 20 seconds.
 const TRIES: u32 = 9;
+pub(super) const AWAY: Waits = Waits::new(Duration::from_millis(400), Duration::from_secs(10));
 
 /// Conflicts with other transactions before a batch is given up.
 const CONFLICTS: u32 = 100;
+const CONFLICT: Waits = Waits::new(Duration::from_millis(50), Duration::from_millis(50));
 
 pub struct Postgres {
     target: Target,
@@ -79,7 +82,7 @@ impl Postgres {
                 Judgement::Conflict if conflicts < CONFLICTS => {
                     conflicts += 1;
                     self.context.tally.note("batches again", 1);
-                    std::thread::sleep(Duration::from_millis(fastrand::u64(0..50)));
+                    self.context.stop.sleep(CONFLICT.draw(conflicts, None))?;
                 }
                 Judgement::Conflict => {
                     return Err(Error::unavailable(format!(
@@ -103,8 +106,7 @@ impl Postgres {
                         self.context.log.warn(again);
                     }
                     self.context.tally.note("reconnections", 1);
-                    let bound = Duration::from_millis(200) * 2u32.pow(tried.min(5));
-                    std::thread::sleep(bound.mul_f64(0.5 + fastrand::f64() / 2.0));
+                    self.context.stop.sleep(AWAY.draw(tried, None))?;
                 }
                 Judgement::Final(kind) => {
                     return Err(Error::message(
