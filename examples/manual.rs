@@ -57,7 +57,7 @@ const PAGES: &[Page] = &[
              refused with it (78), and so is a damaged file (78) and a second run at the same time \
              (75). --show-state tells what a file holds.",
             "To share a bucket among machines, --plan N prints N ranges of about equal size after \
-             some hundred requests, and --ranges lists those that it reads, each machine with a \
+             about 20 requests a range, and --ranges lists those that it reads, each machine with a \
              resume file of its own. Ranges of a whole plan join without gap or overlap. --shard \
              I/N takes every N-th range of a whole plan; without --ranges it makes the plan now, \
              and says which: on a bucket that changes meanwhile, shards may make different ones.",

@@ -270,6 +270,34 @@ fn a_file_that_is_a_stream_too_is_not_written_over() {
 }
 
 #[test]
+fn a_file_that_is_used_already_is_not_written_over() {
+    let place = Place::new();
+    let folder = folder();
+    let file = folder.path().join("list.json");
+    for (stage, flag, what) in [
+        ("s3-list", "--resume-file", "the resume file"),
+        ("s3-list", "--ranges", "the ranges"),
+        ("s3-inventory", "--resume-file", "the resume file"),
+        ("kinto-export", "--resume-file", "the resume file"),
+        ("bh-load", "--resume-file", "the resume file"),
+        ("bh-filter", "--known", "what is known"),
+        ("bh-validate", "--schema", "the schema"),
+    ] {
+        std::fs::write(&file, "kept").unwrap();
+        for report in ["--summary", "--rejects"] {
+            let tool = match stage {
+                "bh-filter" => Tool::plain(stage),
+                _ => place.plain(stage),
+            };
+            let tool = tool.arg(flag).arg(&file);
+            let run = tool.arg(report).arg(&file).run().exits(2);
+            run.says(&format!("is {what} too; name another file"));
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
+        }
+    }
+}
+
+#[test]
 fn half_a_line_in_a_file_of_rejects_spoils_no_other() {
     let place = Place::new();
     let folder = folder();

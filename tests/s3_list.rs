@@ -391,6 +391,7 @@ fn values_out_of_range_are_usage() {
         &["s3://b", "--page-size", "1001"],
         &["s3://b", "--max-rps", "0"],
         &["s3://b", "--max-rps", "NaN"],
+        &["s3://b", "--max-rps", "1e-20"],
         &["s3://b", "--resume"],
         &["s3://b", "--checkpoint", "listed"],
         &["s3://b", "--tries", "0"],

@@ -58,6 +58,11 @@ pub trait Program: Parser {
     const OUT: &'static str = "out";
 
     fn shared(&self) -> &SharedArgs;
+
+    /// Other files that it uses, and what they are.
+    fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        Vec::new()
+    }
 }
 
 /// Runs a program from its arguments to its exit status.
@@ -87,7 +92,8 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     if let (None, Some(seconds)) = (&terminal, shared.progress_interval) {
         report_every(Duration::from_secs(seconds.max(1)), &tally, &log);
     }
-    let summary = apart(shared).and_then(|()| Summary::open(shared.summary.as_deref()));
+    let summary =
+        apart(shared, &args.files()).and_then(|()| Summary::open(shared.summary.as_deref()));
     let done = summary.and_then(|summary| {
         let done = io(program, shared, &log, &tally).and_then(|mut io| {
             let done = run(&args, &mut io);
@@ -184,11 +190,12 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
 
 /// # Errors
 /// A file to write that is used otherwise too: lines would be lost.
-fn apart(shared: &SharedArgs) -> Result<()> {
+fn apart(shared: &SharedArgs, files: &[(&'static str, PathBuf)]) -> Result<()> {
     let mut used = vec![
         ("standard input", fstat(std::io::stdin()).ok()),
         ("standard output", fstat(std::io::stdout()).ok()),
     ];
+    used.extend(files.iter().map(|(name, path)| (*name, stat(path).ok())));
     let (rejects, summary) = (&shared.rejects.rejects, &shared.summary);
     for (flag, path) in [("--rejects", rejects), ("--summary", summary)] {
         let Some(path) = path else { continue };

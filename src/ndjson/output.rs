@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -51,10 +50,11 @@ impl Output {
         self.file.metadata().is_ok_and(|data| data.is_file())
     }
 
+    /// Whether it is a file on disk that holds nothing.
     #[must_use]
-    pub fn is_pipe(&self) -> bool {
-        let kind = self.file.metadata().map(|data| data.file_type());
-        kind.is_ok_and(|kind| kind.is_fifo())
+    pub fn is_empty_file(&self) -> bool {
+        let data = self.file.metadata();
+        data.is_ok_and(|data| data.is_file() && data.len() == 0)
     }
 
     /// Another handle on it, where it is a file on disk.

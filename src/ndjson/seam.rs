@@ -206,10 +206,10 @@ impl Seam {
         self.output.is_file()
     }
 
-    /// Whether another program reads the output.
+    /// Whether the output is a file on disk that holds nothing.
     #[must_use]
-    pub fn is_pipe(&self) -> bool {
-        self.output.is_pipe()
+    pub fn is_empty_file(&self) -> bool {
+        self.output.is_empty_file()
     }
 
     /// The output, where it is a file on disk: to wait for the disk elsewhere.

@@ -115,7 +115,7 @@ pub fn open<S: Subject>(
         Standing::Same => {
             // What was listed into a pipe may never have reached a loader.
             let in_doubt = args.checkpoint.is_none()
-                && io.seam.is_pipe()
+                && !io.seam.is_file()
                 && !listed.finished
                 && !listed.broken_pipe
                 && !listed.coverage.is_empty();
@@ -133,6 +133,19 @@ pub fn open<S: Subject>(
                 None => listed = again(&listed),
             }
             io.log.info(format!("{place}: {why}"));
+            let trusts = loaded.is_none() && !listed.coverage.is_empty();
+            if listed.unconfirmed > 0 {
+                io.log.warn(format!(
+                    "nobody has confirmed these {} records, and what their reader had not taken \
+                     yet is missing: --checkpoint loaded lists them again",
+                    listed.unconfirmed
+                ));
+            } else if trusts && args.checkpoint.is_none() && io.seam.is_empty_file() {
+                io.log.warn(
+                    "standard output is an empty file: is what was listed before in another one? \
+                     --checkpoint loaded lists it again",
+                );
+            }
         }
     }
     Ok((Some(file), listed))
@@ -148,13 +161,12 @@ fn look_for_loader(path: &Path, patience: Duration, io: &Io) -> Result<Option<Lo
         if loaded.is_some() || Instant::now() >= until {
             return Ok(loaded);
         }
-        io.stop.check()?;
-        std::thread::sleep(LOOK);
+        io.stop.sleep(LOOK)?;
     }
 }
 
 /// What of a run is taken as done, `None` for a new run; and why.
-fn decide<S>(
+pub fn decide<S>(
     listed: &Listed<S>,
     loaded: Option<&Loaded>,
     checkpoint: Option<Checkpoint>,

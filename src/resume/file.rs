@@ -19,6 +19,17 @@ pub fn loaded_path(path: &Path) -> PathBuf {
     beside(path, ".loaded")
 }
 
+/// The files that a run keeps its state in, if it does, by their names in messages.
+#[must_use]
+pub fn files(path: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
+    path.map_or_else(Vec::new, |path| {
+        vec![
+            ("the resume file", path.to_owned()),
+            ("what a loader has confirmed", loaded_path(path)),
+        ]
+    })
+}
+
 /// A state file of this run alone.
 pub struct StateFile {
     path: PathBuf,
@@ -119,7 +130,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
                 "{place}: holds the state of a run of another program ({source}); name another file"
             ),
             Err(_) => format!(
-                "{place}: damaged, or not a resume file ({error}); remove it to start from scratch"
+                "{place}: damaged, or not a resume file ({error}); remove it, and begin anew without \
+                 --resume"
             ),
         })
     })

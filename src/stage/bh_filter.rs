@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
@@ -70,6 +70,13 @@ impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
     }
+
+    fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let known = self.known.iter();
+        known
+            .map(|path| ("what is known", PathBuf::from(path)))
+            .collect()
+    }
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
@@ -86,7 +93,7 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
         Some("none") => {}
         Some(path) => read_known(Path::new(path), &mut known, io)?,
         None => {
-            if let Some(mut store) = store::open_existing(&args.database, io)? {
+            if let Some(mut store) = store::Place::of(&args.database, io)?.open_existing()? {
                 let _patience = io
                     .log
                     .patience(format!("reading what {} holds", store.address()));

@@ -51,6 +51,11 @@ impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
     }
+
+    fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let schema = self.schema.iter();
+        schema.map(|path| ("the schema", path.clone())).collect()
+    }
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {

@@ -19,6 +19,10 @@ impl Store for DryRun {
         self.0.as_ref().map_or("nothing", |store| store.address())
     }
 
+    fn is_made(&mut self) -> Result<bool> {
+        self.0.as_mut().map_or(Ok(false), |store| store.is_made())
+    }
+
     fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
         self.0.as_mut().map_or(Ok(()), |store| store.known(each))
     }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 pub use self::dry::DryRun;
 use self::plan::Found;
+use crate::address::without_password;
 use crate::cli::signals::Stop;
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -114,6 +115,9 @@ pub trait Store: Send {
     /// Where it is, without passwords.
     fn address(&self) -> &str;
 
+    /// Whether the tables are there that remember what was loaded.
+    fn is_made(&mut self) -> Result<bool>;
+
     /// Every key with its ETag; of one key the newest comes last.
     fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()>;
 
@@ -193,35 +197,67 @@ impl Context {
     }
 }
 
-/// Opens the store for reading; `None` when there is no database file yet.
-pub fn open_existing(args: &DatabaseArgs, io: &Io) -> Result<Option<Box<dyn Store>>> {
-    match choose(args, &io.log)? {
-        Address::Sqlite(path) => match path.try_exists() {
-            Ok(true) => Ok(Some(Box::new(sqlite::Sqlite::open(&path, true)?))),
-            Ok(false) => Ok(None),
-            Err(error) => Err(Error::local(path.display(), &error)),
-        },
-        Address::Postgres(url) => {
-            let store = postgres::Postgres::open(&url, Context::of(io), true)?;
-            Ok(Some(Box::new(store)))
+/// Which database it is, before anything is opened.
+pub struct Place {
+    address: Address,
+    context: Context,
+}
+
+impl Place {
+    /// The database of the flag, the environment or the default.
+    pub fn of(args: &DatabaseArgs, io: &Io) -> Result<Self> {
+        Ok(Self {
+            address: choose(args, &io.log)?,
+            context: Context::of(io),
+        })
+    }
+
+    /// Its address, without passwords.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.address {
+            Address::Sqlite(path) => sqlite::address(path),
+            Address::Postgres(url) => without_password(url),
         }
+    }
+
+    /// The store for reading; `None` when there is no database file yet.
+    pub fn open_existing(&self) -> Result<Option<Box<dyn Store>>> {
+        match &self.address {
+            Address::Sqlite(path) => match path.try_exists() {
+                Ok(true) => Ok(Some(Box::new(sqlite::Sqlite::open(path, true)?))),
+                Ok(false) => Ok(None),
+                Err(error) => Err(Error::local(path.display(), &error)),
+            },
+            Address::Postgres(url) => {
+                let store = postgres::Postgres::open(url, self.context.clone(), true)?;
+                Ok(Some(Box::new(store)))
+            }
+        }
+    }
+
+    /// Whether a loader has made its tables there.
+    pub fn is_made(&self) -> Result<bool> {
+        self.open_existing()?
+            .map_or(Ok(false), |mut store| store.is_made())
+    }
+
+    /// The store for loading; tables that are missing are created.
+    pub fn opener(self) -> Result<Opener> {
+        Ok(match self.address {
+            Address::Sqlite(path) => Opener::Sqlite(sqlite::Sqlite::open(&path, false)?),
+            Address::Postgres(url) => Opener::Postgres(url, self.context),
+        })
     }
 }
 
-/// Opens the store for loading; tables that are missing are created.
+/// Opens the store for loading.
 pub enum Opener {
     Sqlite(sqlite::Sqlite),
     Postgres(String, Context),
 }
 
 impl Opener {
-    pub fn new(args: &DatabaseArgs, io: &Io) -> Result<Self> {
-        Ok(match choose(args, &io.log)? {
-            Address::Sqlite(path) => Self::Sqlite(sqlite::Sqlite::open(&path, false)?),
-            Address::Postgres(url) => Self::Postgres(url, Context::of(io)),
-        })
-    }
-
     /// The store for one thread. PostgreSQL gets a connection for each; of a
     /// file, in which one writes at a time, a single one knows the pages best.
     pub fn open(&self) -> Result<Box<dyn Store>> {

@@ -33,6 +33,12 @@ const LOG: i64 = 8192;
 /// How long another loader may hold the file.
 const BUSY: Duration = Duration::from_mins(1);
 
+/// The address of a file, whole: elsewhere the same relative path is another one.
+pub fn address(path: &Path) -> String {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    format!("sqlite:{}", whole.display())
+}
+
 /// One connection, which clones share.
 #[derive(Clone)]
 pub struct Sqlite {
@@ -46,9 +52,7 @@ impl Sqlite {
     /// # Errors
     /// Not a database, a table of another shape (78), or not writable (74).
     pub fn open(path: &Path, read_only: bool) -> Result<Self> {
-        // Elsewhere the same relative path is another file.
-        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let address = format!("sqlite:{}", whole.display());
+        let address = address(path);
         let flags = if read_only {
             OpenFlags::SQLITE_OPEN_READ_ONLY
         } else {
@@ -161,10 +165,13 @@ impl Store for Sqlite {
         &self.address
     }
 
+    fn is_made(&mut self) -> Result<bool> {
+        Ok(!self.columns("bh_object")?.is_empty())
+    }
+
     fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
         let rows = !self.columns("main_build")?.is_empty();
-        let objects = !self.columns("bh_object")?.is_empty();
-        for query in known_queries(rows, objects) {
+        for query in known_queries(rows, self.is_made()?) {
             self.within(|connection| {
                 let mut statement = connection.prepare(query)?;
                 let mut rows = statement.query([])?;

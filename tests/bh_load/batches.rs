@@ -13,6 +13,7 @@ on_each_store! {
     a_line_is_stored_while_the_pipe_stays_open
     marks_leave_after_the_commit
     a_run_is_stored_in_one_database
+    a_database_that_was_lost_is_told
 }
 
 fn loader(store: &Store) -> Tool {
@@ -242,4 +243,34 @@ fn a_run_is_stored_in_one_database(kind: Kind) {
     let mut end = end();
     end["mark"]["end"]["run"] = json!("s");
     load(&other, ndjson([&mark, &end])).exits(0);
+}
+
+/// It was there when the first part of the run was confirmed.
+fn a_database_that_was_lost_is_told(kind: Kind) {
+    let Some(store) = Store::new(kind) else {
+        return;
+    };
+    let folder = folder();
+    let resume_file = folder.path().join("list.json");
+    let load = |run: &str, after: Option<usize>, through| {
+        let (mut page, mut end) = (page(after, Some(through)), end());
+        page["mark"]["listed"]["run"] = json!(run);
+        end["mark"]["end"]["run"] = json!(run);
+        let tool = loader(&store).arg("--resume-file").arg(&resume_file);
+        tool.input(ndjson([&record(through), &page, &end])).run()
+    };
+    let lose = || {
+        store.execute("DROP TABLE bh_outbox; DROP TABLE bh_object; DROP TABLE main_build");
+    };
+    load("r", None, 0).exits(0);
+    lose();
+    let run = load("r", Some(0), 1).exits(75);
+    run.says("is new, and what was stored of this run is lost: run the pipeline again");
+    let loaded = lines_of(&folder.path().join("list.json.loaded")).remove(0);
+    let rest = json!([{"after": sample::key(0), "through": sample::key(1)}]);
+    assert_eq!(loaded["coverage"], rest);
+    load("r", None, 0).exits(0);
+    // A new run lists everything anyway.
+    lose();
+    load("s", None, 0).exits(0);
 }

@@ -312,11 +312,14 @@ fn what_no_loader_confirmed_is_not_called_done() {
     assert_eq!(listed.count("/out"), 10, "{listed}");
     loaded.exits(65);
 
-    // A loader that confirms nothing cannot tell what it has; it warns.
+    // Nor by a loader that confirms nothing.
     std::fs::remove_file(place.loaded()).unwrap();
     std::fs::write(&place.file, &before).unwrap();
-    let (_, loaded) = run(load(false));
-    loaded.exits(65).says("name its --resume-file here, too");
+    let (listed, loaded) = run(load(false));
+    listed.says("nobody has confirmed these 10 records");
+    loaded
+        .exits(75)
+        .says("behind 10 records that no loader has confirmed");
 
     // Who asks for it knows where the listing went.
     std::fs::write(&place.file, &before).unwrap();
@@ -325,6 +328,41 @@ fn what_no_loader_confirmed_is_not_called_done() {
     drop(runs.remove(0).exits(0));
     let loaded = runs.remove(0).exits(65);
     assert!(!loaded.stderr.contains("no loader"), "{loaded}");
+}
+
+/// What starts programs may join them by sockets.
+#[test]
+fn a_socket_is_a_pipe_too() {
+    let (server, place) = (server_of(&numbered(10), &[]), Place::new());
+    place.half(&server, |_| {});
+    let (mut reader, stdout) = std::os::unix::net::UnixStream::pair().unwrap();
+    let stdout = std::os::fd::OwnedFd::from(stdout);
+    let running = place
+        .resume(&server)
+        .start_with(Stdio::null(), stdout.into());
+    running
+        .finish()
+        .exits(0)
+        .says("nobody has confirmed these 10 records");
+    let mut lines = String::new();
+    reader.read_to_string(&mut lines).unwrap();
+    assert!(lines.contains("\"unconfirmed\":10}"), "{lines}");
+}
+
+/// The shell has emptied it.
+#[test]
+fn an_output_that_has_lost_what_was_listed_is_told() {
+    let (server, place) = (server_of(&numbered(10), &[]), Place::new());
+    let output = place.folder.path().join("keys");
+    for (text, told) in [("", true), ("{}\n", false)] {
+        place.half(&server, |_| {});
+        std::fs::write(&output, text).unwrap();
+        let file = std::fs::File::options().append(true).open(&output).unwrap();
+        let run = place.resume(&server).start_with(Stdio::null(), file.into());
+        let run = run.finish().exits(0);
+        let warned = run.stderr.contains("standard output is an empty file");
+        assert_eq!(warned, told, "{run}");
+    }
 }
 
 #[test]

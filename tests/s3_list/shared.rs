@@ -41,6 +41,13 @@ fn a_plan_makes_up_the_bucket() {
     }
     assert_eq!(reached, json!(null));
     assert_eq!(all.len(), 100_000);
+    // Without a look into folders the parts may be few, and are all of it.
+    let blind = Faulty::synthetic(100_000, &["--distribution", "archive", "--deny-delimiter"]);
+    let run = list(&blind).args(["--plan", "8"]).run().exits(0);
+    let run = run.says("folders cannot be looked into");
+    let ranges = run.lines();
+    assert_eq!(ranges[0]["after"], json!(null));
+    assert_eq!(ranges[ranges.len() - 1]["through"], json!(null));
     // A bucket of few keys has no more parts than keys.
     let few = server_of(&numbered(3), &[]);
     assert!(plan(&few, "8").lines().len() <= 3);
@@ -176,6 +183,15 @@ fn a_state_is_told_to_people() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
+    // What lay in a pipe is lost.
+    let mut left = state.clone();
+    left["broken_pipe"] = json!(true);
+    std::fs::write(&file, left.to_string()).unwrap();
+    let text = shown(show());
+    for words in ["its reader left", "goes on from its start", "everything"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    std::fs::write(&file, state.to_string()).unwrap();
     let loaded = json!({
         "format": 1, "run": state["run"], "coverage": [{"after": null, "through": "k00099"}],
     });

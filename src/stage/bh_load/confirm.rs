@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
-use crate::log::Log;
 use crate::ndjson::Seam;
 use crate::record::coverage::Interval;
 use crate::record::mark::Mark;
@@ -13,8 +12,10 @@ use crate::resume::{Loaded, StateFile, loaded_path};
 pub struct Confirm {
     file: Option<(StateFile, Loaded)>,
     changed: bool,
-    /// Records of the run that nobody confirmed, and that did not come again.
-    unconfirmed: u64,
+    /// A run whose part in the file was lost with the database, and that in words.
+    forgotten: Option<(String, String)>,
+    /// Why a part of the run is missing that did not come again.
+    missing: Option<String>,
     /// On a terminal nobody reads marks.
     quiet: bool,
 }
@@ -32,9 +33,31 @@ impl Confirm {
         Ok(Self {
             file,
             changed: false,
-            unconfirmed: 0,
+            forgotten: None,
+            missing: None,
             quiet,
         })
+    }
+
+    /// Whether the file says of `database` that a part of a run is stored there.
+    pub fn relies_on(&self, database: &str) -> bool {
+        let loaded = self.file.as_ref().map(|(_, loaded)| loaded);
+        loaded.is_some_and(|loaded| {
+            loaded.database.as_deref() == Some(database) && !loaded.coverage.is_empty()
+        })
+    }
+
+    /// The database is there no more that the file is of: nothing is stored.
+    pub fn forget(&mut self, database: &str) -> Result<()> {
+        let Some((file, loaded)) = &mut self.file else {
+            return Ok(());
+        };
+        let lost = std::mem::take(loaded);
+        file.save(loaded)?;
+        let place = file.path().display();
+        let why = format!("{place}: {database} is new, and what was stored of this run is lost");
+        self.forgotten = lost.run.map(|run| (run, why));
+        Ok(())
     }
 
     /// A mark whose unit is committed.
@@ -49,8 +72,18 @@ impl Confirm {
         seam: &mut Seam,
         database: &str,
     ) -> Result<()> {
-        if let Mark::End { unconfirmed } = mark {
-            self.unconfirmed += unconfirmed;
+        match mark {
+            Mark::End { unconfirmed } if *unconfirmed > 0 => {
+                self.missing = Some(format!(
+                    "the listing went on behind {unconfirmed} records that no loader has confirmed"
+                ));
+            }
+            Mark::Listed { run, .. } => {
+                if let Some((_, why)) = self.forgotten.take_if(|(forgotten, _)| forgotten == run) {
+                    self.missing = Some(why);
+                }
+            }
+            _ => {}
         }
         if let (
             Mark::Listed {
@@ -89,26 +122,14 @@ impl Confirm {
     /// Whether all of the run has come.
     ///
     /// # Errors
-    /// A part of it lay in a pipe when an earlier process of the run was killed, and
-    /// no loader had confirmed it.
-    pub fn finish(&self, log: &Log) -> Result<()> {
-        if self.unconfirmed == 0 {
-            return Ok(());
+    /// A part of it was taken as done, and is not stored.
+    pub fn finish(self) -> Result<()> {
+        match self.missing {
+            None => Ok(()),
+            Some(why) => Err(Error::message(
+                Kind::EndedEarly,
+                format!("{why}: run the pipeline again, and all of it is listed"),
+            )),
         }
-        let lost = format!(
-            "the listing went on behind {} records that no loader has confirmed",
-            self.unconfirmed
-        );
-        if self.file.is_none() {
-            log.warn(format!(
-                "{lost}, and what was in the pipes then is missing: name its --resume-file here, \
-                 too, and run the pipeline again"
-            ));
-            return Ok(());
-        }
-        Err(Error::message(
-            Kind::EndedEarly,
-            format!("{lost}: run the pipeline again, and all of it is listed"),
-        ))
     }
 }

@@ -21,7 +21,8 @@ use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::ndjson::{self, Io};
 use crate::remote::elastic::ElasticArgs;
-use crate::store::{self, DatabaseArgs, DryRun, Opener, Origin, Store};
+use crate::resume;
+use crate::store::{DatabaseArgs, DryRun, Origin, Place, Store};
 
 /// Store builds in the database, and index them
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -84,6 +85,10 @@ impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
     }
+
+    fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        resume::files(self.resume_file.as_deref())
+    }
 }
 
 pub fn seconds(text: &str) -> Result<Duration, String> {
@@ -97,12 +102,16 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let quiet = io.seam.is_terminal();
-    let confirm = Confirm::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
+    let mut confirm = Confirm::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
+    let place = Place::of(&args.database, io)?;
     let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {
-        let existing = store::open_existing(&args.database, io)?;
-        (Box::new(DryRun::of(existing)), None)
+        (Box::new(DryRun::of(place.open_existing()?)), None)
     } else {
-        let opener = Opener::new(&args.database, io)?;
+        // Before the tables are made again: a kill in between would hide it.
+        if confirm.relies_on(&place.name()) && !place.is_made()? {
+            confirm.forget(&place.name())?;
+        }
+        let opener = place.opener()?;
         let store = opener.open()?;
         (store, Indexer::start(args, &opener, io)?)
     };
@@ -149,5 +158,5 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             loader.store.address()
         ));
     }
-    loader.confirm.finish(log)
+    loader.confirm.finish()
 }

@@ -6,6 +6,7 @@ mod pages;
 mod ranges;
 mod write;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -82,6 +83,10 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        resume::files(self.state.resume_file.as_deref())
     }
 }
 

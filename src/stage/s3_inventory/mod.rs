@@ -108,6 +108,10 @@ impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
     }
+
+    fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        resume::files(self.state.resume_file.as_deref())
+    }
 }
 
 impl Args {

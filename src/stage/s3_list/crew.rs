@@ -197,7 +197,7 @@ impl Job {
 }
 
 /// Whether a listing can do without what it asked of a folder.
-fn may_go_on(refusal: &Error) -> bool {
+pub fn may_go_on(refusal: &Error) -> bool {
     matches!(
         refusal.kind,
         Kind::Refused | Kind::Configuration | Kind::Unavailable

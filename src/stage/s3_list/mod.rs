@@ -10,6 +10,7 @@ mod show;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio::runtime::Builder;
@@ -100,6 +101,13 @@ impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
     }
+
+    fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let ranges = self.ranges.iter().map(|path| ("the ranges", path.clone()));
+        let state = self.state.resume_file.as_ref().or(self.show_state.as_ref());
+        let state = resume::files(state.map(PathBuf::as_path));
+        state.into_iter().chain(ranges).collect()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -124,7 +132,7 @@ fn address(url: &str) -> Result<Address, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(rate) if f64::is_finite(rate) && rate > 0.0 => Ok(rate),
+        Ok(rate) if rate > 0.0 && Duration::try_from_secs_f64(1.0 / rate).is_ok() => Ok(rate),
         _ => Err("expected a number above 0".to_owned()),
     }
 }

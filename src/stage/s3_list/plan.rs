@@ -8,11 +8,11 @@ use siphasher::sip::SipHasher13;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::crew::Desk;
+use super::crew::{Desk, may_go_on};
 use super::ranges::Range;
 use super::{Args, Shard};
 use crate::error::{Error, Kind, Result};
-use crate::listing::{Ask, Hint, Part, Survey};
+use crate::listing::{Ask, Hint, Next, Part, Survey};
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
 use crate::resume::{self, Listed, Source};
@@ -76,6 +76,7 @@ pub fn survey(
     let page_size = usize::from(desk.page_size);
     let mut survey = Survey::new(&desk.prefix, page_size, usize::from(parts), hints);
     io.tally.waits(Waiting::Server);
+    let mut refused = false;
     loop {
         let round = survey.round();
         if round.is_empty() {
@@ -96,7 +97,21 @@ pub fn survey(
         while let Some(answer) = runtime.block_on(answers.join_next()) {
             let (ticket, ask, page) = answer
                 .map_err(|_| Error::message(Kind::Fault, "a request of the survey was lost"))?;
-            let page = page?;
+            let page = match (page, &ask) {
+                (Err(error), Ask::Children { .. }) if may_go_on(&error) => {
+                    if !std::mem::replace(&mut refused, true) {
+                        io.log.warn(format!(
+                            "{error}; folders cannot be looked into, so the parts may be few and \
+                             of unequal size"
+                        ));
+                    }
+                    survey
+                        .children(ticket, &[], &Vec::<&str>::new(), Next::End)
+                        .map_err(Error::configuration)?;
+                    continue;
+                }
+                (page, _) => page?,
+            };
             let told = match ask {
                 Ask::Page { .. } => survey.page(ticket, &page, page.next()),
                 Ask::Children { .. } => survey.children(ticket, &page.prefixes, &page, page.next()),

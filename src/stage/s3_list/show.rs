@@ -39,9 +39,14 @@ fn text(listed: &Listed, loaded: Option<&Loaded>) -> String {
     row(
         "listed",
         format!(
-            "{} keys in {} pages{}",
+            "{} keys in {} pages{}{}",
             listed.records,
             listed.pages,
+            if listed.records > listed.sample.keys() {
+                ", some of them again"
+            } else {
+                ""
+            },
             share(listed, &listed.coverage)
         ),
     );
@@ -61,13 +66,15 @@ fn text(listed: &Listed, loaded: Option<&Loaded>) -> String {
             (None, None) => "no loader takes part: listed only".to_owned(),
         },
     );
-    let nothing = Coverage::default();
-    let done = match (confirmed, loaded) {
-        (Some(loaded), _) => &loaded.coverage,
-        (None, Some(_)) => &nothing,
-        (None, None) => &listed.coverage,
+    let (next, why) = resume::decide(listed, loaded, None);
+    row("next", why);
+    let done = match (next, confirmed, loaded) {
+        (Some(done), ..) => done,
+        (None, Some(loaded), _) => loaded.coverage.clone(),
+        (None, None, Some(_)) => Coverage::default(),
+        (None, None, None) => listed.coverage.clone(),
     };
-    let gaps = listed.source.gaps(done);
+    let gaps = listed.source.gaps(&done);
     row(
         "gaps",
         if gaps.is_empty() {

@@ -201,6 +201,10 @@ impl Store for Postgres {
         &self.address
     }
 
+    fn is_made(&mut self) -> Result<bool> {
+        self.has("bh_object")
+    }
+
     fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
         for query in known_queries(self.has("main_build")?, self.has("bh_object")?) {
             self.retry(|client| {
