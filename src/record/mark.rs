@@ -14,7 +14,10 @@ pub enum Mark {
     },
     /// The source is finished. So many of the run's records are `unconfirmed`:
     /// taken as done since an earlier process had written them into a pipe.
-    End { unconfirmed: u64 },
+    End {
+        run: Option<String>,
+        unconfirmed: u64,
+    },
     /// A receipt for somebody else: a queue's message.
     Other,
 }
@@ -36,40 +39,42 @@ impl Mark {
             return None;
         }
         if let Some(end) = inner.value("end") {
-            let counts = json::members(end).ok();
-            let unconfirmed = counts.and_then(|counts| {
-                let count = std::str::from_utf8(counts.value("unconfirmed")?).ok()?;
-                count.parse().ok()
-            });
-            let unconfirmed = unconfirmed.unwrap_or(0);
-            return Some(Mark::End { unconfirmed });
+            return Some(Self::end(end));
         }
         let part = Self::part(&inner, "listed", "through");
         let part = part.or_else(|| Self::part(&inner, "page", "next"));
         Some(part.unwrap_or(Mark::Other))
     }
 
+    fn end(body: &[u8]) -> Self {
+        let members = json::members(body).ok();
+        let members = members.as_ref();
+        let count = members.and_then(|members| members.value("unconfirmed"));
+        let count = count.and_then(|count| std::str::from_utf8(count).ok()?.parse().ok());
+        Mark::End {
+            run: members.and_then(|members| text(members, "run")),
+            unconfirmed: count.unwrap_or(0),
+        }
+    }
+
     /// The mark `name`, whose member `end` is the last key of its part.
     fn part(mark: &json::Members<'_>, name: &str, end: &str) -> Option<Self> {
         let body = json::members(mark.value(name)?).ok()?;
-        let text = |name: &str| {
-            Some(
-                json::text_of(body.value(name)?)?
-                    .to_str()
-                    .ok()?
-                    .into_owned(),
-            )
-        };
         let bound = |name: &str| match body.value(name)? {
             b"null" => Some(None),
-            _ => text(name).map(Some),
+            _ => text(&body, name).map(Some),
         };
         Some(Mark::Listed {
-            run: text("run")?,
+            run: text(&body, "run")?,
             after: bound("after")?,
             through: bound(end)?,
         })
     }
+}
+
+fn text(members: &json::Members<'_>, name: &str) -> Option<String> {
+    let text = json::text_of(members.value(name)?)?;
+    Some(text.to_str().ok()?.into_owned())
 }
 
 /// Appends the line of a `listed` mark.

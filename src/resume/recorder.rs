@@ -92,7 +92,8 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
             .iter()
             .chain(doubt.iter().filter(|doubt| doubt.1 > 0));
         mark::write_end(&run, counts, &mut line);
-        seam.mark(&Mark::End { unconfirmed }, line.trim_ascii_end())?;
+        let run = Some(run);
+        seam.mark(&Mark::End { run, unconfirmed }, line.trim_ascii_end())?;
         seam.flush()?;
         self.record(|listed| listed.finished = true)?;
         self.finish()

@@ -270,6 +270,11 @@ fn a_database_that_was_lost_is_told(kind: Kind) {
     let rest = json!([{"after": sample::key(0), "through": sample::key(1)}]);
     assert_eq!(loaded["coverage"], rest);
     load("r", None, 0).exits(0);
+    // All had been confirmed, and the listing killed before it knew.
+    lose();
+    let tool = loader(&store).arg("--resume-file").arg(&resume_file);
+    tool.input(ndjson([&end()])).run().exits(75).says("is lost");
+    load("r", None, 0).exits(0);
     // A new run lists everything anyway.
     lose();
     load("s", None, 0).exits(0);

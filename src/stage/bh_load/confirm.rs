@@ -12,12 +12,17 @@ use crate::resume::{Loaded, StateFile, loaded_path};
 pub struct Confirm {
     file: Option<(StateFile, Loaded)>,
     changed: bool,
-    /// A run whose part in the file was lost with the database, and that in words.
-    forgotten: Option<(String, String)>,
+    lost: Option<Lost>,
     /// Why a part of the run is missing that did not come again.
     missing: Option<String>,
     /// On a terminal nobody reads marks.
     quiet: bool,
+}
+
+/// A run of which a part was stored, and lost with its database.
+struct Lost {
+    run: String,
+    why: String,
 }
 
 impl Confirm {
@@ -33,7 +38,7 @@ impl Confirm {
         Ok(Self {
             file,
             changed: false,
-            forgotten: None,
+            lost: None,
             missing: None,
             quiet,
         })
@@ -56,7 +61,7 @@ impl Confirm {
         file.save(loaded)?;
         let place = file.path().display();
         let why = format!("{place}: {database} is new, and what was stored of this run is lost");
-        self.forgotten = lost.run.map(|run| (run, why));
+        self.lost = lost.run.map(|run| Lost { run, why });
         Ok(())
     }
 
@@ -72,18 +77,15 @@ impl Confirm {
         seam: &mut Seam,
         database: &str,
     ) -> Result<()> {
-        match mark {
-            Mark::End { unconfirmed } if *unconfirmed > 0 => {
-                self.missing = Some(format!(
+        if let Mark::End { run, unconfirmed } = mark {
+            let is_lost = |lost: &mut Lost| run.as_ref() == Some(&lost.run);
+            let lost = self.lost.take_if(is_lost).map(|lost| lost.why);
+            let behind = (*unconfirmed > 0).then(|| {
+                format!(
                     "the listing went on behind {unconfirmed} records that no loader has confirmed"
-                ));
-            }
-            Mark::Listed { run, .. } => {
-                if let Some((_, why)) = self.forgotten.take_if(|(forgotten, _)| forgotten == run) {
-                    self.missing = Some(why);
-                }
-            }
-            _ => {}
+                )
+            });
+            self.missing = lost.or(behind).or(self.missing.take());
         }
         if let (
             Mark::Listed {
