@@ -12,17 +12,12 @@ use crate::resume::{Loaded, StateFile, loaded_path};
 pub struct Confirm {
     file: Option<(StateFile, Loaded)>,
     changed: bool,
-    lost: Option<Lost>,
+    /// A run of which a part was stored, and lost with its database.
+    lost: Option<String>,
     /// Why a part of the run is missing that did not come again.
     missing: Option<String>,
     /// On a terminal nobody reads marks.
     quiet: bool,
-}
-
-/// A run of which a part was stored, and lost with its database.
-struct Lost {
-    run: String,
-    why: String,
 }
 
 impl Confirm {
@@ -53,16 +48,12 @@ impl Confirm {
     }
 
     /// The database is there no more that the file is of: nothing is stored.
-    pub fn forget(&mut self, database: &str) -> Result<()> {
+    pub fn forget(&mut self) -> Result<()> {
         let Some((file, loaded)) = &mut self.file else {
             return Ok(());
         };
-        let lost = std::mem::take(loaded);
-        file.save(loaded)?;
-        let place = file.path().display();
-        let why = format!("{place}: {database} is new, and what was stored of this run is lost");
-        self.lost = lost.run.map(|run| Lost { run, why });
-        Ok(())
+        self.lost = std::mem::take(loaded).run;
+        file.save(loaded)
     }
 
     /// A mark whose unit is committed.
@@ -78,14 +69,19 @@ impl Confirm {
         database: &str,
     ) -> Result<()> {
         if let Mark::End { run, unconfirmed } = mark {
-            let is_lost = |lost: &mut Lost| run.as_ref() == Some(&lost.run);
-            let lost = self.lost.take_if(is_lost).map(|lost| lost.why);
-            let behind = (*unconfirmed > 0).then(|| {
-                format!(
+            if let Some((file, _)) = &self.file
+                && self.lost.is_some()
+                && self.lost == *run
+            {
+                let place = file.path().display();
+                self.missing = Some(format!(
+                    "{place}: {database} is new, and what was stored of this run is lost"
+                ));
+            } else if *unconfirmed > 0 {
+                self.missing = Some(format!(
                     "the listing went on behind {unconfirmed} records that no loader has confirmed"
-                )
-            });
-            self.missing = lost.or(behind).or(self.missing.take());
+                ));
+            }
         }
         if let (
             Mark::Listed {

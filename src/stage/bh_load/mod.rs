@@ -109,7 +109,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     } else {
         // Before the tables are made again: a kill in between would hide it.
         if confirm.relies_on(&place.name()) && !place.is_made()? {
-            confirm.forget(&place.name())?;
+            confirm.forget()?;
         }
         let opener = place.opener()?;
         let store = opener.open()?;

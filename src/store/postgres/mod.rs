@@ -206,7 +206,7 @@ impl Store for Postgres {
     }
 
     fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
-        for query in known_queries(self.has("main_build")?, self.has("bh_object")?) {
+        for query in known_queries(self.has("main_build")?, self.is_made()?) {
             self.retry(|client| {
                 let mut rows = client.query_raw(*query, std::iter::empty::<&str>())?;
                 while let Some(row) = rows.next()? {
