@@ -62,7 +62,7 @@ pub enum Kind {
     /// A server stayed away after all retries.
     Unavailable,
     /// A broken promise of our own, such as counts that do not add up.
-    Fault,
+    Internal,
     /// Output, state or rejects cannot be written, input cannot be read.
     LocalIo,
     /// Input cut, or a lock held by another run.
@@ -82,7 +82,7 @@ impl Kind {
         match self {
             Kind::Usage => Some(2),
             Kind::Unavailable => Some(69),
-            Kind::Fault => Some(70),
+            Kind::Internal => Some(70),
             Kind::LocalIo => Some(74),
             Kind::EndedEarly => Some(75),
             Kind::Refused => Some(77),

@@ -13,13 +13,16 @@
 //! names of its files. [`json`] reads documents
 //! exactly as CPython does, [`schema`] judges them. [`cli`] makes a process of
 //! a stage: it parses the arguments, opens the streams, and turns the result,
-//! an [`error::Error`] or the counts of a [`tally::Tally`], into an exit
+//! an [`error::Error`] or the counts of a [`counters::Counters`], into an exit
 //! status and the last line on standard error. [`resume`] keeps how far a source
 //! has come, and what of it is stored.
 
 pub mod address;
 pub mod archive;
+pub mod backoff;
 pub mod cli;
+pub mod context;
+pub mod counters;
 pub mod disk;
 pub mod error;
 pub mod hex;
@@ -34,7 +37,6 @@ pub mod record;
 pub mod remote;
 pub mod resume;
 pub mod schema;
+pub mod shutdown;
 pub mod stage;
 pub mod store;
-pub mod tally;
-pub mod waits;

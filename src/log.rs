@@ -51,7 +51,7 @@ impl Log {
     /// Says `message` if the guard still lives when a person would begin to
     /// wonder.
     #[must_use]
-    pub fn patience(&self, message: impl Display) -> Patience {
+    pub fn notify_if_slow(&self, message: impl Display) -> Patience {
         let (done, waits) = channel();
         let (log, message) = (self.clone(), message.to_string());
         std::thread::spawn(move || {

@@ -1,8 +1,6 @@
 //! The process: parse, streams, signals, and the result as an exit status and
 //! a last line on standard error. Nobody else exits.
 
-pub mod signals;
-
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -14,12 +12,13 @@ use std::time::Duration;
 use clap::Parser;
 use rustix::fs::{FileType, Stat, fstat, stat};
 
-use self::signals::Stop;
+use crate::context::Context;
+use crate::counters::Counters;
 use crate::error::{Error, Kind, REJECTED, Result};
 use crate::log::{self, Log};
-use crate::ndjson::{Input, Io, Output, RejectArgs, Rejects, Seam};
+use crate::ndjson::{Input, Io, Output, RejectArgs, Rejects, StageOutput};
 use crate::progress::Terminal;
-use crate::tally::Tally;
+use crate::shutdown::{self, Shutdown};
 
 /// Flags of every program.
 #[derive(Debug, Clone, clap::Args)]
@@ -69,7 +68,7 @@ pub trait Program: Parser {
 pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode {
     let args = match P::try_parse() {
         Ok(args) => args,
-        Err(told) => return tell(&told, name::<P>()),
+        Err(told) => return print_clap_error(&told, name::<P>()),
     };
     if P::READS_LINES && std::io::stdin().is_terminal() {
         let help = P::command().render_help();
@@ -81,25 +80,25 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         return ExitCode::from(2);
     }
     let program = name::<P>();
-    let tally = Arc::new(Tally::new(program, P::OUT));
+    let counters = Arc::new(Counters::new(program, P::OUT));
     let shared = args.shared();
     let terminal = match shared.progress {
-        Progress::Auto => Terminal::join(&tally),
+        Progress::Auto => Terminal::join(&counters),
         Progress::Never => None,
     };
     let log = Log::new(program, shared.log_format, terminal.clone());
-    die_loudly(log.clone());
+    abort_on_panic(log.clone());
     if let (None, Some(seconds)) = (&terminal, shared.progress_interval) {
-        report_every(Duration::from_secs(seconds.max(1)), &tally, &log);
+        report_every(Duration::from_secs(seconds.max(1)), &counters, &log);
     }
-    let summary =
-        apart(shared, &args.files()).and_then(|()| Summary::open(shared.summary.as_deref()));
+    let summary = check_distinct_files(shared, &args.files())
+        .and_then(|()| Summary::open(shared.summary.as_deref()));
     let done = summary.and_then(|summary| {
-        let done = io(program, shared, &log, &tally).and_then(|mut io| {
+        let done = io(program, shared, &log, &counters).and_then(|mut io| {
             let done = run(&args, &mut io);
             conclude(done, &mut io)
         });
-        done.and(summary.save(&tally))
+        done.and(summary.save(&counters))
     });
     if let Err(error) = &done {
         match error.kind {
@@ -107,16 +106,16 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
             _ => log.error(error),
         }
     }
-    log.summary(&tally.line(), &tally.json());
+    log.summary(&counters.line(), &counters.json());
     if let Some(terminal) = terminal {
         terminal.leave();
     }
     match done.map_err(|error| error.kind) {
-        Ok(()) if tally.rejections() > 0 => ExitCode::from(REJECTED),
+        Ok(()) if counters.rejections() > 0 => ExitCode::from(REJECTED),
         Ok(()) => ExitCode::SUCCESS,
         Err(Kind::Signal(signal)) => {
-            signals::die_by(signal);
-            ExitCode::from(Kind::Fault.status().unwrap_or(1))
+            shutdown::die_by(signal);
+            ExitCode::from(Kind::Internal.status().unwrap_or(1))
         }
         Err(kind) => ExitCode::from(kind.status().unwrap_or(1)),
     }
@@ -124,7 +123,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
 
 /// Help and version on standard output, a mistake on standard error under the
 /// program's name.
-fn tell(told: &clap::Error, program: &str) -> ExitCode {
+fn print_clap_error(told: &clap::Error, program: &str) -> ExitCode {
     if told.use_stderr() {
         let text = told.to_string().replacen("error", program, 1);
         drop(std::io::stderr().write_all(text.as_bytes()));
@@ -141,9 +140,14 @@ fn name<P: Program>() -> &'static str {
     P::command().get_name().to_owned().leak()
 }
 
-fn io(program: &'static str, shared: &SharedArgs, log: &Log, tally: &Arc<Tally>) -> Result<Io> {
+fn io(
+    program: &'static str,
+    shared: &SharedArgs,
+    log: &Log,
+    counters: &Arc<Counters>,
+) -> Result<Io> {
     let local = |place: &'static str| move |error| Error::local(place, &error);
-    let stop = Stop::watch().map_err(local("signals"))?;
+    let shutdown = Shutdown::watch().map_err(local("signals"))?;
     let stdin = File::from(
         std::io::stdin()
             .as_fd()
@@ -158,15 +162,17 @@ fn io(program: &'static str, shared: &SharedArgs, log: &Log, tally: &Arc<Tally>)
     );
     let rejects = Rejects::open(program, &shared.rejects, log.clone())?;
     Ok(Io {
-        input: Input::new(stdin, Arc::clone(&stop), Arc::clone(tally)),
-        seam: Seam::new(
-            Output::new(stdout, Arc::clone(tally)),
+        input: Input::new(stdin, Arc::clone(&shutdown), Arc::clone(counters)),
+        output: StageOutput::new(
+            Output::new(stdout, Arc::clone(counters)),
             rejects,
-            Arc::clone(tally),
+            Arc::clone(counters),
         ),
-        log: log.clone(),
-        tally: Arc::clone(tally),
-        stop,
+        context: Context {
+            log: log.clone(),
+            counters: Arc::clone(counters),
+            shutdown,
+        },
     })
 }
 
@@ -175,22 +181,22 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
     let left = match &done {
         // Nobody is there to take what is left.
         Err(error) if error.kind == Kind::Signal(signal_hook::consts::SIGPIPE) => Ok(()),
-        done => io.seam.finish(done.is_ok()),
+        done => io.output.finish(done.is_ok()),
     };
     // Who is asked to stop sees its neighbours stop too: the signal explains it.
-    done.and_then(|()| io.stop.check()).and(left)?;
-    if io.tally.adds_up() {
+    done.and_then(|()| io.context.shutdown.check()).and(left)?;
+    if io.context.counters.adds_up() {
         return Ok(());
     }
     Err(Error::message(
-        Kind::Fault,
+        Kind::Internal,
         "the counts do not add up: records are missing; run again and report this",
     ))
 }
 
 /// # Errors
 /// A file to write that is used otherwise too: lines would be lost.
-fn apart(shared: &SharedArgs, files: &[(&'static str, PathBuf)]) -> Result<()> {
+fn check_distinct_files(shared: &SharedArgs, files: &[(&'static str, PathBuf)]) -> Result<()> {
     let mut used = vec![
         ("standard input", fstat(std::io::stdin()).ok()),
         ("standard output", fstat(std::io::stdout()).ok()),
@@ -237,22 +243,22 @@ impl<'a> Summary<'a> {
         }
     }
 
-    fn save(self, tally: &Tally) -> Result<()> {
+    fn save(self, counters: &Counters) -> Result<()> {
         let Some((path, mut file)) = self.0 else {
             return Ok(());
         };
-        let line = format!("{}\n", tally.json());
+        let line = format!("{}\n", counters.json());
         file.write_all(line.as_bytes())
             .map_err(|error| Error::local(path.display(), &error))
     }
 }
 
-fn report_every(interval: Duration, tally: &Arc<Tally>, log: &Log) {
-    let (tally, log) = (Arc::clone(tally), log.clone());
+fn report_every(interval: Duration, counters: &Arc<Counters>, log: &Log) {
+    let (counters, log) = (Arc::clone(counters), log.clone());
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(interval);
-            log.info(tally.line());
+            log.info(counters.line());
         }
     });
 }
@@ -260,11 +266,11 @@ fn report_every(interval: Duration, tally: &Arc<Tally>, log: &Log) {
 /// A panic on any thread ends the process: a run that lost a thread must not
 /// go on to say that it is done.
 #[expect(clippy::exit, reason = "the one place that may")]
-fn die_loudly(log: Log) {
+fn abort_on_panic(log: Log) {
     std::panic::set_hook(Box::new(move |panic| {
         log.error(format!(
             "a fault of this program, please report it: {panic}"
         ));
-        std::process::exit(i32::from(Kind::Fault.status().unwrap_or(1)));
+        std::process::exit(i32::from(Kind::Internal.status().unwrap_or(1)));
     }));
 }

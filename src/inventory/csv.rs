@@ -10,7 +10,7 @@ use memchr::{memchr, memrchr};
 
 use super::columns::{Column, Layout};
 use super::row::{self, Choice, Fate, Row};
-use crate::ndjson::Chunk;
+use crate::ndjson::Emitted;
 use crate::record::reject::Reject;
 
 /// A row has fewer bytes, as a key has at most 1024.
@@ -131,7 +131,7 @@ pub struct Reading {
 /// What was made of a block.
 #[derive(Default)]
 pub struct Rows {
-    pub chunk: Chunk,
+    pub emitted: Emitted,
     /// The last line of it.
     pub through: u64,
     /// Whether one was refused.
@@ -157,7 +157,7 @@ impl Reading {
     pub fn rows(&self, block: &Block) -> Rows {
         let bytes = &block.bytes[..];
         let mut rows = Rows::default();
-        rows.chunk.out.reserve(bytes.len() + bytes.len() / 2);
+        rows.emitted.out.reserve(bytes.len() + bytes.len() / 2);
         let mut fields = Vec::with_capacity(self.layout.width);
         let (mut at, mut number, mut written) = (0, block.first_line, 0);
         while let Some(length) = memchr(b'\n', &bytes[at..]) {
@@ -171,12 +171,12 @@ impl Reading {
                 continue;
             }
             if memchr(b'\r', line).is_none() && split(line, &mut fields) {
-                done = self.row(&fields, &mut rows.chunk.out);
+                done = self.row(&fields, &mut rows.emitted.out);
             } else {
                 done = done.and_then(|_| {
                     let end = end_of_row(&bytes[at..]).ok_or("quotes are not closed")?;
                     let row = &bytes[at..at + end];
-                    let done = self.odd(row, &mut rows.chunk.out)?;
+                    let done = self.odd(row, &mut rows.emitted.out)?;
                     lines = memchr::memchr_iter(b'\n', row).count();
                     Ok(done)
                 });
@@ -186,7 +186,7 @@ impl Reading {
             let last = at + length + 1 == bytes.len();
             match done {
                 Ok(Fate::Written) => written += 1,
-                Ok(Fate::Dropped(reason)) => rows.chunk.dropped(reason, 1),
+                Ok(Fate::Dropped(reason)) => rows.emitted.dropped(reason, 1),
                 Err(_) if last && block.unterminated => rows.torn = Some(number),
                 Err(what) => {
                     let message = if self.place.is_empty() {
@@ -196,7 +196,7 @@ impl Reading {
                     };
                     rows.refused = true;
                     let reject = Reject::new(line, number, "bad_row", message);
-                    rows.chunk.reject(reject);
+                    rows.emitted.reject(reject);
                 }
             }
             number += lines as u64;
@@ -204,7 +204,7 @@ impl Reading {
                 at += memchr(b'\n', &bytes[at..]).map_or(0, |newline| newline + 1);
             }
         }
-        rows.chunk.written(written);
+        rows.emitted.written(written);
         rows.through = number - 1;
         rows
     }

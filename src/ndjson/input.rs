@@ -11,9 +11,9 @@ use memchr::{memchr_iter, memrchr};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::de::IgnoredAny;
 
-use crate::cli::signals::Stop;
+use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Kind, Result};
-use crate::tally::{Tally, Waiting};
+use crate::shutdown::Shutdown;
 
 /// What is read at once.
 const BLOCK: usize = 256 * 1024;
@@ -29,8 +29,8 @@ pub struct Input {
     place: String,
     /// Another program writes it, and may die in the middle of a line.
     streamed: bool,
-    stop: Arc<Stop>,
-    tally: Arc<Tally>,
+    shutdown: Arc<Shutdown>,
+    counters: Arc<Counters>,
     buffer: Vec<u8>,
     /// Where in `buffer` the input stands that was not given out yet.
     left: Range<usize>,
@@ -97,15 +97,20 @@ impl<'a> Block<'a> {
 
 impl Input {
     #[must_use]
-    pub fn new(file: File, stop: Arc<Stop>, tally: Arc<Tally>) -> Self {
+    pub fn new(file: File, shutdown: Arc<Shutdown>, counters: Arc<Counters>) -> Self {
         Self {
             streamed: true,
-            ..Self::named("standard input", file, stop, tally)
+            ..Self::named("standard input", file, shutdown, counters)
         }
     }
 
     /// The input that messages call `place`.
-    pub fn named(place: impl Display, file: File, stop: Arc<Stop>, tally: Arc<Tally>) -> Self {
+    pub fn named(
+        place: impl Display,
+        file: File,
+        shutdown: Arc<Shutdown>,
+        counters: Arc<Counters>,
+    ) -> Self {
         // A larger pipe costs fewer switches between two programs; where the
         // limit for users is reached, the usual size has to do.
         let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
@@ -113,8 +118,8 @@ impl Input {
             file,
             place: place.to_string(),
             streamed: false,
-            stop,
-            tally,
+            shutdown,
+            counters,
             buffer: Vec::new(),
             left: 0..0,
             lines: 0,
@@ -242,9 +247,9 @@ impl Input {
             Some(_) => Error::local(&self.place, error),
             None => Error::message(Kind::LocalIo, format!("{}: {error}", self.place)),
         };
-        self.tally.waits(Waiting::Input);
+        self.counters.waits(Waiting::Input);
         let read = loop {
-            let (signal, input) = (self.stop.readable(), self.file.as_fd());
+            let (signal, input) = (self.shutdown.readable(), self.file.as_fd());
             let mut ready = [
                 PollFd::new(&signal, PollFlags::IN),
                 PollFd::new(&input, PollFlags::IN),
@@ -252,7 +257,7 @@ impl Input {
             match poll(&mut ready, None) {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(failed(&error.into())),
-                Ok(_) => self.stop.check()?,
+                Ok(_) => self.shutdown.check()?,
             }
             match self.file.read(into) {
                 Ok(read) => break read,
@@ -261,7 +266,7 @@ impl Input {
                 Err(error) => return Err(failed(&error)),
             }
         };
-        self.tally.waits(Waiting::Nothing);
+        self.counters.waits(Waiting::Nothing);
         Ok(read)
     }
 }

@@ -4,25 +4,19 @@ mod input;
 mod output;
 mod parallel;
 mod rejects;
-mod seam;
+mod stage_output;
 
 pub use input::{Block, Input, Lines};
 pub use output::Output;
-pub use parallel::{Flow, Results, beside, cores, map, pass};
+pub use parallel::{Polled, Results, cores, par_filter, par_map_ordered, with_reader};
 pub use rejects::{RejectArgs, Rejects};
-pub use seam::{Chunk, Seam};
+pub use stage_output::{Emitted, StageOutput};
 
-use std::sync::Arc;
+use crate::context::Context;
 
-use crate::cli::signals::Stop;
-use crate::log::Log;
-use crate::tally::Tally;
-
-/// The streams of a stage, and what it tells about itself.
+/// The streams of a stage, and what it shares.
 pub struct Io {
     pub input: Input,
-    pub seam: Seam,
-    pub log: Log,
-    pub tally: Arc<Tally>,
-    pub stop: Arc<Stop>,
+    pub output: StageOutput,
+    pub context: Context,
 }

@@ -10,9 +10,9 @@ use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 use signal_hook::consts::SIGPIPE;
 
+use crate::counters::{Counters, Waiting};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::tally::{Tally, Waiting};
 
 const BLOCK: usize = 256 * 1024;
 /// From here on a copy costs more than a write of its own.
@@ -20,13 +20,13 @@ const LARGE: usize = 64 * 1024;
 
 pub struct Output {
     file: File,
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
     buffer: Vec<u8>,
 }
 
 impl Output {
     #[must_use]
-    pub fn new(file: File, tally: Arc<Tally>) -> Self {
+    pub fn new(file: File, counters: Arc<Counters>) -> Self {
         let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
         let mut buffer = Vec::with_capacity(BLOCK);
         if is_torn(&file) {
@@ -34,7 +34,7 @@ impl Output {
         }
         Self {
             file,
-            tally,
+            counters,
             buffer,
         }
     }
@@ -87,9 +87,9 @@ impl Output {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.tally.waits(Waiting::Output);
+        self.counters.waits(Waiting::Output);
         let done = self.write_all(bytes);
-        self.tally.waits(Waiting::Nothing);
+        self.counters.waits(Waiting::Nothing);
         done.map_err(|error| match Errno::from_io_error(&error) {
             Some(Errno::PIPE) => Error::message(
                 Kind::Signal(SIGPIPE),

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::{Block, Chunk, Input, Io, Lines};
-use crate::cli::signals::Stop;
+use super::{Block, Emitted, Input, Io, Lines};
 use crate::error::{Error, Kind, Result};
+use crate::shutdown::Shutdown;
 
 /// What comes next out of the workers.
-pub enum Flow<T> {
+pub enum Polled<T> {
     Item(T),
     /// Nothing came until the deadline.
     Late,
@@ -30,26 +30,26 @@ impl<T> Results<T> {
     }
 
     /// The next result if it is there.
-    pub fn ready(&mut self) -> Flow<T> {
+    pub fn ready(&mut self) -> Polled<T> {
         self.next(Some(Instant::now()))
     }
 
     /// The next result; waits until `deadline`, or as long as it takes.
-    pub fn next(&mut self, deadline: Option<Instant>) -> Flow<T> {
+    pub fn next(&mut self, deadline: Option<Instant>) -> Polled<T> {
         if self.next.is_none() {
             match receive(&self.order, deadline) {
                 Ok(next) => self.next = Some(next),
-                Err(RecvTimeoutError::Timeout) => return Flow::Late,
-                Err(RecvTimeoutError::Disconnected) => return Flow::End,
+                Err(RecvTimeoutError::Timeout) => return Polled::Late,
+                Err(RecvTimeoutError::Disconnected) => return Polled::End,
             }
         }
         match self.next.as_ref().map(|next| receive(next, deadline)) {
             Some(Ok(item)) => {
                 self.next = None;
-                Flow::Item(item)
+                Polled::Item(item)
             }
-            Some(Err(RecvTimeoutError::Timeout)) => Flow::Late,
-            _ => Flow::End,
+            Some(Err(RecvTimeoutError::Timeout)) => Polled::Late,
+            _ => Polled::End,
         }
     }
 }
@@ -62,30 +62,36 @@ fn receive<T>(from: &Receiver<T>, deadline: Option<Instant>) -> Result<T, RecvTi
 }
 
 /// Runs `work` over the input of a stage, and what it makes goes through the
-/// seam, lines that stay as they are from the buffer that they were read into.
-pub fn pass(io: &mut Io, work: impl Fn(Block<'_>) -> Chunk + Sync) -> Result<()> {
-    let seam = &mut io.seam;
+/// output, lines that stay as they are from the buffer that they were read into.
+pub fn par_filter(io: &mut Io, work: impl Fn(Block<'_>) -> Emitted + Sync) -> Result<()> {
+    let output = &mut io.output;
     let work = |lines: Lines| {
-        let chunk = work(lines.block());
-        ((chunk, lines), None)
+        let emitted = work(lines.block());
+        ((emitted, lines), None)
     };
-    each(&mut io.input, &io.stop, cores(), work, |results| {
-        let mut next = results.ready();
-        loop {
-            next = match next {
-                Flow::Item((chunk, lines)) => {
-                    seam.pass(chunk, lines.block().bytes)?;
-                    results.done_with(lines);
-                    results.ready()
-                }
-                Flow::Late => {
-                    seam.flush()?;
-                    results.next(None)
-                }
-                Flow::End => return Ok(()),
-            };
-        }
-    })
+    each(
+        &mut io.input,
+        &io.context.shutdown,
+        cores(),
+        work,
+        |results| {
+            let mut next = results.ready();
+            loop {
+                next = match next {
+                    Polled::Item((emitted, lines)) => {
+                        output.pass(emitted, lines.block().bytes)?;
+                        results.done_with(lines);
+                        results.ready()
+                    }
+                    Polled::Late => {
+                        output.flush()?;
+                        results.next(None)
+                    }
+                    Polled::End => return Ok(()),
+                };
+            }
+        },
+    )
 }
 
 #[must_use]
@@ -99,21 +105,21 @@ pub fn cores() -> usize {
 /// # Errors
 /// That of `sink`, else that of the input; `sink` has seen every result of
 /// what was read.
-pub fn map<T: Send>(
+pub fn par_map_ordered<T: Send>(
     input: &mut Input,
-    stop: &Stop,
+    shutdown: &Shutdown,
     threads: usize,
     work: impl Fn(Block<'_>) -> T + Sync,
     sink: impl FnOnce(&mut Results<T>) -> Result<()>,
 ) -> Result<()> {
     let work = |lines: Lines| (work(lines.block()), Some(lines));
-    each(input, stop, threads, work, sink)
+    each(input, shutdown, threads, work, sink)
 }
 
 /// As [`map`]; `work` gives the lines back that it is done with.
 fn each<T: Send>(
     input: &mut Input,
-    stop: &Stop,
+    shutdown: &Shutdown,
     threads: usize,
     work: impl Fn(Lines) -> (T, Option<Lines>) + Sync,
     sink: impl FnOnce(&mut Results<T>) -> Result<()>,
@@ -145,7 +151,7 @@ fn each<T: Send>(
             }
             Ok(())
         };
-        beside(stop, read, || {
+        with_reader(shutdown, read, || {
             sink(&mut Results {
                 order,
                 next: None,
@@ -161,8 +167,8 @@ fn each<T: Send>(
 ///
 /// # Errors
 /// That of `sink`, else that of `read`.
-pub fn beside(
-    stop: &Stop,
+pub fn with_reader(
+    shutdown: &Shutdown,
     read: impl FnOnce() -> Result<()> + Send,
     sink: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
@@ -170,11 +176,11 @@ pub fn beside(
         let reader = scope.spawn(read);
         let sunk = sink();
         if sunk.is_err() {
-            stop.abandon();
+            shutdown.cancel_reader();
         }
         let read = reader
             .join()
-            .unwrap_or_else(|_| Err(Error::message(Kind::Fault, "the reader panicked")));
+            .unwrap_or_else(|_| Err(Error::message(Kind::Internal, "the reader panicked")));
         sunk.and(read)
     })
 }

@@ -48,7 +48,7 @@ impl Block {
     }
 
     /// The lines of the block, cut to the terminal.
-    pub(super) fn draw(&mut self, rows: &[Row]) -> String {
+    pub(super) fn delay(&mut self, rows: &[Row]) -> String {
         let multi = &self.multi;
         self.bars.retain(|bar| {
             let stays = rows.iter().any(|row| row.pid == bar.pid);
@@ -252,12 +252,12 @@ mod tests {
             drawn.lines().filter_map(first).collect()
         };
         let all = [row("a", 3), row("b", 2), row("c", 1)];
-        assert_eq!(names(&block.draw(&all[1..2])), ["b"]);
-        assert_eq!(names(&block.draw(&all)), ["a", "b", "c"]);
+        assert_eq!(names(&block.delay(&all[1..2])), ["b"]);
+        assert_eq!(names(&block.delay(&all)), ["a", "b", "c"]);
         assert_eq!(
-            names(&block.draw(&[all[0].clone(), all[2].clone()])),
+            names(&block.delay(&[all[0].clone(), all[2].clone()])),
             ["a", "c"]
         );
-        assert_eq!(names(&block.draw(&[])), [""; 0]);
+        assert_eq!(names(&block.delay(&[])), [""; 0]);
     }
 }

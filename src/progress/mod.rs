@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use self::block::Block;
 use self::folder::{Floor, Folder, Pen};
 use self::row::Row;
-use crate::tally::Tally;
+use crate::counters::Counters;
 
 const TICK: Duration = Duration::from_millis(200);
 
@@ -28,21 +28,21 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// This program's part of the block.
 pub struct Terminal {
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
     seat: Mutex<Seat>,
 }
 
 impl Terminal {
     /// Joins the block of this pipeline if standard error is a terminal.
     #[must_use]
-    pub fn join(tally: &Arc<Tally>) -> Option<Arc<Self>> {
+    pub fn join(counters: &Arc<Counters>) -> Option<Arc<Self>> {
         let term = std::env::var_os("TERM")?;
         if term == "dumb" || !std::io::stderr().is_terminal() {
             return None;
         }
-        let seat = Seat::take(tally.program())?;
+        let seat = Seat::take(counters.program())?;
         let terminal = Arc::new(Self {
-            tally: Arc::clone(tally),
+            counters: Arc::clone(counters),
             seat: Mutex::new(seat),
         });
         let weak = Arc::downgrade(&terminal);
@@ -71,7 +71,7 @@ impl Terminal {
     fn tick(&self) -> bool {
         match self.seat() {
             Some(mut seat) if !seat.left => {
-                seat.tick(&self.tally);
+                seat.tick(&self.counters);
                 true
             }
             _ => false,
@@ -141,8 +141,8 @@ impl Seat {
         })
     }
 
-    fn tick(&mut self, tally: &Tally) {
-        self.update(tally);
+    fn tick(&mut self, counters: &Counters) {
+        self.update(counters);
         if self.joined.elapsed() < QUIET || !self.pen.is_mine() {
             return;
         }
@@ -159,8 +159,8 @@ impl Seat {
         }
     }
 
-    fn update(&mut self, tally: &Tally) {
-        let (records, _, waiting) = tally.now();
+    fn update(&mut self, counters: &Counters) {
+        let (records, _, waiting) = counters.snapshot();
         let (age, step) = (self.joined.elapsed(), self.ticked.elapsed());
         self.ticked += step;
         self.row.count(records, step, age);
@@ -204,7 +204,7 @@ fn redraw(floor: &Floor<'_>, block: &mut Block, rows: &[Row]) {
     let after = if rows.iter().any(|row| row.fills_terminal) {
         String::new()
     } else {
-        block.draw(rows)
+        block.delay(rows)
     };
     let frame = block::frame(&before, "", &after);
     // Killed in between, the smaller block must be on file: who draws next

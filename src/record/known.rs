@@ -10,7 +10,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 const PARTITIONS: usize = 256;
 
-/// Entries of a chunk.
+/// Entries of a emitted.
 const CHUNK: usize = 128;
 
 /// A key with its ETag.
@@ -101,11 +101,11 @@ impl Known {
 impl Partition {
     fn push(&mut self, entry: Entry) {
         match self.0.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(entry),
+            Some(emitted) if emitted.len() < CHUNK => emitted.push(entry),
             _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(entry);
-                self.0.push(chunk);
+                let mut emitted = Vec::with_capacity(CHUNK);
+                emitted.push(entry);
+                self.0.push(emitted);
             }
         }
     }
@@ -131,9 +131,9 @@ impl Partition {
             same
         });
         self.0.truncate(scratch.len().div_ceil(CHUNK));
-        for (chunk, sorted) in self.0.iter_mut().zip(scratch.chunks(CHUNK)) {
-            chunk.clear();
-            chunk.extend_from_slice(sorted);
+        for (emitted, sorted) in self.0.iter_mut().zip(scratch.chunks(CHUNK)) {
+            emitted.clear();
+            emitted.extend_from_slice(sorted);
         }
     }
 
@@ -242,7 +242,7 @@ mod tests {
         known.seal();
         let chunks = known.0.iter().flat_map(|partition| &partition.0);
         let bytes: usize = chunks
-            .map(|chunk| size_of_val(chunk) + chunk.capacity() * size_of::<Entry>())
+            .map(|emitted| size_of_val(emitted) + emitted.capacity() * size_of::<Entry>())
             .sum();
         assert!(
             bytes <= 40 * known.len(),

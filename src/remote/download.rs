@@ -42,7 +42,7 @@ impl Download {
         Self(receiver)
     }
 
-    /// Waits for the next piece; `None` when all of the object was there.
+    /// Backoff for the next piece; `None` when all of the object was there.
     pub fn next(&mut self) -> Option<Result<Bytes>> {
         self.0.blocking_recv()
     }

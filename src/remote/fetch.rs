@@ -128,8 +128,8 @@ impl Fetcher {
                 slot.and_then(|slot| Ok((slot, memory?)))
             };
             tokio::select! {
-                room = room => room.map_err(|_| Error::message(Kind::Fault, "the fetcher has closed")),
-                stop = shared.s3.retry.stop.asked() => Err(stop),
+                room = room => room.map_err(|_| Error::message(Kind::Internal, "the fetcher has closed")),
+                stop = shared.s3.retry.context.shutdown.cancelled() => Err(stop),
             }
         })?;
         let number = self.queued.fetch_add(1, Relaxed);
@@ -160,7 +160,7 @@ impl Fetcher {
         }
     }
 
-    /// Waits for the answer of `ticket`.
+    /// Backoff for the answer of `ticket`.
     pub fn wait(&self, ticket: Ticket) -> Result<Answer> {
         self.head.send_replace(ticket.number);
         ticket.answer.blocking_recv().unwrap_or_else(|_| lost())
@@ -168,7 +168,7 @@ impl Fetcher {
 }
 
 fn lost() -> Result<Answer> {
-    Err(Error::message(Kind::Fault, "a download was lost"))
+    Err(Error::message(Kind::Internal, "a download was lost"))
 }
 
 /// How many units of the budget `bytes` take.

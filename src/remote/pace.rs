@@ -53,7 +53,7 @@ impl Pace {
         }
     }
 
-    /// Waits for a turn.
+    /// Backoff for a turn.
     pub async fn turn(&self) -> Permit<'_> {
         loop {
             let changed = self.changed.notified();
@@ -83,7 +83,7 @@ impl Pace {
 }
 
 impl Permit<'_> {
-    /// Waits until a request may begin.
+    /// Backoff until a request may begin.
     pub async fn begin(&self) {
         if let Some(interval) = self.pace.interval {
             let start = {

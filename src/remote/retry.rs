@@ -3,11 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::cli::signals::Stop;
+use crate::backoff::Backoff;
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::log::Log;
-use crate::tally::Tally;
-use crate::waits::Waits;
 
 /// What a failed request means.
 #[derive(Debug)]
@@ -40,9 +38,7 @@ pub enum Sign {
 pub struct Retry {
     /// Tries in all.
     pub attempts: u32,
-    log: Log,
-    pub stop: Arc<Stop>,
-    pub tally: Arc<Tally>,
+    pub context: Context,
     /// When it was last said that requests fail.
     said: Arc<Mutex<Option<Instant>>>,
 }
@@ -51,16 +47,14 @@ pub struct Retry {
 /// the summary counts all.
 const QUIET: Duration = Duration::from_secs(5);
 
-const WAITS: Waits = Waits::new(Duration::from_millis(200), Duration::from_secs(20));
+const WAITS: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(20));
 
 impl Retry {
     #[must_use]
-    pub fn new(attempts: u32, log: &Log, stop: &Arc<Stop>, tally: &Arc<Tally>) -> Self {
+    pub fn new(attempts: u32, context: &Context) -> Self {
         Self {
             attempts,
-            log: log.clone(),
-            stop: Arc::clone(stop),
-            tally: Arc::clone(tally),
+            context: context.clone(),
             said: Arc::default(),
         }
     }
@@ -79,7 +73,7 @@ impl Retry {
             tried += 1;
             let answer = tokio::select! {
                 answer = request() => answer,
-                stop = self.stop.asked() => return Err(stop),
+                stop = self.context.shutdown.cancelled() => return Err(stop),
             };
             let (reason, after) = match answer {
                 Ok(answer) => return Ok(answer),
@@ -102,17 +96,19 @@ impl Retry {
             }
             self.tell(tried, what, &reason);
             tokio::select! {
-                () = tokio::time::sleep(WAITS.draw(tried, after)) => {}
-                stop = self.stop.asked() => return Err(stop),
+                () = tokio::time::sleep(WAITS.delay(tried, after)) => {}
+                stop = self.context.shutdown.cancelled() => return Err(stop),
             }
         }
     }
 
     /// Counts a try that failed in passing, and names the second of a request.
     pub fn tell(&self, tried: u32, what: &str, reason: &str) {
-        self.tally.note("retries", 1);
+        self.context.counters.note("retries", 1);
         if tried == 2 && self.may_say() {
-            self.log.warn(format!("{what}: {reason}; trying again"));
+            self.context
+                .log
+                .warn(format!("{what}: {reason}; trying again"));
         }
     }
 

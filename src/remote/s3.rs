@@ -3,7 +3,6 @@
 mod taken;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -23,11 +22,9 @@ use super::failure::{judge, judge_document, root};
 use super::pace::{Pace, Permit};
 use super::retry::{Failure, Retry, Sign};
 use crate::address::without_password;
-use crate::cli::signals::Stop;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::listing::{Encoding, Frame, Next, Page, Reading, Unreadable};
-use crate::log::Log;
-use crate::tally::Tally;
 
 /// How a bucket is reached.
 #[derive(Debug, Clone, clap::Args)]
@@ -106,7 +103,7 @@ impl Bucket {
         }
     }
 
-    /// Waits for the turn of a request.
+    /// Backoff for the turn of a request.
     pub async fn turn(&self) -> Permit<'_> {
         self.pace.turn().await
     }
@@ -159,12 +156,7 @@ impl S3 {
     ///
     /// # Errors
     /// A CA bundle that cannot be read.
-    pub async fn open(
-        args: &S3Args,
-        log: &Log,
-        stop: &Arc<Stop>,
-        tally: &Arc<Tally>,
-    ) -> Result<Self> {
+    pub async fn open(args: &S3Args, context: &Context) -> Result<Self> {
         let silent = Duration::from_secs(args.timeout);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(silent.min(Duration::from_secs(10)))
@@ -214,7 +206,7 @@ impl S3 {
         config = config.force_path_style(endpoint.is_some());
         Ok(Self {
             client: Client::from_conf(config.build()),
-            retry: Retry::new(args.tries, log, stop, tally),
+            retry: Retry::new(args.tries, context),
             payer: args.request_payer.then_some(RequestPayer::Requester),
             endpoint: endpoint.as_deref().map(without_password),
         })

@@ -82,7 +82,7 @@ pub fn open<S: Subject>(
     let place = path.display();
     let (file, mut listed) = StateFile::open(path, &fresh)?;
     if listed == fresh {
-        io.log.info(format!("{place}: a new run begins"));
+        io.context.log.info(format!("{place}: a new run begins"));
         return Ok((Some(file), listed));
     }
     let standing = listed.source.compare(&fresh.source);
@@ -98,7 +98,7 @@ pub fn open<S: Subject>(
         }
         _ if !args.resume => {
             if !listed.finished {
-                io.log.warn(format!(
+                io.context.log.warn(format!(
                     "{place}: run {} was not finished, and without --resume a new one begins",
                     listed.run
                 ));
@@ -106,7 +106,7 @@ pub fn open<S: Subject>(
             listed = again(&listed);
         }
         Standing::Changed(why) => {
-            io.log.info(format!(
+            io.context.log.info(format!(
                 "{place}: {why} of run {}: a new run begins",
                 listed.run
             ));
@@ -115,7 +115,7 @@ pub fn open<S: Subject>(
         Standing::Same => {
             // What was listed into a pipe may never have reached a loader.
             let in_doubt = args.checkpoint.is_none()
-                && !io.seam.is_file()
+                && !io.output.is_file()
                 && !listed.finished
                 && !listed.broken_pipe
                 && !listed.coverage.is_empty();
@@ -132,16 +132,16 @@ pub fn open<S: Subject>(
                 }
                 None => listed = again(&listed),
             }
-            io.log.info(format!("{place}: {why}"));
+            io.context.log.info(format!("{place}: {why}"));
             let trusts = loaded.is_none() && !listed.coverage.is_empty();
             if listed.unconfirmed > 0 {
-                io.log.warn(format!(
+                io.context.log.warn(format!(
                     "nobody has confirmed these {} records, and what their reader had not taken \
                      yet is missing: --checkpoint loaded lists them again",
                     listed.unconfirmed
                 ));
-            } else if trusts && args.checkpoint.is_none() && io.seam.is_empty_file() {
-                io.log.warn(
+            } else if trusts && args.checkpoint.is_none() && io.output.is_empty_file() {
+                io.context.log.warn(
                     "standard output is an empty file: is what was listed before in another one? \
                      --checkpoint loaded lists it again",
                 );
@@ -161,7 +161,7 @@ fn look_for_loader(path: &Path, patience: Duration, io: &Io) -> Result<Option<Lo
         if loaded.is_some() || Instant::now() >= until {
             return Ok(loaded);
         }
-        io.stop.sleep(LOOK)?;
+        io.context.shutdown.sleep(LOOK)?;
     }
 }
 

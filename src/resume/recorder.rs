@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{Listed, Source, StateFile};
 use crate::error::{Error, Kind, Result};
-use crate::ndjson::{Io, Seam};
+use crate::ndjson::{Io, StageOutput};
 use crate::record::mark::{self, Mark};
 
 pub struct Recorder<S = Source> {
@@ -84,7 +84,7 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
     ///
     /// # Errors
     /// One of them could not be written.
-    pub fn end(&mut self, counts: &[(&str, u64)], seam: &mut Seam) -> Result<()> {
+    pub fn end(&mut self, counts: &[(&str, u64)], output: &mut StageOutput) -> Result<()> {
         let (run, unconfirmed) = self.read(|listed| (listed.run.clone(), listed.unconfirmed));
         let mut line = Vec::new();
         let doubt = [("unconfirmed", unconfirmed)];
@@ -93,13 +93,13 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
             .chain(doubt.iter().filter(|doubt| doubt.1 > 0));
         mark::write_end(&run, counts, &mut line);
         let run = Some(run);
-        seam.mark(&Mark::End { run, unconfirmed }, line.trim_ascii_end())?;
-        seam.flush()?;
+        output.mark(&Mark::End { run, unconfirmed }, line.trim_ascii_end())?;
+        output.flush()?;
         self.record(|listed| listed.finished = true)?;
         self.finish()
     }
 
-    /// Waits until everything that was recorded is on disk.
+    /// Backoff until everything that was recorded is on disk.
     ///
     /// # Errors
     /// It could not be saved (74).
@@ -109,7 +109,7 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            return Err(Error::message(Kind::Fault, "the state was not saved"));
+            return Err(Error::message(Kind::Internal, "the state was not saved"));
         }
         self.shared.state().failed.take().map_or(Ok(()), Err)
     }
@@ -117,7 +117,7 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
     /// Notes in the state how the run ended, and says how to go on.
     pub fn explain(&mut self, error: &Error, path: Option<&Path>, io: &Io) -> Result<()> {
         // What a reader holds when a pipeline is stopped may be lost with it.
-        if matches!(error.kind, Kind::Signal(_)) && !io.seam.is_file() {
+        if matches!(error.kind, Kind::Signal(_)) && !io.output.is_file() {
             self.record(|listed| listed.broken_pipe = true)?;
         }
         self.finish()?;
@@ -126,7 +126,7 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
             Kind::Signal(_) | Kind::Unavailable | Kind::LocalIo | Kind::EndedEarly
         );
         if let Some(path) = path.filter(|_| passes) {
-            io.log.info(format!(
+            io.context.log.info(format!(
                 "to go on: run the same pipeline again with --resume-file {} --resume",
                 path.display()
             ));

@@ -6,15 +6,16 @@ use tokio::runtime::Builder;
 
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
+use crate::context::Context;
+use crate::counters::Waiting;
 use crate::error::{Error, Result};
 use crate::json::{self, Members};
-use crate::ndjson::{self, Input, Io, Seam};
+use crate::ndjson::{self, Input, Io, StageOutput};
 use crate::record::mark::Mark;
 use crate::record::object::{self, Object};
 use crate::record::reject::Reject;
 use crate::remote::fetch::{Answer, Document, Fetcher, Limits, Ticket, Wanted};
 use crate::remote::s3::{S3, S3Args};
-use crate::tally::Waiting;
 
 /// Get the object of each record and add it as `build`
 #[derive(Debug, Parser)]
@@ -89,7 +90,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|error| Error::local("threads", &error))?;
-    let s3 = runtime.block_on(S3::open(&args.s3, &io.log, &io.stop, &io.tally))?;
+    let s3 = runtime.block_on(S3::open(&args.s3, &io.context))?;
     let limits = Limits {
         concurrency: usize::from(args.concurrency),
         max_size: args.max_size,
@@ -98,21 +99,24 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let (sender, pending) = bounded(4 * limits.concurrency);
     let Io {
         input,
-        seam,
-        log,
-        tally,
-        stop,
+        output,
+        context,
     } = io;
+    let Context {
+        log,
+        counters,
+        shutdown,
+    } = context;
     let sink = Sink {
         fetcher,
         bucket: args.bucket.as_deref(),
         log,
-        tally,
+        counters,
     };
-    ndjson::beside(
-        stop,
+    ndjson::with_reader(
+        shutdown,
         move || read(args, input, fetcher, &sender),
-        move || sink.write(&pending, seam),
+        move || sink.write(&pending, output),
     )
 }
 
@@ -163,46 +167,46 @@ struct Sink<'a> {
     fetcher: &'a Fetcher,
     bucket: Option<&'a str>,
     log: &'a crate::log::Log,
-    tally: &'a crate::tally::Tally,
+    counters: &'a crate::counters::Counters,
 }
 
 impl Sink<'_> {
-    fn write(&self, pending: &Receiver<Pending>, seam: &mut Seam) -> Result<()> {
+    fn write(&self, pending: &Receiver<Pending>, output: &mut StageOutput) -> Result<()> {
         let mut out = Vec::new();
         let (mut gone, mut found) = (0, false);
-        while let Some(next) = seam.receive(pending)? {
+        while let Some(next) = output.receive(pending)? {
             match next {
-                Pending::Mark(mark, line) => seam.mark(&mark, &line)?,
+                Pending::Mark(mark, line) => output.mark(&mark, &line)?,
                 Pending::Reject(reject) => {
-                    self.tally.read(1);
-                    seam.reject(&reject)?;
+                    self.counters.add_read(1);
+                    output.reject(&reject)?;
                 }
                 Pending::Get {
                     line,
                     number,
                     ticket,
                 } => {
-                    let answer = self.answer(ticket, seam)?;
+                    let answer = self.answer(ticket, output)?;
                     found |= !matches!(answer, Answer::Gone);
-                    self.tally.read(1);
+                    self.counters.add_read(1);
                     match answer {
                         Answer::Document(document) => {
                             out.clear();
                             write_record(&line, self.bucket, &document, &mut out);
-                            seam.write(&out)?;
-                            self.tally.written(1);
+                            output.write(&out)?;
+                            self.counters.add_written(1);
                         }
                         Answer::Gone => {
                             gone += 1;
                             self.tell_gone(gone, number, &line);
-                            self.tally.dropped("gone", 1);
+                            self.counters.dropped("gone", 1);
                         }
                         Answer::Refused(kind, message) => {
-                            seam.reject(&Reject::new(&line, number, kind, message))?;
+                            output.reject(&Reject::new(&line, number, kind, message))?;
                         }
                         Answer::Failed(message) => {
-                            seam.reject(&Reject::new(&line, number, "failed", message))?;
-                            seam.keep_open();
+                            output.reject(&Reject::new(&line, number, "failed", message))?;
+                            output.hold_unit();
                         }
                     }
                 }
@@ -229,14 +233,14 @@ impl Sink<'_> {
         }
     }
 
-    fn answer(&self, mut ticket: Ticket, seam: &mut Seam) -> Result<Answer> {
+    fn answer(&self, mut ticket: Ticket, output: &mut StageOutput) -> Result<Answer> {
         if let Some(answer) = self.fetcher.ready(&mut ticket) {
             return answer;
         }
-        seam.flush()?;
-        self.tally.waits(Waiting::Server);
+        output.flush()?;
+        self.counters.waits(Waiting::Server);
         let answer = self.fetcher.wait(ticket);
-        self.tally.waits(Waiting::Nothing);
+        self.counters.waits(Waiting::Nothing);
         answer
     }
 }

@@ -14,7 +14,7 @@ use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
 use crate::json;
-use crate::ndjson::{self, Block, Chunk, Flow, Input, Io};
+use crate::ndjson::{self, Block, Emitted, Input, Io, Polled};
 use crate::record::known::{Entry, Known};
 use crate::record::mark::Mark;
 use crate::record::object::{self, Object};
@@ -84,7 +84,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         wanted: Wanted::new(args)?,
         known: known(args, io)?,
     };
-    ndjson::pass(io, |block| filter.sift(block))
+    ndjson::par_filter(io, |block| filter.sift(block))
 }
 
 fn known(args: &Args, io: &Io) -> Result<Known> {
@@ -95,15 +95,18 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
         None => {
             if let Some(mut store) = store::Place::of(&args.database, io)?.open_existing()? {
                 let _patience = io
+                    .context
                     .log
-                    .patience(format!("reading what {} holds", store.address()));
+                    .notify_if_slow(format!("reading what {} holds", store.address()));
                 store.known(&mut |key, etag| known.insert(key, etag))?;
             }
         }
     }
     known.seal();
     if args.known.as_deref() != Some("none") {
-        io.tally.note("keys known before", known.len() as u64);
+        io.context
+            .counters
+            .note("keys known before", known.len() as u64);
     }
     Ok(known)
 }
@@ -112,18 +115,27 @@ fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
     let place = path.display();
     let file =
         File::open(path).map_err(|error| Error::configuration(format!("{place}: {error}")))?;
-    let (stop, tally) = (Arc::clone(&io.stop), Arc::clone(&io.tally));
-    let mut input = Input::named(path.display(), file, stop, tally);
-    ndjson::map(&mut input, &io.stop, ndjson::cores(), entries, |results| {
-        while let Flow::Item(entries) = results.next(None) {
-            let entries =
-                entries.map_err(|error| Error::configuration(format!("{place}, {error}")))?;
-            for entry in entries {
-                known.add(entry);
+    let (shutdown, counters) = (
+        Arc::clone(&io.context.shutdown),
+        Arc::clone(&io.context.counters),
+    );
+    let mut input = Input::named(path.display(), file, shutdown, counters);
+    ndjson::par_map_ordered(
+        &mut input,
+        &io.context.shutdown,
+        ndjson::cores(),
+        entries,
+        |results| {
+            while let Polled::Item(entries) = results.next(None) {
+                let entries =
+                    entries.map_err(|error| Error::configuration(format!("{place}, {error}")))?;
+                for entry in entries {
+                    known.add(entry);
+                }
             }
-        }
-        Ok(())
-    })
+            Ok(())
+        },
+    )
 }
 
 /// What the lines of a block say is known, or what is wrong with one.
@@ -230,7 +242,7 @@ fn collect(bytes: &[u8], lines: &mut Vec<(usize, usize)>, find: impl Fn(&[u8]) -
 }
 
 impl Filter {
-    fn sift(&self, block: Block<'_>) -> Chunk {
+    fn sift(&self, block: Block<'_>) -> Emitted {
         let bytes = block.bytes;
         let mut found = Vec::new();
         let mut asked = Vec::new();
@@ -250,19 +262,19 @@ impl Filter {
                 }),
             });
         }
-        let mut chunk = Chunk::default();
-        chunk.dropped(OTHER, filled_lines(block) - found.len() as u64);
+        let mut emitted = Emitted::default();
+        emitted.dropped(OTHER, filled_lines(block) - found.len() as u64);
         let mut known = self.known.have(&asked).into_iter();
         for found in found {
             match found {
-                Found::Mark(mark, line) => chunk.mark(mark, line),
-                Found::Bad(reject) => chunk.reject(reject),
-                Found::Other => chunk.dropped(OTHER, 1),
-                Found::Asked(_) if known.next() == Some(true) => chunk.dropped("known", 1),
-                Found::Wanted(line) | Found::Asked(line) => chunk.keep(block, line),
+                Found::Mark(mark, line) => emitted.mark(mark, line),
+                Found::Bad(reject) => emitted.reject(reject),
+                Found::Other => emitted.dropped(OTHER, 1),
+                Found::Asked(_) if known.next() == Some(true) => emitted.dropped("known", 1),
+                Found::Wanted(line) | Found::Asked(line) => emitted.keep(block, line),
             }
         }
-        chunk
+        emitted
     }
 
     /// What a line is, and in `asked` what it depends on.

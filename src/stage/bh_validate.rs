@@ -8,7 +8,7 @@ use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::Result;
 use crate::json::{self, Value};
-use crate::ndjson::{self, Block, Chunk, Io};
+use crate::ndjson::{self, Block, Emitted, Io};
 use crate::record::mark::Mark;
 use crate::record::reject::{Reject, cleared};
 use crate::schema::Schema;
@@ -60,26 +60,26 @@ impl Program for Args {
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let schema = Schema::load(args.schema.as_deref(), args.assert_formats)?;
-    ndjson::pass(io, |block| judge(&schema, args, block))
+    ndjson::par_filter(io, |block| judge(&schema, args, block))
 }
 
-fn judge(schema: &Schema, args: &Args, block: Block<'_>) -> Chunk {
-    let mut chunk = Chunk::default();
+fn judge(schema: &Schema, args: &Args, block: Block<'_>) -> Emitted {
+    let mut emitted = Emitted::default();
     for (number, line) in block.lines() {
         if let Some(mark) = Mark::parse(line) {
-            chunk.mark(mark, line);
+            emitted.mark(mark, line);
             continue;
         }
         let line = &*cleared(line);
         match check(schema, args.bare, line, number) {
-            None => chunk.keep(block, line),
+            None => emitted.keep(block, line),
             Some(reject) if args.skip_invalid && reject.kind == "schema" => {
-                chunk.dropped("invalid", 1);
+                emitted.dropped("invalid", 1);
             }
-            Some(reject) => chunk.reject(reject),
+            Some(reject) => emitted.reject(reject),
         }
     }
-    chunk
+    emitted
 }
 
 /// What is wrong with a line.

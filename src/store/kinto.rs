@@ -3,9 +3,9 @@
 
 use postgres::Client;
 
-use super::Context;
 use super::postgres::{AWAY, Judgement, Target, judge, told};
 use crate::address::without_password;
+use crate::context::Context;
 use crate::error::{Error, Result};
 
 /// A record of the table.
@@ -173,7 +173,7 @@ impl Records {
     ) -> Result<T> {
         let mut tried = 0;
         loop {
-            self.context.stop.check()?;
+            self.context.shutdown.check()?;
             let error = match self.attempt(&mut work) {
                 Ok(Some(done)) => return Ok(done),
                 Ok(None) => {
@@ -190,8 +190,8 @@ impl Records {
                 Judgement::Final(kind) => return Err(Error::message(kind, said)),
                 Judgement::Away | Judgement::Conflict if tried < self.retries => {
                     tried += 1;
-                    self.context.tally.note("retries", 1);
-                    self.context.stop.sleep(AWAY.draw(tried, None))?;
+                    self.context.counters.note("retries", 1);
+                    self.context.shutdown.sleep(AWAY.delay(tried, None))?;
                 }
                 Judgement::Away | Judgement::Conflict => {
                     return Err(Error::unavailable(format!(

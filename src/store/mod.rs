@@ -13,16 +13,14 @@ mod sqlite;
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 pub use self::dry::DryRun;
 use self::plan::Found;
 use crate::address::without_password;
-use crate::cli::signals::Stop;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::ndjson::Io;
-use crate::tally::Tally;
 
 /// Which database is used.
 #[derive(Debug, Clone, clap::Args)]
@@ -178,25 +176,6 @@ enum Address {
     Postgres(String),
 }
 
-/// What opening a store needs besides its address.
-#[derive(Clone)]
-pub struct Context {
-    pub log: Log,
-    pub stop: Arc<Stop>,
-    pub tally: Arc<Tally>,
-}
-
-impl Context {
-    #[must_use]
-    pub fn of(io: &Io) -> Self {
-        Self {
-            log: io.log.clone(),
-            stop: Arc::clone(&io.stop),
-            tally: Arc::clone(&io.tally),
-        }
-    }
-}
-
 /// Which database it is, before anything is opened.
 pub struct Place {
     address: Address,
@@ -207,8 +186,8 @@ impl Place {
     /// The database of the flag, the environment or the default.
     pub fn of(args: &DatabaseArgs, io: &Io) -> Result<Self> {
         Ok(Self {
-            address: choose(args, &io.log)?,
-            context: Context::of(io),
+            address: choose(args, &io.context.log)?,
+            context: io.context.clone(),
         })
     }
 

@@ -247,7 +247,7 @@ impl Cache {
                 serde_json::to_vec(&line)
             }
         }
-        .map_err(|error| Error::message(Kind::Fault, error))?;
+        .map_err(|error| Error::message(Kind::Internal, error))?;
         text.push(b'\n');
         let mut file = lock(file);
         let (path, file) = &mut *file;

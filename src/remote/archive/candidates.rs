@@ -92,7 +92,7 @@ async fn scan(archive: &Arc<Archive>, folder: &str) -> Result<Latest> {
     }
     let mut latest = Latest::new();
     while let Some(scanned) = scans.join_next().await {
-        let scanned = scanned.map_err(|error| Error::message(Kind::Fault, error))?;
+        let scanned = scanned.map_err(|error| Error::message(Kind::Internal, error))?;
         latest.extend([scanned?]);
     }
     Ok(latest)

@@ -56,12 +56,12 @@ impl Desk {
         }
     }
 
-    /// Waits for the answer of `ticket`.
+    /// Backoff for the answer of `ticket`.
     pub fn wait(&self, ticket: Ticket) -> Result<Vec<Outcome>> {
         ticket.0.blocking_recv().unwrap_or_else(|_| lost())
     }
 }
 
 fn lost() -> Result<Vec<Outcome>> {
-    Err(Error::message(Kind::Fault, "a build was lost"))
+    Err(Error::message(Kind::Internal, "a build was lost"))
 }

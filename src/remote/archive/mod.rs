@@ -23,8 +23,8 @@ use self::store::Store;
 use self::web::Web;
 use super::retry::{Failure, Retry};
 use super::s3::S3;
+use crate::backoff::Backoff;
 use crate::error::{Error, Result};
-use crate::waits::Waits;
 
 /// Where the archive is.
 #[derive(Debug, Clone, clap::Args)]
@@ -148,7 +148,7 @@ pub struct Manner {
     pub retry: Retry,
 }
 
-const WAITS: Waits = Waits::new(Duration::from_secs(1), Duration::from_secs(128));
+const WAITS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(128));
 
 impl Archive {
     /// # Errors
@@ -176,7 +176,7 @@ impl Archive {
             tried += 1;
             let answer = tokio::select! {
                 answer = self.attempt(url, form) => answer,
-                stop = self.retry.stop.asked() => return Err(stop),
+                stop = self.retry.context.shutdown.cancelled() => return Err(stop),
             };
             let last = tried >= self.retry.attempts;
             let (reason, after, silent) = match answer {
@@ -199,8 +199,8 @@ impl Archive {
             }
             self.retry.tell(tried, &format!("get {url}"), &reason);
             tokio::select! {
-                () = tokio::time::sleep(WAITS.draw(tried, after)) => {}
-                stop = self.retry.stop.asked() => return Err(stop),
+                () = tokio::time::sleep(WAITS.delay(tried, after)) => {}
+                stop = self.retry.context.shutdown.cancelled() => return Err(stop),
             }
         }
     }

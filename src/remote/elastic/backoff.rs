@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::waits::Waits;
+use crate::backoff;
 
-const WAITS: Waits = Waits::new(Duration::from_millis(200), Duration::from_secs(5));
+const WAITS: backoff::Backoff =
+    backoff::Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// Counts failures in a row.
 pub struct Backoff {
@@ -45,7 +46,7 @@ impl Backoff {
         if self.failures >= self.attempts {
             return None;
         }
-        let wait = WAITS.draw(self.failures, asked);
+        let wait = WAITS.delay(self.failures, asked);
         let until = self.until;
         let late = until.is_some_and(|until| Instant::now() + wait >= until);
         (!late).then_some(wait)

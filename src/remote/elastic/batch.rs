@@ -64,7 +64,7 @@ pub enum Verdict {
     /// Not now: the status and the reason.
     Again(u16, String),
     /// Neither this one nor any other.
-    Stop(u16, Reason),
+    Abort(u16, Reason),
 }
 
 #[derive(Deserialize)]
@@ -106,8 +106,8 @@ fn verdict(result: &Result) -> Verdict {
     match status {
         409 => Verdict::Settled(Outcome::Known),
         408 | 429 | 500.. => Verdict::Again(status, reason.text),
-        401 | 403 | 404 => Verdict::Stop(status, reason),
-        _ if reason.kind == "index_closed_exception" => Verdict::Stop(status, reason),
+        401 | 403 | 404 => Verdict::Abort(status, reason),
+        _ if reason.kind == "index_closed_exception" => Verdict::Abort(status, reason),
         _ => Verdict::Settled(Outcome::Refused {
             status,
             reason: reason.text,
@@ -180,7 +180,7 @@ mod tests {
             );
         }
         for (status, kind) in [(403, "t"), (404, "t"), (400, "index_closed_exception")] {
-            assert!(matches!(of(status, kind), Some(Verdict::Stop(s, _)) if s == status));
+            assert!(matches!(of(status, kind), Some(Verdict::Abort(s, _)) if s == status));
         }
     }
 

@@ -23,10 +23,8 @@ use self::backoff::Backoff;
 use self::batch::Verdict;
 use self::failure::{Away, Failure};
 use self::server::{Answer, Request, Server};
-use crate::cli::signals::Stop;
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::log::Log;
-use crate::tally::Tally;
 
 /// Where new builds are indexed.
 #[derive(Debug, Clone, clap::Args)]
@@ -121,18 +119,15 @@ const BULK_QUERY: &[(&str, &str)] = &[
 
 impl Index {
     /// Opens the index of `args`, `None` when no URL is configured.
-    pub fn open(
-        args: &ElasticArgs,
-        log: &Log,
-        stop: &Arc<Stop>,
-        tally: &Arc<Tally>,
-    ) -> Result<Option<Self>> {
+    pub fn open(args: &ElasticArgs, context: &Context) -> Result<Option<Self>> {
         let Some(url) = args.url()? else {
             return Ok(None);
         };
         let name = args.name()?;
-        let server = Server::new(url, log, stop, tally)?;
-        let waiting = log.patience(format!("waiting for Elasticsearch at {}", server.address()));
+        let server = Server::new(url, context)?;
+        let waiting = context
+            .log
+            .notify_if_slow(format!("waiting for Elasticsearch at {}", server.address()));
         let typed = server.run(async {
             let mut backoff = Backoff::until(OPEN_ATTEMPTS, OPEN_PATIENCE);
             let version = server.version(&mut backoff).await?;
@@ -172,7 +167,7 @@ impl Index {
         }
         let error = done.err().unwrap_or_else(|| {
             Error::message(
-                Kind::Fault,
+                Kind::Internal,
                 "documents went missing on the way to Elasticsearch",
             )
         });
@@ -247,7 +242,7 @@ impl Index {
             match verdict {
                 Verdict::Settled(outcome) => settled[at] = Some(outcome),
                 Verdict::Again(status, reason) => again.push((at, status, reason)),
-                Verdict::Stop(status, reason) => blocked = Some((status, reason)),
+                Verdict::Abort(status, reason) => blocked = Some((status, reason)),
             }
         }
         if let Some((status, reason)) = blocked {

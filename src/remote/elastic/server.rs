@@ -1,7 +1,6 @@
 //! One server over HTTP: its connections, and the requests that are sent until
 //! they are answered.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -18,10 +17,9 @@ use tokio::runtime::{Builder, Runtime};
 use super::backoff::Backoff;
 use super::failure::{Away, Failure, cause};
 use super::reason::Reason;
-use crate::cli::signals::Stop;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::tally::Tally;
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -30,9 +28,7 @@ pub struct Server {
     transport: Transport,
     headers: HeaderMap,
     address: String,
-    log: Log,
-    stop: Arc<Stop>,
-    tally: Arc<Tally>,
+    pub context: Context,
     /// Whether it was said that the server is away.
     told: AtomicBool,
 }
@@ -65,7 +61,7 @@ pub struct Answer {
 }
 
 impl Server {
-    pub fn new(url: Url, log: &Log, stop: &Arc<Stop>, tally: &Arc<Tally>) -> Result<Self> {
+    pub fn new(url: Url, context: &Context) -> Result<Self> {
         let address = address(&url);
         let secure = url.scheme() == "https";
         let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url));
@@ -88,9 +84,7 @@ impl Server {
             transport,
             headers: headers()?,
             address,
-            log: log.clone(),
-            stop: Arc::clone(stop),
-            tally: Arc::clone(tally),
+            context: context.clone(),
             told: AtomicBool::new(false),
         })
     }
@@ -100,15 +94,15 @@ impl Server {
     }
 
     pub fn log(&self) -> &Log {
-        &self.log
+        &self.context.log
     }
 
-    /// Waits for `work`, or for the signal that ends it.
+    /// Backoff for `work`, or for the signal that ends it.
     pub fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                stopped = self.stop.asked() => Err(stopped),
+                stopped = self.context.shutdown.cancelled() => Err(stopped),
                 done = work => done,
             }
         })
@@ -167,7 +161,7 @@ impl Server {
         }
     }
 
-    /// Waits before the next attempt, or gives up.
+    /// Backoff before the next attempt, or gives up.
     pub async fn pause(&self, backoff: &mut Backoff, away: &Away) -> Result<()> {
         let Some(wait) = backoff.next(away.wait) else {
             return Err(Error::unavailable(format!(
@@ -176,9 +170,11 @@ impl Server {
                 backoff.failures()
             )));
         };
-        self.tally.note("retries of Elasticsearch", 1);
+        self.context.counters.note("retries of Elasticsearch", 1);
         if !away.busy && !self.told.swap(true, Relaxed) {
-            self.log.warn(format!("{}; trying again", away.text));
+            self.context
+                .log
+                .warn(format!("{}; trying again", away.text));
         }
         tokio::time::sleep(wait).await;
         Ok(())

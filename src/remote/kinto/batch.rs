@@ -16,9 +16,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Refusal, Server};
+use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::json;
-use crate::waits::Waits;
 
 /// A record on its way.
 pub struct Put {
@@ -99,7 +99,7 @@ struct Response<'a> {
 
 /// Conflicts of a batch before it is sent with nothing beside it.
 const SHARED: u32 = 2;
-const CONFLICT: Waits = Waits::new(Duration::from_millis(40), Duration::from_secs(1));
+const CONFLICT: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_secs(1));
 
 /// Failures of a batch in a row, each taken back by the server, before it is
 /// given up.
@@ -141,7 +141,7 @@ impl Batches {
         let settled: Option<Vec<_>> = outcomes.into_iter().collect();
         settled.ok_or_else(|| {
             Error::message(
-                crate::error::Kind::Fault,
+                crate::error::Kind::Internal,
                 "records went missing on the way to Kinto",
             )
         })
@@ -181,7 +181,7 @@ impl Batches {
                 }
             }
             conflicts += 1;
-            self.server.retry.tally.note("batches again", 1);
+            self.server.retry.context.counters.note("batches again", 1);
             if conflicts >= MOST {
                 if puts.len() > 1 {
                     return self.apart(puts, outcomes, &answer);
@@ -195,8 +195,9 @@ impl Batches {
             }
             self.server
                 .retry
-                .stop
-                .sleep(CONFLICT.draw(conflicts, None))?;
+                .context
+                .shutdown
+                .sleep(CONFLICT.delay(conflicts, None))?;
         }
     }
 

@@ -19,9 +19,9 @@ use url::Url;
 
 use super::http;
 use super::retry::{Failure, Retry, Sign};
+use crate::backoff::LONGEST_ASKED;
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::Io;
-use crate::waits::LONGEST_ASKED;
 
 /// Where the records are.
 #[derive(Debug, Clone, clap::Args)]
@@ -201,7 +201,7 @@ impl Server {
             client,
             root,
             credentials: text.as_deref().map(Credentials::parse).transpose()?,
-            retry: Retry::new(args.retries + 1, &io.log, &io.stop, &io.tally),
+            retry: Retry::new(args.retries + 1, &io.context),
             quiet: Mutex::new(None),
         })
     }
@@ -275,7 +275,7 @@ impl Server {
         }
     }
 
-    /// Waits as long as the server has asked for with `Backoff`.
+    /// Backoff as long as the server has asked for with `Backoff`.
     async fn leave_alone(&self) {
         let until = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(until) = until {

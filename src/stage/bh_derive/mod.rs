@@ -16,6 +16,7 @@ use self::write::Sink;
 use super::{AFTER_HELP, HELP};
 use crate::archive::PRODUCTS;
 use crate::cli::{Program, SharedArgs};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ndjson::{self, Io};
 use crate::remote::archive::{Archive, ArchiveArgs, Cache, Deriver, Desk, Manner};
@@ -113,13 +114,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         .build()
         .map_err(|error| Error::local("threads", &error))?;
     let s3 = match &args.archive.bucket {
-        Some(_) => Some(runtime.block_on(S3::open(&args.s3, &io.log, &io.stop, &io.tally))?),
+        Some(_) => Some(runtime.block_on(S3::open(&args.s3, &io.context))?),
         None => None,
     };
     let manner = Manner {
         concurrency: usize::from(args.concurrency),
         timeout: Duration::from_secs(args.s3.timeout),
-        retry: Retry::new(args.s3.tries, &io.log, &io.stop, &io.tally),
+        retry: Retry::new(args.s3.tries, &io.context),
     };
     let archive = Archive::open(&args.archive, s3, manner)?;
     let lasts = args.event.then(|| Duration::from_secs(args.refresh));
@@ -131,11 +132,12 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let (sender, pending) = bounded(AT_WORK * usize::from(args.concurrency));
     let Io {
         input,
-        seam,
-        tally,
-        stop,
-        ..
+        output,
+        context,
     } = io;
+    let Context {
+        counters, shutdown, ..
+    } = context;
     let reader = Reader {
         wish: Wish {
             base: &args.archive.archive_url,
@@ -146,11 +148,11 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         desk,
         sender,
     };
-    let sink = Sink { desk, tally };
-    ndjson::beside(
-        stop,
+    let sink = Sink { desk, counters };
+    ndjson::with_reader(
+        shutdown,
         move || reader.read(input),
-        move || sink.write(&pending, seam),
+        move || sink.write(&pending, output),
     )
 }
 

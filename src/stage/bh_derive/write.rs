@@ -3,38 +3,38 @@
 use crossbeam_channel::Receiver;
 
 use super::read::Pending;
+use crate::counters::{Counters, Waiting};
 use crate::error::Result;
-use crate::ndjson::Seam;
+use crate::ndjson::StageOutput;
 use crate::record::reject::Reject;
 use crate::remote::archive::{Desk, Outcome, Ticket};
-use crate::tally::{Tally, Waiting};
 
 pub struct Sink<'a> {
     pub desk: &'a Desk,
-    pub tally: &'a Tally,
+    pub counters: &'a Counters,
 }
 
 impl Sink<'_> {
-    pub fn write(&self, pending: &Receiver<Pending>, seam: &mut Seam) -> Result<()> {
-        while let Some(next) = seam.receive(pending)? {
+    pub fn write(&self, pending: &Receiver<Pending>, output: &mut StageOutput) -> Result<()> {
+        while let Some(next) = output.receive(pending)? {
             match next {
-                Pending::Mark(mark, line) => seam.mark(&mark, &line)?,
+                Pending::Mark(mark, line) => output.mark(&mark, &line)?,
                 Pending::Dropped(reason, lines) => {
-                    self.tally.read(lines);
-                    self.tally.dropped(reason, lines);
+                    self.counters.add_read(lines);
+                    self.counters.dropped(reason, lines);
                 }
                 Pending::Reject(reject) => {
-                    self.tally.read(1);
-                    seam.reject(&reject)?;
+                    self.counters.add_read(1);
+                    output.reject(&reject)?;
                 }
                 Pending::Build {
                     line,
                     number,
                     ticket,
                 } => {
-                    for outcome in self.answer(ticket, seam)? {
-                        self.tally.read(1);
-                        self.outcome(outcome, &line, number, seam)?;
+                    for outcome in self.answer(ticket, output)? {
+                        self.counters.add_read(1);
+                        self.outcome(outcome, &line, number, output)?;
                     }
                 }
             }
@@ -42,32 +42,38 @@ impl Sink<'_> {
         Ok(())
     }
 
-    fn outcome(&self, outcome: Outcome, line: &[u8], number: u64, seam: &mut Seam) -> Result<()> {
+    fn outcome(
+        &self,
+        outcome: Outcome,
+        line: &[u8],
+        number: u64,
+        output: &mut StageOutput,
+    ) -> Result<()> {
         match outcome {
             Outcome::Record(record) => {
-                seam.write(&record)?;
-                self.tally.written(1);
+                output.write(&record)?;
+                self.counters.add_written(1);
             }
-            Outcome::Dropped(reason) => self.tally.dropped(reason, 1),
+            Outcome::Dropped(reason) => self.counters.dropped(reason, 1),
             Outcome::Refused(kind, message) => {
-                seam.reject(&Reject::new(line, number, kind, message))?;
+                output.reject(&Reject::new(line, number, kind, message))?;
             }
             Outcome::Failed(message) => {
-                seam.reject(&Reject::new(line, number, "failed", message))?;
-                seam.keep_open();
+                output.reject(&Reject::new(line, number, "failed", message))?;
+                output.hold_unit();
             }
         }
         Ok(())
     }
 
-    fn answer(&self, mut ticket: Ticket, seam: &mut Seam) -> Result<Vec<Outcome>> {
+    fn answer(&self, mut ticket: Ticket, output: &mut StageOutput) -> Result<Vec<Outcome>> {
         if let Some(answer) = self.desk.ready(&mut ticket) {
             return answer;
         }
-        seam.flush()?;
-        self.tally.waits(Waiting::Server);
+        output.flush()?;
+        self.counters.waits(Waiting::Server);
         let answer = self.desk.wait(ticket);
-        self.tally.waits(Waiting::Nothing);
+        self.counters.waits(Waiting::Nothing);
         answer
     }
 }

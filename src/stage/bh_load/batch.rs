@@ -4,14 +4,14 @@
 use super::confirm::Confirm;
 use super::index::Indexer;
 use super::read::{Candidate, Item};
+use crate::counters::Counters;
 use crate::error::Result;
 use crate::json;
 use crate::metrics::Metrics;
-use crate::ndjson::Seam;
+use crate::ndjson::StageOutput;
 use crate::record::reject::Reject;
 use crate::remote::elastic::Document;
 use crate::store::{Outcome, Row, Store};
-use crate::tally::Tally;
 
 /// A batch is committed before it holds more than this, in bytes.
 const LARGEST: usize = 4 << 20;
@@ -60,7 +60,12 @@ pub struct Loader {
 impl Loader {
     /// Commits the batch; then its rejects are kept and its marks pass, in
     /// order.
-    pub fn commit(&mut self, batch: Batch, seam: &mut Seam, tally: &Tally) -> Result<()> {
+    pub fn commit(
+        &mut self,
+        batch: Batch,
+        output: &mut StageOutput,
+        counters: &Counters,
+    ) -> Result<()> {
         let Batch { mut items, .. } = batch;
         if items.is_empty() {
             return Ok(());
@@ -83,35 +88,35 @@ impl Loader {
         for item in items {
             match item {
                 Item::Mark(mark, line) => {
-                    let accepted = seam.accepts(&mark)?;
+                    let accepted = output.close_unit(&mark)?;
                     if accepted && !self.dry_run {
                         let database = self.store.address();
-                        self.confirm.mark(&mark, &line, seam, database)?;
+                        self.confirm.mark(&mark, &line, output, database)?;
                     }
                 }
                 Item::Reject(reject) => {
-                    tally.read(1);
-                    seam.reject(&reject)?;
+                    counters.add_read(1);
+                    output.reject(&reject)?;
                 }
                 Item::Row(candidate) => {
                     let Some((row, outcome)) = decided.next() else {
                         continue;
                     };
-                    tally.read(1);
+                    counters.add_read(1);
                     if self.dry_run {
-                        say(row, &outcome, seam)?;
+                        say(row, &outcome, output)?;
                     }
                     match outcome {
                         Outcome::Inserted(id) => {
-                            tally.written(1);
+                            counters.add_written(1);
                             inserted += 1;
                             documents.extend(id.and_then(|id| document(id, *candidate)));
                         }
-                        Outcome::EtagRenewed => tally.dropped("ETag renewed", 1),
-                        Outcome::Known => tally.dropped("known", 1),
+                        Outcome::EtagRenewed => counters.dropped("ETag renewed", 1),
+                        Outcome::Known => counters.dropped("known", 1),
                         Outcome::Refused(reason) => {
                             let (line, number) = (row.line.as_bytes(), candidate.number);
-                            seam.reject(&Reject::new(line, number, "refused", reason))?;
+                            output.reject(&Reject::new(line, number, "refused", reason))?;
                         }
                     }
                 }
@@ -135,7 +140,7 @@ fn document(id: i64, candidate: Candidate) -> Option<Document> {
 }
 
 /// What would happen to a row, as a line of JSON.
-fn say(row: &Row, outcome: &Outcome, seam: &mut Seam) -> Result<()> {
+fn say(row: &Row, outcome: &Outcome, output: &mut StageOutput) -> Result<()> {
     let action = match outcome {
         Outcome::Inserted(_) => "insert",
         Outcome::EtagRenewed => "renew ETag",
@@ -152,5 +157,5 @@ fn say(row: &Row, outcome: &Outcome, seam: &mut Seam) -> Result<()> {
         None => line.extend_from_slice(b"null"),
     }
     line.extend_from_slice(b"}\n");
-    seam.write(&line)
+    output.write(&line)
 }

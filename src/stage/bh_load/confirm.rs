@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
-use crate::ndjson::Seam;
+use crate::ndjson::StageOutput;
 use crate::record::coverage::Interval;
 use crate::record::mark::Mark;
 use crate::resume::{Loaded, StateFile, loaded_path};
@@ -65,7 +65,7 @@ impl Confirm {
         &mut self,
         mark: &Mark,
         line: &[u8],
-        seam: &mut Seam,
+        output: &mut StageOutput,
         database: &str,
     ) -> Result<()> {
         if let Mark::End { run, unconfirmed } = mark {
@@ -106,8 +106,8 @@ impl Confirm {
         if self.quiet {
             return Ok(());
         }
-        seam.write(line)?;
-        seam.write(b"\n")
+        output.write(line)?;
+        output.write(b"\n")
     }
 
     pub fn save(&mut self) -> Result<()> {

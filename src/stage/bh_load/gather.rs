@@ -6,10 +6,10 @@ use crossbeam_channel::{Receiver, SendError, Sender, TryRecvError, bounded};
 
 use super::batch::{Batch, Loader};
 use super::read::Item;
-use crate::cli::signals::Stop;
+use crate::counters::Counters;
 use crate::error::{Error, Kind, Result};
-use crate::ndjson::{Flow, Results, Seam};
-use crate::tally::Tally;
+use crate::ndjson::{Polled, Results, StageOutput};
+use crate::shutdown::Shutdown;
 
 /// When a batch is committed at the latest.
 pub struct Limits {
@@ -22,23 +22,23 @@ pub fn load(
     results: &mut Results<Vec<Item>>,
     limits: &Limits,
     loader: &mut Loader,
-    (seam, tally, stop): (&mut Seam, &Tally, &Stop),
+    (output, counters, shutdown): (&mut StageOutput, &Counters, &Shutdown),
 ) -> Result<()> {
     // A batch is handed over only when the one before is committed.
     let (batches, gathered) = bounded(0);
     std::thread::scope(|scope| {
         let committer = scope.spawn(move || {
-            let done = commit_each(&gathered, loader, seam, tally);
+            let done = commit_each(&gathered, loader, output, counters);
             if done.is_err() {
                 // The input may be silent for long.
-                stop.abandon();
+                shutdown.cancel_reader();
             }
             done
         });
         // The committer knows why it is gone.
         drop(gather(results, limits, &batches));
         drop(batches);
-        let lost = |_| Err(Error::message(Kind::Fault, "the committer panicked"));
+        let lost = |_| Err(Error::message(Kind::Internal, "the committer panicked"));
         committer.join().unwrap_or_else(lost)
     })
 }
@@ -46,19 +46,19 @@ pub fn load(
 fn commit_each(
     batches: &Receiver<Batch>,
     loader: &mut Loader,
-    seam: &mut Seam,
-    tally: &Tally,
+    output: &mut StageOutput,
+    counters: &Counters,
 ) -> Result<()> {
     loop {
         let batch = match batches.try_recv() {
             Err(TryRecvError::Empty) => {
-                seam.flush()?;
+                output.flush()?;
                 batches.recv().ok()
             }
             batch => batch.ok(),
         };
         match batch {
-            Some(batch) => loader.commit(batch, seam, tally)?,
+            Some(batch) => loader.commit(batch, output, counters)?,
             None => return Ok(()),
         }
     }
@@ -73,7 +73,7 @@ fn gather(
     let mut deadline: Option<Instant> = None;
     loop {
         let late = match results.next(deadline) {
-            Flow::Item(items) => {
+            Polled::Item(items) => {
                 for item in items {
                     batch.add(item);
                     if batch.is_full(limits.rows) {
@@ -83,8 +83,8 @@ fn gather(
                 }
                 deadline.is_some_and(|deadline| deadline <= Instant::now())
             }
-            Flow::Late => true,
-            Flow::End => return batches.send(batch),
+            Polled::Late => true,
+            Polled::End => return batches.send(batch),
         };
         if late {
             batches.send(std::mem::take(&mut batch))?;

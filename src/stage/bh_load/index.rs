@@ -7,15 +7,15 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Args;
+use crate::counters::Counters;
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::log::Log;
-use crate::ndjson::{Io, Seam};
+use crate::ndjson::{Io, StageOutput};
 use crate::record::build::Canonical;
 use crate::record::reject::Reject;
 use crate::remote::elastic::{Document, Index, Outcome};
 use crate::store::{Opener, Queued, Refused, Store};
-use crate::tally::Tally;
 
 /// Rows of the queue that are read at once.
 const DRAINED: usize = 4000;
@@ -35,8 +35,8 @@ impl Indexer {
     /// Connects, and begins with what an earlier loader left. `None` when no
     /// Elasticsearch is named.
     pub fn start(args: &Args, opener: &Opener, io: &Io) -> Result<Option<Self>> {
-        let log = io.log.clone();
-        let index = match Index::open(&args.elastic, &io.log, &io.stop, &io.tally) {
+        let log = io.context.log.clone();
+        let index = match Index::open(&args.elastic, &io.context) {
             Ok(Some(index)) => index,
             Ok(None) => return Ok(None),
             Err(error) if error.kind == Kind::Unavailable => {
@@ -53,14 +53,16 @@ impl Indexer {
         let mut queue = opener.open()?;
         if args.retry_refused {
             let again = queue.requeue()?;
-            io.tally.note("refused documents queued again", again);
+            io.context
+                .counters
+                .note("refused documents queued again", again);
         }
         let left = queue.last_queued()?;
         let stream = || -> Result<Stream> {
             Ok(Stream {
                 index: index.clone(),
                 store: opener.open()?,
-                tally: Arc::clone(&io.tally),
+                counters: Arc::clone(&io.context.counters),
             })
         };
         let streams = [stream()?, stream()?];
@@ -86,14 +88,14 @@ impl Indexer {
         }
     }
 
-    /// Waits for the last documents, and reports those that were refused, by
+    /// Backoff for the last documents, and reports those that were refused, by
     /// this loader or by one that did not live to say so.
     pub fn finish(
         self,
         loaded: bool,
         store: &mut dyn Store,
-        seam: &mut Seam,
-        tally: &Tally,
+        output: &mut StageOutput,
+        counters: &Counters,
     ) -> Result<()> {
         drop(self.batches);
         let done = match (self.thread, self.away) {
@@ -101,7 +103,7 @@ impl Indexer {
             (None, Some(error)) => Err(error),
             (None, None) => Ok(()),
         };
-        let reported = report(store, seam, tally);
+        let reported = report(store, output, counters);
         match done {
             Ok(()) => reported,
             // The loader has a reason of its own to stop.
@@ -112,19 +114,19 @@ impl Indexer {
 }
 
 fn lost() -> Result<()> {
-    Err(Error::message(Kind::Fault, "the indexer panicked"))
+    Err(Error::message(Kind::Internal, "the indexer panicked"))
 }
 
-fn report(store: &mut dyn Store, seam: &mut Seam, tally: &Tally) -> Result<()> {
+fn report(store: &mut dyn Store, output: &mut StageOutput, counters: &Counters) -> Result<()> {
     let refused = store.refused()?;
     if refused.is_empty() {
         return Ok(());
     }
     for row in &refused {
-        tally.refused_later("refused by Elasticsearch", 1);
-        seam.report(&reject(row))?;
+        counters.refused_later("refused by Elasticsearch", 1);
+        output.report(&reject(row))?;
     }
-    seam.settle_rejects()?;
+    output.settle_rejects()?;
     let ids: Vec<i64> = refused.iter().map(|row| row.id).collect();
     store.reported(&ids)
 }
@@ -215,7 +217,7 @@ fn send_all(streams: &mut [Stream], batches: &Receiver<Vec<Document>>) -> Result
 struct Stream {
     index: Index,
     store: Box<dyn Store>,
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
 }
 
 impl Stream {
@@ -242,7 +244,7 @@ impl Stream {
             }
         }
         self.store.settle(&confirmed, &refused)?;
-        self.tally.note("indexed", confirmed.len() as u64);
+        self.counters.note("indexed", confirmed.len() as u64);
         away.map_or(Ok(()), Err)
     }
 }

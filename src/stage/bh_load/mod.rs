@@ -17,6 +17,7 @@ use self::gather::Limits;
 use self::index::Indexer;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
+use crate::context::Context;
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::ndjson::{self, Io};
@@ -101,7 +102,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let quiet = io.seam.is_terminal();
+    let quiet = io.output.is_terminal();
     let mut confirm = Confirm::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
     let place = Place::of(&args.database, io)?;
     let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {
@@ -134,21 +135,23 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let Io {
         input,
-        seam,
-        tally,
-        stop,
-        log,
-        ..
+        output,
+        context,
     } = io;
-    let loaded = ndjson::map(
+    let Context {
+        counters,
+        shutdown,
+        log,
+    } = context;
+    let loaded = ndjson::par_map_ordered(
         input,
-        stop,
+        shutdown,
         threads,
         |block| read::items(block, documents, origin),
-        |results| gather::load(results, &limits, &mut loader, (seam, tally, stop)),
+        |results| gather::load(results, &limits, &mut loader, (output, counters, shutdown)),
     );
     let indexed = match loader.indexer.take() {
-        Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, seam, tally),
+        Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, output, counters),
         None => Ok(()),
     };
     loaded.and(indexed)?;

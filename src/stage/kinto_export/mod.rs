@@ -23,7 +23,6 @@ use crate::record::coverage::Interval;
 use crate::remote::kinto::pages::Collection;
 use crate::remote::kinto::{KintoArgs, Server};
 use crate::resume::{self, Recorder, ResumeArgs};
-use crate::store::Context;
 use crate::store::kinto::Records;
 
 /// Export the records of a Kinto collection as builds
@@ -130,7 +129,7 @@ impl Way {
             }
             Self::Database(url) => {
                 let limits = (args.page_size, args.kinto.retries);
-                let records = Records::new(url, (bucket, collection), limits, Context::of(io))?;
+                let records = Records::new(url, (bucket, collection), limits, io.context.clone())?;
                 Box::new(Database::new(records, args.keep_meta))
             }
         })
@@ -153,7 +152,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         through.clone()
     } else {
         let waiting = format!("asking {}", pages.place());
-        let _patience = io.log.patience(waiting);
+        let _patience = io.context.log.notify_if_slow(waiting);
         let latest = scale.text(pages.latest()?);
         let since = exported.source.since.clone();
         since.map_or(latest.clone(), |since| since.max(latest))
@@ -170,7 +169,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     for _ in 1..args.concurrency {
         workers.push(way.pages(args, io)?);
     }
-    let recorder = Recorder::new(exported, file, io.seam.file()?);
+    let recorder = Recorder::new(exported, file, io.output.file()?);
     let mut writer = Writer::new(recorder, scale);
     let done = writer.write(workers, &gaps, before, io);
     if let Err(error) = &done {

@@ -5,13 +5,13 @@ use crossbeam_channel::{Receiver, bounded};
 use super::export::Export;
 use super::pages::{Page, Pages, Scale, Span};
 use super::ranges::Ranges;
+use crate::counters::Waiting;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::record::mark;
 use crate::resume::Recorder;
-use crate::tally::Waiting;
 
 /// A page, and the part of the export that it is.
 type Part = (Page, Span);
@@ -95,8 +95,8 @@ impl Writer {
             ("pages", self.pages),
             ("since", since),
         ];
-        self.recorder.end(&counts, &mut io.seam)?;
-        io.log.info(format!(
+        self.recorder.end(&counts, &mut io.output)?;
+        io.context.log.info(format!(
             "what changes from now on comes with --since {since}"
         ));
         Ok(())
@@ -107,9 +107,9 @@ impl Writer {
     fn hand_on_all(&mut self, came: &Receiver<Result<Part>>, io: &mut Io) -> Result<()> {
         let mut failed = Ok(());
         loop {
-            io.tally.waits(Waiting::Server);
+            io.context.counters.waits(Waiting::Server);
             let part = came.recv();
-            io.tally.waits(Waiting::Nothing);
+            io.context.counters.waits(Waiting::Nothing);
             match part {
                 Err(_) => return failed,
                 Ok(Ok(part)) => self.hand_on(part, io)?,
@@ -127,16 +127,16 @@ impl Writer {
             next.as_deref(),
             &mut page.lines,
         );
-        io.tally.read(page.records + page.deleted);
-        io.tally.written(page.records);
+        io.context.counters.add_read(page.records + page.deleted);
+        io.context.counters.add_written(page.records);
         if page.deleted > 0 {
-            io.tally.dropped("deleted", page.deleted);
+            io.context.counters.dropped("deleted", page.deleted);
         }
-        io.tally.note("pages", 1);
+        io.context.counters.note("pages", 1);
         self.records += page.records;
         self.pages += 1;
-        io.seam.write(&page.lines)?;
-        io.seam.flush()?;
+        io.output.write(&page.lines)?;
+        io.output.flush()?;
         self.metrics.incr("kinto_migrated", page.records);
         self.recorder.record(|exported| {
             exported.records += page.records;

@@ -14,6 +14,7 @@ use self::known::Known;
 use self::send::{Limits, Sender};
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ndjson::{self, Io};
 use crate::remote::kinto::batch::Batches;
@@ -99,17 +100,20 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         };
         let manifest = Manifest::parse(&text, &place, bucket, collection)?;
         for path in manifest.apply(&server)? {
-            io.log
+            io.context
+                .log
                 .info(format!("{}{path}: initialized", server.address()));
         }
     }
     let batches = Batches::open(&server, args.if_not_exists)?;
     let known = if args.skip_unchanged {
         let waiting = format!("reading what {} has", server.address());
-        let _patience = io.log.patience(waiting);
+        let _patience = io.context.log.notify_if_slow(waiting);
         let place = (&*args.cache_folder, &**bucket, &**collection);
         let known = Known::read(&server, place)?;
-        io.tally.note("records in Kinto", known.len() as u64);
+        io.context
+            .counters
+            .note("records in Kinto", known.len() as u64);
         Some(known)
     } else {
         None
@@ -121,16 +125,17 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     };
     let Io {
         input,
-        seam,
-        tally,
-        stop,
-        ..
+        output,
+        context,
     } = io;
-    ndjson::map(
+    let Context {
+        counters, shutdown, ..
+    } = context;
+    ndjson::par_map_ordered(
         input,
-        stop,
+        shutdown,
         ndjson::cores(),
         |block| read::items(block, (bucket, collection), known.as_ref()),
-        |results| Sender::new(&batches, &limits, seam, tally, known.is_some()).send(results),
+        |results| Sender::new(&batches, &limits, output, counters, known.is_some()).send(results),
     )
 }

@@ -9,12 +9,12 @@ use crossbeam_channel::{Receiver, Sender as Channel, bounded};
 
 use super::known::digest;
 use super::read::Item;
+use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Metrics;
-use crate::ndjson::{Flow, Results, Seam};
+use crate::ndjson::{Polled, Results, StageOutput};
 use crate::record::reject::Reject;
 use crate::remote::kinto::batch::{Batches, Outcome, Put};
-use crate::tally::{Tally, Waiting};
 
 /// When a batch is sent at the latest.
 pub struct Limits {
@@ -53,8 +53,8 @@ struct Sent {
 pub struct Sender<'a> {
     batches: &'a Batches,
     limits: &'a Limits,
-    seam: &'a mut Seam,
-    tally: &'a Tally,
+    output: &'a mut StageOutput,
+    counters: &'a Counters,
     metrics: Metrics,
     at_work: VecDeque<Sent>,
     /// How many batches at work hold a record of this path.
@@ -69,15 +69,15 @@ impl<'a> Sender<'a> {
     pub fn new(
         batches: &'a Batches,
         limits: &'a Limits,
-        seam: &'a mut Seam,
-        tally: &'a Tally,
+        output: &'a mut StageOutput,
+        counters: &'a Counters,
         skips_unchanged: bool,
     ) -> Self {
         Self {
             batches,
             limits,
-            seam,
-            tally,
+            output,
+            counters,
             metrics: Metrics::from_environment(),
             at_work: VecDeque::new(),
             paths: HashMap::new(),
@@ -134,14 +134,14 @@ impl<'a> Sender<'a> {
                 deadline => results.next(deadline),
             };
             let flow = match now {
-                Flow::Late if deadline.is_none() => {
+                Polled::Late if deadline.is_none() => {
                     self.report_all()?;
                     results.next(None)
                 }
                 flow => flow,
             };
             let late = match flow {
-                Flow::Item(items) => {
+                Polled::Item(items) => {
                     for item in items {
                         batch.add(self.decide(item));
                         if batch.puts.len() >= self.limits.records || batch.bytes >= LARGEST {
@@ -151,8 +151,8 @@ impl<'a> Sender<'a> {
                     }
                     deadline.is_some_and(|deadline| deadline <= Instant::now())
                 }
-                Flow::Late => true,
-                Flow::End => {
+                Polled::Late => true,
+                Polled::End => {
                     self.begin(batch, jobs)?;
                     return self.report_all();
                 }
@@ -190,11 +190,11 @@ impl<'a> Sender<'a> {
             done: receiver,
             paths: Arc::clone(&puts),
         });
-        let lost = |_| Error::message(Kind::Fault, "the senders are gone");
+        let lost = |_| Error::message(Kind::Internal, "the senders are gone");
         if puts.is_empty() {
             return done
                 .send((puts, Ok(Vec::new())))
-                .map_err(|_| Error::message(Kind::Fault, "a batch without records is lost"));
+                .map_err(|_| Error::message(Kind::Internal, "a batch without records is lost"));
         }
         jobs.send((puts, done)).map_err(lost)
     }
@@ -203,19 +203,19 @@ impl<'a> Sender<'a> {
         while !self.at_work.is_empty() {
             self.report()?;
         }
-        self.seam.flush()
+        self.output.flush()
     }
 
-    /// Waits for the first batch at work, and says what became of its lines.
+    /// Backoff for the first batch at work, and says what became of its lines.
     fn report(&mut self) -> Result<()> {
         let Some(sent) = self.at_work.pop_front() else {
             return Ok(());
         };
-        self.tally.waits(Waiting::Server);
+        self.counters.waits(Waiting::Server);
         let done = sent.done.recv();
-        self.tally.waits(Waiting::Nothing);
+        self.counters.waits(Waiting::Nothing);
         let (puts, outcomes) =
-            done.map_err(|_| Error::message(Kind::Fault, "a sender panicked"))?;
+            done.map_err(|_| Error::message(Kind::Internal, "a sender panicked"))?;
         for put in sent.paths.iter() {
             if let Some(count) = self.paths.get_mut(&put.path) {
                 *count -= 1;
@@ -225,45 +225,47 @@ impl<'a> Sender<'a> {
             }
         }
         let mut outcomes = puts.iter().zip(outcomes?);
-        let stored = self.tally.now().1;
+        let stored = self.counters.snapshot().1;
         for place in sent.places {
             match place {
                 Place::Mark(mark, line) => {
-                    if self.seam.accepts(&mark)? && !self.seam.is_terminal() {
-                        self.seam.write(&line)?;
-                        self.seam.write(b"\n")?;
+                    if self.output.close_unit(&mark)? && !self.output.is_terminal() {
+                        self.output.write(&line)?;
+                        self.output.write(b"\n")?;
                     }
                 }
                 Place::Reject(reject) => {
-                    self.tally.read(1);
-                    self.seam.reject(&reject)?;
+                    self.counters.add_read(1);
+                    self.output.reject(&reject)?;
                 }
                 Place::Unchanged => {
-                    self.tally.read(1);
-                    self.tally.dropped("unchanged", 1);
+                    self.counters.add_read(1);
+                    self.counters.dropped("unchanged", 1);
                 }
                 Place::Put(number) => {
                     let Some((put, outcome)) = outcomes.next() else {
                         continue;
                     };
-                    self.tally.read(1);
+                    self.counters.add_read(1);
                     match outcome {
-                        Outcome::Created => self.tally.written(1),
+                        Outcome::Created => self.counters.add_written(1),
                         Outcome::Updated => {
-                            self.tally.written(1);
-                            self.tally.note("over earlier ones", 1);
+                            self.counters.add_written(1);
+                            self.counters.note("over earlier ones", 1);
                         }
-                        Outcome::There => self.tally.dropped("there already", 1),
+                        Outcome::There => self.counters.dropped("there already", 1),
                         Outcome::Refused(reason) => {
-                            self.seam
+                            self.output
                                 .reject(&Reject::new(&put.line, number, "refused", reason))?;
                         }
                     }
                 }
             }
         }
-        self.metrics
-            .incr("to_kinto_update_record", self.tally.now().1 - stored);
+        self.metrics.incr(
+            "to_kinto_update_record",
+            self.counters.snapshot().1 - stored,
+        );
         Ok(())
     }
 }

@@ -22,6 +22,7 @@ use self::state::Source;
 use self::write::Writer;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::inventory::columns::USUAL;
 use crate::inventory::row::Choice;
@@ -142,24 +143,25 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let gaps = position::gaps(&listed.coverage, inventory.files.len());
     let lanes = args.concurrency.map_or_else(ndjson::cores, usize::from);
     let proof = Proof::of(&listed.source.checks);
-    let recorder = Recorder::new(listed, file, io.seam.file()?);
+    let recorder = Recorder::new(listed, file, io.output.file()?);
     let rejects_are_kept = args.shared.rejects.rejects.is_some();
     let mut writer = Writer::new(recorder, rejects_are_kept);
     let (readers, feeds) = Readers::new(&inventory, args.choice(), &origin, gaps);
     let Io {
         input,
-        seam,
-        tally,
-        stop,
-        ..
+        output,
+        context,
     } = io;
-    let done = ndjson::beside(
-        stop,
+    let Context {
+        counters, shutdown, ..
+    } = context;
+    let done = ndjson::with_reader(
+        shutdown,
         || {
             readers.run(lanes, (input, proof));
             Ok(())
         },
-        || writer.write(&inventory, feeds, seam, tally, stop),
+        || writer.write(&inventory, feeds, output, counters, shutdown),
     );
     origin.leave();
     if let Err(error) = &done {

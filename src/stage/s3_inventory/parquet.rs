@@ -75,14 +75,14 @@ fn add(
         ..choice
     };
     let row = row(fields, columns);
-    match row.and_then(|row| row.write(choice, &mut made.chunk.out)) {
-        Ok(Fate::Written) => made.chunk.written(1),
-        Ok(Fate::Dropped(reason)) => made.chunk.dropped(reason, 1),
+    match row.and_then(|row| row.write(choice, &mut made.emitted.out)) {
+        Ok(Fate::Written) => made.emitted.written(1),
+        Ok(Fate::Dropped(reason)) => made.emitted.dropped(reason, 1),
         Err(what) => {
             let message = format!("{name}, row {line}: {what}");
             made.refused = true;
             let reject = Reject::new(&shown(fields), line, "bad_row", message);
-            made.chunk.reject(reject);
+            made.emitted.reject(reject);
         }
     }
 }

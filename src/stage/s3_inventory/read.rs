@@ -155,7 +155,7 @@ impl Lane<'_> {
                         let object = Download::start(runtime, s3.clone(), bucket, key);
                         out.object(file, Pieces::new(object))
                     }
-                    None => Err(Error::message(Kind::Fault, "object storage is not open")),
+                    None => Err(Error::message(Kind::Internal, "object storage is not open")),
                 },
             };
             if let Err(error) = done

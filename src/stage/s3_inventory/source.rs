@@ -4,21 +4,18 @@ use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use md5::{Digest, Md5};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::{Args, Mozilla};
-use crate::cli::signals::Stop;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::hex;
-use crate::log::Log;
 use crate::ndjson::Io;
 use crate::remote::download::Download;
 use crate::remote::s3::{S3, S3Args};
-use crate::tally::Tally;
 
 /// Where a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +66,7 @@ pub fn access(args: &Args) -> S3Args {
 /// The way to object storage, opened when it is needed.
 pub struct Origin {
     args: S3Args,
-    log: Log,
-    stop: Arc<Stop>,
-    tally: Arc<Tally>,
+    pub context: Context,
     open: OnceCell<(Runtime, S3)>,
 }
 
@@ -79,9 +74,7 @@ impl Origin {
     pub fn new(args: &Args, io: &Io) -> Self {
         Self {
             args: access(args),
-            log: io.log.clone(),
-            stop: Arc::clone(&io.stop),
-            tally: Arc::clone(&io.tally),
+            context: io.context.clone(),
             open: OnceCell::new(),
         }
     }
@@ -93,7 +86,7 @@ impl Origin {
                 .enable_all()
                 .build()
                 .map_err(|error| Error::local("threads", &error))?;
-            let opened = S3::open(&self.args, &self.log, &self.stop, &self.tally);
+            let opened = S3::open(&self.args, &self.context);
             let s3 = runtime.block_on(opened)?;
             // Nobody else has put one there meanwhile.
             drop(self.open.set((runtime, s3)));
@@ -118,7 +111,10 @@ impl Origin {
         match place {
             Place::Object { bucket, key } => {
                 let (runtime, s3) = self.s3()?;
-                let _patience = self.log.patience(format!("getting s3://{bucket}/{key}"));
+                let _patience = self
+                    .context
+                    .log
+                    .notify_if_slow(format!("getting s3://{bucket}/{key}"));
                 let mut object = Download::start(runtime.handle(), s3.clone(), bucket, key);
                 while let Some(piece) = object.next().transpose()? {
                     bytes.extend_from_slice(&piece);

@@ -6,14 +6,14 @@ use super::proof::Check;
 use super::read::{Feed, Piece};
 use super::source::Place;
 use super::state::Source;
-use crate::cli::signals::Stop;
+use crate::counters::Counters;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::csv::Rows;
-use crate::ndjson::Seam;
+use crate::ndjson::StageOutput;
 use crate::record::coverage::Interval;
 use crate::record::mark::{self, Mark};
 use crate::resume::Recorder;
-use crate::tally::Tally;
+use crate::shutdown::Shutdown;
 
 /// Lines of standard input that are closed by one mark.
 const UNIT: u64 = 100_000;
@@ -59,9 +59,9 @@ impl Writer {
         &mut self,
         inventory: &Inventory,
         feeds: Vec<Feed>,
-        seam: &mut Seam,
-        tally: &Tally,
-        stop: &Stop,
+        output: &mut StageOutput,
+        counters: &Counters,
+        shutdown: &Shutdown,
     ) -> Result<()> {
         let files = inventory.files.len();
         for Feed { at, after, pieces } in feeds {
@@ -73,38 +73,44 @@ impl Writer {
                 check: None,
             };
             let is_stdin = inventory.files[at].place == Place::Stdin;
-            while let Some(piece) = seam.receive(&pieces)? {
-                stop.check()?;
+            while let Some(piece) = output.receive(&pieces)? {
+                shutdown.check()?;
                 let rows = match piece {
                     Piece::Rows(rows, check) => {
                         unit.check = check;
-                        seam.receive(&rows)?.ok_or_else(lost)?
+                        output.receive(&rows)?.ok_or_else(lost)?
                     }
                     Piece::Failed(error) if is_stdin => return Err(error),
                     Piece::Failed(error) => return Err(self.failed(error, at, files)),
                 };
-                self.rows(rows, &mut unit, seam, tally)?;
+                self.rows(rows, &mut unit, output, counters)?;
                 if is_stdin && unit.line >= unit.after + UNIT {
                     let through = position::behind(at, unit.line);
-                    self.close(&mut unit, through, seam)?;
+                    self.close(&mut unit, through, output)?;
                 }
             }
             let end = position::end(at, files);
-            self.close(&mut unit, end, seam)?;
-            tally.note("files", 1);
+            self.close(&mut unit, end, output)?;
+            counters.note("files", 1);
             self.files += 1;
             self.recorder.record(|listed| listed.pages += 1)?;
         }
         let counts = [("records", self.records), ("files", self.files)];
-        self.recorder.end(&counts, seam)
+        self.recorder.end(&counts, output)
     }
 
-    fn rows(&mut self, rows: Rows, unit: &mut Unit, seam: &mut Seam, tally: &Tally) -> Result<()> {
-        let (_, before, _) = tally.now();
+    fn rows(
+        &mut self,
+        rows: Rows,
+        unit: &mut Unit,
+        output: &mut StageOutput,
+        counters: &Counters,
+    ) -> Result<()> {
+        let (_, before, _) = counters.snapshot();
         unit.line = unit.line.max(rows.through);
         unit.open |= rows.refused && !self.rejects_are_kept;
-        seam.pass(rows.chunk, &[])?;
-        let records = tally.now().1 - before;
+        output.pass(rows.emitted, &[])?;
+        let records = counters.snapshot().1 - before;
         self.records += records;
         if let Some(line) = rows.torn {
             return Err(Error::message(
@@ -115,11 +121,11 @@ impl Writer {
             ));
         }
         if rows.refused {
-            seam.settle_rejects()?;
+            output.settle_rejects()?;
         }
         let done = (!unit.open).then(|| unit.through(position::behind(unit.file, unit.line)));
         if done.is_some() {
-            seam.flush()?;
+            output.flush()?;
         }
         let checks = self.checks;
         self.recorder.record(|listed| {
@@ -138,7 +144,12 @@ impl Writer {
     }
 
     /// The mark of a unit, if it may pass; another one begins.
-    fn close(&mut self, unit: &mut Unit, through: Option<String>, seam: &mut Seam) -> Result<()> {
+    fn close(
+        &mut self,
+        unit: &mut Unit,
+        through: Option<String>,
+        output: &mut StageOutput,
+    ) -> Result<()> {
         let done = unit.through(through);
         let mut line = Vec::new();
         let (after, through) = (done.after.as_deref(), done.through.as_deref());
@@ -148,8 +159,8 @@ impl Writer {
             after: done.after.clone(),
             through: done.through.clone(),
         };
-        seam.mark(&mark, line.trim_ascii_end())?;
-        seam.flush()?;
+        output.mark(&mark, line.trim_ascii_end())?;
+        output.flush()?;
         unit.after = unit.line;
         self.checks += usize::from(unit.check.is_some());
         if std::mem::take(&mut unit.open) {
@@ -176,5 +187,5 @@ impl Unit {
 }
 
 fn lost() -> Error {
-    Error::message(Kind::Fault, "rows were lost")
+    Error::message(Kind::Internal, "rows were lost")
 }

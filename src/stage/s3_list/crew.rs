@@ -7,15 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc};
 
-use crate::cli::signals::Stop;
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::listing::{Ask, Kept, Keys, Page, Planner};
-use crate::log::Log;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::remote::pace::Permit;
 use crate::remote::s3::{Bucket, Request, S3};
-use crate::tally::Tally;
 
 /// Records to hand on, and what they complete.
 pub struct Part {
@@ -54,9 +52,7 @@ pub struct Job {
     /// Why folders cannot be looked into, and whether that was said.
     refused: OnceLock<String>,
     said: AtomicBool,
-    log: Log,
-    stop: Arc<Stop>,
-    tally: Arc<Tally>,
+    pub context: Context,
 }
 
 impl Crew {
@@ -100,9 +96,7 @@ impl Job {
             done: Notify::new(),
             refused: OnceLock::new(),
             said: AtomicBool::new(false),
-            log: io.log.clone(),
-            stop: Arc::clone(&io.stop),
-            tally: Arc::clone(&io.tally),
+            context: io.context.clone(),
         }
     }
 
@@ -111,7 +105,7 @@ impl Job {
             let (told, done) = (self.told.notified(), self.done.notified());
             let turn = tokio::select! {
                 turn = self.desk.bucket.turn() => turn,
-                stop = self.stop.asked() => return Err(stop),
+                stop = self.context.shutdown.cancelled() => return Err(stop),
             };
             let next = {
                 let mut planner = self.planner();
@@ -125,7 +119,7 @@ impl Job {
                 tokio::select! {
                     () = told => continue,
                     () = parts.closed() => return Ok(()),
-                    stop = self.stop.asked() => return Err(stop),
+                    stop = self.context.shutdown.cancelled() => return Err(stop),
                 }
             };
             let page = tokio::select! {
@@ -133,7 +127,7 @@ impl Job {
                 () = done => return Ok(()),
                 () = parts.closed() => return Ok(()),
             };
-            self.tally.note("requests", 1);
+            self.context.counters.note("requests", 1);
             let page = match (page, &ask) {
                 (Err(error), Ask::Children { .. }) if may_go_on(&error) => {
                     self.planner().refused(ticket);
@@ -184,7 +178,7 @@ impl Job {
         if let Some(why) = self.refused.get()
             && !self.said.swap(true, Relaxed)
         {
-            self.log.warn(format!(
+            self.context.log.warn(format!(
                 "{why}; folders cannot be looked into, so only the names of the keys tell where to \
                  divide the listing, and it is slower"
             ));

@@ -3,12 +3,12 @@
 use super::Args;
 use super::crew::{Crew, Part};
 use super::ordered::Ordered;
+use crate::counters::Waiting;
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::record::mark;
 use crate::resume::Recorder;
-use crate::tally::Waiting;
 
 /// A listing at work.
 pub struct Lister<'a> {
@@ -39,15 +39,16 @@ impl<'a> Lister<'a> {
         let url = self.args.url();
         if self.recorder.read(|listed| listed.records) == 0 && !url.prefix.is_empty() {
             let place = format!("s3://{}/{}", url.bucket, url.prefix);
-            io.log
+            io.context
+                .log
                 .warn(format!("{place}: no key was found that begins with it"));
         }
         let counts = [("records", self.records), ("pages", self.pages)];
-        self.recorder.end(&counts, &mut io.seam)
+        self.recorder.end(&counts, &mut io.output)
     }
 
     fn hand_on_all(&mut self, crew: &mut Crew, gaps: &[Interval], io: &mut Io) -> Result<()> {
-        let mut patience = Some(io.log.patience(format!(
+        let mut patience = Some(io.context.log.notify_if_slow(format!(
             "listing s3://{}/{}",
             self.args.url().bucket,
             self.args.url().prefix
@@ -55,9 +56,9 @@ impl<'a> Lister<'a> {
         let mut ordered = self.args.ordered.then(|| Ordered::new(gaps));
         let mut failed = Ok(());
         loop {
-            io.tally.waits(Waiting::Server);
+            io.context.counters.waits(Waiting::Server);
             let part = crew.next();
-            io.tally.waits(Waiting::Nothing);
+            io.context.counters.waits(Waiting::Nothing);
             drop(patience.take());
             match part {
                 None => return failed,
@@ -86,13 +87,13 @@ impl<'a> Lister<'a> {
             through.as_deref(),
             &mut part.lines,
         );
-        io.tally.read(part.records);
-        io.tally.written(part.records);
-        io.tally.note("pages", 1);
+        io.context.counters.add_read(part.records);
+        io.context.counters.add_written(part.records);
+        io.context.counters.note("pages", 1);
         self.records += part.records;
         self.pages += 1;
-        io.seam.write(&part.lines)?;
-        io.seam.flush()?;
+        io.output.write(&part.lines)?;
+        io.output.flush()?;
         self.recorder.record(|listed| {
             listed.records += part.records;
             listed.pages += 1;

@@ -176,14 +176,15 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         return show::show(path, io);
     }
     if ranges::is_reversed(args.after.as_deref(), args.through.as_deref()) {
-        io.log
+        io.context
+            .log
             .warn("--after stands behind --through in byte order: nothing lies between");
     }
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::local("threads", &error))?;
-    let s3 = runtime.block_on(S3::open(&args.s3, &io.log, &io.stop, &io.tally))?;
+    let s3 = runtime.block_on(S3::open(&args.s3, &io.context))?;
     let url = args.url();
     let workers = usize::from(args.concurrency);
     let mut source = Source {
@@ -223,7 +224,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let planner = Planner::new(settings, gaps.clone(), hints.unwrap_or_default());
     let job = Job::new(desk, planner, io);
     let crew = Crew::start(runtime, job, workers);
-    let mut lister = Lister::new(args, Recorder::new(listed, file, io.seam.file()?));
+    let mut lister = Lister::new(args, Recorder::new(listed, file, io.output.file()?));
     let done = lister.list(crew, &gaps, io);
     if let Err(error) = &done {
         lister.explain(error, io)?;

@@ -90,7 +90,7 @@ impl Ordered {
                 ..part
             },
             (Waiting::Spooled { .. }, None) => {
-                return Err(Error::message(Kind::Fault, "a page that waited is lost"));
+                return Err(Error::message(Kind::Internal, "a page that waited is lost"));
             }
         };
         gap.after.clone_from(&part.covers.through);

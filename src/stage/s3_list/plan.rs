@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 use super::crew::{Desk, may_go_on};
 use super::ranges::Range;
 use super::{Args, Shard};
+use crate::counters::Waiting;
 use crate::error::{Error, Kind, Result};
 use crate::listing::{Ask, Hint, Next, Part, Survey};
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
 use crate::resume::{self, Listed, Source};
-use crate::tally::Waiting;
 
 /// What the last finished run of this listing saw, where its file is at hand.
 pub fn hints(file: Option<&Path>, source: &Source) -> Result<Vec<Hint>> {
@@ -51,7 +51,7 @@ pub fn share(
     for part in &parts {
         part.interval.through.hash(&mut hasher);
     }
-    io.log.info(format!(
+    io.context.log.info(format!(
         "shard {shard} of plan {:016x}, made now: all shards have to name the same plan; \
          s3-list --plan {} > FILE and --ranges FILE make sure of it",
         hasher.finish(),
@@ -75,15 +75,15 @@ pub fn survey(
 ) -> Result<Vec<Part>> {
     let page_size = usize::from(desk.page_size);
     let mut survey = Survey::new(&desk.prefix, page_size, usize::from(parts), hints);
-    io.tally.waits(Waiting::Server);
+    io.context.counters.waits(Waiting::Server);
     let mut refused = false;
     loop {
         let round = survey.round();
         if round.is_empty() {
-            io.tally.waits(Waiting::Nothing);
+            io.context.counters.waits(Waiting::Nothing);
             return Ok(survey.parts());
         }
-        io.tally.note("requests", round.len() as u64);
+        io.context.counters.note("requests", round.len() as u64);
         let mut answers = JoinSet::new();
         for (ticket, ask) in round {
             let desk = Arc::clone(desk);
@@ -96,11 +96,11 @@ pub fn survey(
         }
         while let Some(answer) = runtime.block_on(answers.join_next()) {
             let (ticket, ask, page) = answer
-                .map_err(|_| Error::message(Kind::Fault, "a request of the survey was lost"))?;
+                .map_err(|_| Error::message(Kind::Internal, "a request of the survey was lost"))?;
             let page = match (page, &ask) {
                 (Err(error), Ask::Children { .. }) if may_go_on(&error) => {
                     if !std::mem::replace(&mut refused, true) {
-                        io.log.warn(format!(
+                        io.context.log.warn(format!(
                             "{error}; folders cannot be looked into, so the parts may be few and \
                              of unequal size"
                         ));
@@ -132,11 +132,11 @@ pub fn write(desk: &Desk, parts: Vec<Part>, io: &mut Io) -> Result<()> {
             keys: Some(keys),
         };
         let mut line = serde_json::to_vec(&range)
-            .map_err(|error| Error::message(Kind::Fault, format!("a range: {error}")))?;
+            .map_err(|error| Error::message(Kind::Internal, format!("a range: {error}")))?;
         line.push(b'\n');
-        io.tally.read(1);
-        io.tally.written(1);
-        io.seam.write(&line)?;
+        io.context.counters.add_read(1);
+        io.context.counters.add_written(1);
+        io.output.write(&line)?;
     }
-    io.seam.flush()
+    io.output.flush()
 }

@@ -38,7 +38,12 @@ pub fn wanted(args: &Args, io: &mut Io) -> Result<Option<Coverage>> {
         read("standard input", &mut io.input, args)?
     } else {
         let file = File::open(path).map_err(|error| Error::local(&name, &error))?;
-        let mut input = Input::named(&name, file, io.stop.clone(), io.tally.clone());
+        let mut input = Input::named(
+            &name,
+            file,
+            io.context.shutdown.clone(),
+            io.context.counters.clone(),
+        );
         read(&name, &mut input, args)?
     };
     let ranges = match args.shard {

@@ -16,8 +16,8 @@ pub fn show(path: &Path, io: &mut Io) -> Result<()> {
         Error::configuration(format!("{}: there is no such file", path.display()))
     })?;
     let loaded: Option<Loaded> = resume::peek(&resume::loaded_path(path))?;
-    io.seam.write(text(&listed, loaded.as_ref()).as_bytes())?;
-    io.seam.flush()
+    io.output.write(text(&listed, loaded.as_ref()).as_bytes())?;
+    io.output.flush()
 }
 
 fn text(listed: &Listed, loaded: Option<&Loaded>) -> String {

@@ -14,11 +14,12 @@ use postgres::types::Type;
 pub(super) use self::connect::Target;
 use self::shape::CheckError;
 use super::plan::Found;
-use super::{Context, Outcome, Queued, Refused, Row, Store, known_queries};
+use super::{Outcome, Queued, Refused, Row, Store, known_queries};
 use crate::address::without_password;
+use crate::backoff::Backoff;
+use crate::context::Context;
+use crate::counters::Waiting;
 use crate::error::{Error, Kind, Result};
-use crate::tally::Waiting;
-use crate::waits::Waits;
 
 const TABLES: &str = include_str!("tables.sql");
 
@@ -27,11 +28,11 @@ const CREATION_LOCK: i64 = 0x6275_696c_6468_7562;
 
 /// Tries to reach the server before it is given up: about 20 seconds.
 const TRIES: u32 = 9;
-pub(super) const AWAY: Waits = Waits::new(Duration::from_millis(400), Duration::from_secs(10));
+pub(super) const AWAY: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(10));
 
 /// Conflicts with other transactions before a batch is given up.
 const CONFLICTS: u32 = 100;
-const CONFLICT: Waits = Waits::new(Duration::from_millis(50), Duration::from_millis(50));
+const CONFLICT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(50));
 
 pub struct Postgres {
     target: Target,
@@ -56,7 +57,7 @@ impl Postgres {
             read_only,
         };
         let waiting = format!("connecting to {}", store.address);
-        let _patience = store.context.log.patience(waiting);
+        let _patience = store.context.log.notify_if_slow(waiting);
         store.retry(|_| Ok(()))?;
         Ok(store)
     }
@@ -69,10 +70,10 @@ impl Postgres {
     ) -> Result<T> {
         let (mut tried, mut conflicts) = (0, 0);
         loop {
-            self.context.stop.check()?;
-            self.context.tally.waits(Waiting::Server);
+            self.context.shutdown.check()?;
+            self.context.counters.waits(Waiting::Server);
             let done = self.attempt(&mut work);
-            self.context.tally.waits(Waiting::Nothing);
+            self.context.counters.waits(Waiting::Nothing);
             let error = match done {
                 Ok(done) => return Ok(done),
                 Err(CheckError::Shape(error)) => return Err(error),
@@ -81,8 +82,10 @@ impl Postgres {
             match judge(&error) {
                 Judgement::Conflict if conflicts < CONFLICTS => {
                     conflicts += 1;
-                    self.context.tally.note("batches again", 1);
-                    self.context.stop.sleep(CONFLICT.draw(conflicts, None))?;
+                    self.context.counters.note("batches again", 1);
+                    self.context
+                        .shutdown
+                        .sleep(CONFLICT.delay(conflicts, None))?;
                 }
                 Judgement::Conflict => {
                     return Err(Error::unavailable(format!(
@@ -105,8 +108,8 @@ impl Postgres {
                         let again = format!("{}: {reason}; trying again", self.address);
                         self.context.log.warn(again);
                     }
-                    self.context.tally.note("reconnections", 1);
-                    self.context.stop.sleep(AWAY.draw(tried, None))?;
+                    self.context.counters.note("reconnections", 1);
+                    self.context.shutdown.sleep(AWAY.delay(tried, None))?;
                 }
                 Judgement::Final(kind) => {
                     return Err(Error::message(

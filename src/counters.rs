@@ -39,7 +39,7 @@ enum Class {
 
 /// Live counts, shared with the progress row; read once more for the summary.
 #[derive(Debug)]
-pub struct Tally {
+pub struct Counters {
     program: &'static str,
     out_name: &'static str,
     started: Instant,
@@ -49,7 +49,7 @@ pub struct Tally {
     named: Mutex<Vec<(Class, String, u64)>>,
 }
 
-impl Tally {
+impl Counters {
     /// `out_name` is the word for records that came through: "out", "inserted".
     #[must_use]
     pub fn new(program: &'static str, out_name: &'static str) -> Self {
@@ -69,11 +69,11 @@ impl Tally {
         self.program
     }
 
-    pub fn read(&self, records: u64) {
+    pub fn add_read(&self, records: u64) {
         self.read.fetch_add(records, Relaxed);
     }
 
-    pub fn written(&self, records: u64) {
+    pub fn add_written(&self, records: u64) {
         self.written.fetch_add(records, Relaxed);
     }
 
@@ -101,7 +101,7 @@ impl Tally {
 
     /// Records read, records that came through, and what is waited for.
     #[must_use]
-    pub fn now(&self) -> (u64, u64, Waiting) {
+    pub fn snapshot(&self) -> (u64, u64, Waiting) {
         let waiting = match self.waiting.load(Relaxed) {
             1 => Waiting::Input,
             2 => Waiting::Output,
@@ -119,14 +119,14 @@ impl Tally {
     /// Whether every record that came in is accounted for.
     #[must_use]
     pub fn adds_up(&self) -> bool {
-        let (read, written, _) = self.now();
+        let (read, written, _) = self.snapshot();
         read == written + self.sum(Class::Dropped) + self.sum(Class::Rejected)
     }
 
     /// The summary for people: one line.
     #[must_use]
     pub fn line(&self) -> String {
-        let (read, written, _) = self.now();
+        let (read, written, _) = self.snapshot();
         let mut parts = vec![format!("{written} {}", self.out_name)];
         let mut notes = Vec::new();
         for (class, name, count) in self.named().iter() {
@@ -149,7 +149,7 @@ impl Tally {
     /// The summary for programs.
     #[must_use]
     pub fn json(&self) -> Value {
-        let (read, written, _) = self.now();
+        let (read, written, _) = self.snapshot();
         let of = |wanted: Class| {
             let named = self.named();
             let pairs = named.iter().filter(|(class, ..)| *class == wanted);

@@ -25,7 +25,7 @@ const ONCE: Duration = Duration::from_secs(1);
 
 /// Whether, and by which signal, the run was asked to stop.
 #[derive(Debug)]
-pub struct Stop {
+pub struct Shutdown {
     signal: AtomicI32,
     notify: Notify,
     readable: UnixStream,
@@ -35,11 +35,11 @@ pub struct Stop {
 /// No signal has this number: a stage gave up, and its reader has to as well.
 const ABANDONED: i32 = -1;
 
-impl Stop {
+impl Shutdown {
     /// Watches the signals from now on.
     pub fn watch() -> std::io::Result<Arc<Self>> {
         let (readable, bell) = UnixStream::pair()?;
-        let stop = Arc::new(Self {
+        let shutdown = Arc::new(Self {
             signal: AtomicI32::new(0),
             notify: Notify::new(),
             readable,
@@ -51,7 +51,7 @@ impl Stop {
             .into_iter()
             .filter(|signal| ignored >> (signal - 1) & 1 == 0);
         let mut signals = Signals::new(heeded)?;
-        let watched = Arc::clone(&stop);
+        let watched = Arc::clone(&shutdown);
         std::thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
@@ -63,24 +63,24 @@ impl Stop {
                         None => first = Some(Instant::now()),
                     }
                     watched.signal.store(signal, SeqCst);
-                    watched.ring();
+                    watched.wake();
                     std::thread::spawn(move || {
                         std::thread::sleep(GRACE);
                         die_by(signal);
                     });
                 }
             })?;
-        Ok(stop)
+        Ok(shutdown)
     }
 
     /// Ends every wait for input: the stage has failed elsewhere.
-    pub fn abandon(&self) {
+    pub fn cancel_reader(&self) {
         // A signal that came first stays the reason.
         let _ = self.signal.compare_exchange(0, ABANDONED, SeqCst, SeqCst);
-        self.ring();
+        self.wake();
     }
 
-    fn ring(&self) {
+    fn wake(&self) {
         // A full socket is as readable as one can be.
         drop((&self.bell).write(b"!"));
         self.notify.notify_waiters();
@@ -90,7 +90,7 @@ impl Stop {
     pub fn check(&self) -> Result<()> {
         match self.signal.load(SeqCst) {
             0 => Ok(()),
-            ABANDONED => Err(Error::message(Kind::Fault, "given up")),
+            ABANDONED => Err(Error::message(Kind::Internal, "given up")),
             signal => Err(Error::message(
                 Kind::Signal(signal),
                 format!("stopped by {}", name(signal)),
@@ -104,7 +104,7 @@ impl Stop {
         self.readable.as_fd()
     }
 
-    /// Waits so long on this thread.
+    /// Backoff so long on this thread.
     ///
     /// # Errors
     /// A signal, which ends the wait.
@@ -124,8 +124,8 @@ impl Stop {
         }
     }
 
-    /// Waits for a signal.
-    pub async fn asked(&self) -> Error {
+    /// Backoff for a signal.
+    pub async fn cancelled(&self) -> Error {
         let notified = self.notify.notified();
         tokio::pin!(notified);
         notified.as_mut().enable();
@@ -135,7 +135,7 @@ impl Stop {
         notified.await;
         self.check()
             .err()
-            .unwrap_or_else(|| Error::message(Kind::Fault, "woken without a signal"))
+            .unwrap_or_else(|| Error::message(Kind::Internal, "woken without a signal"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The seam to the next program: finished lines, rejects, and the marks that
+//! The output to the next program: finished lines, rejects, and the marks that
 //! may pass.
 
 use std::fs::File;
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::{Block, Output, Rejects};
+use crate::counters::Counters;
 use crate::error::{Error, Kind, Result};
 use crate::record::mark::Mark;
 use crate::record::reject::Reject;
-use crate::tally::Tally;
 
 /// What a stage made of some lines: bytes of its own for the next program, and
 /// between them lines that go on as they came, marks and rejects.
 #[derive(Default)]
-pub struct Chunk {
+pub struct Emitted {
     pub out: Vec<u8>,
     parts: Vec<(usize, Part)>,
     read: u64,
@@ -32,7 +32,7 @@ enum Part {
     Reject(Box<Reject>),
 }
 
-impl Chunk {
+impl Emitted {
     /// A record that goes on as `line`, without its newline.
     pub fn line(&mut self, line: &[u8]) {
         self.out.extend_from_slice(line);
@@ -86,10 +86,10 @@ impl Chunk {
 }
 
 /// Writes in the order of the input and decides which marks may pass.
-pub struct Seam {
+pub struct StageOutput {
     output: Output,
     rejects: Rejects,
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
     marks: Marks,
     /// A line of the unit at hand was neither finished nor put on disk.
     open: bool,
@@ -105,28 +105,28 @@ enum Marks {
     Ended,
 }
 
-impl Seam {
+impl StageOutput {
     #[must_use]
-    pub fn new(output: Output, rejects: Rejects, tally: Arc<Tally>) -> Self {
+    pub fn new(output: Output, rejects: Rejects, counters: Arc<Counters>) -> Self {
         Self {
             output,
             rejects,
-            tally,
+            counters,
             marks: Marks::None,
             open: false,
         }
     }
 
-    /// `input` is what the chunk was made of.
-    pub fn pass(&mut self, chunk: Chunk, input: &[u8]) -> Result<()> {
-        self.tally.read(chunk.read);
-        self.tally.written(chunk.written);
-        for (reason, records) in chunk.dropped {
-            self.tally.dropped(reason, records);
+    /// `input` is what the emitted was made of.
+    pub fn pass(&mut self, emitted: Emitted, input: &[u8]) -> Result<()> {
+        self.counters.add_read(emitted.read);
+        self.counters.add_written(emitted.written);
+        for (reason, records) in emitted.dropped {
+            self.counters.dropped(reason, records);
         }
         let mut start = 0;
-        for (at, part) in chunk.parts {
-            self.output.write(&chunk.out[start..at])?;
+        for (at, part) in emitted.parts {
+            self.output.write(&emitted.out[start..at])?;
             start = at;
             match part {
                 Part::Lines(lines) => self.output.write(&input[lines])?,
@@ -134,7 +134,7 @@ impl Seam {
                 Part::Reject(reject) => self.reject(&reject)?,
             }
         }
-        self.output.write(&chunk.out[start..])
+        self.output.write(&emitted.out[start..])
     }
 
     /// Bytes of finished lines.
@@ -145,9 +145,9 @@ impl Seam {
     /// Counts `reject` and keeps it; with nowhere to keep it, the unit stays
     /// open.
     pub fn reject(&mut self, reject: &Reject) -> Result<()> {
-        self.tally.rejected(reject.kind, 1);
+        self.counters.rejected(reject.kind, 1);
         for violation in &reject.violations {
-            self.tally.note(&violation.label(), 1);
+            self.counters.note(&violation.label(), 1);
         }
         if !self.rejects.keep(reject)? {
             self.open = true;
@@ -162,7 +162,7 @@ impl Seam {
 
     /// The mark that `line` is passes if its unit is finished with.
     pub fn mark(&mut self, mark: &Mark, line: &[u8]) -> Result<()> {
-        if self.accepts(mark)? {
+        if self.close_unit(mark)? {
             self.output.write(line)?;
             self.output.write(b"\n")?;
         }
@@ -171,7 +171,7 @@ impl Seam {
 
     /// Closes the unit before `mark`: whether the mark may pass. Rejects of
     /// the unit are on disk when this returns.
-    pub fn accepts(&mut self, mark: &Mark) -> Result<bool> {
+    pub fn close_unit(&mut self, mark: &Mark) -> Result<bool> {
         self.rejects.sync()?;
         let finished = !std::mem::take(&mut self.open);
         if matches!(mark, Mark::End { .. }) {
@@ -179,13 +179,13 @@ impl Seam {
             return Ok(true);
         }
         self.marks = Marks::Within;
-        self.tally
+        self.counters
             .note(if finished { "marks" } else { "units kept open" }, 1);
         Ok(finished)
     }
 
     /// Keeps the unit at hand open: its mark will not pass.
-    pub fn keep_open(&mut self) {
+    pub fn hold_unit(&mut self) {
         self.open = true;
     }
 

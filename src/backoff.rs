@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Waits with full jitter: each is drawn between nothing and a bound that doubles,
+/// Backoff with full jitter: each is drawn between nothing and a bound that doubles,
 /// so that clients that failed together do not come back together.
 #[derive(Debug, Clone, Copy)]
-pub struct Waits {
+pub struct Backoff {
     first: Duration,
     longest: Duration,
 }
@@ -13,7 +13,7 @@ pub struct Waits {
 /// The most that a server may make us wait.
 pub const LONGEST_ASKED: Duration = Duration::from_mins(1);
 
-impl Waits {
+impl Backoff {
     /// The bound of the first wait, and of the longest.
     #[must_use]
     pub const fn new(first: Duration, longest: Duration) -> Self {
@@ -23,7 +23,7 @@ impl Waits {
     /// The wait behind so many tries that failed, which begins when the time is over
     /// that the server `asked` for.
     #[must_use]
-    pub fn draw(self, failed: u32, asked: Option<Duration>) -> Duration {
+    pub fn delay(self, failed: u32, asked: Option<Duration>) -> Duration {
         let doubled = 2_u32.saturating_pow(failed.saturating_sub(1));
         let bound = self.first.saturating_mul(doubled).min(self.longest);
         asked.unwrap_or_default().min(LONGEST_ASKED) + bound.mul_f64(fastrand::f64())
@@ -34,22 +34,22 @@ impl Waits {
 mod tests {
     use super::*;
 
-    const WAITS: Waits = Waits::new(Duration::from_millis(200), Duration::from_secs(5));
+    const WAITS: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
     #[test]
     fn bounds_double_to_the_longest() {
         for (failed, bound) in (1..).zip([200, 400, 800, 1600, 3200, 5000, 5000]) {
-            let drawn = (0..1000).map(|_| WAITS.draw(failed, None));
+            let drawn = (0..1000).map(|_| WAITS.delay(failed, None));
             let longest = drawn.max().unwrap_or_default();
             let bound = Duration::from_millis(bound);
             assert!(longest <= bound && longest > bound.mul_f64(0.9));
         }
-        assert!(WAITS.draw(u32::MAX, None) <= Duration::from_secs(5));
+        assert!(WAITS.delay(u32::MAX, None) <= Duration::from_secs(5));
     }
 
     #[test]
     fn the_server_may_ask_for_more() {
-        let asked = |seconds| WAITS.draw(1, Some(Duration::from_secs(seconds)));
+        let asked = |seconds| WAITS.delay(1, Some(Duration::from_secs(seconds)));
         assert!((7..=8).contains(&asked(7).as_secs()));
         assert!(asked(7000) < LONGEST_ASKED + Duration::from_secs(1));
     }
