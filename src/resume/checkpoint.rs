@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Listed, Loaded, Source, StateFile, loaded_path, peek};
+use super::{Confirmed, ListingSource, RunState, StateFile, loaded_path, peek};
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
@@ -39,15 +39,15 @@ const LOADER: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// What a run is of.
-pub trait Subject: Clone + PartialEq + Display + Serialize + DeserializeOwned {
+pub trait RunSource: Clone + PartialEq + Display + Serialize + DeserializeOwned {
     /// What such a run is called.
     const RUN: &'static str;
 
     /// What the state of a run of `self` is to one of `now`.
-    fn compare(&self, now: &Self) -> Standing;
+    fn compare(&self, now: &Self) -> Compatibility;
 }
 
-pub enum Standing {
+pub enum Compatibility {
     Same,
     /// Another run has to begin: why.
     Changed(&'static str),
@@ -55,27 +55,27 @@ pub enum Standing {
     Other,
 }
 
-impl Subject for Source {
+impl RunSource for ListingSource {
     const RUN: &'static str = "listing";
 
-    fn compare(&self, now: &Self) -> Standing {
+    fn compare(&self, now: &Self) -> Compatibility {
         if self == now {
-            Standing::Same
+            Compatibility::Same
         } else {
-            Standing::Other
+            Compatibility::Other
         }
     }
 }
 
 /// The state to go on with, and its file, which holds it once it is saved;
 /// `trust` may take back some of what an earlier run has done.
-pub fn open<S: Subject>(
+pub fn open<S: RunSource>(
     args: &ResumeArgs,
     subject: S,
-    trust: impl FnOnce(&mut Listed<S>),
+    trust: impl FnOnce(&mut RunState<S>),
     io: &Io,
-) -> Result<(Option<StateFile>, Listed<S>)> {
-    let fresh = Listed::new(subject);
+) -> Result<(Option<StateFile>, RunState<S>)> {
+    let fresh = RunState::new(subject);
     let Some(path) = &args.resume_file else {
         return Ok((None, fresh));
     };
@@ -86,9 +86,9 @@ pub fn open<S: Subject>(
         return Ok((Some(file), listed));
     }
     let standing = listed.source.compare(&fresh.source);
-    let again = |listed: &Listed<S>| listed.again(fresh.source.clone());
+    let again = |listed: &RunState<S>| listed.next_run(fresh.source.clone());
     match standing {
-        Standing::Other => {
+        Compatibility::Other => {
             return Err(Error::configuration(format!(
                 "{place}: holds the state of another {} ({}); use another --resume-file, or \
                  remove it",
@@ -105,29 +105,29 @@ pub fn open<S: Subject>(
             }
             listed = again(&listed);
         }
-        Standing::Changed(why) => {
+        Compatibility::Changed(why) => {
             io.context.log.info(format!(
                 "{place}: {why} of run {}: a new run begins",
                 listed.run
             ));
             listed = again(&listed);
         }
-        Standing::Same => {
+        Compatibility::Same => {
             // What was listed into a pipe may never have reached a loader.
             let in_doubt = args.checkpoint.is_none()
                 && !io.output.is_file()
                 && !listed.finished
-                && !listed.broken_pipe
+                && !listed.delivery_unknown
                 && !listed.coverage.is_empty();
             let patience = if in_doubt { LOADER } else { Duration::ZERO };
             let loaded = look_for_loader(path, patience, io)?;
             if in_doubt && loaded.is_none() {
                 listed.unconfirmed = listed.records;
             }
-            let (coverage, why) = decide(&listed, loaded.as_ref(), args.checkpoint);
+            let (coverage, why) = resume_point(&listed, loaded.as_ref(), args.checkpoint);
             match coverage {
                 Some(coverage) => {
-                    listed.go_on(coverage);
+                    listed.resume_from(coverage);
                     trust(&mut listed);
                 }
                 None => listed = again(&listed),
@@ -154,7 +154,7 @@ pub fn open<S: Subject>(
 /// What a loader keeps, which makes its file before anything else: one that was
 /// killed in the run before may not have come to that, and is started together
 /// with us.
-fn look_for_loader(path: &Path, patience: Duration, io: &Io) -> Result<Option<Loaded>> {
+fn look_for_loader(path: &Path, patience: Duration, io: &Io) -> Result<Option<Confirmed>> {
     let until = Instant::now() + patience;
     loop {
         let loaded = peek(&loaded_path(path))?;
@@ -166,9 +166,9 @@ fn look_for_loader(path: &Path, patience: Duration, io: &Io) -> Result<Option<Lo
 }
 
 /// What of a run is taken as done, `None` for a new run; and why.
-pub fn decide<S>(
-    listed: &Listed<S>,
-    loaded: Option<&Loaded>,
+pub fn resume_point<S>(
+    listed: &RunState<S>,
+    loaded: Option<&Confirmed>,
     checkpoint: Option<Checkpoint>,
 ) -> (Option<Coverage>, String) {
     let run = &listed.run;
@@ -192,7 +192,7 @@ pub fn decide<S>(
         None if checkpoint == Some(Checkpoint::Loaded) => {
             from_start("no loader has confirmed anything")
         }
-        None if listed.broken_pipe => {
+        None if listed.delivery_unknown => {
             from_start("its reader left, and no loader has confirmed anything")
         }
         None if listed.coverage.is_empty() => from_start("nothing was listed yet"),
@@ -208,8 +208,8 @@ mod tests {
     use super::*;
     use crate::record::coverage::Interval;
 
-    fn source() -> Source {
-        Source {
+    fn source() -> ListingSource {
+        ListingSource {
             endpoint: None,
             bucket: "b".to_owned(),
             prefix: String::new(),
@@ -224,24 +224,24 @@ mod tests {
         Interval::new(None, Some(through.to_owned()))
     }
 
-    fn listed() -> Listed {
-        let mut listed = Listed::new(source());
+    fn listed() -> RunState {
+        let mut listed = RunState::new(source());
         listed.coverage.insert(part("m"));
         listed
     }
 
-    fn confirmed(run: &str) -> Loaded {
-        let mut loaded = Loaded::default();
+    fn confirmed(run: &str) -> Confirmed {
+        let mut loaded = Confirmed::default();
         loaded.fold(run, part("c"), "sqlite:/builds.db").unwrap();
         loaded
     }
 
     fn taken(
-        listed: &Listed,
-        loaded: Option<&Loaded>,
+        listed: &RunState,
+        loaded: Option<&Confirmed>,
         asked: Option<Checkpoint>,
     ) -> Option<Coverage> {
-        decide(listed, loaded, asked).0
+        resume_point(listed, loaded, asked).0
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
         let nothing = Some(Coverage::default());
         let same = confirmed(&run.run);
         let other = confirmed("another");
-        let untouched = Loaded::default();
+        let untouched = Confirmed::default();
         assert_eq!(taken(&run, Some(&same), None), Some(same.coverage.clone()));
         assert_eq!(taken(&run, Some(&other), None), nothing);
         assert_eq!(taken(&run, Some(&untouched), None), nothing);
@@ -259,7 +259,7 @@ mod tests {
         let asked = Some(Checkpoint::Listed);
         assert_eq!(taken(&run, Some(&same), asked), Some(run.coverage.clone()));
         let mut broken = listed();
-        broken.broken_pipe = true;
+        broken.delivery_unknown = true;
         assert_eq!(taken(&broken, None, None), nothing);
         assert_eq!(
             taken(&broken, Some(&confirmed(&broken.run)), None),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Listed;
+use super::RunState;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
@@ -125,8 +125,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read(path).map_err(|error| Error::local(path.display(), &error))?;
     serde_json::from_slice(&text).map_err(|error| {
         let place = path.display();
-        Error::configuration(match serde_json::from_slice::<Listed<Value>>(&text) {
-            Ok(Listed { source, .. }) => format!(
+        Error::configuration(match serde_json::from_slice::<RunState<Value>>(&text) {
+            Ok(RunState { source, .. }) => format!(
                 "{place}: holds the state of a run of another program ({source}); name another file"
             ),
             Err(_) => format!(

@@ -8,7 +8,7 @@ mod file;
 mod recorder;
 mod run;
 
-pub use self::checkpoint::{ResumeArgs, Standing, Subject, decide, open};
+pub use self::checkpoint::{Compatibility, ResumeArgs, RunSource, open, resume_point};
 pub use self::file::{StateFile, files, loaded_path, peek};
 pub use self::recorder::Recorder;
-pub use self::run::{Listed, Loaded, Source};
+pub use self::run::{Confirmed, ListingSource, RunState};

@@ -11,12 +11,12 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 
-use super::{Listed, Source, StateFile};
+use super::{ListingSource, RunState, StateFile};
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::{Io, StageOutput};
 use crate::record::mark::{self, Mark};
 
-pub struct Recorder<S = Source> {
+pub struct Recorder<S = ListingSource> {
     shared: Arc<Shared<S>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -27,7 +27,7 @@ struct Shared<S> {
 }
 
 struct State<S> {
-    listed: Listed<S>,
+    listed: RunState<S>,
     /// What is in `listed` is not on disk yet.
     new: bool,
     ended: bool,
@@ -43,7 +43,7 @@ impl<S> Shared<S> {
 impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
     /// Keeps `listed` in `file`, if there is one. Lines that go into `output`
     /// are on disk before the file says that they are listed.
-    pub fn new(listed: Listed<S>, file: Option<StateFile>, output: Option<File>) -> Self {
+    pub fn new(listed: RunState<S>, file: Option<StateFile>, output: Option<File>) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 listed,
@@ -64,7 +64,7 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
     ///
     /// # Errors
     /// An earlier change could not be saved (74).
-    pub fn record(&self, change: impl FnOnce(&mut Listed<S>)) -> Result<()> {
+    pub fn record(&self, change: impl FnOnce(&mut RunState<S>)) -> Result<()> {
         let mut state = self.shared.state();
         if let Some(error) = state.failed.take() {
             return Err(error);
@@ -76,7 +76,7 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
     }
 
     /// What is recorded.
-    pub fn read<T>(&self, read: impl FnOnce(&Listed<S>) -> T) -> T {
+    pub fn read<T>(&self, read: impl FnOnce(&RunState<S>) -> T) -> T {
         read(&self.shared.state().listed)
     }
 
@@ -99,7 +99,7 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
         self.finish()
     }
 
-    /// Backoff until everything that was recorded is on disk.
+    /// Blocks until everything that was recorded is on disk.
     ///
     /// # Errors
     /// It could not be saved (74).
@@ -114,11 +114,11 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
         self.shared.state().failed.take().map_or(Ok(()), Err)
     }
 
-    /// Notes in the state how the run ended, and says how to go on.
-    pub fn explain(&mut self, error: &Error, path: Option<&Path>, io: &Io) -> Result<()> {
+    /// Notes in the state how the run ended, and logs how to resume it.
+    pub fn print_resume_hint(&mut self, error: &Error, path: Option<&Path>, io: &Io) -> Result<()> {
         // What a reader holds when a pipeline is stopped may be lost with it.
         if matches!(error.kind, Kind::Signal(_)) && !io.output.is_file() {
-            self.record(|listed| listed.broken_pipe = true)?;
+            self.record(|listed| listed.delivery_unknown = true)?;
         }
         self.finish()?;
         let passes = matches!(

@@ -1,4 +1,4 @@
-//! How far a run has come, and what of it is stored.
+//! The state of a run, and what a loader has confirmed of it.
 
 use std::fmt;
 
@@ -29,24 +29,24 @@ impl TryFrom<u32> for Format {
     }
 }
 
-/// What is listed: a state of another source is refused.
+/// The part of a bucket that a listing covers; a state of another one is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
+pub struct ListingSource {
     pub endpoint: Option<String>,
     pub bucket: String,
     pub prefix: String,
     pub after: Option<String>,
     pub through: Option<String>,
-    /// The parts of it that are listed, where not all of it is.
+    /// The ranges to list; `None` lists everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranges: Option<Coverage>,
-    /// Which shard these are, of a plan made when the run began.
+    /// The shard that `ranges` are, of a plan made when the run began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
 }
 
-impl Source {
-    /// What of it `done` does not cover, in order.
+impl ListingSource {
+    /// Returns the ranges that `done` does not cover, in order.
     #[must_use]
     pub fn gaps(&self, done: &Coverage) -> Vec<Interval> {
         let whole = Interval::new(self.after.clone(), self.through.clone());
@@ -60,7 +60,7 @@ impl Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ListingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endpoint = self.endpoint.as_deref().unwrap_or("AWS");
         write!(f, "s3://{}/{} at {endpoint}", self.bucket, self.prefix)?;
@@ -77,10 +77,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// How far a listing has come.
+/// What the resume file of a run holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Listed<S = Source> {
+pub struct RunState<S = ListingSource> {
     format: Format,
     pub run: String,
     pub source: S,
@@ -89,22 +89,23 @@ pub struct Listed<S = Source> {
     pub records: u64,
     pub pages: u64,
     pub finished: bool,
-    /// The reader left: what it had not read yet is lost unless a loader
-    /// confirms it.
-    pub broken_pipe: bool,
+    /// The run ended while its reader still held records: they may be lost,
+    /// unless a loader confirms them.
+    #[serde(rename = "broken_pipe")]
+    pub delivery_unknown: bool,
     pub coverage: Coverage,
     #[serde(default)]
     pub sample: Sample,
-    /// The last run of this listing that came to its end.
+    /// The last run of this source that finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Finished>,
-    /// Records that are taken as done since they went into a pipe, and that no
-    /// loader has confirmed.
+    /// The number of records that are taken as done because they went into a
+    /// pipe, though no loader has confirmed them.
     #[serde(skip)]
     pub unconfirmed: u64,
 }
 
-/// What a finished run leaves for the next.
+/// What a finished run leaves to the next one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finished {
@@ -114,7 +115,7 @@ pub struct Finished {
     pub sample: Sample,
 }
 
-impl<S: Clone> Listed<S> {
+impl<S: Clone> RunState<S> {
     #[must_use]
     pub fn new(source: S) -> Self {
         Self {
@@ -125,7 +126,7 @@ impl<S: Clone> Listed<S> {
             records: 0,
             pages: 0,
             finished: false,
-            broken_pipe: false,
+            delivery_unknown: false,
             coverage: Coverage::default(),
             sample: Sample::default(),
             last: None,
@@ -133,16 +134,16 @@ impl<S: Clone> Listed<S> {
         }
     }
 
-    /// Goes on with this run, of which `coverage` is taken as done.
-    pub fn go_on(&mut self, coverage: Coverage) {
+    /// Resumes this run, taking `coverage` as done.
+    pub fn resume_from(&mut self, coverage: Coverage) {
         self.sample.keep_within(&coverage);
         self.coverage = coverage;
-        self.broken_pipe = false;
+        self.delivery_unknown = false;
     }
 
-    /// A new run behind this one, of `source`.
+    /// Returns a new run of `source` that follows this one.
     #[must_use]
-    pub fn again(&self, source: S) -> Self {
+    pub fn next_run(&self, source: S) -> Self {
         let last = self.finished.then(|| Finished {
             run: self.run.clone(),
             started: self.started.clone(),
@@ -155,20 +156,20 @@ impl<S: Clone> Listed<S> {
     }
 }
 
-/// What a loader has committed of a run.
+/// What a loader has committed of a run: the file beside the resume file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Loaded {
+pub struct Confirmed {
     format: Format,
-    /// `None` until the first mark comes.
+    /// `None` until the first mark arrives.
     pub run: Option<String>,
-    /// Where it is stored, without passwords.
+    /// The database that holds the records, without passwords.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
     pub coverage: Coverage,
 }
 
-impl Default for Loaded {
+impl Default for Confirmed {
     fn default() -> Self {
         Self {
             format: Format,
@@ -179,12 +180,12 @@ impl Default for Loaded {
     }
 }
 
-impl Loaded {
-    /// Adds a part of `run` that is stored in `database`; one of another run
-    /// starts anew.
+impl Confirmed {
+    /// Adds `part` of `run`, which is stored in `database`; a part of another
+    /// run replaces everything.
     ///
     /// # Errors
-    /// The other database that holds the run so far.
+    /// The name of the other database that holds the run so far.
     pub fn fold(&mut self, run: &str, part: Interval, database: &str) -> Result<(), String> {
         if self.run.as_deref() != Some(run) {
             *self = Self {

@@ -7,10 +7,10 @@ use crate::error::{Error, Kind, Result};
 use crate::ndjson::StageOutput;
 use crate::record::coverage::Interval;
 use crate::record::mark::Mark;
-use crate::resume::{Loaded, StateFile, loaded_path};
+use crate::resume::{Confirmed, StateFile, loaded_path};
 
 pub struct Confirm {
-    file: Option<(StateFile, Loaded)>,
+    file: Option<(StateFile, Confirmed)>,
     changed: bool,
     /// A run of which a part was stored, and lost with its database.
     lost: Option<String>,
@@ -26,7 +26,7 @@ impl Confirm {
     pub fn open(resume_file: Option<&Path>, dry_run: bool, quiet: bool) -> Result<Self> {
         let file = match resume_file {
             Some(path) if !dry_run => {
-                Some(StateFile::open(&loaded_path(path), &Loaded::default())?)
+                Some(StateFile::open(&loaded_path(path), &Confirmed::default())?)
             }
             _ => None,
         };

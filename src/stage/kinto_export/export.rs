@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::resume::{Standing, Subject};
+use crate::resume::{Compatibility, RunSource};
 
 /// A state of another export is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,18 +21,18 @@ pub struct Export {
     pub through: Option<String>,
 }
 
-impl Subject for Export {
+impl RunSource for Export {
     const RUN: &'static str = "export";
 
-    fn compare(&self, now: &Self) -> Standing {
+    fn compare(&self, now: &Self) -> Compatibility {
         let begun = Self {
             through: self.through.clone(),
             ..now.clone()
         };
         if *self == begun {
-            Standing::Same
+            Compatibility::Same
         } else {
-            Standing::Other
+            Compatibility::Other
         }
     }
 }

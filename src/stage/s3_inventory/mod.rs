@@ -28,7 +28,7 @@ use crate::inventory::columns::USUAL;
 use crate::inventory::row::Choice;
 use crate::ndjson::{self, Io};
 use crate::remote::s3::S3Args;
-use crate::resume::{self, Listed, Recorder, ResumeArgs};
+use crate::resume::{self, Recorder, ResumeArgs, RunState};
 
 /// Read an S3 inventory, a record a row
 #[derive(Debug, Parser)]
@@ -135,7 +135,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         ));
     }
     let source = Source::of(&inventory, &origin);
-    let trust = |listed: &mut Listed<Source>| listed.trust(inventory.streamed());
+    let trust = |listed: &mut RunState<Source>| listed.trust(inventory.streamed());
     let (mut file, listed) = resume::open(&args.state, source, trust, io)?;
     if let Some(file) = &mut file {
         file.save(&listed)?;
@@ -166,7 +166,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     origin.leave();
     if let Err(error) = &done {
         let path = args.state.resume_file.as_deref();
-        writer.recorder.explain(error, path, io)?;
+        writer.recorder.print_resume_hint(error, path, io)?;
     }
     done
 }

@@ -9,7 +9,7 @@ use super::position;
 use super::proof::Check;
 use super::source::Origin;
 use crate::record::coverage::Interval;
-use crate::resume::{Listed, Standing, Subject};
+use crate::resume::{Compatibility, RunSource, RunState};
 
 /// What is read: a state of another inventory is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,16 +38,16 @@ impl Source {
     }
 }
 
-impl Subject for Source {
+impl RunSource for Source {
     const RUN: &'static str = "inventory";
 
-    fn compare(&self, now: &Self) -> Standing {
+    fn compare(&self, now: &Self) -> Compatibility {
         if (&self.endpoint, &self.inputs) != (&now.endpoint, &now.inputs) {
-            Standing::Other
+            Compatibility::Other
         } else if (self.files, &self.digest) == (now.files, &now.digest) {
-            Standing::Same
+            Compatibility::Same
         } else {
-            Standing::Changed("the files are not those")
+            Compatibility::Changed("the files are not those")
         }
     }
 }
@@ -62,7 +62,7 @@ impl fmt::Display for Source {
     }
 }
 
-impl Listed<Source> {
+impl RunState<Source> {
     /// Of standard input only what can be checked is taken as done.
     pub fn trust(&mut self, stdin: Option<usize>) {
         let Some(file) = stdin else { return };

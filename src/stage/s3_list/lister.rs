@@ -104,9 +104,9 @@ impl<'a> Lister<'a> {
         })
     }
 
-    /// Notes in the state how the run ended, and says how to go on.
-    pub fn explain(&mut self, error: &Error, io: &Io) -> Result<()> {
+    /// Notes in the state how the run ended, and logs how to resume it.
+    pub fn print_resume_hint(&mut self, error: &Error, io: &Io) -> Result<()> {
         let path = self.args.state.resume_file.as_deref();
-        self.recorder.explain(error, path, io)
+        self.recorder.print_resume_hint(error, path, io)
     }
 }

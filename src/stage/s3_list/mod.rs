@@ -24,7 +24,7 @@ use crate::listing::{Planner, Settings};
 use crate::ndjson::Io;
 use crate::remote::pace::Pace;
 use crate::remote::s3::{Bucket, S3, S3Args};
-use crate::resume::{self, Recorder, ResumeArgs, Source};
+use crate::resume::{self, ListingSource, Recorder, ResumeArgs};
 
 /// List the keys of a bucket, a record each
 #[derive(Debug, Parser)]
@@ -187,7 +187,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let s3 = runtime.block_on(S3::open(&args.s3, &io.context))?;
     let url = args.url();
     let workers = usize::from(args.concurrency);
-    let mut source = Source {
+    let mut source = ListingSource {
         endpoint: s3.endpoint().map(str::to_owned),
         bucket: url.bucket.clone(),
         prefix: url.prefix.clone(),
@@ -227,7 +227,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let mut lister = Lister::new(args, Recorder::new(listed, file, io.output.file()?));
     let done = lister.list(crew, &gaps, io);
     if let Err(error) = &done {
-        lister.explain(error, io)?;
+        lister.print_resume_hint(error, io)?;
     }
     done
 }

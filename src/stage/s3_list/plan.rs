@@ -16,13 +16,13 @@ use crate::error::{Error, Kind, Result};
 use crate::listing::{Ask, Hint, Next, Part, Survey};
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
-use crate::resume::{self, Listed, Source};
+use crate::resume::{self, ListingSource, RunState};
 
 /// What the last finished run of this listing saw, where its file is at hand.
-pub fn hints(file: Option<&Path>, source: &Source) -> Result<Vec<Hint>> {
-    let listed: Option<Listed> = file.map_or(Ok(None), resume::peek)?;
+pub fn hints(file: Option<&Path>, source: &ListingSource) -> Result<Vec<Hint>> {
+    let listed: Option<RunState> = file.map_or(Ok(None), resume::peek)?;
     let same = listed.filter(|listed| listed.source == *source);
-    let last = same.and_then(|listed| listed.again(source.clone()).last);
+    let last = same.and_then(|listed| listed.next_run(source.clone()).last);
     Ok(last.map_or_else(Vec::new, |last| last.sample.points().to_vec()))
 }
 
@@ -33,11 +33,11 @@ pub fn share(
     shard: Shard,
     runtime: &Runtime,
     desk: &Arc<Desk>,
-    source: &mut Source,
+    source: &mut ListingSource,
     io: &Io,
 ) -> Result<()> {
     source.shard = Some(shard.to_string());
-    let kept: Option<Listed> = args
+    let kept: Option<RunState> = args
         .state
         .resume_file
         .as_deref()

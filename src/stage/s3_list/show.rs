@@ -6,21 +6,21 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
 use crate::record::coverage::{Coverage, Interval};
-use crate::resume::{self, Listed, Loaded};
+use crate::resume::{self, Confirmed, RunState};
 
 /// Gaps that are told one by one.
 const TOLD: usize = 10;
 
 pub fn show(path: &Path, io: &mut Io) -> Result<()> {
-    let listed: Listed = resume::peek(path)?.ok_or_else(|| {
+    let listed: RunState = resume::peek(path)?.ok_or_else(|| {
         Error::configuration(format!("{}: there is no such file", path.display()))
     })?;
-    let loaded: Option<Loaded> = resume::peek(&resume::loaded_path(path))?;
+    let loaded: Option<Confirmed> = resume::peek(&resume::loaded_path(path))?;
     io.output.write(text(&listed, loaded.as_ref()).as_bytes())?;
     io.output.flush()
 }
 
-fn text(listed: &Listed, loaded: Option<&Loaded>) -> String {
+fn text(listed: &RunState, loaded: Option<&Confirmed>) -> String {
     let mut text = String::new();
     let mut row = |name: &str, what: String| {
         let _ = writeln!(text, "{name:<11}{what}");
@@ -29,7 +29,7 @@ fn text(listed: &Listed, loaded: Option<&Loaded>) -> String {
     row("of", listed.source.to_string());
     row(
         "state",
-        match (listed.finished, listed.broken_pipe) {
+        match (listed.finished, listed.delivery_unknown) {
             (true, _) => "finished",
             (false, true) => "not finished; its reader left",
             (false, false) => "not finished",
@@ -66,7 +66,7 @@ fn text(listed: &Listed, loaded: Option<&Loaded>) -> String {
             (None, None) => "no loader takes part: listed only".to_owned(),
         },
     );
-    let (next, why) = resume::decide(listed, loaded, None);
+    let (next, why) = resume::resume_point(listed, loaded, None);
     row("next", why);
     let done = match (next, confirmed, loaded) {
         (Some(done), ..) => done,
@@ -104,7 +104,7 @@ fn text(listed: &Listed, loaded: Option<&Loaded>) -> String {
 }
 
 /// How much of the keys that the last finished run saw is done.
-fn share(listed: &Listed, done: &Coverage) -> String {
+fn share(listed: &RunState, done: &Coverage) -> String {
     let Some(last) = &listed.last else {
         return String::new();
     };
