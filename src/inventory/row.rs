@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use memchr::{memchr, memchr2};
 
 use super::columns::Column;
-use crate::json;
+use crate::record::line::{self, LastModified, ListedRecord, RecordText};
+use crate::record::s3;
 
 /// What is taken from an inventory, and how.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,16 +30,8 @@ pub struct Row<'a> {
     pub is_latest: Option<bool>,
     pub is_delete_marker: bool,
     pub size: Option<u64>,
-    pub modified: Option<Time<'a>>,
+    pub modified: Option<LastModified<'a>>,
     pub etag: Option<&'a [u8]>,
-}
-
-/// A moment, written as records have it or to be written so.
-#[derive(Debug)]
-pub enum Time<'a> {
-    /// RFC 3339 in UTC with milliseconds.
-    Written(&'a [u8]),
-    Stamp(jiff::Timestamp),
 }
 
 /// What becomes of a row.
@@ -61,103 +54,49 @@ impl Row<'_> {
         if self.is_delete_marker && !choice.delete_markers {
             return Ok(Fate::Dropped("delete markers"));
         }
-        let start = out.len();
-        let done = self.members(choice, out);
-        if done.is_err() {
-            out.truncate(start);
-        }
-        done.map(|()| Fate::Written)
-    }
-
-    fn members(&self, choice: Choice, out: &mut Vec<u8>) -> Result<(), String> {
-        out.extend_from_slice(b"{\"bucket\":");
-        write_text("Bucket", self.bucket, out)?;
-        out.extend_from_slice(b",\"key\":");
+        let bucket = filled_text("Bucket", self.bucket)?;
+        let decoded;
         let key = if choice.raw_keys {
-            Cow::Borrowed(self.key)
+            self.key
         } else {
-            decoded(self.key)?
+            decoded = decode_key(self.key)?;
+            &decoded
         };
-        write_text("Key", &key, out)?;
-        if let Some(etag) = self.etag {
-            let bare = etag
-                .strip_prefix(b"\"")
-                .and_then(|etag| etag.strip_suffix(b"\""));
-            let etag = bare.unwrap_or(etag);
-            if !etag.is_empty() {
-                out.extend_from_slice(b",\"etag\":");
-                write_text("ETag", etag, out)?;
-            }
+        let key = filled_text("Key", key)?;
+        let etag = self.etag.map(|etag| parse_text("ETag", etag)).transpose()?;
+        let etag = etag.map(RecordText::unquote);
+        let is_latest = self.is_latest.filter(|_| choice.all_versions);
+        let version = self.version.filter(|_| choice.all_versions);
+        let version = version.map(|version| parse_text("VersionId", version));
+        let version = version.transpose()?;
+        line::write_bucket(&bucket, out);
+        ListedRecord {
+            key,
+            etag: etag.filter(|etag| !etag.is_empty()),
+            size: self.size,
+            last_modified: self.modified,
+            version_id: version.filter(|version| !version.is_empty()),
+            is_latest,
+            is_delete_marker: self.is_delete_marker,
         }
-        if let Some(size) = self.size {
-            out.extend_from_slice(b",\"size\":");
-            write_number(size, out);
-        }
-        if let Some(time) = &self.modified {
-            out.extend_from_slice(b",\"last_modified\":\"");
-            match time {
-                Time::Written(text) => out.extend_from_slice(text),
-                Time::Stamp(stamp) => out.extend_from_slice(format!("{stamp:.3}").as_bytes()),
-            }
-            out.push(b'"');
-        }
-        if choice.all_versions {
-            if let Some(version) = self.version.filter(|version| !version.is_empty()) {
-                out.extend_from_slice(b",\"version_id\":");
-                write_text("VersionId", version, out)?;
-            }
-            if let Some(is_latest) = self.is_latest {
-                out.extend_from_slice(b",\"is_latest\":");
-                out.extend_from_slice(if is_latest { b"true" } else { b"false" });
-            }
-        }
-        if self.is_delete_marker {
-            out.extend_from_slice(b",\"is_delete_marker\":true");
-        }
-        out.extend_from_slice(b"}\n");
-        Ok(())
+        .write(out);
+        Ok(Fate::Written)
     }
 }
 
-#[expect(
-    clippy::needless_bitwise_bool,
-    reason = "without branches it is done in wide registers"
-)]
-fn write_text(column: &str, text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+fn parse_text<'a>(column: &str, text: &'a [u8]) -> Result<RecordText<'a>, String> {
+    RecordText::parse(text).map_err(|_| format!("{column} is not UTF-8"))
+}
+
+fn filled_text<'a>(column: &str, text: &'a [u8]) -> Result<RecordText<'a>, String> {
     if text.is_empty() {
         return Err(format!("{column} is empty"));
     }
-    // The whole text is looked at, since that is one pass of wide registers.
-    let plain = |plain: bool, byte: &u8| {
-        plain & (*byte >= b' ') & (*byte < 0x7f) & (*byte != b'"') & (*byte != b'\\')
-    };
-    if text.iter().fold(true, plain) {
-        out.push(b'"');
-        out.extend_from_slice(text);
-        out.push(b'"');
-        return Ok(());
-    }
-    let text = std::str::from_utf8(text).map_err(|_| format!("{column} is not UTF-8"))?;
-    json::write_str(text, out);
-    Ok(())
+    parse_text(column, text)
 }
 
-fn write_number(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-/// A key as S3 has it, from its URL-encoded form.
-fn decoded(key: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+/// Returns a key as it is, from its URL-encoded form.
+fn decode_key(key: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     if memchr2(b'%', b'+', key).is_none() {
         return Ok(Cow::Borrowed(key));
     }
@@ -173,13 +112,7 @@ fn decoded(key: &[u8]) -> Result<Cow<'_, [u8]>, String> {
         }
         rest = &rest[at + 3..];
     }
-    let spaced: Vec<u8> = key
-        .iter()
-        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
-        .collect();
-    Ok(Cow::Owned(
-        percent_encoding::percent_decode(&spaced).collect(),
-    ))
+    Ok(Cow::Owned(s3::decode_key(key)))
 }
 
 /// Bytes, written as an integer, with a fraction, or as `2E+10`.
@@ -228,9 +161,9 @@ pub fn flag(column: Column, text: &[u8]) -> Result<Option<bool>, String> {
 ///
 /// # Errors
 /// It is none.
-pub fn time(text: &[u8]) -> Result<Time<'_>, String> {
+pub fn time(text: &[u8]) -> Result<LastModified<'_>, String> {
     if is_usual(text) {
-        return Ok(Time::Written(text));
+        return Ok(LastModified::Verbatim(text));
     }
     let wrong = || {
         let found = String::from_utf8_lossy(text);
@@ -238,25 +171,19 @@ pub fn time(text: &[u8]) -> Result<Time<'_>, String> {
     };
     let text = std::str::from_utf8(text).map_err(|_| wrong())?.trim_end();
     if let Ok(stamp) = text.parse() {
-        return Ok(Time::Stamp(stamp));
+        return Ok(LastModified::Instant(stamp));
     }
     let civil = match text.parse::<DateTime>() {
         Ok(civil) => civil,
         Err(_) => text.parse::<Date>().map_err(|_| wrong())?.into(),
     };
     let zoned = civil.to_zoned(TimeZone::UTC).map_err(|_| wrong())?;
-    Ok(Time::Stamp(zoned.timestamp()))
+    Ok(LastModified::Instant(zoned.timestamp()))
 }
 
-/// Whether it is written as S3 does, and certainly a date.
+/// Returns whether a time has the form of records and is certainly one.
 fn is_usual(text: &[u8]) -> bool {
-    const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
-    let formed = text.len() == FORM.len()
-        && text.iter().zip(FORM).all(|(byte, form)| match form {
-            b'0' => byte.is_ascii_digit(),
-            form => byte == form,
-        });
-    formed
+    s3::is_timestamp(text)
         && (b"01".as_slice()..=b"12".as_slice()).contains(&&text[5..7])
         && (b"01".as_slice()..=b"28".as_slice()).contains(&&text[8..10])
         && (b"00".as_slice()..=b"23".as_slice()).contains(&&text[11..13])

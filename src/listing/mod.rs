@@ -33,7 +33,7 @@ use std::ops::Range;
 
 use crate::record::coverage::Interval;
 
-pub use page::{Encoding, Frame, Page, Reading, Unreadable};
+pub use page::{Encoding, Page, Reading, Unreadable};
 pub use planner::Planner;
 pub use survey::{Part, Survey};
 

@@ -9,28 +9,13 @@ mod xml;
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
 
 use self::text::Text;
 use self::xml::{Scanner, Tag};
 use super::{Keys, Next};
-use crate::json;
+use crate::record::line::{ListedRecord, RecordPrefix};
 
 pub use self::text::Encoding;
-
-/// What the records of a bucket begin with.
-#[derive(Debug, Clone)]
-pub struct Frame(Arc<[u8]>);
-
-impl Frame {
-    #[must_use]
-    pub fn new(bucket: &str) -> Self {
-        let mut head = b"{\"bucket\":".to_vec();
-        json::write_str(bucket, &mut head);
-        head.extend_from_slice(b",\"key\":");
-        Self(head.into())
-    }
-}
 
 /// Why bytes are not a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +52,7 @@ const USUAL: usize = 512;
 /// A page that is being read.
 #[derive(Debug)]
 pub struct Reading {
-    frame: Frame,
+    prefix: RecordPrefix,
     encoding: Encoding,
     page: Page,
     /// What came and is not scanned yet.
@@ -90,9 +75,9 @@ impl Reading {
     /// servers say it behind the keys. `expected` is the size of the document
     /// in bytes.
     #[must_use]
-    pub fn new(frame: &Frame, encoding: Encoding, expected: usize) -> Self {
+    pub fn new(prefix: &RecordPrefix, encoding: Encoding, expected: usize) -> Self {
         Self {
-            frame: frame.clone(),
+            prefix: prefix.clone(),
             encoding,
             page: Page {
                 keys: Vec::with_capacity(expected / 3),
@@ -172,7 +157,7 @@ impl Reading {
     }
 
     fn object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Unreadable> {
-        let read = self.page.object(scanner, self.encoding, &self.frame);
+        let read = self.page.object(scanner, self.encoding, &self.prefix);
         read.map_err(|error| self.perhaps_plain(error))
     }
 
@@ -250,7 +235,7 @@ impl Page {
         &mut self,
         scanner: &mut Scanner<'_>,
         encoding: Encoding,
-        frame: &Frame,
+        prefix: &RecordPrefix,
     ) -> Result<(), Unreadable> {
         // In the order in which S3 writes them; what differs is read by its names.
         let mut key = scanner.element(b"Key");
@@ -273,33 +258,26 @@ impl Page {
             }
         }
         let key = key.ok_or_else(without_key)?;
-        self.lines.extend_from_slice(&frame.0);
+        let key = Text::new(key, encoding).parse()?;
         let start = self.keys.len();
-        Text::new(key, encoding).write(&mut self.keys, &mut self.lines)?;
+        self.keys.extend_from_slice(key.as_bytes());
         if let Some(before) = self.ends.len().checked_sub(1)
             && self.keys[start..] <= *self.bytes(before)
         {
             self.unordered.get_or_insert(before + 1);
         }
-        if let Some(etag) = etag {
-            self.lines.extend_from_slice(b",\"etag\":");
-            text::write_etag(etag, &mut self.lines)?;
+        let bytes = |size| number(size).ok_or_else(|| wrong("a size", size));
+        prefix.write(&mut self.lines);
+        ListedRecord {
+            key,
+            etag: etag.map(text::parse_etag).transpose()?,
+            size: size.map(bytes).transpose()?,
+            last_modified: time.map(text::parse_time).transpose()?,
+            version_id: None,
+            is_latest: None,
+            is_delete_marker: false,
         }
-        if let Some(size) = size {
-            let bytes = number(size).ok_or_else(|| wrong("a size", size))?;
-            self.lines.extend_from_slice(b",\"size\":");
-            if let [b'1'..=b'9', ..] | b"0" = size {
-                self.lines.extend_from_slice(size);
-            } else {
-                self.lines.extend_from_slice(bytes.to_string().as_bytes());
-            }
-        }
-        if let Some(time) = time {
-            self.lines.extend_from_slice(b",\"last_modified\":\"");
-            text::write_time(time, &mut self.lines)?;
-            self.lines.push(b'"');
-        }
-        self.lines.extend_from_slice(b"}\n");
+        .write(&mut self.lines);
         let end = |length| {
             u32::try_from(length)
                 .map_err(|_| Unreadable::Wrong("the server lists a page of 4 GiB".to_owned()))

@@ -8,6 +8,8 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::s3;
+
 const PARTITIONS: usize = 256;
 
 /// Entries of a emitted.
@@ -26,7 +28,7 @@ impl Entry {
     pub fn new(key: &str, etag: &str) -> Self {
         Self {
             key: hash(key),
-            etag: hash(bare(etag))[0],
+            etag: hash(s3::unquote_etag(etag))[0],
         }
     }
 }
@@ -183,12 +185,6 @@ fn hash(text: &str) -> [u64; 2] {
 
 fn partition(key: [u64; 2]) -> usize {
     (key[0] >> 56) as usize
-}
-
-fn bare(etag: &str) -> &str {
-    etag.strip_prefix('"')
-        .and_then(|etag| etag.strip_suffix('"'))
-        .unwrap_or(etag)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::s3;
 use crate::json::{self, Members};
 
 /// What a line says of one object.
@@ -33,7 +34,8 @@ impl<'a> Object<'a> {
         if let Some(key) = string(members, "key")? {
             let bucket = string(members, "bucket")?;
             if bucket.is_none()
-                && let Some((bucket, key)) = split_url(&key)
+                && let Some((bucket, key)) = s3::split_url(&key)
+                && !key.is_empty()
             {
                 let (bucket, key) = (bucket.to_owned().into(), key.to_owned().into());
                 return Self::with(members, Some(bucket), key, true, ["etag", "size"]);
@@ -81,13 +83,6 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The bucket and the key of `s3://bucket/key`.
-#[must_use]
-pub fn split_url(url: &str) -> Option<(&str, &str)> {
-    let (bucket, key) = url.strip_prefix("s3://")?.split_once('/')?;
-    (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
-}
-
 fn string<'a>(members: &Members<'a>, name: &str) -> Result<Option<Cow<'a, str>>, String> {
     let Some(member) = members.get(name) else {
         return Ok(None);
@@ -104,17 +99,15 @@ fn string<'a>(members: &Members<'a>, name: &str) -> Result<Option<Cow<'a, str>>,
         .map_err(|_| format!("{name:?} holds a lone surrogate"))
 }
 
-fn integer(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
+fn unquote(etag: Cow<'_, str>) -> Cow<'_, str> {
+    match etag {
+        Cow::Borrowed(etag) => s3::unquote_etag(etag).into(),
+        Cow::Owned(etag) => s3::unquote_etag(&etag).to_owned().into(),
+    }
 }
 
-/// An ETag without the quotes that S3 sends it in.
-#[must_use]
-pub fn unquote(etag: Cow<'_, str>) -> Cow<'_, str> {
-    match etag.strip_prefix('"').and_then(|e| e.strip_suffix('"')) {
-        Some(inner) => Cow::Owned(inner.to_owned()),
-        None => etag,
-    }
+fn integer(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// A line of a listing without the frame that `rclone lsjson` puts around it:

@@ -11,6 +11,7 @@ use super::retry::{Failure, Sign};
 use super::s3::S3;
 use crate::error::{Error, Kind, Result};
 use crate::json;
+use crate::record::s3::unquote_etag;
 
 /// Limits of a [`Fetcher`].
 #[derive(Clone, Copy)]
@@ -291,7 +292,7 @@ impl Download {
         if length.is_some_and(|length| length != bytes.len() as u64) {
             return Err(cut(bytes.len(), length, None));
         }
-        let etag = answer.e_tag().unwrap_or_default().trim_matches('"');
+        let etag = unquote_etag(answer.e_tag().unwrap_or_default());
         Ok(Body::Bytes {
             etag: etag.to_owned(),
             bytes,

@@ -24,7 +24,8 @@ use super::retry::{Failure, Retry, Sign};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::listing::{Encoding, Frame, Next, Page, Reading, Unreadable};
+use crate::listing::{Encoding, Next, Page, Reading, Unreadable};
+use crate::record::line::RecordPrefix;
 
 /// How a bucket is reached.
 #[derive(Debug, Clone, clap::Args)]
@@ -86,7 +87,7 @@ const USUAL_PAGE: usize = 1 << 19;
 /// A bucket whose keys are listed.
 pub struct Bucket {
     pub name: String,
-    frame: Frame,
+    prefix: RecordPrefix,
     pace: Pace,
     /// The server leaves keys as they are, although asked to encode them.
     plain: AtomicBool,
@@ -97,7 +98,7 @@ impl Bucket {
     pub fn new(name: &str, pace: Pace) -> Self {
         Self {
             name: name.to_owned(),
-            frame: Frame::new(name),
+            prefix: RecordPrefix::new(name),
             pace,
             plain: AtomicBool::new(false),
         }
@@ -121,7 +122,7 @@ impl Bucket {
         };
         let cut = |error| passing(format!("the page was cut: {}", root(Some(&error))));
         let expected = usize::try_from(body.size_hint().0).unwrap_or_default();
-        let mut reading = Reading::new(&self.frame, encoding, expected.min(USUAL_PAGE));
+        let mut reading = Reading::new(&self.prefix, encoding, expected.min(USUAL_PAGE));
         let page = loop {
             let Some(piece) = body.next().await else {
                 break reading.finish();

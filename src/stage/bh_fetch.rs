@@ -9,8 +9,9 @@ use crate::cli::{Program, SharedArgs};
 use crate::context::Context;
 use crate::counters::Waiting;
 use crate::error::{Error, Result};
-use crate::json::{self, Members};
+use crate::json;
 use crate::ndjson::{self, Input, Io, StageOutput};
+use crate::record::line::FetchedRecord;
 use crate::record::mark::Mark;
 use crate::record::object::{self, Object};
 use crate::record::reject::Reject;
@@ -78,6 +79,7 @@ enum Pending {
     Get {
         line: Vec<u8>,
         number: u64,
+        record: FetchedRecord,
         ticket: Ticket,
     },
     Mark(Mark, Vec<u8>),
@@ -109,7 +111,6 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     } = context;
     let sink = Sink {
         fetcher,
-        bucket: args.bucket.as_deref(),
         log,
         counters,
     };
@@ -127,9 +128,10 @@ fn read(args: &Args, input: &mut Input, fetcher: &Fetcher, sender: &Sender<Pendi
                 Some(mark) => Pending::Mark(mark, line.to_vec()),
                 None => match wanted(args, line) {
                     Ok(None) => continue,
-                    Ok(Some(wanted)) => Pending::Get {
+                    Ok(Some((wanted, record))) => Pending::Get {
                         line: line.to_vec(),
                         number,
+                        record,
                         ticket: fetcher.queue(wanted)?,
                     },
                     Err(message) => Pending::Reject(Reject::new(line, number, "bad_line", message)),
@@ -143,8 +145,9 @@ fn read(args: &Args, input: &mut Input, fetcher: &Fetcher, sender: &Sender<Pendi
     Ok(())
 }
 
-/// The object of a line; `None` for the frame of a foreign listing.
-fn wanted(args: &Args, line: &[u8]) -> Result<Option<Wanted>, String> {
+/// Returns what to get for a line, and its record; `None` for the frame of a
+/// foreign listing.
+fn wanted(args: &Args, line: &[u8]) -> Result<Option<(Wanted, FetchedRecord)>, String> {
     let Some(line) = object::unframe(line) else {
         return Ok(None);
     };
@@ -152,11 +155,13 @@ fn wanted(args: &Args, line: &[u8]) -> Result<Option<Wanted>, String> {
     let object = Object::of(&members)?;
     let bucket = object.bucket.as_deref().or(args.bucket.as_deref());
     let bucket = bucket.ok_or("the line names no bucket: add --bucket NAME")?;
-    Ok(Some(Wanted {
+    let record = FetchedRecord::new(line, &members, &object, bucket);
+    let wanted = Wanted {
         bucket: bucket.to_owned(),
-        key: object.key.clone().into_owned(),
+        key: object.key.into_owned(),
         size: object.size,
-    }))
+    };
+    Ok(Some((wanted, record)))
 }
 
 /// Objects that are not there any more, and are named.
@@ -165,7 +170,6 @@ const NAMED: u64 = 10;
 /// Writes the answers in the order of the lines.
 struct Sink<'a> {
     fetcher: &'a Fetcher,
-    bucket: Option<&'a str>,
     log: &'a crate::log::Log,
     counters: &'a crate::counters::Counters,
 }
@@ -184,6 +188,7 @@ impl Sink<'_> {
                 Pending::Get {
                     line,
                     number,
+                    record,
                     ticket,
                 } => {
                     let answer = self.answer(ticket, output)?;
@@ -192,7 +197,10 @@ impl Sink<'_> {
                     match answer {
                         Answer::Document(document) => {
                             out.clear();
-                            write_record(&line, self.bucket, &document, &mut out);
+                            let Document {
+                                etag, size, text, ..
+                            } = &document;
+                            record.write(etag, *size, text, &mut out);
                             output.write(&out)?;
                             self.counters.add_written(1);
                         }
@@ -243,82 +251,4 @@ impl Sink<'_> {
         self.counters.waits(Waiting::Nothing);
         answer
     }
-}
-
-/// Appends the record of `line` with the document: what the GET answered
-/// takes the place of what the listing said, all else stays as it came.
-fn write_record(line: &[u8], bucket: Option<&str>, document: &Document, out: &mut Vec<u8>) {
-    let line = object::unframe(line).unwrap_or(line);
-    let Ok(members) = json::members(line) else {
-        return;
-    };
-    let Ok(object) = Object::of(&members) else {
-        return;
-    };
-    out.push(b'{');
-    if object.foreign {
-        write_own_names(&members, &object, bucket, out);
-    } else {
-        if object.bucket.is_none() {
-            write_text("bucket", bucket.unwrap_or_default(), out);
-        }
-        for member in &members {
-            match member.name.raw() {
-                b"etag" => write_text("etag", &document.etag, out),
-                b"size" => write_size(document.size, out),
-                b"build" | b"error" => {}
-                _ => {
-                    out.extend_from_slice(&line[member.start..member.end]);
-                    out.push(b',');
-                }
-            }
-        }
-    }
-    if object.foreign || members.value("etag").is_none() {
-        write_text("etag", &document.etag, out);
-    }
-    if object.foreign || members.value("size").is_none() {
-        write_size(document.size, out);
-    }
-    out.extend_from_slice(b"\"build\":");
-    out.extend_from_slice(&document.text);
-    out.extend_from_slice(b"}\n");
-}
-
-/// A line of another tool in our own names; what has none of ours stays.
-fn write_own_names(
-    members: &Members<'_>,
-    object: &Object<'_>,
-    bucket: Option<&str>,
-    out: &mut Vec<u8>,
-) {
-    let bucket = object.bucket.as_deref().or(bucket).unwrap_or_default();
-    write_text("bucket", bucket, out);
-    write_text("key", &object.key, out);
-    for member in members {
-        match member.name.raw() {
-            b"LastModified" | b"ModTime" => out.extend_from_slice(b"\"last_modified\":"),
-            b"Key" | b"Bucket" | b"key" | b"Path" | b"ETag" | b"etag" | b"Size" | b"size"
-            | b"build" | b"error" => continue,
-            name => {
-                out.push(b'"');
-                out.extend_from_slice(name);
-                out.extend_from_slice(b"\":");
-            }
-        }
-        out.extend_from_slice(member.value);
-        out.push(b',');
-    }
-}
-
-fn write_size(size: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("\"size\":{size},").as_bytes());
-}
-
-fn write_text(name: &str, text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-    json::write_str(text, out);
-    out.push(b',');
 }

@@ -1,6 +1,7 @@
 //! What a batch does to the tables, decided before anything is written.
 
 use super::{Outcome, Row, Stored};
+use crate::record::s3::unquote_etag;
 
 /// What the tables hold of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +82,7 @@ impl<'a> Plan<'a> {
             }
             _ => return,
         };
-        let old = old.map(|etag| etag.trim_matches('"'));
+        let old = old.map(unquote_etag);
         let mut etag = old;
         for at in met {
             let row = &rows[*at];

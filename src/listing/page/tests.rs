@@ -10,7 +10,7 @@ const OBJECT: &str = "<Contents><Key>a+b%2B%C3%A9</Key>\
 /// Whatever way the document is cut, the page is the same.
 fn scan(body: &str, encoding: Encoding) -> Result<Page, Unreadable> {
     let pieces = |size: usize| {
-        let mut reading = Reading::new(&Frame::new("b"), encoding, 0);
+        let mut reading = Reading::new(&RecordPrefix::new("b"), encoding, 0);
         for piece in body.as_bytes().chunks(size) {
             reading.feed(piece)?;
         }

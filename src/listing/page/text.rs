@@ -1,11 +1,12 @@
-//! The text of a listing's elements, decoded and written as JSON.
+//! The text of a listing's elements, decoded.
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use super::{Unreadable, wrong};
-use crate::json;
+use crate::record::line::{LastModified, RecordText};
+use crate::record::s3;
 
 /// How a listing writes keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,19 +36,12 @@ impl<'a> Text<'a> {
         Self { raw, encoding }
     }
 
-    /// Appends it to `keys` as UTF-8, and as a JSON string to `lines`.
-    pub fn write(&self, keys: &mut Vec<u8>, lines: &mut Vec<u8>) -> Result<(), Unreadable> {
+    /// Returns it decoded, as a string of a record.
+    pub fn parse(&self) -> Result<RecordText<'a>, Unreadable> {
         if is_simple(self.raw) {
-            keys.extend_from_slice(self.raw);
-            lines.push(b'"');
-            lines.extend_from_slice(self.raw);
-            lines.push(b'"');
-            return Ok(());
+            return Ok(RecordText::Plain(self.raw));
         }
-        let text = self.decoded()?;
-        keys.extend_from_slice(text.as_bytes());
-        json::write_str(&text, lines);
-        Ok(())
+        self.decoded().map(RecordText::Text)
     }
 
     pub fn owned(&self) -> Result<String, Unreadable> {
@@ -58,7 +52,7 @@ impl<'a> Text<'a> {
         let plain = unescape(self.raw)?;
         let bytes = match self.encoding {
             Encoding::Plain => plain,
-            Encoding::Url => Cow::Owned(decode(&plain)),
+            Encoding::Url => Cow::Owned(s3::decode_key(&plain)),
         };
         let text = match bytes {
             Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
@@ -71,75 +65,30 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Percent escapes and `+` resolved; a library's way over an iterator of bytes
-/// takes most of the time of a page of other scripts.
-fn decode(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, behind @ ..] = rest {
-        let pair = match behind {
-            [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),
-            _ => None,
-        };
-        if let Some((high, low)) = pair {
-            decoded.push(high << 4 | low);
-            rest = &behind[2..];
-        } else if *first == b'+' {
-            decoded.push(b' ');
-            rest = behind;
-        } else {
-            let plain = 1 + memchr2(b'%', b'+', behind).unwrap_or(behind.len());
-            decoded.extend_from_slice(&rest[..plain]);
-            rest = &rest[plain..];
-        }
-    }
-    decoded
-}
-
-fn digit(hexadecimal: u8) -> Option<u8> {
-    match hexadecimal {
-        b'0'..=b'9' => Some(hexadecimal - b'0'),
-        b'A'..=b'F' => Some(hexadecimal - b'A' + 10),
-        b'a'..=b'f' => Some(hexadecimal - b'a' + 10),
-        _ => None,
-    }
-}
-
-/// Appends an `ETag` without its quotes, as a JSON string.
-pub fn write_etag(raw: &[u8], lines: &mut Vec<u8>) -> Result<(), Unreadable> {
+/// Returns an `ETag` without its quotes.
+pub fn parse_etag(raw: &[u8]) -> Result<RecordText<'_>, Unreadable> {
     const QUOTE: &[u8] = b"&quot;";
     let inner = raw
         .strip_prefix(QUOTE)
         .and_then(|raw| raw.strip_suffix(QUOTE))
         .filter(|inner| is_simple(inner));
     if let Some(inner) = inner {
-        lines.push(b'"');
-        lines.extend_from_slice(inner);
-        lines.push(b'"');
-        return Ok(());
+        return Ok(RecordText::Plain(inner));
     }
-    let etag = Text::new(raw, Encoding::Plain).decoded()?;
-    json::write_str(etag.trim_matches('"'), lines);
-    Ok(())
+    let etag = Text::new(raw, Encoding::Plain).parse()?;
+    Ok(etag.unquote())
 }
 
-/// Appends a time as RFC 3339 in UTC with milliseconds.
-pub fn write_time(raw: &[u8], lines: &mut Vec<u8>) -> Result<(), Unreadable> {
-    const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
-    let usual = raw.len() == FORM.len()
-        && raw.iter().zip(FORM).fold(true, |usual, (byte, form)| {
-            usual & ((byte == form) | ((*form == b'0') & byte.is_ascii_digit()))
-        });
-    if usual {
-        lines.extend_from_slice(raw);
-        return Ok(());
+/// Returns a time of any offset and precision.
+pub fn parse_time(raw: &[u8]) -> Result<LastModified<'_>, Unreadable> {
+    if s3::is_timestamp(raw) {
+        return Ok(LastModified::Verbatim(raw));
     }
     let time = std::str::from_utf8(raw)
         .ok()
         .and_then(|text| text.trim().parse().ok());
-    let time: jiff::Timestamp = time.ok_or_else(|| wrong("a time", raw))?;
-    lines.extend_from_slice(format!("{time:.3}").as_bytes());
-    Ok(())
+    time.map(LastModified::Instant)
+        .ok_or_else(|| wrong("a time", raw))
 }
 
 /// XML's references resolved.

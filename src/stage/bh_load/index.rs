@@ -14,6 +14,7 @@ use crate::log::Log;
 use crate::ndjson::{Io, StageOutput};
 use crate::record::build::Canonical;
 use crate::record::reject::Reject;
+use crate::record::s3::unquote_etag;
 use crate::remote::elastic::{Document, Index, Outcome};
 use crate::store::{Opener, Queued, Refused, Store};
 
@@ -137,10 +138,7 @@ fn reject(row: &Refused) -> Reject {
     let mut line = format!("{{\"id\":{},\"key\":", row.id).into_bytes();
     write_text(row.key.as_deref(), &mut line);
     line.extend_from_slice(b",\"etag\":");
-    write_text(
-        row.etag.as_deref().map(|etag| etag.trim_matches('"')),
-        &mut line,
-    );
+    write_text(row.etag.as_deref().map(unquote_etag), &mut line);
     line.push(b'}');
     let message = format!(
         "row {}: {}; stored, but not indexed: --retry-refused sends it again",

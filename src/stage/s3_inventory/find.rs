@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
 
-use super::source::{Origin, Place, split_url, unreadable};
+use super::source::{Origin, Place, unreadable};
 use super::{Args, Mozilla};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hex;
 use crate::inventory::columns::Layout;
 use crate::inventory::manifest::{self, Format, Listed, Manifest};
+use crate::record::s3::split_url;
 use crate::remote::pace::Pace;
 use crate::remote::s3::Bucket;
 

@@ -12,8 +12,9 @@ use super::read::Out;
 use crate::error::{Error, Result};
 use crate::inventory::columns::{Column, Layout};
 use crate::inventory::csv::Rows;
-use crate::inventory::row::{self, Choice, Fate, Row, Time};
+use crate::inventory::row::{self, Choice, Fate, Row};
 use crate::json;
+use crate::record::line::LastModified;
 use crate::record::reject::Reject;
 
 /// Rows that are handed on at once.
@@ -137,7 +138,7 @@ fn flag(column: Column, field: &Field) -> Result<Option<bool>, String> {
     }
 }
 
-fn time(field: &Field) -> Result<Option<Time<'_>>, String> {
+fn time(field: &Field) -> Result<Option<LastModified<'_>>, String> {
     let stamp = match field {
         Field::Null => return Ok(None),
         Field::TimestampMillis(millis) | Field::Long(millis) => {
@@ -150,7 +151,7 @@ fn time(field: &Field) -> Result<Option<Time<'_>>, String> {
         }
     };
     let stamp = stamp.map_err(|_| odd(Column::LastModifiedDate, field))?;
-    Ok(Some(Time::Stamp(stamp)))
+    Ok(Some(LastModified::Instant(stamp)))
 }
 
 /// The row for the rejects file: an object of its columns.

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::hex;
 use crate::ndjson::Io;
+use crate::record::s3::split_url;
 use crate::remote::download::Download;
 use crate::remote::s3::{S3, S3Args};
 
@@ -23,13 +24,6 @@ pub enum Place {
     Stdin,
     Local(PathBuf),
     Object { bucket: String, key: String },
-}
-
-/// The bucket and the rest of `s3://bucket/rest`.
-pub fn split_url(url: &str) -> Option<(&str, &str)> {
-    let rest = url.strip_prefix("s3://")?;
-    let (bucket, rest) = rest.split_once('/').unwrap_or((rest, ""));
-    (!bucket.is_empty()).then_some((bucket, rest))
 }
 
 impl Place {

@@ -22,6 +22,7 @@ use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
 use crate::listing::{Planner, Settings};
 use crate::ndjson::Io;
+use crate::record::s3::split_url;
 use crate::remote::pace::Pace;
 use crate::remote::s3::{Bucket, S3, S3Args};
 use crate::resume::{self, ListingSource, Recorder, ResumeArgs};
@@ -117,13 +118,10 @@ struct Address {
 }
 
 fn address(url: &str) -> Result<Address, String> {
-    let rest = url
-        .strip_prefix("s3://")
-        .ok_or("expected s3://bucket or s3://bucket/prefix")?;
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    if bucket.is_empty() {
-        return Err("the bucket's name is missing".to_owned());
-    }
+    let (bucket, prefix) = split_url(url).ok_or(match url {
+        "s3://" => "the bucket's name is missing",
+        _ => "expected s3://bucket or s3://bucket/prefix",
+    })?;
     Ok(Address {
         bucket: bucket.to_owned(),
         prefix: prefix.to_owned(),

@@ -1,0 +1,67 @@
+//! How S3 writes URLs, keys, ETags and times.
+
+use memchr::memchr2;
+
+/// Returns the bucket and the rest of `s3://bucket/rest`; the rest may be empty.
+#[must_use]
+pub fn split_url(url: &str) -> Option<(&str, &str)> {
+    let path = url.strip_prefix("s3://")?;
+    let (bucket, rest) = path.split_once('/').unwrap_or((path, ""));
+    (!bucket.is_empty()).then_some((bucket, rest))
+}
+
+/// Returns an `ETag` without the quotes that S3 sends it in.
+#[must_use]
+pub fn unquote_etag(etag: &str) -> &str {
+    etag.trim_matches('"')
+}
+
+/// Returns a URL-encoded key as it is: percent escapes and `+` resolved. What
+/// is not a valid escape stays as it is.
+///
+/// The crate `percent_encoding` yields single bytes, which takes most of the
+/// time of a page whose keys are not ASCII.
+#[must_use]
+pub fn decode_key(encoded: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(encoded.len());
+    let mut rest = encoded;
+    while let [first, behind @ ..] = rest {
+        let pair = match behind {
+            [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        if let Some((high, low)) = pair {
+            decoded.push(high << 4 | low);
+            rest = &behind[2..];
+        } else if *first == b'+' {
+            decoded.push(b' ');
+            rest = behind;
+        } else {
+            let plain = 1 + memchr2(b'%', b'+', behind).unwrap_or(behind.len());
+            decoded.extend_from_slice(&rest[..plain]);
+            rest = &rest[plain..];
+        }
+    }
+    decoded
+}
+
+fn digit(hexadecimal: u8) -> Option<u8> {
+    match hexadecimal {
+        b'0'..=b'9' => Some(hexadecimal - b'0'),
+        b'A'..=b'F' => Some(hexadecimal - b'A' + 10),
+        b'a'..=b'f' => Some(hexadecimal - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// Returns whether a time has S3's form, which is also that of records: RFC
+/// 3339 in UTC with milliseconds. The ranges of the numbers are not checked.
+#[must_use]
+pub fn is_timestamp(text: &[u8]) -> bool {
+    const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
+    // All of it is looked at: without branches that is done in wide registers.
+    text.len() == FORM.len()
+        && text.iter().zip(FORM).fold(true, |formed, (byte, form)| {
+            formed & ((byte == form) | ((*form == b'0') & byte.is_ascii_digit()))
+        })
+}
