@@ -1,24 +1,75 @@
-//! Files that are there whole or not at all.
+//! Files that are replaced whole or not at all.
 
 use std::fs::File;
 use std::io::Result;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+/// Links to follow before they are called a circle, as Linux does.
+const MOST_LINKS: usize = 40;
 
-/// Replaces the file `path` by what `write` writes.
+/// Replaces the file that `path` names by what `write` writes: readers see the
+/// old file or the new one, also after a power cut.
+///
+/// Where `path` is a symbolic link, the file it points to is replaced.
+///
+/// # Errors
+/// The file is as it was before, unless only the folder could not be synced.
 pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-    // The error's text names the temporary file, which says nothing to a user.
-    let mut file =
-        NamedTempFile::new_in(folder(path)).map_err(|error| std::io::Error::from(error.kind()))?;
-    write(file.as_file_mut())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    sync_folder(path)
+    let path = follow_links(path)?;
+    // One name: what a killed run leaves there is replaced by the next.
+    let temporary = beside(&path, ".tmp");
+    let mut file = create_alone(&temporary)?;
+    write(&mut file)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&temporary, &path))
+        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))?;
+    File::open(folder(&path))?.sync_all()
 }
 
-/// Whether a regular file, opened for reading, ends in half a line.
+/// Creates an empty file, or empties what a killed run left; waits while
+/// another run writes its own.
+fn create_alone(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    loop {
+        let file = options.open(path)?;
+        // Where a file system has no locks, two runs are not kept apart.
+        drop(file.lock());
+        // The other run has renamed it meanwhile.
+        let identity = |data: std::fs::Metadata| (data.dev(), data.ino());
+        if path.metadata().map(identity).ok() == Some(identity(file.metadata()?)) {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
+}
+
+/// Returns the path that `path` points to if it is a symbolic link, else `path`;
+/// nothing has to exist there.
+///
+/// # Errors
+/// The links form a circle.
+pub fn follow_links(path: &Path) -> Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match path.read_link() {
+            Ok(target) => path = folder(&path).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(std::io::Error::from(rustix::io::Errno::LOOP))
+}
+
+/// Returns `path` with `ending` appended to its name.
+#[must_use]
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Returns whether a regular file, opened for reading, ends in half a line.
 pub fn is_torn(file: &File) -> Result<bool> {
     let Some(at) = file.metadata()?.len().checked_sub(1) else {
         return Ok(false);
@@ -26,11 +77,6 @@ pub fn is_torn(file: &File) -> Result<bool> {
     let mut last = [0];
     file.read_exact_at(&mut last, at)?;
     Ok(last != *b"\n")
-}
-
-/// What has been made or renamed at `path` stays so.
-pub fn sync_folder(path: &Path) -> Result<()> {
-    File::open(folder(path))?.sync_all()
 }
 
 fn folder(path: &Path) -> &Path {

@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::json;
@@ -113,11 +111,11 @@ fn append(path: &Path) -> std::io::Result<File> {
     }
     // Who is alone with the file may mend it; who shares it begins a new line
     // behind half of one, which may be another's.
-    let alone = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    let alone = file.try_lock().is_ok();
     if alone {
         mend(&mut file)?;
     }
-    flock(&file, FlockOperation::LockShared)?;
+    file.lock_shared()?;
     if !alone && disk::is_torn(&file)? {
         file.write_all(b"\n")?;
     }

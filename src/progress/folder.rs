@@ -6,12 +6,11 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, fstat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, openat, unlinkat};
 use rustix::io::{Errno, Result};
 use rustix::process::{getpgrp, getuid};
 
@@ -29,11 +28,11 @@ pub(super) struct Pen(File);
 impl Pen {
     /// Takes it if nobody has it.
     pub(super) fn is_mine(&self) -> bool {
-        flock(&self.0, FlockOperation::NonBlockingLockExclusive).is_ok()
+        self.0.try_lock().is_ok()
     }
 
     pub(super) fn pass_on(&self) {
-        let _ = flock(&self.0, FlockOperation::Unlock);
+        let _ = self.0.unlock();
     }
 }
 
@@ -80,14 +79,14 @@ impl Folder {
         }
         let pen = Pen(place.file(DRAWN, OFlags::RDWR)?);
         let own = place.file(&row.pid.to_string(), create | OFlags::TRUNC)?;
-        flock(&own, FlockOperation::NonBlockingLockExclusive)?;
+        own.try_lock().map_err(|_| Errno::AGAIN)?;
         let folder = Self {
             place,
             row: own,
             drawn,
         };
         folder.publish(row);
-        flock(&folder.place.dir, FlockOperation::Unlock)?;
+        folder.place.dir.unlock().map_err(errno)?;
         Ok((folder, pen))
     }
 
@@ -115,7 +114,7 @@ impl Folder {
                 continue;
             }
             if let Ok(place) = Place::open(entry.path())
-                && flock(&place.dir, FlockOperation::NonBlockingLockExclusive).is_ok()
+                && place.dir.try_lock().is_ok()
                 && place.rows().is_empty()
             {
                 place.remove();
@@ -161,7 +160,7 @@ impl Floor<'_> {
 
     /// Takes this program's row away.
     pub(super) fn withdraw(&self) {
-        let _ = flock(&self.0.row, FlockOperation::Unlock);
+        let _ = self.0.row.unlock();
         self.0.place.unlink(&std::process::id().to_string());
     }
 
@@ -173,20 +172,20 @@ impl Floor<'_> {
 
 impl Drop for Floor<'_> {
     fn drop(&mut self) {
-        let _ = flock(&self.0.place.dir, FlockOperation::Unlock);
+        let _ = self.0.place.dir.unlock();
     }
 }
 
 /// An open folder of this user's own.
 struct Place {
     path: PathBuf,
-    dir: OwnedFd,
+    dir: File,
 }
 
 impl Place {
     fn open(path: PathBuf) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = rustix::fs::open(&path, flags, Mode::empty())?;
+        let dir = File::from(rustix::fs::open(&path, flags, Mode::empty())?);
         let found = fstat(&dir)?;
         let private = Mode::from_raw_mode(found.st_mode) & (Mode::RWXG | Mode::RWXO);
         if found.st_uid != getuid().as_raw() || !private.is_empty() {
@@ -197,7 +196,7 @@ impl Place {
 
     fn lock(&self) -> Result<()> {
         loop {
-            match flock(&self.dir, FlockOperation::LockExclusive) {
+            match self.dir.lock().map_err(errno) {
                 Err(Errno::INTR) => {}
                 done => return done,
             }
@@ -221,7 +220,7 @@ impl Place {
             let Ok(mut file) = self.file(&name, OFlags::RDONLY) else {
                 continue;
             };
-            if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+            if file.try_lock_shared().is_ok() {
                 self.unlink(&name);
                 continue;
             }
@@ -244,6 +243,10 @@ impl Place {
         self.unlink(DRAWN);
         let _ = rustix::fs::rmdir(&self.path);
     }
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }
 
 fn prefix() -> String {

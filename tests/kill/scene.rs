@@ -244,10 +244,15 @@ impl Scene {
         }
     }
 
-    /// The folder holds the state and the rejects, and nothing temporary.
+    /// The folder holds the state, its locks and the rejects, and nothing temporary.
     #[track_caller]
     pub fn nothing_is_left_over(&self) {
-        let known = ["list.json", "list.json.loaded"];
+        let known = [
+            "list.json",
+            "list.json.lock",
+            "list.json.loaded",
+            "list.json.loaded.lock",
+        ];
         for path in entries(self.all.folder.path()) {
             let name = path.file_name().unwrap().to_str().unwrap();
             let expected = known.contains(&name) || name.ends_with(".rejects");

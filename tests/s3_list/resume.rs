@@ -202,7 +202,7 @@ fn the_state_is_kept_after_each_page() {
         through: None,
     };
     assert_eq!(state.source, source);
-    place.holds_only(&["list.json"]);
+    place.holds_only(&["list.json", "list.json.lock"]);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_run_without_resume_and_one_without_a_file_are_new() {
     // A relative name is one in the current folder.
     let tool = list(&server).args(["--resume-file", "here.json"]);
     tool.folder(place.folder.path()).run().exits(0);
-    place.holds_only(&["here.json", "list.json"]);
+    place.holds_only(&["here.json", "here.json.lock", "list.json", "list.json.lock"]);
 }
 
 #[test]
@@ -460,6 +460,49 @@ fn two_at_once_never_share_a_state() {
 }
 
 #[test]
+fn a_link_is_kept_and_its_target_is_locked() {
+    let (mut server, place) = (server_of(&numbered(10), &[]), Place::new());
+    let folder = folder();
+    let link = folder.path().join("link.json");
+    // The target does not exist yet.
+    std::os::unix::fs::symlink(&place.file, &link).unwrap();
+    let tool = |server: &Faulty| list(server).arg("--resume-file").arg(&link);
+    let proxy = Proxy::new(&server.url);
+    server.url.clone_from(&proxy.url);
+    let hold = proxy.set(Trap {
+        text: "list-type=2",
+        nth: 1,
+        point: Point::Asked,
+    });
+    let first = tool(&server).start_with(Stdio::null(), Stdio::piped());
+    wait_for("a request", || hold.is_held());
+    for (tool, name) in [(tool(&server), &link), (place.tool(&server), &place.file)] {
+        let name = format!("s3-list: {}: another run", name.display());
+        fails(tool.run(), 75, &[&name]);
+    }
+    first.signal(Signal::KILL);
+    first.finish().dies_by(Signal::KILL.as_raw());
+    let run = tool(&server).arg("--resume").run().exits(0);
+    assert_eq!(run.listing().sorted(), numbered(10));
+    assert_eq!(link.read_link().unwrap(), place.file);
+    assert!(place.state().finished);
+    place.holds_only(&["list.json", "list.json.lock"]);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+}
+
+#[test]
+fn files_that_a_killed_run_left_do_not_stop_the_next() {
+    let (server, place) = (server_of(&numbered(10), &[]), Place::new());
+    for (name, text) in [("list.json.lock", ""), ("list.json.tmp", "{\"form")] {
+        std::fs::write(place.folder.path().join(name), text).unwrap();
+    }
+    let run = place.resume(&server).run().exits(0);
+    assert_eq!(run.listing().sorted(), numbered(10));
+    assert!(place.state().finished);
+    place.holds_only(&["list.json", "list.json.lock"]);
+}
+
+#[test]
 fn a_reader_that_left_is_noted() {
     let keys = numbered(20_000);
     let (server, place) = (server_of(&keys, &[]), Place::new());
@@ -533,7 +576,7 @@ fn killed_and_resumed_nothing_is_missing() {
             assert!(naming.any(|(_, keys)| keys.contains(key)), "{key}");
         }
         assert_eq!(place.state().coverage, [part(("", ""))]);
-        place.holds_only(&["list.json"]);
+        place.holds_only(&["list.json", "list.json.lock"]);
     }
 }
 
