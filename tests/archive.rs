@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use buildhub_pipes::archive::build::{Build, Kind};
-use buildhub_pipes::archive::check::Target;
+use buildhub_pipes::archive::build::{Build, BuildKind};
+use buildhub_pipes::archive::check::RecordTarget;
 use buildhub_pipes::archive::url::{self, Class};
 use buildhub_pipes::archive::{PRODUCTS, candidates, columns, date, old_text, places};
 
@@ -78,10 +78,10 @@ fn which_keys_are_builds() {
         let (Some(folder), Some(expected)) = (folder, row.is_build_url) else {
             continue;
         };
-        let address = url::of_key(BASE, key);
+        let address = url::from_key(BASE, key);
         assert_eq!(address, row.url);
         assert_eq!(url::is_build(folder, &address), expected, "{key}");
-        let class = match Class::of(folder, &address) {
+        let class = match Class::parse(folder, &address) {
             Class::Archive => "archive",
             Class::CandidateMetadata => "rc_metadata",
             Class::NightlyMetadata => "nightly_metadata",
@@ -110,7 +110,7 @@ fn record(build: &Build) -> Value {
 fn what_a_url_says_of_its_build() {
     let mut read = 0;
     for row in keys().iter().filter(|row| row.is_build_url.is_some()) {
-        let build = Build::of(&row.url);
+        let build = Build::parse(&row.url);
         assert_eq!(
             build.as_ref().ok().map(record),
             row.record,
@@ -118,7 +118,7 @@ fn what_a_url_says_of_its_build() {
             row.key
         );
         let Ok(build) = build else { continue };
-        let target = Target {
+        let target = RecordTarget {
             channel: &build.channel,
             platform: &build.platform,
             locale: &build.locale,
@@ -134,18 +134,18 @@ fn what_a_url_says_of_its_build() {
 #[test]
 fn where_metadata_are_looked_for() {
     for row in keys().iter().filter(|row| row.metadata_kind.is_some()) {
-        let build = Build::of(&row.url).unwrap();
+        let build = Build::parse(&row.url).unwrap();
         let (kind, urls) = match build.kind() {
-            Kind::Nightly => {
+            BuildKind::Nightly => {
                 let english = places::english_nightly(&row.url).unwrap();
                 let ends = ["json", "txt"].map(|end| places::with_end(&english, end));
                 ("nightly", ends.to_vec())
             }
-            Kind::Candidate => {
+            BuildKind::Candidate => {
                 let english = places::english_candidate(&row.url);
                 ("rc", vec![places::candidate_metadata(&build, &english)])
             }
-            Kind::Release => (
+            BuildKind::Release => (
                 "release",
                 vec![places::release_folder(BASE, &build, "build2/")],
             ),
@@ -264,7 +264,7 @@ fn the_date_in_a_build_id() {
         ("20170515990000", None),
         ("", None),
     ] {
-        let read = date::of_build_id(id).map(|date| date.to_string());
+        let read = date::from_build_id(id).map(|date| date.to_string());
         assert_eq!(read.as_deref(), expected, "{id}");
     }
 }

@@ -23,7 +23,7 @@ pub struct Build {
 
 /// Where the metadata of a build are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum BuildKind {
     Nightly,
     Candidate,
     Release,
@@ -34,7 +34,7 @@ impl Build {
     ///
     /// # Errors
     /// Why it cannot be read as one.
-    pub fn of(url: &str) -> Result<Self, String> {
+    pub fn parse(url: &str) -> Result<Self, String> {
         let spelled = spelled(url);
         let parts: Vec<&str> = spelled.split('/').collect();
         let named: Vec<&str> = super::name(&spelled).split('.').collect();
@@ -65,13 +65,13 @@ impl Build {
     }
 
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> BuildKind {
         if self.channel.contains("nightly") {
-            Kind::Nightly
+            BuildKind::Nightly
         } else if self.version.contains("rc") {
-            Kind::Candidate
+            BuildKind::Candidate
         } else {
-            Kind::Release
+            BuildKind::Release
         }
     }
 

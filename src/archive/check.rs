@@ -15,14 +15,14 @@ const PLATFORMS: [&str; 6] = ["win", "mac", "linux", "android", "maemo", "eabi"]
 
 /// What a record is judged by.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct RecordTarget<'a> {
     pub channel: &'a str,
     pub platform: &'a str,
     pub locale: &'a str,
     pub version: &'a str,
 }
 
-impl Target<'_> {
+impl RecordTarget<'_> {
     /// # Errors
     /// The first thing that is wrong, as a word and in words.
     pub fn check(&self) -> Result<(), (&'static str, String)> {

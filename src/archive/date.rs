@@ -101,7 +101,7 @@ static BUILD_ID: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The date in the first 14 characters of a build id.
 #[must_use]
-pub fn of_build_id(id: &str) -> Option<Date> {
+pub fn from_build_id(id: &str) -> Option<Date> {
     let end = id.char_indices().nth(14).map_or(id.len(), |(at, _)| at);
     let text = &id[..end];
     let found = BUILD_ID.captures(text)?;

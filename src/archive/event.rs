@@ -1,4 +1,4 @@
-//! Events of S3: which objects have come, whoever handed the news on.
+//! Events of S3: which objects have come, whoever handed the events on.
 
 use std::borrow::Cow;
 
@@ -6,22 +6,22 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::date::{self, Date};
-use super::merge::{self, File};
+use super::merge::{self, ArchiveFile};
 use crate::json;
-use crate::record::object as listing;
+use crate::record::object::Object;
 
-/// The news of one object.
+/// The events of one object.
 #[derive(Debug)]
-pub struct News {
+pub struct ObjectEvent {
     /// The event with this object alone: what is refused, to be read again.
     pub line: Vec<u8>,
-    pub object: Result<Object, String>,
+    pub object: Result<CreatedObject, String>,
 }
 
 #[derive(Debug)]
-pub struct Object {
+pub struct CreatedObject {
     pub key: String,
-    pub file: File,
+    pub file: ArchiveFile,
 }
 
 /// An event: S3's own, or a notification of SNS around it.
@@ -68,12 +68,12 @@ struct Created<'a> {
     size: &'a RawValue,
 }
 
-/// The news in a line, in order: an event, with SNS around it or not, or the
+/// The events in a line, in order: an event, with SNS around it or not, or the
 /// line of a listing.
 ///
 /// # Errors
 /// It is none of these.
-pub fn read(line: &[u8]) -> Result<Vec<News>, String> {
+pub fn read(line: &[u8]) -> Result<Vec<ObjectEvent>, String> {
     let members = json::members(line).map_err(|error| error.to_string())?;
     if members.get("Records").or(members.get("Message")).is_none() {
         // S3 sends one when notifications are set up.
@@ -82,29 +82,29 @@ pub fn read(line: &[u8]) -> Result<Vec<News>, String> {
             return Ok(Vec::new());
         }
         let object = Ok(listed(&members)?);
-        return Ok(vec![News {
+        return Ok(vec![ObjectEvent {
             line: line.to_vec(),
             object,
         }]);
     }
     let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
-    let mut news = Vec::new();
-    unwrap(text, &mut news)?;
-    Ok(news)
+    let mut events = Vec::new();
+    unwrap(text, &mut events)?;
+    Ok(events)
 }
 
-fn unwrap(text: &str, news: &mut Vec<News>) -> Result<(), String> {
+fn unwrap(text: &str, events: &mut Vec<ObjectEvent>) -> Result<(), String> {
     let event: Event = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if let (None, Some(message)) = (&event.records, &event.message) {
-        return unwrap(message, news);
+        return unwrap(message, events);
     }
     for raw in event.records.ok_or("the event has no \"Records\"")? {
         let envelope: Option<Envelope> = serde_json::from_str(raw.get()).ok();
         let sns = envelope.filter(|from| from.source.as_deref() == Some("aws:sns"));
         match sns.map(|from| from.sns) {
-            Some(Some(sns)) => unwrap(&sns.message, news)?,
+            Some(Some(sns)) => unwrap(&sns.message, events)?,
             Some(None) => return Err("a record of SNS has no \"Sns\"".to_owned()),
-            None => news.push(News {
+            None => events.push(ObjectEvent {
                 line: format!("{{\"Records\":[{}]}}", one_line(raw.get())).into(),
                 object: created(raw.get()),
             }),
@@ -118,7 +118,7 @@ fn one_line(json: &str) -> String {
     json.replace(['\n', '\r'], " ")
 }
 
-fn created(text: &str) -> Result<Object, String> {
+fn created(text: &str) -> Result<CreatedObject, String> {
     let record: Record = serde_json::from_str(text).map_err(|error| error.to_string())?;
     object(
         record.s3.object.key,
@@ -128,21 +128,21 @@ fn created(text: &str) -> Result<Object, String> {
 }
 
 /// What the line of a listing says of an object, as it says it.
-pub struct Row<'a> {
+pub struct ListingRow<'a> {
     pub key: String,
     date: Option<Cow<'a, str>>,
     size: Option<&'a [u8]>,
 }
 
-impl<'a> Row<'a> {
+impl<'a> ListingRow<'a> {
     /// # Errors
     /// There is no key.
-    pub fn of(members: &json::Members<'a>) -> Result<Self, String> {
+    pub fn parse(members: &json::Members<'a>) -> Result<Self, String> {
         let dates = ["last_modified", "LastModified", "ModTime"];
         let mut dates = dates.iter().filter_map(|name| members.get(name)?.text);
         let mut sizes = ["size", "Size"].iter();
         Ok(Self {
-            key: listing::Object::of(members)?.key.into_owned(),
+            key: Object::parse(members)?.key.into_owned(),
             date: dates.next().map(|date| date.to_string_lossy()),
             size: sizes.find_map(|name| members.value(name)),
         })
@@ -164,16 +164,16 @@ impl<'a> Row<'a> {
     }
 }
 
-fn listed(members: &json::Members<'_>) -> Result<Object, String> {
-    let row = Row::of(members)?;
+fn listed(members: &json::Members<'_>) -> Result<CreatedObject, String> {
+    let row = ListingRow::parse(members)?;
     let (date, size) = (row.date()?, row.size()?);
-    Ok(Object {
+    Ok(CreatedObject {
         key: row.key,
-        file: File { size, date },
+        file: ArchiveFile { size, date },
     })
 }
 
-fn object(key: String, size: &str, date: &str) -> Result<Object, String> {
-    let file = File::read(size, date)?;
-    Ok(Object { key, file })
+fn object(key: String, size: &str, date: &str) -> Result<CreatedObject, String> {
+    let file = ArchiveFile::read(size, date)?;
+    Ok(CreatedObject { key, file })
 }

@@ -1,21 +1,21 @@
 //! A record: what the URL of a build tells, merged with its metadata.
 
 use super::build::Build;
-use super::check::Target;
+use super::check::RecordTarget;
 use super::columns;
-use super::date::{self, Date, of_build_id};
+use super::date::{self, Date, from_build_id};
 use super::metadata::Metadata;
 use crate::json::{self, Kind, Value};
 
 /// What a listing says of an archive.
 #[derive(Debug, Clone)]
-pub struct File {
+pub struct ArchiveFile {
     /// Bytes, in digits.
     pub size: String,
     pub date: Date,
 }
 
-impl File {
+impl ArchiveFile {
     /// Size and date as they stand in a listing, the size in quotes or not.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ pub(super) fn size(text: &str) -> Result<String, String> {
 }
 
 /// Why there is no record: a word to count by, and in words.
-pub type Refusal = (&'static str, String);
+pub type Rejection = (&'static str, String);
 
 /// The members of `build` that metadata tell under another name, or the same.
 const TOOLS: [(&str, &str); 6] = [
@@ -52,13 +52,13 @@ const TOOLS: [(&str, &str); 6] = [
 /// Why the build has no record.
 pub fn record(
     build: &Build,
-    file: &File,
+    file: &ArchiveFile,
     metadata: &Metadata,
     number: Option<u64>,
-) -> Result<Vec<u8>, Refusal> {
-    let told = Told::read(metadata)?;
-    let channel = told.channel.as_deref().unwrap_or(&build.channel);
-    let target = Target {
+) -> Result<Vec<u8>, Rejection> {
+    let checked = CheckedMetadata::read(metadata)?;
+    let channel = checked.channel.as_deref().unwrap_or(&build.channel);
+    let target = RecordTarget {
         channel,
         platform: &build.platform,
         locale: &build.locale,
@@ -67,13 +67,13 @@ pub fn record(
     target.check()?;
     let mut out = Vec::with_capacity(1024);
     out.extend_from_slice(b"{\"data\": ");
-    Members::of(&mut out)
+    Members::new(&mut out)
         .object("source", |source| {
             source
                 .text("product", &build.product)
-                .value("revision", told.value("moz_source_stamp"))
-                .text("repository", &told.repository)
-                .text("tree", tree(&told.repository))
+                .value("revision", checked.value("moz_source_stamp"))
+                .text("repository", &checked.repository)
+                .text("tree", tree(&checked.repository))
         })
         .object("target", |to| {
             to.text("platform", &build.platform)
@@ -92,10 +92,10 @@ pub fn record(
         .text("id", &build.id(channel))
         .object("build", |members| {
             let members = members
-                .value("id", told.value("buildid"))
-                .text("date", &told.date.to_string());
+                .value("id", checked.value("buildid"))
+                .text("date", &checked.date.to_string());
             let members = TOOLS.iter().fold(members, |members, (name, own)| {
-                match told.document.get(own) {
+                match checked.document.get(own) {
                     Some(value) => members.value(name, value),
                     None => members,
                 }
@@ -117,15 +117,15 @@ fn tree(repository: &str) -> &str {
 }
 
 /// Metadata with what a record cannot do without.
-struct Told<'a> {
+struct CheckedMetadata<'a> {
     document: Value<'a>,
     channel: Option<String>,
     repository: String,
     date: Date,
 }
 
-impl<'a> Told<'a> {
-    fn read(metadata: &'a Metadata) -> Result<Self, Refusal> {
+impl<'a> CheckedMetadata<'a> {
+    fn read(metadata: &'a Metadata) -> Result<Self, Rejection> {
         let bad = |message: String| ("bad_metadata", message);
         let document = json::parse(metadata.text()).map_err(|error| bad(error.to_string()))?;
         if document.kind() != Kind::Object {
@@ -152,7 +152,7 @@ impl<'a> Told<'a> {
         there("moz_source_stamp")?;
         let repository = text("moz_source_repo", there("moz_source_repo")?)?;
         let id = text("buildid", there("buildid")?)?;
-        let date = of_build_id(&id)
+        let date = from_build_id(&id)
             .ok_or_else(|| bad(format!("the build id {id:?} does not begin with a date")))?;
         Ok(Self {
             channel,
@@ -174,7 +174,7 @@ struct Members<'o> {
 }
 
 impl<'o> Members<'o> {
-    fn of(out: &'o mut Vec<u8>) -> Self {
+    fn new(out: &'o mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, first: true }
     }
@@ -214,7 +214,7 @@ impl<'o> Members<'o> {
 
     fn object(mut self, name: &str, write: impl FnOnce(Members<'_>) -> Members<'_>) -> Self {
         self.name(name);
-        write(Members::of(self.out)).end();
+        write(Members::new(self.out)).end();
         self
     }
 

@@ -11,7 +11,7 @@ pub const EXTENSIONS: [&str; 7] = ["zip", "tar.gz", "tar.bz2", "tar.xz", "dmg", 
 
 /// The address of a key; inventories and events write a blank as `+`.
 #[must_use]
-pub fn of_key(base: &str, key: &str) -> String {
+pub fn from_key(base: &str, key: &str) -> String {
     format!("{base}{}", key.replace('+', " "))
 }
 
@@ -106,7 +106,7 @@ pub enum Class {
 impl Class {
     /// Of a URL of the product of `folder`.
     #[must_use]
-    pub fn of(folder: &str, url: &str) -> Self {
+    pub fn parse(folder: &str, url: &str) -> Self {
         if is_build(folder, url) {
             Self::Archive
         } else if is_candidate_metadata(folder, url) {

@@ -30,7 +30,7 @@ impl Column {
     /// The column of this name, as CSV (`IsLatest`) or Parquet (`is_latest`)
     /// has it.
     #[must_use]
-    pub fn of(name: &str) -> Option<Self> {
+    pub fn parse(name: &str) -> Option<Self> {
         let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
         let name = plain(name);
         let named = |column: &Self| plain(&column.to_string()) == name;
@@ -80,7 +80,7 @@ impl Layout {
         };
         for (at, name) in names.into_iter().enumerate() {
             layout.names = at + 1;
-            let Some(column) = Column::of(name) else {
+            let Some(column) = Column::parse(name) else {
                 continue;
             };
             if layout.places[column as usize].replace(at).is_some() {

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use memchr::{memchr, memrchr};
 
 use super::columns::{Column, Layout};
-use super::row::{self, Choice, Fate, Row};
+use super::row::{self, InventoryRow, RowOptions, RowOutcome};
 use crate::ndjson::Emitted;
 use crate::record::reject::Reject;
 
@@ -18,14 +18,14 @@ const LONGEST: usize = 1 << 20;
 
 /// Finds where the rows of a growing buffer end.
 #[derive(Debug, Default)]
-pub struct Ends {
+pub struct RowEnds {
     at: usize,
     quoted: bool,
     /// Behind the last whole row.
     end: usize,
 }
 
-impl Ends {
+impl RowEnds {
     /// Goes on to the end of `bytes`, which begin with a row; where the last
     /// whole row ends, 0 if there is none yet.
     pub fn find(&mut self, bytes: &[u8]) -> usize {
@@ -81,7 +81,7 @@ fn end_of_row(bytes: &[u8]) -> Option<usize> {
     let mut end = 0;
     loop {
         end += memchr(b'\n', &bytes[end..])? + 1;
-        if Ends::default().find(&bytes[..end]) == end {
+        if RowEnds::default().find(&bytes[..end]) == end {
             return Some(end);
         }
     }
@@ -107,7 +107,7 @@ fn is_well_quoted(row: &[u8]) -> bool {
 }
 
 /// Whole rows, and where they stand in their file.
-pub struct Block {
+pub struct RowBlock {
     /// Each row is ended by a newline.
     pub bytes: Vec<u8>,
     /// The number of the first line, from 1.
@@ -117,13 +117,13 @@ pub struct Block {
 }
 
 /// What the rows of a file are read by.
-pub struct Reading {
+pub struct RowReader {
     /// The file, in messages; empty where there is only one.
     pub place: String,
     pub layout: Layout,
     /// Fields of the first row.
     pub first: OnceLock<usize>,
-    pub choice: Choice,
+    pub options: RowOptions,
     /// Only lines l with after < l ≤ through.
     pub wanted: Vec<(u64, u64)>,
 }
@@ -140,9 +140,9 @@ pub struct Rows {
     pub torn: Option<u64>,
 }
 
-impl Reading {
+impl RowReader {
     /// Looks at the first row, before any block is read.
-    pub fn look(&self, block: &Block) {
+    pub fn look(&self, block: &RowBlock) {
         let mut fields = Vec::new();
         let mut lines = block.bytes.split(|byte| *byte == b'\n');
         if let Some(row) = lines.find(|line| !line.trim_ascii().is_empty())
@@ -154,7 +154,7 @@ impl Reading {
     }
 
     #[must_use]
-    pub fn rows(&self, block: &Block) -> Rows {
+    pub fn rows(&self, block: &RowBlock) -> Rows {
         let bytes = &block.bytes[..];
         let mut rows = Rows::default();
         rows.emitted.out.reserve(bytes.len() + bytes.len() / 2);
@@ -164,7 +164,7 @@ impl Reading {
             let line = &bytes[at..at + length];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let mut lines = 1;
-            let mut done = Ok(Fate::Written);
+            let mut done = Ok(RowOutcome::Written);
             if line.trim_ascii().is_empty() || !self.wants(number) {
                 at += length + 1;
                 number += 1;
@@ -185,8 +185,8 @@ impl Reading {
             // others may be rows.
             let last = at + length + 1 == bytes.len();
             match done {
-                Ok(Fate::Written) => written += 1,
-                Ok(Fate::Dropped(reason)) => rows.emitted.dropped(reason, 1),
+                Ok(RowOutcome::Written) => written += 1,
+                Ok(RowOutcome::Dropped(reason)) => rows.emitted.dropped(reason, 1),
                 Err(_) if last && block.unterminated => rows.torn = Some(number),
                 Err(what) => {
                     let message = if self.place.is_empty() {
@@ -216,7 +216,7 @@ impl Reading {
     }
 
     /// A row that the crate csv has to read.
-    fn odd(&self, row: &[u8], out: &mut Vec<u8>) -> Result<Fate, String> {
+    fn odd(&self, row: &[u8], out: &mut Vec<u8>) -> Result<RowOutcome, String> {
         let mut reader = ::csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -237,7 +237,7 @@ impl Reading {
         self.row(&record.iter().collect::<Vec<_>>(), out)
     }
 
-    fn row(&self, fields: &[&[u8]], out: &mut Vec<u8>) -> Result<Fate, String> {
+    fn row(&self, fields: &[&[u8]], out: &mut Vec<u8>) -> Result<RowOutcome, String> {
         let width = self.layout.width;
         let found = fields.len();
         if found < width {
@@ -263,7 +263,7 @@ impl Reading {
             None => Ok(None),
         };
         let is_delete_marker = flag(Column::IsDeleteMarker)?.unwrap_or(false);
-        let row = Row {
+        let row = InventoryRow {
             bucket: field(Column::Bucket).unwrap_or_default(),
             key: field(Column::Key).unwrap_or_default(),
             version: field(Column::VersionId),
@@ -279,7 +279,7 @@ impl Reading {
             },
             etag: field(Column::ETag),
         };
-        row.write(self.choice, out)
+        row.write(self.options, out)
     }
 }
 

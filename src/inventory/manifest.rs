@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Manifest {
+pub struct InventoryManifest {
     /// Where the files were delivered: a name, or an ARN that ends with it.
     #[serde(default)]
     destination_bucket: Option<String>,
@@ -12,12 +12,12 @@ pub struct Manifest {
     file_format: Option<String>,
     #[serde(default)]
     pub file_schema: Option<String>,
-    pub files: Vec<Listed>,
+    pub files: Vec<ManifestFile>,
 }
 
 /// A file, as the manifest has it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Listed {
+pub struct ManifestFile {
     pub key: String,
     pub size: Option<u64>,
     #[serde(rename = "MD5checksum")]
@@ -25,12 +25,12 @@ pub struct Listed {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum FileFormat {
     Csv,
     Parquet,
 }
 
-impl Manifest {
+impl InventoryManifest {
     /// # Errors
     /// It is no manifest.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
@@ -40,10 +40,10 @@ impl Manifest {
 
     /// # Errors
     /// A format that is not read here.
-    pub fn format(&self) -> Result<Format, String> {
+    pub fn format(&self) -> Result<FileFormat, String> {
         match self.file_format.as_deref().unwrap_or("CSV") {
-            "CSV" => Ok(Format::Csv),
-            "Parquet" => Ok(Format::Parquet),
+            "CSV" => Ok(FileFormat::Csv),
+            "Parquet" => Ok(FileFormat::Parquet),
             other => Err(format!(
                 "its files are {other}, and CSV and Parquet are read: configure the inventory so"
             )),

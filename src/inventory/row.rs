@@ -12,7 +12,7 @@ use crate::record::s3;
 
 /// What is taken from an inventory, and how.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Choice {
+pub struct RowOptions {
     /// Keys are taken as they stand; else they are URL-decoded.
     pub raw_keys: bool,
     /// Versions that are not the latest, too.
@@ -23,7 +23,7 @@ pub struct Choice {
 
 /// A row, its columns as they stand.
 #[derive(Debug, Default)]
-pub struct Row<'a> {
+pub struct InventoryRow<'a> {
     pub bucket: &'a [u8],
     pub key: &'a [u8],
     pub version: Option<&'a [u8]>,
@@ -36,27 +36,27 @@ pub struct Row<'a> {
 
 /// What becomes of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum RowOutcome {
     Written,
     /// Left out on purpose; the word to count it by.
     Dropped(&'static str),
 }
 
-impl Row<'_> {
+impl InventoryRow<'_> {
     /// Appends the record's line to `out`, all of it or nothing.
     ///
     /// # Errors
     /// What is wrong with the row.
-    pub fn write(&self, choice: Choice, out: &mut Vec<u8>) -> Result<Fate, String> {
-        if self.is_latest == Some(false) && !choice.all_versions {
-            return Ok(Fate::Dropped("old versions"));
+    pub fn write(&self, options: RowOptions, out: &mut Vec<u8>) -> Result<RowOutcome, String> {
+        if self.is_latest == Some(false) && !options.all_versions {
+            return Ok(RowOutcome::Dropped("old versions"));
         }
-        if self.is_delete_marker && !choice.delete_markers {
-            return Ok(Fate::Dropped("delete markers"));
+        if self.is_delete_marker && !options.delete_markers {
+            return Ok(RowOutcome::Dropped("delete markers"));
         }
         let bucket = filled_text("Bucket", self.bucket)?;
         let decoded;
-        let key = if choice.raw_keys {
+        let key = if options.raw_keys {
             self.key
         } else {
             decoded = decode_key(self.key)?;
@@ -65,8 +65,8 @@ impl Row<'_> {
         let key = filled_text("Key", key)?;
         let etag = self.etag.map(|etag| parse_text("ETag", etag)).transpose()?;
         let etag = etag.map(RecordText::unquote);
-        let is_latest = self.is_latest.filter(|_| choice.all_versions);
-        let version = self.version.filter(|_| choice.all_versions);
+        let is_latest = self.is_latest.filter(|_| options.all_versions);
+        let version = self.version.filter(|_| options.all_versions);
         let version = version.map(|version| parse_text("VersionId", version));
         let version = version.transpose()?;
         line::write_bucket(&bucket, out);
@@ -80,7 +80,7 @@ impl Row<'_> {
             is_delete_marker: self.is_delete_marker,
         }
         .write(out);
-        Ok(Fate::Written)
+        Ok(RowOutcome::Written)
     }
 }
 

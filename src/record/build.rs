@@ -20,7 +20,7 @@ pub struct Canonical {
 impl Canonical {
     /// The text of a build, which is an object of about `bytes`.
     #[must_use]
-    pub fn of(build: &Value<'_>, bytes: usize) -> Self {
+    pub fn new(build: &Value<'_>, bytes: usize) -> Self {
         let mut text = Vec::with_capacity(bytes + bytes / 8);
         let mut indexed = Vec::new();
         build.write_canonical_members(&mut text, |name, value, place| {

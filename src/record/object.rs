@@ -30,7 +30,7 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// What is missing or of the wrong type.
-    pub fn of(members: &Members<'a>) -> Result<Self, String> {
+    pub fn parse(members: &Members<'a>) -> Result<Self, String> {
         if let Some(key) = string(members, "key")? {
             let bucket = string(members, "bucket")?;
             if bucket.is_none()

@@ -152,7 +152,7 @@ fn wanted(args: &Args, line: &[u8]) -> Result<Option<(Wanted, FetchedRecord)>, S
         return Ok(None);
     };
     let members = json::members(line).map_err(|error| error.to_string())?;
-    let object = Object::of(&members)?;
+    let object = Object::parse(&members)?;
     let bucket = object.bucket.as_deref().or(args.bucket.as_deref());
     let bucket = bucket.ok_or("the line names no bucket: add --bucket NAME")?;
     let record = FetchedRecord::new(line, &members, &object, bucket);

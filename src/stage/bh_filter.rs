@@ -150,7 +150,7 @@ fn entries(block: Block<'_>) -> Result<Vec<Entry>, String> {
         }
         let wrong = |error: &dyn Display| format!("line {number}: {error}");
         let members = json::members(line).map_err(|error| wrong(&error))?;
-        let object = Object::of(&members).map_err(|error| wrong(&error))?;
+        let object = Object::parse(&members).map_err(|error| wrong(&error))?;
         if let Some(etag) = &object.etag {
             entries.push(Entry::new(&object.key, etag));
         }
@@ -283,7 +283,7 @@ impl Filter {
             return Ok(Found::Other);
         };
         let members = json::members(line).map_err(|error| error.to_string())?;
-        let object = Object::of(&members)?;
+        let object = Object::parse(&members)?;
         if !self.wanted.is(&object.key) {
             return Ok(Found::Other);
         }

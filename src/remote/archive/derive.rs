@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::cache::{Asked, Cache, Found, Group};
 use super::candidates::{Candidates, Latest};
 use super::{Archive, Form, Got};
-use crate::archive::build::{Build, Kind};
-use crate::archive::merge::{self, File, Refusal};
+use crate::archive::build::{Build, BuildKind};
+use crate::archive::merge::{self, ArchiveFile, Rejection};
 use crate::archive::metadata::Metadata;
 use crate::archive::{candidates, old_text, places};
 use crate::error::{Error, Result};
@@ -25,8 +25,8 @@ pub enum Outcome {
     Failed(String),
 }
 
-impl From<Result<Vec<u8>, Refusal>> for Outcome {
-    fn from(record: Result<Vec<u8>, Refusal>) -> Self {
+impl From<Result<Vec<u8>, Rejection>> for Outcome {
+    fn from(record: Result<Vec<u8>, Rejection>) -> Self {
         match record {
             Ok(line) => Self::Record(line),
             Err((kind, message)) => Self::Refused(kind, message),
@@ -56,21 +56,21 @@ impl Deriver {
     ///
     /// # Errors
     /// The archive cannot be relied on.
-    pub async fn derive(&self, build: &Build, file: &File) -> Result<Outcome> {
+    pub async fn derive(&self, build: &Build, file: &ArchiveFile) -> Result<Outcome> {
         let latest = self
             .candidates
             .of(&self.archive, build.product_folder())
             .await?;
         let (found, number) = match build.kind() {
-            Kind::Nightly => (self.nightly(build).await?, None),
-            Kind::Candidate => {
+            BuildKind::Nightly => (self.nightly(build).await?, None),
+            BuildKind::Candidate => {
                 let number = places::build_number(&build.url);
                 (self.candidate(build).await?, number)
             }
-            Kind::Release => self.release(build, &latest).await?,
+            BuildKind::Release => self.release(build, &latest).await?,
         };
         Ok(match found {
-            Found::There(_) if build.kind() == Kind::Candidate && number.is_none() => {
+            Found::There(_) if build.kind() == BuildKind::Candidate && number.is_none() => {
                 let message = "the URL of a candidate names no /buildN/".to_owned();
                 Outcome::Refused("no_build_number", message)
             }

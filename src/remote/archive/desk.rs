@@ -7,15 +7,15 @@ use tokio::sync::oneshot;
 
 use super::derive::{Deriver, Outcome};
 use crate::archive::build::Build;
-use crate::archive::event::Object;
-use crate::archive::merge::File;
+use crate::archive::event::CreatedObject;
+use crate::archive::merge::ArchiveFile;
 use crate::error::{Error, Kind, Result};
 
 /// What is to be looked into.
 pub enum Job {
-    Build(Build, File),
+    Build(Build, ArchiveFile),
     /// An object that came, of the product of this folder.
-    Event(String, Object),
+    Event(String, CreatedObject),
 }
 
 /// The promise of an answer.

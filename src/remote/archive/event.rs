@@ -8,10 +8,10 @@ use regex::Regex;
 use super::derive::{Deriver, Outcome};
 use super::{Form, Got, Listed, Listing};
 use crate::archive::build::Build;
-use crate::archive::event::Object;
-use crate::archive::merge::{self, File};
+use crate::archive::event::CreatedObject;
+use crate::archive::merge::{self, ArchiveFile};
 use crate::archive::metadata::Metadata;
-use crate::archive::url::{Class, is_build, of_key};
+use crate::archive::url::{Class, from_key, is_build};
 use crate::archive::{name, pattern, places};
 use crate::error::{Error, Kind, Result};
 
@@ -45,9 +45,9 @@ impl Deriver {
     ///
     /// # Errors
     /// The archive cannot be relied on.
-    pub async fn event(&self, folder: &str, object: &Object) -> Result<Vec<Outcome>> {
-        let url = of_key(&self.archive.base, &object.key);
-        let records = match Class::of(folder, &url) {
+    pub async fn event(&self, folder: &str, object: &CreatedObject) -> Result<Vec<Outcome>> {
+        let url = from_key(&self.archive.base, &object.key);
+        let records = match Class::parse(folder, &url) {
             Class::Archive => self
                 .archive_first(&url, &object.file)
                 .await
@@ -70,8 +70,8 @@ impl Deriver {
         }
     }
 
-    async fn archive_first(&self, url: &str, file: &File) -> Result<Outcome, Trouble> {
-        let build = match Build::of(url) {
+    async fn archive_first(&self, url: &str, file: &ArchiveFile) -> Result<Outcome, Trouble> {
+        let build = match Build::parse(url) {
             Ok(build) => build,
             Err(reason) => return Ok(Outcome::Refused("no_record", reason)),
         };
@@ -180,11 +180,11 @@ impl Deriver {
 }
 
 fn record(url: &str, listed: &Listed, metadata: &Metadata, number: Option<u64>) -> Outcome {
-    let build = match Build::of(url) {
+    let build = match Build::parse(url) {
         Ok(build) => build,
         Err(reason) => return Outcome::Refused("no_record", format!("{url}: {reason}")),
     };
-    match File::read(&listed.size, &listed.last_modified) {
+    match ArchiveFile::read(&listed.size, &listed.last_modified) {
         Ok(file) => merge::record(&build, &file, metadata, number).into(),
         Err(reason) => Outcome::Refused("bad_listing", format!("{url}: {reason}")),
     }

@@ -4,8 +4,8 @@ use crossbeam_channel::Sender;
 use jiff::Timestamp;
 
 use crate::archive::build::Build;
-use crate::archive::event::{self, Row};
-use crate::archive::merge::File;
+use crate::archive::event::{self, ListingRow};
+use crate::archive::merge::ArchiveFile;
 use crate::archive::{PRODUCTS, url};
 use crate::error::Result;
 use crate::json;
@@ -48,10 +48,10 @@ fn bad_line(message: String) -> Unwanted {
 
 impl Wish<'_> {
     /// Asked of most lines of the archive: the cheapest questions come first.
-    fn judge(&self, line: &[u8]) -> Result<(Build, File), Unwanted> {
+    fn judge(&self, line: &[u8]) -> Result<(Build, ArchiveFile), Unwanted> {
         let dropped = |reason| Err(Unwanted::Dropped(reason));
         let members = json::members(line).map_err(|error| bad_line(error.to_string()))?;
-        let row = Row::of(&members).map_err(bad_line)?;
+        let row = ListingRow::parse(&members).map_err(bad_line)?;
         if !url::is_archive(&row.key) {
             return dropped("no archive");
         }
@@ -64,14 +64,14 @@ impl Wish<'_> {
         let Some(folder) = folder.filter(|folder| self.products.contains(folder)) else {
             return dropped("other product");
         };
-        let address = url::of_key(self.base, &row.key);
+        let address = url::from_key(self.base, &row.key);
         if !url::is_build(folder, &address) {
             return dropped("no build");
         }
-        let build = Build::of(&address)
+        let build = Build::parse(&address)
             .map_err(|reason| Unwanted::Refused("no_record", format!("{address}: {reason}")))?;
         let size = row.size().map_err(bad_line)?;
-        Ok((build, File { size, date }))
+        Ok((build, ArchiveFile { size, date }))
     }
 }
 
@@ -130,18 +130,18 @@ impl Reader<'_> {
         let reject = |line: &[u8], message: &str| {
             Pending::Reject(Reject::new(line, number, "bad_event", message))
         };
-        let news = match event::read(line) {
-            Ok(news) if news.is_empty() => {
+        let events = match event::read(line) {
+            Ok(events) if events.is_empty() => {
                 self.send(Pending::Dropped("empty event", 1));
                 return;
             }
-            Ok(news) => news,
+            Ok(events) => events,
             Err(message) => {
                 self.send(reject(line, &message));
                 return;
             }
         };
-        for event::News { line, object } in news {
+        for event::ObjectEvent { line, object } in events {
             let next = match object {
                 Err(message) => reject(&line, &message),
                 Ok(object) => match url::product_folder(&object.key) {

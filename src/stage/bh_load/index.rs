@@ -253,6 +253,6 @@ fn document(queued: &Queued) -> Result<Document> {
     })?;
     Ok(Document {
         id: queued.id,
-        members: Canonical::of(&value, queued.build.len()).document(),
+        members: Canonical::new(&value, queued.build.len()).document(),
     })
 }

@@ -78,7 +78,7 @@ fn candidate(
         return Err(refused("unstorable", place.reason.to_string()).at(place.pointer));
     }
     let text = std::str::from_utf8(line).map_err(|error| bad_line(error.to_string()))?;
-    let canonical = Canonical::of(value, build.len());
+    let canonical = Canonical::new(value, build.len());
     let document = documents.then(|| canonical.document());
     Ok(Candidate {
         row: Row {
@@ -103,7 +103,7 @@ fn object(members: &json::Members<'_>) -> Result<(Option<String>, Option<String>
     {
         return Ok((None, None));
     }
-    let object = Object::of(members)?;
+    let object = Object::parse(members)?;
     let etag = object.etag.map(std::borrow::Cow::into_owned);
     Ok((Some(object.key.into_owned()), etag))
 }

@@ -1,7 +1,7 @@
 //! Bytes as they come, cut into blocks of whole rows.
 
 use crate::error::{Error, Result};
-use crate::inventory::csv::{Block, Ends};
+use crate::inventory::csv::{RowBlock, RowEnds};
 
 /// Bytes that are read at once.
 pub const BLOCK: usize = 256 * 1024;
@@ -13,7 +13,7 @@ const LONGEST: usize = 16 << 20;
 pub struct Cut {
     buffer: Vec<u8>,
     pub filled: usize,
-    ends: Ends,
+    ends: RowEnds,
 }
 
 impl Cut {
@@ -46,7 +46,7 @@ impl Cut {
         unterminated
     }
 
-    pub fn whole(&mut self, first_line: u64, last: bool) -> Option<Block> {
+    pub fn whole(&mut self, first_line: u64, last: bool) -> Option<RowBlock> {
         let ended = self.buffer.len() == self.filled;
         let end = match self.ends.find(&self.buffer[..self.filled]) {
             _ if last && ended => self.filled,
@@ -58,10 +58,10 @@ impl Cut {
         let mut rest = Vec::with_capacity(BLOCK.max(self.filled - end));
         rest.extend_from_slice(&self.buffer[end..self.filled]);
         self.filled = rest.len();
-        self.ends = Ends::default();
+        self.ends = RowEnds::default();
         let mut bytes = std::mem::replace(&mut self.buffer, rest);
         bytes.truncate(end);
-        Some(Block {
+        Some(RowBlock {
             bytes,
             first_line,
             unterminated: false,

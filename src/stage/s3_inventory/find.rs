@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
 
-use super::source::{Origin, Place, unreadable};
+use super::source::{FileLocation, LazyS3, unreadable};
 use super::{Args, Mozilla};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hex;
 use crate::inventory::columns::Layout;
-use crate::inventory::manifest::{self, Format, Listed, Manifest};
+use crate::inventory::manifest::{self, FileFormat, InventoryManifest, ManifestFile};
 use crate::record::s3::split_url;
 use crate::remote::pace::Pace;
 use crate::remote::s3::Bucket;
@@ -21,11 +21,11 @@ use crate::remote::s3::Bucket;
 pub struct Inventory {
     /// As they were named.
     pub inputs: Vec<String>,
-    pub files: Vec<File>,
+    pub files: Vec<InventoryFile>,
 }
 
-pub struct File {
-    pub place: Place,
+pub struct InventoryFile {
+    pub place: FileLocation,
     /// In messages.
     pub name: String,
     /// Of its columns, if it is CSV.
@@ -40,7 +40,7 @@ pub struct File {
 const MOZILLA: &str = "net-mozaws-prod-delivery-inventory-us-east-1";
 
 impl Inventory {
-    pub fn find(args: &Args, origin: &Origin) -> Result<Self> {
+    pub fn find(args: &Args, origin: &LazyS3) -> Result<Self> {
         let layout = Layout::parse(&args.columns)
             .map_err(|error| Error::usage(format!("--columns: {error}")))?;
         let mut search = Search {
@@ -62,7 +62,7 @@ impl Inventory {
         let files = search.files;
         if files
             .iter()
-            .filter(|file| file.place == Place::Stdin)
+            .filter(|file| file.place == FileLocation::Stdin)
             .count()
             > 1
         {
@@ -75,7 +75,7 @@ impl Inventory {
     pub fn streamed(&self) -> Option<usize> {
         self.files
             .iter()
-            .position(|file| file.place == Place::Stdin)
+            .position(|file| file.place == FileLocation::Stdin)
     }
 
     /// Tells these files from others.
@@ -109,50 +109,50 @@ impl Mozilla {
 
 struct Search<'a> {
     args: &'a Args,
-    origin: &'a Origin,
+    origin: &'a LazyS3,
     layout: Layout,
-    files: Vec<File>,
+    files: Vec<InventoryFile>,
 }
 
 impl Search<'_> {
     fn input(&mut self, input: &str) -> Result<()> {
-        let place = Place::of(input)?;
+        let place = FileLocation::parse(input)?;
         if is(input, ".json") {
             let text = self.origin.read(&place)?;
             let bucket = match &place {
-                Place::Object { bucket, .. } => Some(bucket.as_str()),
+                FileLocation::Object { bucket, .. } => Some(bucket.as_str()),
                 _ => None,
             };
             return self.manifest(bucket, input, &text);
         }
         match place {
-            Place::Local(path) => {
+            FileLocation::Local(path) => {
                 let data = path.metadata().map_err(|error| unreadable(&path, &error))?;
                 if data.is_dir() {
                     return self.folder(&path);
                 }
                 self.local(path)
             }
-            Place::Stdin => {
+            FileLocation::Stdin => {
                 self.files
                     .push(self.file(place, "standard input".to_owned()));
                 Ok(())
             }
-            Place::Object {
+            FileLocation::Object {
                 ref bucket,
                 ref key,
             } => {
                 let (runtime, s3) = self.origin.s3()?;
                 let identity = runtime.block_on(s3.etag(bucket, key))?;
                 let file = self.file(place, input.to_owned());
-                self.files.push(File { identity, ..file });
+                self.files.push(InventoryFile { identity, ..file });
                 Ok(())
             }
         }
     }
 
-    fn file(&self, place: Place, name: String) -> File {
-        File {
+    fn file(&self, place: FileLocation, name: String) -> InventoryFile {
+        InventoryFile {
             place,
             name,
             layout: self.layout.clone(),
@@ -165,7 +165,7 @@ impl Search<'_> {
     fn local(&mut self, path: PathBuf) -> Result<()> {
         let data = path.metadata().map_err(|error| unreadable(&path, &error))?;
         let name = path.display().to_string();
-        let mut file = self.file(Place::Local(path), name);
+        let mut file = self.file(FileLocation::Local(path), name);
         if data.is_file() {
             let (seconds, nanos) = (data.mtime(), data.mtime_nsec());
             file.identity = format!("{} bytes of {seconds}.{nanos:09}", data.len());
@@ -210,9 +210,9 @@ impl Search<'_> {
     /// The files of a manifest, which came from `bucket` if it was not here.
     fn manifest(&mut self, bucket: Option<&str>, name: &str, text: &[u8]) -> Result<()> {
         let wrong = |error: String| Error::configuration(format!("{name}: {error}"));
-        let manifest = Manifest::parse(text).map_err(wrong)?;
+        let manifest = InventoryManifest::parse(text).map_err(wrong)?;
         let layout = match (manifest.format().map_err(wrong)?, &manifest.file_schema) {
-            (Format::Csv, Some(schema)) => Layout::parse(schema).map_err(wrong)?.complete(),
+            (FileFormat::Csv, Some(schema)) => Layout::parse(schema).map_err(wrong)?.complete(),
             // Parquet says itself what its columns are.
             _ => self.layout.clone(),
         };
@@ -220,11 +220,11 @@ impl Search<'_> {
         for listed in manifest.files {
             let place = root.place(&listed);
             let name = match &place {
-                Place::Object { bucket, key } => format!("s3://{bucket}/{key}"),
-                Place::Local(path) => path.display().to_string(),
-                Place::Stdin => continue,
+                FileLocation::Object { bucket, key } => format!("s3://{bucket}/{key}"),
+                FileLocation::Local(path) => path.display().to_string(),
+                FileLocation::Stdin => continue,
             };
-            self.files.push(File {
+            self.files.push(InventoryFile {
                 place,
                 name,
                 layout: layout.clone(),
@@ -237,7 +237,7 @@ impl Search<'_> {
     }
 
     /// Where the keys of a manifest begin.
-    fn root(&self, bucket: Option<&str>, manifest: &Manifest, name: &str) -> Result<Root> {
+    fn root(&self, bucket: Option<&str>, manifest: &InventoryManifest, name: &str) -> Result<Root> {
         if let Some(files) = &self.args.files {
             let Some((bucket, prefix)) = split_url(files) else {
                 return Ok(Root::Folder(files.into()));
@@ -285,7 +285,7 @@ impl Search<'_> {
         })?;
         let key = format!("{newest}manifest.json");
         let name = format!("s3://{bucket}/{key}");
-        let place = Place::Object {
+        let place = FileLocation::Object {
             bucket: bucket.to_owned(),
             key,
         };
@@ -316,9 +316,9 @@ enum Root {
 }
 
 impl Root {
-    fn place(&self, listed: &Listed) -> Place {
+    fn place(&self, listed: &ManifestFile) -> FileLocation {
         match self {
-            Self::Bucket(bucket, prefix) => Place::Object {
+            Self::Bucket(bucket, prefix) => FileLocation::Object {
                 bucket: bucket.clone(),
                 key: format!("{prefix}{}", listed.key),
             },
@@ -326,7 +326,7 @@ impl Root {
                 let whole = folder.join(&listed.key);
                 let name = listed.key.rsplit('/').next().unwrap_or(&listed.key);
                 // A copy may have the folders of the bucket, or not.
-                Place::Local(if whole.exists() {
+                FileLocation::Local(if whole.exists() {
                     whole
                 } else {
                     folder.join(name)

@@ -6,6 +6,7 @@ mod parquet;
 mod position;
 mod proof;
 mod read;
+mod send;
 mod source;
 mod state;
 mod write;
@@ -17,15 +18,15 @@ use clap::Parser;
 use self::find::Inventory;
 use self::proof::Proof;
 use self::read::Readers;
-use self::source::Origin;
-use self::state::Source;
+use self::source::LazyS3;
+use self::state::InventorySource;
 use self::write::Writer;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::inventory::columns::USUAL;
-use crate::inventory::row::Choice;
+use crate::inventory::row::RowOptions;
 use crate::ndjson::{self, Io};
 use crate::remote::s3::S3Args;
 use crate::resume::{self, Recorder, ResumeArgs, RunState};
@@ -116,9 +117,9 @@ impl Program for Args {
 }
 
 impl Args {
-    /// What records are made of.
-    fn choice(&self) -> Choice {
-        Choice {
+    /// Returns which rows become records, and how.
+    fn row_options(&self) -> RowOptions {
+        RowOptions {
             raw_keys: self.raw_keys,
             all_versions: self.all_versions,
             delete_markers: self.delete_markers,
@@ -127,26 +128,26 @@ impl Args {
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let origin = Origin::new(args, io);
+    let origin = LazyS3::new(args, io);
     let inventory = Inventory::find(args, &origin)?;
     if inventory.streamed().is_some() && io.input.is_terminal() {
         return Err(Error::usage(
             "standard input is a terminal: name files, or pipe CSV in; --help has examples",
         ));
     }
-    let source = Source::of(&inventory, &origin);
-    let trust = |listed: &mut RunState<Source>| listed.trust(inventory.streamed());
+    let source = InventorySource::new(&inventory, &origin);
+    let trust = |listed: &mut RunState<InventorySource>| listed.trust(inventory.streamed());
     let (mut file, listed) = resume::open(&args.state, source, trust, io)?;
     if let Some(file) = &mut file {
         file.save(&listed)?;
     }
     let gaps = position::gaps(&listed.coverage, inventory.files.len());
     let lanes = args.concurrency.map_or_else(ndjson::cores, usize::from);
-    let proof = Proof::of(&listed.source.checks);
+    let proof = Proof::new(&listed.source.checks);
     let recorder = Recorder::new(listed, file, io.output.file()?);
     let rejects_are_kept = args.shared.rejects.rejects.is_some();
     let mut writer = Writer::new(recorder, rejects_are_kept);
-    let (readers, feeds) = Readers::new(&inventory, args.choice(), &origin, gaps);
+    let (readers, feeds) = Readers::new(&inventory, args.row_options(), &origin, gaps);
     let Io {
         input,
         output,

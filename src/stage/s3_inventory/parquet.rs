@@ -8,11 +8,11 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row as Fields};
 use parquet::schema::types::Type;
 
-use super::read::Out;
+use super::send::RowSender;
 use crate::error::{Error, Result};
 use crate::inventory::columns::{Column, Layout};
 use crate::inventory::csv::Rows;
-use crate::inventory::row::{self, Choice, Fate, Row};
+use crate::inventory::row::{self, InventoryRow, RowOptions, RowOutcome};
 use crate::json;
 use crate::record::line::LastModified;
 use crate::record::reject::Reject;
@@ -21,21 +21,21 @@ use crate::record::reject::Reject;
 const BATCH: usize = 2048;
 
 /// Reads `file`, which messages call `name`.
-pub fn read(name: &str, file: File, out: &Out<'_>) -> Result<()> {
+pub fn read(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
     let wrong =
         |error: ParquetError| Error::configuration(format!("{name}: {error}; get the file again"));
     let reader = SerializedFileReader::new(file).map_err(wrong)?;
     let schema = reader.metadata().file_metadata().schema();
     let fields = schema.get_fields().iter();
     let fields: Vec<_> = fields
-        .filter(|field| Column::of(field.name()).is_some())
+        .filter(|field| Column::parse(field.name()).is_some())
         .map(Arc::clone)
         .collect();
     Layout::new(fields.iter().map(|field| field.name()))
         .map_err(|error| Error::configuration(format!("{name}: {error}")))?;
     let columns: Vec<_> = fields
         .iter()
-        .filter_map(|field| Column::of(field.name()))
+        .filter_map(|field| Column::parse(field.name()))
         .collect();
     let needed = Type::group_type_builder(schema.name()).with_fields(fields);
     let rows = reader
@@ -46,19 +46,19 @@ pub fn read(name: &str, file: File, out: &Out<'_>) -> Result<()> {
     for (row, line) in rows.zip(1..) {
         let row = row.map_err(wrong)?;
         made.through = line;
-        if out.reading.wants(line) {
-            add(&row, &columns, (name, line), out.reading.choice, &mut made);
+        if out.reader.wants(line) {
+            add(&row, &columns, (name, line), out.reader.options, &mut made);
         }
         batch += 1;
         if batch == BATCH {
-            if !out.ready(std::mem::take(&mut made)) {
+            if !out.send_rows(std::mem::take(&mut made)) {
                 return Ok(());
             }
             batch = 0;
         }
     }
     if batch > 0 {
-        out.ready(made);
+        out.send_rows(made);
     }
     Ok(())
 }
@@ -67,18 +67,18 @@ fn add(
     fields: &Fields,
     columns: &[Column],
     (name, line): (&str, u64),
-    choice: Choice,
+    options: RowOptions,
     made: &mut Rows,
 ) {
     // Keys are URL-encoded in CSV alone.
-    let choice = Choice {
+    let options = RowOptions {
         raw_keys: true,
-        ..choice
+        ..options
     };
     let row = row(fields, columns);
-    match row.and_then(|row| row.write(choice, &mut made.emitted.out)) {
-        Ok(Fate::Written) => made.emitted.written(1),
-        Ok(Fate::Dropped(reason)) => made.emitted.dropped(reason, 1),
+    match row.and_then(|row| row.write(options, &mut made.emitted.out)) {
+        Ok(RowOutcome::Written) => made.emitted.written(1),
+        Ok(RowOutcome::Dropped(reason)) => made.emitted.dropped(reason, 1),
         Err(what) => {
             let message = format!("{name}, row {line}: {what}");
             made.refused = true;
@@ -88,8 +88,8 @@ fn add(
     }
 }
 
-fn row<'a>(fields: &'a Fields, columns: &[Column]) -> Result<Row<'a>, String> {
-    let mut row = Row::default();
+fn row<'a>(fields: &'a Fields, columns: &[Column]) -> Result<InventoryRow<'a>, String> {
+    let mut row = InventoryRow::default();
     let mut size = None;
     for ((_, field), column) in fields.get_column_iter().zip(columns) {
         match column {

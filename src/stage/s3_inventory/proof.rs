@@ -25,7 +25,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    pub fn of(expected: &[Check]) -> Self {
+    pub fn new(expected: &[Check]) -> Self {
         Self {
             expected: expected.iter().copied().collect(),
             ..Self::default()

@@ -1,7 +1,7 @@
 //! Several files at once: each is inflated on a thread, its rows are made into
 //! records on others, and comes out in order.
 
-use std::fs::File as Disk;
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -10,13 +10,14 @@ use flate2::bufread::MultiGzDecoder;
 use tokio::runtime::Handle;
 
 use super::cut::{BLOCK, Cut};
-use super::find::{File, Inventory, is};
+use super::find::{Inventory, InventoryFile, is};
 use super::parquet;
-use super::proof::{Check, Proof};
-use super::source::{Counted, Origin, Pieces, Place, unreadable};
+use super::proof::Proof;
+use super::send::{FeedItem, RowJob, RowSender};
+use super::source::{CountingReader, DownloadReader, FileLocation, LazyS3, unreadable};
 use crate::error::{Error, Kind, Result};
-use crate::inventory::csv::{Block, Reading, Rows};
-use crate::inventory::row::Choice;
+use crate::inventory::csv::{RowBlock, RowReader};
+use crate::inventory::row::RowOptions;
 use crate::ndjson::{self, Input};
 use crate::remote::download::Download;
 use crate::remote::s3::S3;
@@ -24,24 +25,11 @@ use crate::remote::s3::S3;
 /// Blocks of a file that wait for those before it.
 const AHEAD: usize = 32;
 
-/// A part of a file, in order.
-pub enum Piece {
-    /// Of standard input with the check of all that has come of it.
-    Rows(Receiver<Rows>, Option<Check>),
-    Failed(Error),
-}
-
-struct Job {
-    block: Block,
-    reading: Arc<Reading>,
-    done: Sender<Rows>,
-}
-
 /// What the threads share.
 pub struct Readers<'a> {
     inventory: &'a Inventory,
     fetch: Option<(Handle, S3)>,
-    files: Receiver<(usize, Arc<Reading>, Sender<Piece>)>,
+    files: Receiver<(usize, Arc<RowReader>, Sender<FeedItem>)>,
 }
 
 impl<'a> Readers<'a> {
@@ -49,8 +37,8 @@ impl<'a> Readers<'a> {
     /// comes of it.
     pub fn new(
         inventory: &'a Inventory,
-        choice: Choice,
-        origin: &Origin,
+        options: RowOptions,
+        origin: &LazyS3,
         gaps: Vec<Vec<(u64, u64)>>,
     ) -> (Self, Vec<Feed>) {
         let (queue, files) = unbounded();
@@ -60,17 +48,17 @@ impl<'a> Readers<'a> {
                 continue;
             };
             let (outlet, pieces) = bounded(AHEAD);
-            let reading = Reading {
+            let reader = RowReader {
                 place: match file.place {
-                    Place::Stdin => String::new(),
+                    FileLocation::Stdin => String::new(),
                     _ => file.name.clone(),
                 },
                 layout: file.layout.clone(),
                 first: OnceLock::new(),
-                choice,
+                options,
                 wanted,
             };
-            drop(queue.send((at, Arc::new(reading), outlet)));
+            drop(queue.send((at, Arc::new(reader), outlet)));
             feeds.push(Feed { at, after, pieces });
         }
         let fetch = origin.fetch();
@@ -86,19 +74,19 @@ impl<'a> Readers<'a> {
     pub fn run(&self, lanes: usize, stdin: (&mut Input, Proof)) {
         let stdin = Mutex::new(stdin);
         let cores = ndjson::cores();
-        let (pool, jobs) = bounded::<Job>(2 * cores);
+        let (pool, jobs) = bounded::<RowJob>(2 * cores);
         std::thread::scope(|scope| {
             for _ in 0..cores {
                 let jobs = jobs.clone();
                 scope.spawn(move || {
-                    for Job {
+                    for RowJob {
                         block,
-                        reading,
+                        reader,
                         done,
                     } in jobs
                     {
                         // Nobody listens any more once the output has failed.
-                        drop(done.send(reading.rows(&block)));
+                        drop(done.send(reader.rows(&block)));
                     }
                 });
             }
@@ -121,45 +109,45 @@ pub struct Feed {
     pub at: usize,
     /// The lines up to this one are done.
     pub after: u64,
-    pub pieces: Receiver<Piece>,
+    pub pieces: Receiver<FeedItem>,
 }
 
 /// A thread that reads one file after the other.
 struct Lane<'a> {
     readers: &'a Readers<'a>,
-    pool: Sender<Job>,
+    pool: Sender<RowJob>,
 }
 
 impl Lane<'_> {
     fn run(&self, stdin: &Mutex<(&mut Input, Proof)>) {
-        for (at, reading, outlet) in &self.readers.files {
+        for (at, reader, outlet) in &self.readers.files {
             let file = &self.readers.inventory.files[at];
-            let mut out = Out {
+            let mut out = RowSender {
                 pool: &self.pool,
-                reading,
+                reader,
                 outlet,
                 line: 1,
             };
             let done = match &file.place {
-                Place::Stdin => {
+                FileLocation::Stdin => {
                     let mut stdin = stdin.lock().unwrap_or_else(PoisonError::into_inner);
                     let (input, proof) = &mut *stdin;
-                    out.stream(input, proof)
+                    read_stdin(&mut out, input, proof)
                 }
-                Place::Local(path) => match Disk::open(path) {
-                    Ok(disk) => out.local(file, disk),
+                FileLocation::Local(path) => match File::open(path) {
+                    Ok(disk) => read_local(&mut out, file, disk),
                     Err(error) => Err(unreadable(path, &error)),
                 },
-                Place::Object { bucket, key } => match &self.readers.fetch {
+                FileLocation::Object { bucket, key } => match &self.readers.fetch {
                     Some((runtime, s3)) => {
                         let object = Download::start(runtime, s3.clone(), bucket, key);
-                        out.object(file, Pieces::new(object))
+                        read_object(&mut out, file, DownloadReader::new(object))
                     }
                     None => Err(Error::message(Kind::Internal, "object storage is not open")),
                 },
             };
             if let Err(error) = done
-                && out.outlet.send(Piece::Failed(error)).is_err()
+                && out.outlet.send(FeedItem::Failed(error)).is_err()
             {
                 return;
             }
@@ -167,177 +155,131 @@ impl Lane<'_> {
     }
 }
 
-/// Where the rows of a file go.
-pub struct Out<'a> {
-    pool: &'a Sender<Job>,
-    pub reading: Arc<Reading>,
-    outlet: Sender<Piece>,
-    /// The next line.
-    line: u64,
+fn read_local(out: &mut RowSender<'_>, file: &InventoryFile, mut disk: File) -> Result<()> {
+    let failed = |error: io::Error| Error::local(&file.name, &error);
+    let mut counted = CountingReader::new(&disk, file.md5.is_some());
+    let head = counted.head().map_err(failed)?;
+    if head.get_ref() != b"PAR1" {
+        return read_csv(out, file, head, counted);
+    }
+    if file.md5.is_some() || file.size.is_some() {
+        verify(file, counted)?;
+    }
+    disk.rewind().map_err(failed)?;
+    parquet::read(&file.name, disk, out)
 }
 
-impl Out<'_> {
-    fn local(&mut self, file: &File, mut disk: Disk) -> Result<()> {
-        let failed = |error: io::Error| Error::local(&file.name, &error);
-        let mut counted = Counted::new(&disk, file.md5.is_some());
-        let head = counted.head().map_err(failed)?;
-        if head.get_ref() != b"PAR1" {
-            return self.csv(file, head, counted);
-        }
-        if file.md5.is_some() || file.size.is_some() {
-            check(file, counted)?;
-        }
-        disk.rewind().map_err(failed)?;
-        parquet::read(&file.name, disk, self)
+fn read_object(
+    out: &mut RowSender<'_>,
+    file: &InventoryFile,
+    pieces: DownloadReader,
+) -> Result<()> {
+    let mut counted = CountingReader::new(pieces, file.md5.is_some());
+    let mut head = counted.head().map_err(|error| explain(error, file, 0, 1))?;
+    if head.get_ref() != b"PAR1" {
+        return read_csv(out, file, head, counted);
     }
+    // Parquet begins with its end: it waits in a file without a name.
+    let local = |error: io::Error| Error::local("TMPDIR", &error);
+    let mut disk = tempfile::tempfile().map_err(local)?;
+    io::copy(&mut head, &mut disk).map_err(local)?;
+    let copied = io::copy(&mut counted, &mut disk);
+    copied.map_err(|error| explain(error, file, 0, 1))?;
+    verify(file, counted)?;
+    disk.rewind().map_err(local)?;
+    parquet::read(&file.name, disk, out)
+}
 
-    fn object(&mut self, file: &File, pieces: Pieces) -> Result<()> {
-        let mut counted = Counted::new(pieces, file.md5.is_some());
-        let mut head = counted.head().map_err(|error| fault(error, file, 0, 1))?;
-        if head.get_ref() != b"PAR1" {
-            return self.csv(file, head, counted);
-        }
-        // Parquet begins with its end: it waits in a file without a name.
-        let local = |error: io::Error| Error::local("TMPDIR", &error);
-        let mut disk = tempfile::tempfile().map_err(local)?;
-        io::copy(&mut head, &mut disk).map_err(local)?;
-        let copied = io::copy(&mut counted, &mut disk);
-        copied.map_err(|error| fault(error, file, 0, 1))?;
-        check(file, counted)?;
-        disk.rewind().map_err(local)?;
-        parquet::read(&file.name, disk, self)
-    }
-
-    fn csv<R: Read>(
-        &mut self,
-        file: &File,
-        head: io::Cursor<Vec<u8>>,
-        mut counted: Counted<R>,
-    ) -> Result<()> {
-        let zipped = head.get_ref().starts_with(&[0x1f, 0x8b]);
-        if !zipped && is(&file.name, ".gz") {
-            let name = &file.name;
-            return Err(if head.get_ref().is_empty() {
-                let text = format!("{name}: is empty; get the file again");
-                Error::message(Kind::EndedEarly, text)
-            } else {
-                Error::configuration(format!("{name}: is no gzip file, though its name says so"))
-            });
-        }
-        let whole = head.chain(counted.by_ref());
-        let done = if zipped {
-            let members = MultiGzDecoder::new(BufReader::with_capacity(BLOCK, whole));
-            self.blocks(members)
+fn read_csv<R: Read>(
+    out: &mut RowSender<'_>,
+    file: &InventoryFile,
+    head: io::Cursor<Vec<u8>>,
+    mut counted: CountingReader<R>,
+) -> Result<()> {
+    let zipped = head.get_ref().starts_with(&[0x1f, 0x8b]);
+    if !zipped && is(&file.name, ".gz") {
+        let name = &file.name;
+        return Err(if head.get_ref().is_empty() {
+            let text = format!("{name}: is empty; get the file again");
+            Error::message(Kind::EndedEarly, text)
         } else {
-            self.blocks(whole)
-        };
-        done.map_err(|error| fault(error, file, counted.bytes, self.line))?;
-        check(file, counted)
+            Error::configuration(format!("{name}: is no gzip file, though its name says so"))
+        });
     }
+    let whole = head.chain(counted.by_ref());
+    let done = if zipped {
+        let members = MultiGzDecoder::new(BufReader::with_capacity(BLOCK, whole));
+        read_blocks(out, members)
+    } else {
+        read_blocks(out, whole)
+    };
+    done.map_err(|error| explain(error, file, counted.bytes, out.line))?;
+    verify(file, counted)
+}
 
-    /// Rows as soon as they come.
-    fn stream(&mut self, input: &mut Input, proof: &mut Proof) -> Result<()> {
-        let mut rows = Cut::default();
-        loop {
-            let room = rows.room();
-            let read = input.read(room)?;
-            rows.filled += read;
-            let unterminated = read == 0 && rows.end();
-            let block = rows.whole(self.line, read == 0);
-            let block = block.map(|block| Block {
-                unterminated,
-                ..block
-            });
-            let check = block.as_ref().map(|block| proof.read(&block.bytes));
-            if !self.send(block, check.transpose()?) {
-                return Ok(());
-            }
-            if read == 0 {
-                return proof.end();
-            }
-            rows.check(self.line)?;
+/// Rows as soon as they come.
+fn read_stdin(out: &mut RowSender<'_>, input: &mut Input, proof: &mut Proof) -> Result<()> {
+    let mut rows = Cut::default();
+    loop {
+        let room = rows.room();
+        let read = input.read(room)?;
+        rows.filled += read;
+        let unterminated = read == 0 && rows.end();
+        let block = rows.whole(out.line, read == 0);
+        let block = block.map(|block| RowBlock {
+            unterminated,
+            ..block
+        });
+        let check = block.as_ref().map(|block| proof.read(&block.bytes));
+        if !out.send(block, check.transpose()?) {
+            return Ok(());
         }
+        if read == 0 {
+            return proof.end();
+        }
+        rows.check(out.line)?;
     }
+}
 
-    fn blocks(&mut self, mut from: impl Read) -> io::Result<()> {
-        let mut rows = Cut::default();
-        loop {
-            let mut room = rows.room();
-            let mut got = 0;
-            while !room.is_empty() {
-                match from.read(room) {
-                    Ok(0) => break,
-                    Ok(read) => {
-                        got += read;
-                        room = &mut room[read..];
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => {
-                        rows.filled += got;
-                        // What came before it is as good as ever.
-                        self.send(rows.whole(self.line, false), None);
-                        return Err(error);
-                    }
+fn read_blocks(out: &mut RowSender<'_>, mut from: impl Read) -> io::Result<()> {
+    let mut rows = Cut::default();
+    loop {
+        let mut room = rows.room();
+        let mut got = 0;
+        while !room.is_empty() {
+            match from.read(room) {
+                Ok(0) => break,
+                Ok(read) => {
+                    got += read;
+                    room = &mut room[read..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    rows.filled += got;
+                    // What came before it is as good as ever.
+                    out.send(rows.whole(out.line, false), None);
+                    return Err(error);
                 }
             }
-            rows.filled += got;
-            if got == 0 {
-                // A file is all there is: its last row is good, or bad.
-                rows.end();
-            }
-            if !self.send(rows.whole(self.line, got == 0), None) || got == 0 {
-                return Ok(());
-            }
-            rows.check(self.line).map_err(io::Error::other)?;
         }
-    }
-
-    /// Whether anybody listens still.
-    fn send(&mut self, block: Option<Block>, check: Option<Check>) -> bool {
-        let Some(block) = block else {
-            return true;
-        };
-        if self.line == 1 {
-            self.reading.look(&block);
+        rows.filled += got;
+        if got == 0 {
+            // A file is all there is: its last row is good, or bad.
+            rows.end();
         }
-        let lines = memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
-        self.line += lines;
-        let through = self.line - 1;
-        if self
-            .reading
-            .wanted
-            .iter()
-            .all(|(after, to)| through <= *after || block.first_line > *to)
-        {
-            return true;
+        if !out.send(rows.whole(out.line, got == 0), None) || got == 0 {
+            return Ok(());
         }
-        let (done, rows) = bounded(1);
-        let reading = Arc::clone(&self.reading);
-        self.outlet.send(Piece::Rows(rows, check)).is_ok()
-            && self
-                .pool
-                .send(Job {
-                    block,
-                    reading,
-                    done,
-                })
-                .is_ok()
-    }
-
-    /// Rows that are made already; whether anybody listens still.
-    pub fn ready(&self, made: Rows) -> bool {
-        let (done, rows) = bounded(1);
-        drop(done.send(made));
-        self.outlet.send(Piece::Rows(rows, None)).is_ok()
+        rows.check(out.line).map_err(io::Error::other)?;
     }
 }
 
 /// Reads to the end, and compares with what the manifest says.
-fn check<R: Read>(file: &File, counted: Counted<R>) -> Result<()> {
+fn verify<R: Read>(file: &InventoryFile, counted: CountingReader<R>) -> Result<()> {
     let bytes = counted.bytes;
     let (size, md5) = counted
         .finish()
-        .map_err(|error| fault(error, file, bytes, 0))?;
+        .map_err(|error| explain(error, file, bytes, 0))?;
     let name = &file.name;
     if let Some(expected) = file.size.filter(|expected| *expected != size) {
         return Err(Error::configuration(format!(
@@ -353,7 +295,7 @@ fn check<R: Read>(file: &File, counted: Counted<R>) -> Result<()> {
 }
 
 /// What went wrong after so many bytes, in this line.
-fn fault(error: io::Error, file: &File, bytes: u64, line: u64) -> Error {
+fn explain(error: io::Error, file: &InventoryFile, bytes: u64, line: u64) -> Error {
     let name = &file.name;
     let error = match error.downcast::<Error>() {
         Ok(own) => return own,

@@ -20,14 +20,14 @@ use crate::remote::s3::{S3, S3Args};
 
 /// Where a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum FileLocation {
     Stdin,
     Local(PathBuf),
     Object { bucket: String, key: String },
 }
 
-impl Place {
-    pub fn of(input: &str) -> Result<Self> {
+impl FileLocation {
+    pub fn parse(input: &str) -> Result<Self> {
         if input == "-" {
             return Ok(Self::Stdin);
         }
@@ -58,13 +58,13 @@ pub fn access(args: &Args) -> S3Args {
 }
 
 /// The way to object storage, opened when it is needed.
-pub struct Origin {
+pub struct LazyS3 {
     args: S3Args,
     pub context: Context,
     open: OnceCell<(Runtime, S3)>,
 }
 
-impl Origin {
+impl LazyS3 {
     pub fn new(args: &Args, io: &Io) -> Self {
         Self {
             args: access(args),
@@ -100,10 +100,10 @@ impl Origin {
     }
 
     /// All of a small file.
-    pub fn read(&self, place: &Place) -> Result<Vec<u8>> {
+    pub fn read(&self, place: &FileLocation) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         match place {
-            Place::Object { bucket, key } => {
+            FileLocation::Object { bucket, key } => {
                 let (runtime, s3) = self.s3()?;
                 let _patience = self
                     .context
@@ -114,12 +114,12 @@ impl Origin {
                     bytes.extend_from_slice(&piece);
                 }
             }
-            Place::Local(path) => {
+            FileLocation::Local(path) => {
                 File::open(path)
                     .and_then(|mut file| file.read_to_end(&mut bytes))
                     .map_err(|error| unreadable(path, &error))?;
             }
-            Place::Stdin => {}
+            FileLocation::Stdin => {}
         }
         Ok(bytes)
     }
@@ -138,12 +138,12 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Error {
 }
 
 /// An object as it comes.
-pub struct Pieces {
+pub struct DownloadReader {
     object: Download,
     piece: Bytes,
 }
 
-impl Pieces {
+impl DownloadReader {
     pub fn new(object: Download) -> Self {
         Self {
             object,
@@ -152,7 +152,7 @@ impl Pieces {
     }
 }
 
-impl Read for Pieces {
+impl Read for DownloadReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_empty() {
             match self.object.next() {
@@ -168,13 +168,13 @@ impl Read for Pieces {
 }
 
 /// Bytes that are counted on their way, and hashed where that is asked for.
-pub struct Counted<R> {
+pub struct CountingReader<R> {
     from: R,
     pub bytes: u64,
     md5: Option<Md5>,
 }
 
-impl<R: Read> Counted<R> {
+impl<R: Read> CountingReader<R> {
     pub fn new(from: R, hashed: bool) -> Self {
         Self {
             from,
@@ -198,7 +198,7 @@ impl<R: Read> Counted<R> {
     }
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(into)?;
         self.bytes += read as u64;

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::find::Inventory;
 use super::position;
 use super::proof::Check;
-use super::source::Origin;
+use super::source::LazyS3;
 use crate::record::coverage::Interval;
 use crate::resume::{Compatibility, RunSource, RunState};
 
 /// What is read: a state of another inventory is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+pub struct InventorySource {
     endpoint: Option<String>,
     /// As they were named.
     inputs: Vec<String>,
@@ -26,8 +26,8 @@ pub struct Source {
     pub checks: Vec<Check>,
 }
 
-impl Source {
-    pub fn of(inventory: &Inventory, origin: &Origin) -> Self {
+impl InventorySource {
+    pub fn new(inventory: &Inventory, origin: &LazyS3) -> Self {
         Self {
             endpoint: origin.endpoint(),
             inputs: inventory.inputs.clone(),
@@ -38,7 +38,7 @@ impl Source {
     }
 }
 
-impl RunSource for Source {
+impl RunSource for InventorySource {
     const RUN: &'static str = "inventory";
 
     fn compare(&self, now: &Self) -> Compatibility {
@@ -52,7 +52,7 @@ impl RunSource for Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for InventorySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.inputs.join(" "))?;
         match &self.endpoint {
@@ -62,7 +62,7 @@ impl fmt::Display for Source {
     }
 }
 
-impl RunState<Source> {
+impl RunState<InventorySource> {
     /// Of standard input only what can be checked is taken as done.
     pub fn trust(&mut self, stdin: Option<usize>) {
         let Some(file) = stdin else { return };

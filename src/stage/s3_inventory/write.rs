@@ -3,9 +3,10 @@
 use super::find::Inventory;
 use super::position;
 use super::proof::Check;
-use super::read::{Feed, Piece};
-use super::source::Place;
-use super::state::Source;
+use super::read::Feed;
+use super::send::FeedItem;
+use super::source::FileLocation;
+use super::state::InventorySource;
 use crate::counters::Counters;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::csv::Rows;
@@ -19,7 +20,7 @@ use crate::shutdown::Shutdown;
 const UNIT: u64 = 100_000;
 
 pub struct Writer {
-    pub recorder: Recorder<Source>,
+    pub recorder: Recorder<InventorySource>,
     rejects_are_kept: bool,
     run: String,
     /// Of this process, not of the whole run.
@@ -43,7 +44,7 @@ struct Unit {
 }
 
 impl Writer {
-    pub fn new(recorder: Recorder<Source>, rejects_are_kept: bool) -> Self {
+    pub fn new(recorder: Recorder<InventorySource>, rejects_are_kept: bool) -> Self {
         Self {
             run: recorder.read(|listed| listed.run.clone()),
             checks: recorder.read(|listed| listed.source.checks.len()),
@@ -72,16 +73,16 @@ impl Writer {
                 open: false,
                 check: None,
             };
-            let is_stdin = inventory.files[at].place == Place::Stdin;
+            let is_stdin = inventory.files[at].place == FileLocation::Stdin;
             while let Some(piece) = output.receive(&pieces)? {
                 shutdown.check()?;
                 let rows = match piece {
-                    Piece::Rows(rows, check) => {
+                    FeedItem::Rows(rows, check) => {
                         unit.check = check;
                         output.receive(&rows)?.ok_or_else(lost)?
                     }
-                    Piece::Failed(error) if is_stdin => return Err(error),
-                    Piece::Failed(error) => return Err(self.failed(error, at, files)),
+                    FeedItem::Failed(error) if is_stdin => return Err(error),
+                    FeedItem::Failed(error) => return Err(self.failed(error, at, files)),
                 };
                 self.rows(rows, &mut unit, output, counters)?;
                 if is_stdin && unit.line >= unit.after + UNIT {

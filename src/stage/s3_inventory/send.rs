@@ -1,0 +1,74 @@
+//! Where the rows of a file go: in order to the writer, through the threads
+//! that make records of them.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::proof::Check;
+use crate::error::Error;
+use crate::inventory::csv::{RowBlock, RowReader, Rows};
+
+/// A part of a file, in order.
+pub enum FeedItem {
+    /// Of standard input with the check of all that has come of it.
+    Rows(Receiver<Rows>, Option<Check>),
+    Failed(Error),
+}
+
+/// A block of which a thread makes records.
+pub struct RowJob {
+    pub block: RowBlock,
+    pub reader: Arc<RowReader>,
+    pub done: Sender<Rows>,
+}
+
+/// Sends the rows of one file on.
+pub struct RowSender<'a> {
+    pub pool: &'a Sender<RowJob>,
+    pub reader: Arc<RowReader>,
+    pub outlet: Sender<FeedItem>,
+    /// The next line.
+    pub line: u64,
+}
+
+impl RowSender<'_> {
+    /// Queues a block; returns whether anybody still listens.
+    pub fn send(&mut self, block: Option<RowBlock>, check: Option<Check>) -> bool {
+        let Some(block) = block else {
+            return true;
+        };
+        if self.line == 1 {
+            self.reader.look(&block);
+        }
+        let lines = memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
+        self.line += lines;
+        let through = self.line - 1;
+        if self
+            .reader
+            .wanted
+            .iter()
+            .all(|(after, to)| through <= *after || block.first_line > *to)
+        {
+            return true;
+        }
+        let (done, rows) = bounded(1);
+        let reader = Arc::clone(&self.reader);
+        self.outlet.send(FeedItem::Rows(rows, check)).is_ok()
+            && self
+                .pool
+                .send(RowJob {
+                    block,
+                    reader,
+                    done,
+                })
+                .is_ok()
+    }
+
+    /// Sends rows that are read already; returns whether anybody still listens.
+    pub fn send_rows(&self, made: Rows) -> bool {
+        let (done, rows) = bounded(1);
+        drop(done.send(made));
+        self.outlet.send(FeedItem::Rows(rows, None)).is_ok()
+    }
+}
