@@ -1,10 +1,10 @@
 //! Which pages to ask a bucket for, when many requests are in flight.
 //!
 //! A [`Planner`] knows nothing of sockets or time: it says what a free
-//! connection should ask next, and is told what came back. What is not yet
+//! connection should ask next, and is listing what came back. What is not yet
 //! listed is a set of disjoint ranges; each goes on page by page, and a
 //! connection that is free cuts the range thought to hold most in two. Where
-//! to cut is guessed from what was seen (`land`, `kinds`, `number`); a wrong
+//! to cut is guessed from what was seen (`model`, `classes`, `number`); a wrong
 //! guess costs a request, never a key (`range`).
 
 #![allow(
@@ -14,17 +14,18 @@
     reason = "numbers of keys are estimates"
 )]
 
-mod guess;
-mod kinds;
-mod land;
-mod learn;
-mod number;
+mod alphabet;
+mod dir_class;
+mod interpolate;
+mod model;
+mod order;
 mod page;
-mod place;
 mod planner;
+mod position;
+mod prefix_listing;
 mod range;
 mod segment;
-mod step;
+mod split;
 mod survey;
 
 use std::borrow::Cow;
@@ -33,9 +34,9 @@ use std::ops::Range;
 
 use crate::record::coverage::Interval;
 
-pub use page::{Encoding, Page, Reading, Unreadable};
+pub use page::{Encoding, Page, PageParser, ParseError};
 pub use planner::Planner;
-pub use survey::{Part, Survey};
+pub use survey::{PlannedRange, Survey};
 
 /// What a listing is asked to do.
 #[derive(Debug, Clone)]
@@ -51,13 +52,13 @@ pub struct Settings {
 /// behind the hint before it, through itself. In key order.
 pub type Hint = (String, u64);
 
-/// A request that is out. One that fails is asked again with the same ticket.
+/// A request that is out. One that fails is asked again with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Ticket(u64);
+pub struct RequestId(u64);
 
 /// What to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask {
+pub enum Request {
     /// A page of keys: by `token` if there is one, or else behind `after`.
     Page {
         after: Option<String>,
@@ -72,7 +73,7 @@ pub enum Ask {
 
 /// How an answer ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
+pub enum Continuation {
     /// `IsTruncated` is false.
     End,
     /// `IsTruncated` is true, with the `NextContinuationToken`.
@@ -118,7 +119,7 @@ impl<S: AsRef<str>> Keys for Vec<S> {
 
 /// What a page is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct Accepted {
     /// The keys to hand on; no other answer has them.
     pub keys: Range<usize>,
     /// What is listed with them; nothing if a page was empty but truncated.
@@ -127,7 +128,7 @@ pub struct Kept {
 
 /// Requests so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Requests {
+pub struct RequestCounts {
     /// Pages of which keys were kept.
     pub pages: u64,
     /// Listings with a delimiter.
@@ -140,9 +141,9 @@ pub struct Requests {
 
 /// A listing that cannot be relied on, and what was seen of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disorder(String);
+pub struct InconsistentListing(String);
 
-impl Disorder {
+impl InconsistentListing {
     fn new(what: &str) -> Self {
         Self(format!(
             "no progress: the server's listing cannot be relied on: {what}"
@@ -150,10 +151,10 @@ impl Disorder {
     }
 }
 
-impl fmt::Display for Disorder {
+impl fmt::Display for InconsistentListing {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Disorder {}
+impl std::error::Error for InconsistentListing {}

@@ -12,22 +12,22 @@ use std::ops::Range;
 
 use self::text::Text;
 use self::xml::{Scanner, Tag};
-use super::{Keys, Next};
+use super::{Continuation, Keys};
 use crate::record::line::{ListedRecord, RecordPrefix};
 
 pub use self::text::Encoding;
 
 /// Why bytes are not a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unreadable {
+pub enum ParseError {
     /// Another document, such as an error.
-    Foreign,
+    NotAListing,
     /// It ends, or contradicts itself, before it is whole.
-    Cut,
+    Incomplete,
     /// Its keys are written in another way than was taken for granted.
-    Encoded(Encoding),
+    Encoding(Encoding),
     /// What no listing may hold.
-    Wrong(String),
+    Invalid(String),
 }
 
 /// One answer of a listing, all of it.
@@ -51,26 +51,26 @@ const USUAL: usize = 512;
 
 /// A page that is being read.
 #[derive(Debug)]
-pub struct Reading {
+pub struct PageParser {
     prefix: RecordPrefix,
     encoding: Encoding,
     page: Page,
     /// What came and is not scanned yet.
     rest: Vec<u8>,
-    place: Place,
-    encoded: Encoding,
+    state: ParserState,
+    declared: Encoding,
     truncated: Option<bool>,
-    counted: Option<u64>,
+    key_count: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Before,
-    Within,
-    Behind,
+enum ParserState {
+    Start,
+    Inside,
+    End,
 }
 
-impl Reading {
+impl PageParser {
     /// `encoding` is taken for granted until the document says it: some
     /// servers say it behind the keys. `expected` is the size of the document
     /// in bytes.
@@ -85,10 +85,10 @@ impl Reading {
                 ..Page::default()
             },
             rest: Vec::new(),
-            place: Place::Before,
-            encoded: Encoding::Plain,
+            state: ParserState::Start,
+            declared: Encoding::Plain,
             truncated: None,
-            counted: None,
+            key_count: None,
         }
     }
 
@@ -96,7 +96,7 @@ impl Reading {
     ///
     /// # Errors
     /// It is no page.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Unreadable> {
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), ParseError> {
         // An element that is cut between two pieces is put together; the rest
         // is read where it stands.
         while !self.rest.is_empty() && !bytes.is_empty() {
@@ -118,14 +118,14 @@ impl Reading {
     }
 
     /// Reads the elements that are whole; how many bytes are left.
-    fn items(&mut self, bytes: &[u8]) -> Result<usize, Unreadable> {
+    fn items(&mut self, bytes: &[u8]) -> Result<usize, ParseError> {
         let mut scanner = Scanner::new(bytes);
         loop {
             let left = scanner.left();
             match self.item(&mut scanner) {
                 Ok(()) => {}
                 // The rest of it has not come yet.
-                Err(Unreadable::Cut) => return Ok(left),
+                Err(ParseError::Incomplete) => return Ok(left),
                 Err(error) => return Err(error),
             }
         }
@@ -135,52 +135,52 @@ impl Reading {
     ///
     /// # Errors
     /// It is not whole, or its encoding is another.
-    pub fn finish(mut self) -> Result<Page, Unreadable> {
-        if self.place != Place::Behind {
-            return Err(Unreadable::Cut);
+    pub fn finish(mut self) -> Result<Page, ParseError> {
+        if self.state != ParserState::End {
+            return Err(ParseError::Incomplete);
         }
         // A body without a length may end anywhere, and still be read.
         let keys = self.page.ends.len() as u64;
         let got = keys + self.page.prefixes.len() as u64;
         // Some servers count the keys alone.
         if self
-            .counted
-            .is_some_and(|counted| counted != got && counted != keys)
+            .key_count
+            .is_some_and(|key_count| key_count != got && key_count != keys)
         {
-            return Err(Unreadable::Cut);
+            return Err(ParseError::Incomplete);
         }
-        if self.encoded != self.encoding && got > 0 {
-            return Err(Unreadable::Encoded(self.encoded));
+        if self.declared != self.encoding && got > 0 {
+            return Err(ParseError::Encoding(self.declared));
         }
-        self.page.truncated = self.truncated.ok_or(Unreadable::Cut)?;
+        self.page.truncated = self.truncated.ok_or(ParseError::Incomplete)?;
         Ok(self.page)
     }
 
-    fn object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Unreadable> {
+    fn object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
         let read = self.page.object(scanner, self.encoding, &self.prefix);
-        read.map_err(|error| self.perhaps_plain(error))
+        read.map_err(|error| self.or_unexpected_encoding(error))
     }
 
     /// A key that cannot be decoded need not be encoded, as long as nobody said so.
-    fn perhaps_plain(&self, error: Unreadable) -> Unreadable {
+    fn or_unexpected_encoding(&self, error: ParseError) -> ParseError {
         match error {
-            Unreadable::Wrong(_) if self.encoded != self.encoding => {
-                Unreadable::Encoded(self.encoded)
+            ParseError::Invalid(_) if self.declared != self.encoding => {
+                ParseError::Encoding(self.declared)
             }
             error => error,
         }
     }
 
     /// Reads one element of the document, all of it or nothing.
-    fn item(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Unreadable> {
-        if self.place == Place::Within && scanner.passed(b"<Contents>") {
+    fn item(&mut self, scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
+        if self.state == ParserState::Inside && scanner.passed(b"<Contents>") {
             return self.object(scanner);
         }
-        if self.place == Place::Before {
+        if self.state == ParserState::Start {
             if scanner.root()? != b"ListBucketResult" {
-                return Err(Unreadable::Foreign);
+                return Err(ParseError::NotAListing);
             }
-            self.place = Place::Within;
+            self.state = ParserState::Inside;
             return Ok(());
         }
         let name = match scanner.tag()? {
@@ -188,7 +188,7 @@ impl Reading {
             Tag::Empty(b"Contents") => return Err(without_key()),
             Tag::Empty(_) => return Ok(()),
             Tag::Close => {
-                self.place = Place::Behind;
+                self.state = ParserState::End;
                 return Ok(());
             }
         };
@@ -196,11 +196,11 @@ impl Reading {
             b"Contents" => self.object(scanner),
             b"CommonPrefixes" => {
                 let read = self.page.prefix(scanner, self.encoding);
-                read.map_err(|error| self.perhaps_plain(error))
+                read.map_err(|error| self.or_unexpected_encoding(error))
             }
             b"EncodingType" => {
                 if scanner.text(name)? == b"url" {
-                    self.encoded = Encoding::Url;
+                    self.declared = Encoding::Url;
                 }
                 Ok(())
             }
@@ -217,7 +217,7 @@ impl Reading {
                 Ok(())
             }
             b"KeyCount" => {
-                self.counted = number(scanner.text(name)?);
+                self.key_count = number(scanner.text(name)?);
                 Ok(())
             }
             b"NextContinuationToken" => {
@@ -236,7 +236,7 @@ impl Page {
         scanner: &mut Scanner<'_>,
         encoding: Encoding,
         prefix: &RecordPrefix,
-    ) -> Result<(), Unreadable> {
+    ) -> Result<(), ParseError> {
         // In the order in which S3 writes them; what differs is read by its names.
         let mut key = scanner.element(b"Key");
         let mut time = scanner.element(b"LastModified");
@@ -280,14 +280,14 @@ impl Page {
         .write(&mut self.lines);
         let end = |length| {
             u32::try_from(length)
-                .map_err(|_| Unreadable::Wrong("the server lists a page of 4 GiB".to_owned()))
+                .map_err(|_| ParseError::Invalid("the server lists a page of 4 GiB".to_owned()))
         };
         let ends = (end(self.keys.len())?, end(self.lines.len())?);
         self.ends.push(ends);
         Ok(())
     }
 
-    fn prefix(&mut self, scanner: &mut Scanner<'_>, encoding: Encoding) -> Result<(), Unreadable> {
+    fn prefix(&mut self, scanner: &mut Scanner<'_>, encoding: Encoding) -> Result<(), ParseError> {
         let mut prefix = None;
         loop {
             match scanner.tag()? {
@@ -311,11 +311,11 @@ impl Page {
 
     /// How the listing goes on behind this page.
     #[must_use]
-    pub fn next(&self) -> Next {
+    pub fn next(&self) -> Continuation {
         if self.truncated {
-            Next::More(self.token.clone())
+            Continuation::More(self.token.clone())
         } else {
-            Next::End
+            Continuation::End
         }
     }
 
@@ -344,17 +344,17 @@ impl Keys for Page {
     }
 }
 
-fn without_key() -> Unreadable {
-    Unreadable::Wrong("the server lists an object without a key".to_owned())
+fn without_key() -> ParseError {
+    ParseError::Invalid("the server lists an object without a key".to_owned())
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn wrong(what: &str, text: &[u8]) -> Unreadable {
+fn wrong(what: &str, text: &[u8]) -> ParseError {
     let text = String::from_utf8_lossy(text);
-    Unreadable::Wrong(format!(
+    ParseError::Invalid(format!(
         "the server lists {what} that cannot be read: {text}"
     ))
 }

@@ -1,16 +1,20 @@
 //! The state of a listing: what free connections ask, and what answers change.
 
-use super::land::{Land, Lore};
-use super::learn::Told;
-use super::place::{before, end_of};
-use super::range::{Range, check_order};
-use super::step::{FEWEST, Step};
-use super::{Ask, Disorder, Hint, Kept, Keys, Next, Requests, Settings, Ticket};
+use super::model::{BucketStats, RangeModel};
+use super::order::check_order;
+use super::position::{dir_end, is_before};
+use super::prefix_listing::PrefixListing;
+use super::range::ActiveRange;
+use super::split::{FEWEST, SplitStep};
+use super::{
+    Accepted, Continuation, Hint, InconsistentListing, Keys, Request, RequestCounts, RequestId,
+    Settings,
+};
 use crate::record::coverage::Interval;
 
 /// A listing with a delimiter that is out.
-struct Probe {
-    ticket: Ticket,
+struct PendingProbe {
+    id: RequestId,
     dir: String,
     after: String,
 }
@@ -22,26 +26,26 @@ const LAST: f64 = 2.0;
 pub struct Planner {
     settings: Settings,
     /// In key order.
-    ranges: Vec<Range>,
-    probes: Vec<Probe>,
-    lore: Lore,
-    tickets: u64,
-    requests: Requests,
+    ranges: Vec<ActiveRange>,
+    probes: Vec<PendingProbe>,
+    stats: BucketStats,
+    last_id: u64,
+    requests: RequestCounts,
 }
 
 impl Planner {
     /// Lists the `gaps`, which are disjoint and in key order.
     #[must_use]
     pub fn new(settings: Settings, gaps: Vec<Interval>, hints: &[Hint]) -> Self {
-        let mut lore = Lore {
+        let mut stats = BucketStats {
             page: settings.page_size.max(1) as f64,
-            ..Lore::default()
+            ..BucketStats::default()
         };
         let ranges = gaps.into_iter().map(|gap| {
             let (after, through) = (gap.after.as_deref(), gap.through.as_deref());
-            let land = Land::new(&settings.prefix, after, through, lore.page);
-            let mut range = Range::new(gap, land);
-            range.hint(hints, &mut lore);
+            let model = RangeModel::new(&settings.prefix, after, through, stats.page);
+            let mut range = ActiveRange::new(gap, model);
+            range.hint(hints, &mut stats);
             range
         });
         let ranges = ranges.collect();
@@ -49,54 +53,54 @@ impl Planner {
             settings,
             ranges,
             probes: Vec::new(),
-            lore,
-            tickets: 0,
-            requests: Requests::default(),
+            stats,
+            last_id: 0,
+            requests: RequestCounts::default(),
         }
     }
 
     /// What a free connection should ask; nothing until the next answer if `None`.
-    pub fn next(&mut self) -> Option<(Ticket, Ask)> {
+    pub fn next(&mut self) -> Option<(RequestId, Request)> {
         let resting = self.ranges.iter().position(|range| range.flight.is_none());
         if let Some(index) = resting {
-            return Some(self.go_on(index));
+            return Some(self.next_page(index));
         }
         if self.settings.connections <= 1 {
             return None;
         }
-        self.share()
+        self.split_largest()
     }
 
     /// Asks for the next page of a range.
-    fn go_on(&mut self, index: usize) -> (Ticket, Ask) {
-        let ticket = self.ticket();
+    fn next_page(&mut self, index: usize) -> (RequestId, Request) {
+        let id = self.id();
         let range = &mut self.ranges[index];
-        range.flight = Some(ticket);
-        let ask = Ask::Page {
+        range.flight = Some(id);
+        let ask = Request::Page {
             after: range.cursor.clone(),
             token: range.token.clone(),
         };
-        (ticket, ask)
+        (id, ask)
     }
 
-    fn ticket(&mut self) -> Ticket {
-        self.tickets += 1;
+    fn id(&mut self) -> RequestId {
+        self.last_id += 1;
         self.requests.out += 1;
-        Ticket(self.tickets)
+        RequestId(self.last_id)
     }
 
     /// Cuts the range thought to hold most, or asks where to cut it.
-    fn share(&mut self) -> Option<(Ticket, Ask)> {
-        let page = self.lore.page;
-        for alphabet in self.lore.alphabets.values_mut() {
+    fn split_largest(&mut self) -> Option<(RequestId, Request)> {
+        let page = self.stats.page;
+        for alphabet in self.stats.alphabets.values_mut() {
             alphabet.refresh();
         }
         loop {
-            let lore = &self.lore;
+            let stats = &self.stats;
             let left: Vec<f64> = self
                 .ranges
                 .iter_mut()
-                .map(|range| range.left(lore))
+                .map(|range| range.left(stats))
                 .collect();
             let (index, keys) = left
                 .iter()
@@ -116,23 +120,23 @@ impl Planner {
             let parts = (keys / each.max(page)).round().max(2.0);
             let behind = if spare { keys } else { keys - page };
             let goal = behind * (parts / 2.0).floor() / parts;
-            match self.ranges[index].step(goal, spare, &self.lore) {
-                Step::Cut {
+            match self.ranges[index].step(goal, spare, &self.stats) {
+                SplitStep::Split {
                     place,
                     known,
                     share,
                 } => {
                     let behind = self.ranges[index].cut(place, known, share);
                     self.ranges.insert(index + 1, behind);
-                    return Some(self.go_on(index + 1));
+                    return Some(self.next_page(index + 1));
                 }
-                Step::Probe { dir, after } => {
-                    let asked = |probe: &Probe| probe.dir == dir && probe.after <= after;
+                SplitStep::Probe { dir, after } => {
+                    let asked = |probe: &PendingProbe| probe.dir == dir && probe.after <= after;
                     if !self.probes.iter().any(asked) {
                         return Some(self.probe(dir, after));
                     }
                 }
-                Step::Nothing => self.ranges[index].stuck = true,
+                SplitStep::Nothing => self.ranges[index].stuck = true,
             }
         }
     }
@@ -140,27 +144,32 @@ impl Planner {
     /// A guess that is not yet answered is not built upon while a better answer is on its way.
     fn may_share(&self, index: usize) -> bool {
         let range = &self.ranges[index];
-        !range.stuck && (self.probes.is_empty() || !range.land.fresh)
+        !range.stuck && (self.probes.is_empty() || !range.model.fresh)
     }
 
-    fn probe(&mut self, dir: String, after: String) -> (Ticket, Ask) {
-        let ticket = self.ticket();
-        let ask = Ask::Children {
+    fn probe(&mut self, dir: String, after: String) -> (RequestId, Request) {
+        let id = self.id();
+        let ask = Request::Children {
             prefix: dir.clone(),
             after: (!after.is_empty()).then(|| after.clone()),
         };
-        self.probes.push(Probe { ticket, dir, after });
-        (ticket, ask)
+        self.probes.push(PendingProbe { id, dir, after });
+        (id, ask)
     }
 
     /// Takes the answer to a page.
-    pub fn page(&mut self, ticket: Ticket, page: &impl Keys, next: Next) -> Result<Kept, Disorder> {
+    pub fn page(
+        &mut self,
+        id: RequestId,
+        page: &impl Keys,
+        next: Continuation,
+    ) -> Result<Accepted, InconsistentListing> {
         let Some(index) = self
             .ranges
             .iter()
-            .position(|range| range.flight == Some(ticket))
+            .position(|range| range.flight == Some(id))
         else {
-            return Ok(Kept {
+            return Ok(Accepted {
                 keys: 0..0,
                 covers: None,
             });
@@ -177,11 +186,11 @@ impl Planner {
         let through = range.cursor.clone();
         if kept > 0 || answered.finished {
             range
-                .land
-                .advance(page, kept, through.as_deref(), &mut self.lore);
+                .model
+                .advance(page, kept, through.as_deref(), &mut self.stats);
         }
         if answered.finished {
-            range.land.finish(&mut self.lore);
+            range.model.finish(&mut self.stats);
             self.ranges.remove(index);
         }
         Ok(answered.kept)
@@ -192,36 +201,36 @@ impl Planner {
     #[expect(clippy::needless_pass_by_value, reason = "as with a page")]
     pub fn children(
         &mut self,
-        ticket: Ticket,
+        id: RequestId,
         names: &[String],
         page: &impl Keys,
-        next: Next,
-    ) -> Result<(), Disorder> {
-        let Some(probe) = self.answered(ticket) else {
+        next: Continuation,
+    ) -> Result<(), InconsistentListing> {
+        let Some(probe) = self.answered(id) else {
             return Ok(());
         };
         let after = (!probe.after.is_empty()).then_some(probe.after.as_str());
         check_order(after, page)?;
         if !names.is_sorted() {
-            return Err(Disorder::new(
+            return Err(InconsistentListing::new(
                 "its common prefixes are not in byte order; --concurrency 1 lists without them",
             ));
         }
         let last = page.len().checked_sub(1).map(|last| page.key(last));
         let last = last.as_deref().max(names.last().map(String::as_str));
-        let told = Told {
+        let listing = PrefixListing {
             dir: &probe.dir,
             after: &probe.after,
             names,
             plain: page.len(),
             last: last.unwrap_or_default(),
-            truncated: next != Next::End,
+            truncated: next != Continuation::End,
         };
-        let stop = end_of(&probe.dir);
+        let stop = dir_end(&probe.dir);
         for range in &mut self.ranges {
             let above = stop.as_deref().is_none_or(|stop| range.cursor() < stop);
-            if above && before(&probe.after, range.end()) {
-                range.learn(&told, &mut self.lore);
+            if above && is_before(&probe.after, range.end()) {
+                range.learn(&listing, &mut self.stats);
             }
         }
         Ok(())
@@ -229,20 +238,17 @@ impl Planner {
 
     /// The server refuses a listing with the delimiter, which would only have informed:
     /// it is asked for none any more.
-    pub fn refused(&mut self, ticket: Ticket) {
-        if self.answered(ticket).is_some() {
-            self.lore.blind = true;
+    pub fn delimiter_rejected(&mut self, id: RequestId) {
+        if self.answered(id).is_some() {
+            self.stats.no_delimiter = true;
             for range in &mut self.ranges {
                 range.stuck = false;
             }
         }
     }
 
-    fn answered(&mut self, ticket: Ticket) -> Option<Probe> {
-        let at = self
-            .probes
-            .iter()
-            .position(|probe| probe.ticket == ticket)?;
+    fn answered(&mut self, id: RequestId) -> Option<PendingProbe> {
+        let at = self.probes.iter().position(|probe| probe.id == id)?;
         self.requests.out -= 1;
         self.requests.probes += 1;
         Some(self.probes.swap_remove(at))
@@ -255,7 +261,7 @@ impl Planner {
     }
 
     #[must_use]
-    pub fn requests(&self) -> Requests {
+    pub fn requests(&self) -> RequestCounts {
         self.requests
     }
 }

@@ -1,12 +1,30 @@
 //! A stretch of a range of which one thing is known or thought.
 
-use super::kinds::{Kind, kind_of};
+use super::dir_class::{DirClass, dir_class};
+
+/// The unlisted part of a range: the keys after `cursor`, through `end`.
+#[derive(Clone, Copy)]
+pub struct Bounds<'a> {
+    pub cursor: &'a str,
+    pub end: Option<&'a str>,
+}
+
+impl<'a> Bounds<'a> {
+    pub fn new(cursor: Option<&'a str>, end: Option<&'a str>) -> Self {
+        let cursor = cursor.unwrap_or_default();
+        Self { cursor, end }
+    }
+}
 
 /// How many keys a segment is thought to hold.
 #[derive(Debug, Clone, Copy)]
-pub enum Size {
-    /// As many as other directories of the kind; `unknown` if there are none.
-    Dirs { kind: Kind, dirs: f64, unknown: f64 },
+pub enum SizeEstimate {
+    /// As many as other directories of the class; `unknown` if there are none.
+    Dirs {
+        class: DirClass,
+        dirs: f64,
+        unknown: f64,
+    },
     /// As many as an earlier run saw there, of which so many are left.
     Hint { then: f64, left: f64 },
     /// So many, or as far as numbers tell.
@@ -15,13 +33,13 @@ pub enum Size {
 
 /// How to look into a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum Strategy {
     /// List its directory with the delimiter.
-    Probe,
+    ListPrefixes,
     /// That was asked, and is not yet answered.
-    Probing,
+    Pending,
     /// Read its names as numbers.
-    Guess,
+    Interpolate,
 }
 
 /// What a page of a segment held.
@@ -38,8 +56,8 @@ pub struct Segment {
     pub start: String,
     /// All its keys are below `start[..dir]`, or next to it.
     pub dir: usize,
-    pub size: Size,
-    pub look: Look,
+    pub size: SizeEstimate,
+    pub look: Strategy,
     /// Keys listed of it.
     pub counted: f64,
     /// Whether it began before it was known.
@@ -50,7 +68,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    pub fn new(start: String, dir: usize, size: Size, look: Look) -> Self {
+    pub fn new(start: String, dir: usize, size: SizeEstimate, look: Strategy) -> Self {
         Self {
             start,
             dir,
@@ -65,12 +83,12 @@ impl Segment {
 
     /// A directory of which nothing is known but its name.
     pub fn directory(name: &str, unknown: f64) -> Self {
-        let size = Size::Dirs {
-            kind: kind_of(name),
+        let size = SizeEstimate::Dirs {
+            class: dir_class(name),
             dirs: 1.0,
             unknown,
         };
-        Self::new(name.to_owned(), name.len(), size, Look::Probe)
+        Self::new(name.to_owned(), name.len(), size, Strategy::ListPrefixes)
     }
 
     pub fn dir(&self) -> &str {
@@ -80,8 +98,8 @@ impl Segment {
     /// Has it hold one more directory, next to the first, all of them in `..dir`.
     pub fn join(&mut self, dir: usize) {
         self.dir = dir;
-        self.look = Look::Guess;
-        if let Size::Dirs { dirs, .. } = &mut self.size {
+        self.look = Strategy::Interpolate;
+        if let SizeEstimate::Dirs { dirs, .. } = &mut self.size {
             *dirs += 1.0;
         }
     }
@@ -90,7 +108,7 @@ impl Segment {
     pub fn begin(&mut self, place: &str) {
         if !place.starts_with(self.dir()) {
             self.dir = 0;
-            self.look = Look::Guess;
+            self.look = Strategy::Interpolate;
         }
         self.start.clear();
         self.start.push_str(place);
@@ -109,7 +127,7 @@ impl Segment {
     pub fn split(&mut self, place: &str, share: f64) -> Self {
         let mut behind = self.behind(place);
         self.ends = false;
-        if let (Size::Hint { left, .. }, Size::Hint { left: rest, .. }) =
+        if let (SizeEstimate::Hint { left, .. }, SizeEstimate::Hint { left: rest, .. }) =
             (&mut self.size, &mut behind.size)
         {
             *rest *= share;

@@ -3,12 +3,12 @@
 //! given up.
 
 pub mod archive;
+pub mod concurrency;
 pub mod download;
 pub mod elastic;
 mod failure;
 pub mod fetch;
 pub mod http;
 pub mod kinto;
-pub mod pace;
 pub mod retry;
 pub mod s3;

@@ -18,13 +18,13 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use url::Url;
 
 use self::taken::Taken;
+use super::concurrency::{ConcurrencyLimit, Permit};
 use super::failure::{judge, judge_document, root};
-use super::pace::{Pace, Permit};
 use super::retry::{Failure, Retry, Sign};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::listing::{Encoding, Next, Page, Reading, Unreadable};
+use crate::listing::{Continuation, Encoding, Page, PageParser, ParseError};
 use crate::record::line::RecordPrefix;
 
 /// How a bucket is reached.
@@ -70,7 +70,7 @@ pub struct S3 {
 
 /// Which page of a bucket's listing.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
+pub struct ListQuery<'a> {
     pub prefix: &'a str,
     /// Fold keys with this behind the prefix into common prefixes.
     pub delimiter: Option<&'a str>,
@@ -88,25 +88,25 @@ const USUAL_PAGE: usize = 1 << 19;
 pub struct Bucket {
     pub name: String,
     prefix: RecordPrefix,
-    pace: Pace,
+    limit: ConcurrencyLimit,
     /// The server leaves keys as they are, although asked to encode them.
     plain: AtomicBool,
 }
 
 impl Bucket {
     #[must_use]
-    pub fn new(name: &str, pace: Pace) -> Self {
+    pub fn new(name: &str, limit: ConcurrencyLimit) -> Self {
         Self {
             name: name.to_owned(),
             prefix: RecordPrefix::new(name),
-            pace,
+            limit,
             plain: AtomicBool::new(false),
         }
     }
 
-    /// Backoff for the turn of a request.
-    pub async fn turn(&self) -> Permit<'_> {
-        self.pace.turn().await
+    /// Waits for a permit to send a request.
+    pub async fn permit(&self) -> Permit<'_> {
+        self.limit.acquire().await
     }
 
     async fn read(&self, mut body: ByteStream) -> Result<Page, Failure> {
@@ -122,16 +122,16 @@ impl Bucket {
         };
         let cut = |error| passing(format!("the page was cut: {}", root(Some(&error))));
         let expected = usize::try_from(body.size_hint().0).unwrap_or_default();
-        let mut reading = Reading::new(&self.prefix, encoding, expected.min(USUAL_PAGE));
+        let mut parser = PageParser::new(&self.prefix, encoding, expected.min(USUAL_PAGE));
         let page = loop {
             let Some(piece) = body.next().await else {
-                break reading.finish();
+                break parser.finish();
             };
             let piece = piece.map_err(cut)?;
-            match reading.feed(&piece) {
+            match parser.feed(&piece) {
                 Ok(()) => {}
                 // S3 may send an error with the status of success.
-                Err(Unreadable::Foreign) => {
+                Err(ParseError::NotAListing) => {
                     let mut document = piece.to_vec();
                     while let Some(piece) = body.next().await {
                         document.extend_from_slice(&piece.map_err(cut)?);
@@ -142,12 +142,14 @@ impl Bucket {
             }
         };
         page.map_err(|error| match error {
-            Unreadable::Cut | Unreadable::Foreign => passing("the page was cut".to_owned()),
-            Unreadable::Encoded(encoding) => {
+            ParseError::Incomplete | ParseError::NotAListing => {
+                passing("the page was cut".to_owned())
+            }
+            ParseError::Encoding(encoding) => {
                 self.plain.store(encoding == Encoding::Plain, Relaxed);
                 passing("the server writes keys another way than before".to_owned())
             }
-            Unreadable::Wrong(what) => Failure::Final(Error::configuration(what)),
+            ParseError::Invalid(what) => Failure::Final(Error::configuration(what)),
         })
     }
 }
@@ -233,21 +235,21 @@ impl S3 {
     pub async fn page(
         &self,
         bucket: &Bucket,
-        turn: Permit<'_>,
-        request: Request<'_>,
+        permit: Permit<'_>,
+        request: ListQuery<'_>,
     ) -> Result<Page> {
         let what = format!("list {}", self.place(&bucket.name, request.prefix));
-        let mut first = Some(turn);
+        let mut first = Some(permit);
         let attempt = || {
-            let turn = first.take();
+            let permit = first.take();
             async move {
-                let turn = match turn {
-                    Some(turn) => turn,
-                    None => bucket.turn().await,
+                let permit = match permit {
+                    Some(permit) => permit,
+                    None => bucket.permit().await,
                 };
-                turn.begin().await;
+                permit.wait_for_rate().await;
                 let answer = self.try_page(bucket, request).await;
-                turn.learn(&answer);
+                permit.on_response(&answer);
                 answer
             }
         };
@@ -266,20 +268,22 @@ impl S3 {
     ) -> Result<()> {
         let mut token = None;
         loop {
-            let request = Request {
+            let request = ListQuery {
                 prefix,
                 delimiter: Some("/"),
                 start_after: None,
                 token: token.as_deref(),
                 size: 1000,
             };
-            let page = self.page(bucket, bucket.turn().await, request).await?;
+            let page = self.page(bucket, bucket.permit().await, request).await?;
             let next = page.next();
             each(page);
             match next {
-                Next::End => return Ok(()),
-                Next::More(Some(next)) if token.as_ref() != Some(&next) => token = Some(next),
-                Next::More(_) => {
+                Continuation::End => return Ok(()),
+                Continuation::More(Some(next)) if token.as_ref() != Some(&next) => {
+                    token = Some(next)
+                }
+                Continuation::More(_) => {
                     return Err(Error::configuration(format!(
                         "list {}: the page is not the last one, and does not say how to go on; \
                          look at the server",
@@ -290,7 +294,7 @@ impl S3 {
         }
     }
 
-    async fn try_page(&self, bucket: &Bucket, request: Request<'_>) -> Result<Page, Failure> {
+    async fn try_page(&self, bucket: &Bucket, request: ListQuery<'_>) -> Result<Page, Failure> {
         let start_after = request.start_after.filter(|_| request.token.is_none());
         let taken = Taken::default();
         self.client

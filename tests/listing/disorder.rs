@@ -1,6 +1,6 @@
 //! Servers whose listing cannot be relied on.
 
-use buildhub_pipes::listing::{Keys, Next, Planner, Settings};
+use buildhub_pipes::listing::{Continuation, Keys, Planner, Settings};
 use buildhub_pipes::record::coverage::Interval;
 
 fn planner() -> Planner {
@@ -13,16 +13,16 @@ fn planner() -> Planner {
     Planner::new(settings, vec![gap], &[])
 }
 
-fn more(token: &str) -> Next {
-    Next::More((!token.is_empty()).then(|| token.to_owned()))
+fn more(token: &str) -> Continuation {
+    Continuation::More((!token.is_empty()).then(|| token.to_owned()))
 }
 
 /// What is said of the last of some pages.
-fn said(pages: &[(&[&str], Next)]) -> String {
+fn said(pages: &[(&[&str], Continuation)]) -> String {
     let mut planner = planner();
     for (turn, (page, next)) in pages.iter().enumerate() {
-        let (ticket, _) = planner.next().unwrap();
-        let result = planner.page(ticket, &page.to_vec(), next.clone());
+        let (id, _) = planner.next().unwrap();
+        let result = planner.page(id, &page.to_vec(), next.clone());
         if let Err(disorder) = result {
             assert_eq!(turn + 1, pages.len());
             return disorder.to_string();
@@ -40,7 +40,7 @@ fn start_after_that_is_ignored() {
     );
     assert_eq!(said(&[(&["a", "z"], more("1"))]), expected);
     assert_eq!(said(&[(&["a", "l"], more("1"))]), expected);
-    let again: (&[&str], Next) = (&["l", "m"], more("1"));
+    let again: (&[&str], Continuation) = (&["l", "m"], more("1"));
     assert_eq!(
         said(&[again.clone(), again]),
         format!(
@@ -59,7 +59,7 @@ fn keys_out_of_order() {
             "{STUCK}asked for keys behind {high:?}, got {low:?}: its keys are not in byte order"
         )
     );
-    assert!(said(&[(&["l", "l"], Next::End)]).ends_with("its keys are not in byte order"));
+    assert!(said(&[(&["l", "l"], Continuation::End)]).ends_with("its keys are not in byte order"));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn pages_that_lead_nowhere() {
         format!("{STUCK}the same continuation token comes again")
     );
     // In a circle.
-    let empty = |token| -> (&[&str], Next) { (&[], more(token)) };
+    let empty = |token| -> (&[&str], Continuation) { (&[], more(token)) };
     for circle in [&["a", "b"][..], &["a", "b", "c", "d", "e"]] {
         let mut pages = vec![empty("x"), empty("y"), (&["l"][..], more("z"))];
         let turns = circle.iter().cycle().map(|token| empty(token));

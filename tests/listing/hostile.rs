@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use buildhub_pipes::listing::{Ask, Hint, Kept, Next, Planner, Settings, Ticket};
+use buildhub_pipes::listing::{
+    Accepted, Continuation, Hint, Planner, Request, RequestId, Settings,
+};
 use buildhub_pipes::record::coverage::{Coverage, Interval};
 use fastrand::Rng;
 
@@ -124,10 +126,10 @@ impl Server {
             .filter(move |key| key.starts_with(prefix))
     }
 
-    fn more(&mut self, at: &str) -> Next {
+    fn more(&mut self, at: &str) -> Continuation {
         let token = format!("token {}", self.tokens.len());
         self.tokens.insert(token.clone(), at.to_owned());
-        Next::More(self.has_tokens.then_some(token))
+        Continuation::More(self.has_tokens.then_some(token))
     }
 
     pub fn page(
@@ -136,7 +138,7 @@ impl Server {
         token: Option<&str>,
         size: usize,
         rng: &mut Rng,
-    ) -> (Vec<String>, Next) {
+    ) -> (Vec<String>, Continuation) {
         let after = match token {
             Some(token) => self.tokens[token].clone(),
             None => after.unwrap_or_default().to_owned(),
@@ -152,7 +154,7 @@ impl Server {
         }
         let keys: Vec<String> = self.behind(&prefix, &after).take(size).cloned().collect();
         let Some(last) = keys.last().cloned() else {
-            return (keys, Next::End);
+            return (keys, Continuation::End);
         };
         if self.behind(&prefix, &last).next().is_some()
             || self.empty && self.has_tokens && rng.bool()
@@ -160,7 +162,7 @@ impl Server {
             let next = self.more(&last);
             (keys, next)
         } else {
-            (keys, Next::End)
+            (keys, Continuation::End)
         }
     }
 
@@ -169,7 +171,7 @@ impl Server {
         prefix: &str,
         after: Option<&str>,
         size: usize,
-    ) -> (Vec<String>, Vec<String>, Next) {
+    ) -> (Vec<String>, Vec<String>, Continuation) {
         let (mut names, mut plain): (Vec<String>, Vec<String>) = Default::default();
         let after = after.unwrap_or_default();
         for key in self.behind(prefix, after) {
@@ -179,12 +181,14 @@ impl Server {
             match name {
                 Some(name) if names.last() == Some(&name) => {}
                 Some(name) if !self.lists_own && after.starts_with(&name) => {}
-                _ if names.len() + plain.len() == size => return (names, plain, Next::More(None)),
+                _ if names.len() + plain.len() == size => {
+                    return (names, plain, Continuation::More(None));
+                }
                 Some(name) => names.push(name),
                 None => plain.push(key.clone()),
             }
         }
-        (names, plain, Next::End)
+        (names, plain, Continuation::End)
     }
 }
 
@@ -210,7 +214,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn take(&mut self, page: &[String], kept: Kept) {
+    fn take(&mut self, page: &[String], kept: Accepted) {
         let keys = &page[kept.keys];
         if let Some(covers) = kept.covers {
             assert!(
@@ -240,13 +244,13 @@ fn list(
 ) -> bool {
     let starts: Vec<_> = gaps.iter().map(|gap| gap.after.clone()).collect();
     let mut planner = Planner::new(settings.clone(), gaps, hints);
-    let mut flight: Vec<(Ticket, Ask)> = Vec::new();
+    let mut flight: Vec<(RequestId, Request)> = Vec::new();
     for turn in 0..100_000 {
         while flight.len() < settings.connections
-            && let Some((ticket, ask)) = planner.next()
+            && let Some((id, ask)) = planner.next()
         {
             match &ask {
-                Ask::Page {
+                Request::Page {
                     after: Some(at),
                     token,
                 } => {
@@ -258,13 +262,13 @@ fn list(
                             .any(|done| done.through.as_ref() == Some(at));
                     assert!(token.is_some() || known || clean(at), "{at:?}");
                 }
-                Ask::Children { prefix, after } => {
+                Request::Children { prefix, after } => {
                     assert!(settings.connections > 1);
                     assert!(clean(prefix) && clean(after.as_deref().unwrap_or_default()));
                 }
-                Ask::Page { .. } => {}
+                Request::Page { .. } => {}
             }
-            flight.push((ticket, ask));
+            flight.push((id, ask));
         }
         if planner.is_done() {
             assert_eq!(planner.next(), None);
@@ -280,21 +284,21 @@ fn list(
         {
             server.keys.insert(key);
         }
-        let (ticket, ask) = flight.swap_remove(rng.usize(..flight.len()));
+        let (id, ask) = flight.swap_remove(rng.usize(..flight.len()));
         match ask {
-            Ask::Page { after, token } => {
+            Request::Page { after, token } => {
                 let (page, next) =
                     server.page(after.as_deref(), token.as_deref(), settings.page_size, rng);
-                let kept = planner.page(ticket, &page, next).unwrap();
+                let kept = planner.page(id, &page, next).unwrap();
                 listed.take(&page, kept);
             }
-            Ask::Children { prefix, after } => {
+            Request::Children { prefix, after } => {
                 let (names, plain, next) =
                     server.children(&prefix, after.as_deref(), settings.page_size);
                 if rng.usize(0..16) == 0 {
-                    planner.refused(ticket);
+                    planner.delimiter_rejected(id);
                 } else {
-                    planner.children(ticket, &names, &plain, next).unwrap();
+                    planner.children(id, &names, &plain, next).unwrap();
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use buildhub_pipes::listing::{Ask, Hint, Keys, Next, Planner, Settings};
+use buildhub_pipes::listing::{Continuation, Hint, Keys, Planner, Request, Settings};
 use buildhub_pipes::record::coverage::{Coverage, Interval};
 use fastrand::Rng;
 
@@ -26,12 +26,12 @@ impl<'a> Page<'a> {
         Self { space, start, len }
     }
 
-    pub fn next(&self) -> Next {
+    pub fn next(&self) -> Continuation {
         let past = self.start + self.len;
         if past < self.space.len() {
-            Next::More(Some(past.to_string()))
+            Continuation::More(Some(past.to_string()))
         } else {
-            Next::End
+            Continuation::End
         }
     }
 }
@@ -56,7 +56,7 @@ impl Keys for Page<'_> {
 pub struct Children {
     pub names: Vec<String>,
     pub keys: Vec<String>,
-    pub next: Next,
+    pub next: Continuation,
 }
 
 impl Children {
@@ -78,9 +78,9 @@ impl Children {
             }
         }
         let next = if at < below.end {
-            Next::More(None)
+            Continuation::More(None)
         } else {
-            Next::End
+            Continuation::End
         };
         Self { names, keys, next }
     }
@@ -182,14 +182,14 @@ impl Run<'_> {
             let Reverse((time, number)) = flight.pop().expect("nothing is in flight");
             now = time;
             match asked.remove(&number).unwrap() {
-                (ticket, Ask::Page { after, token }) => {
+                (id, Request::Page { after, token }) => {
                     let start = match (token, after) {
                         (Some(token), _) => token.parse().unwrap(),
                         (None, Some(after)) => space.position(&after),
                         (None, None) => 0,
                     };
                     let page = Page::new(space, start);
-                    let kept = planner.page(ticket, &page, page.next()).unwrap();
+                    let kept = planner.page(id, &page, page.next()).unwrap();
                     outcome.keys += kept.keys.len() as u64;
                     if kept.keys.is_empty() {
                         outcome.wasted += 1;
@@ -200,11 +200,11 @@ impl Run<'_> {
                         outcome.done.insert(covers);
                     }
                 }
-                (ticket, Ask::Children { prefix, after }) => {
+                (id, Request::Children { prefix, after }) => {
                     let told = Children::new(space, &prefix, after.as_deref());
                     outcome.probes += 1;
                     planner
-                        .children(ticket, &told.names, &told.keys, told.next)
+                        .children(id, &told.names, &told.keys, told.next)
                         .unwrap();
                 }
             }

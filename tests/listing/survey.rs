@@ -1,6 +1,6 @@
 //! Parts of about equal size, from few requests.
 
-use buildhub_pipes::listing::{Ask, Hint, Part, Survey};
+use buildhub_pipes::listing::{Hint, PlannedRange, Request, Survey};
 use fastrand::Rng;
 
 use super::hostile::{Server, clean};
@@ -11,7 +11,7 @@ use crate::synthetic::KeySpace;
 
 #[derive(Debug)]
 struct Plan {
-    parts: Vec<Part>,
+    parts: Vec<PlannedRange>,
     requests: usize,
     rounds: usize,
 }
@@ -33,17 +33,17 @@ fn plan(space: &dyn KeySpace, parts: usize, hints: &[Hint], seed: u64) -> Plan {
         requests += asks.len();
         rounds += 1;
         rng.shuffle(&mut asks);
-        for (ticket, ask) in asks {
+        for (id, ask) in asks {
             match ask {
-                Ask::Page { after, token } => {
+                Request::Page { after, token } => {
                     assert_eq!(token, None);
                     let page = Page::new(space, after.map_or(0, |after| space.position(&after)));
-                    survey.page(ticket, &page, page.next()).unwrap();
+                    survey.page(id, &page, page.next()).unwrap();
                 }
-                Ask::Children { prefix, after } => {
+                Request::Children { prefix, after } => {
                     let told = Children::new(space, &prefix, after.as_deref());
                     survey
-                        .children(ticket, &told.names, &told.keys, told.next)
+                        .children(id, &told.names, &told.keys, told.next)
                         .unwrap();
                 }
             }
@@ -135,17 +135,17 @@ fn parts_make_the_whole_whatever_the_keys() {
             if asks.is_empty() {
                 break;
             }
-            for (ticket, ask) in asks {
+            for (id, ask) in asks {
                 match ask {
-                    Ask::Page { after, .. } => {
+                    Request::Page { after, .. } => {
                         let (keys, next) = server.page(after.as_deref(), None, page, &mut rng);
-                        survey.page(ticket, &keys, next).unwrap();
+                        survey.page(id, &keys, next).unwrap();
                     }
-                    Ask::Children { prefix, after } => {
+                    Request::Children { prefix, after } => {
                         assert!(clean(after.as_deref().unwrap_or_default()));
                         assert!(clean(&prefix) || prefix == server.prefix);
                         let (names, keys, next) = server.children(&prefix, after.as_deref(), page);
-                        survey.children(ticket, &names, &keys, next).unwrap();
+                        survey.children(id, &names, &keys, next).unwrap();
                     }
                 }
             }

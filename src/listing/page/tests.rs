@@ -8,13 +8,13 @@ const OBJECT: &str = "<Contents><Key>a+b%2B%C3%A9</Key>\
     <StorageClass>STANDARD</StorageClass></Contents>";
 
 /// Whatever way the document is cut, the page is the same.
-fn scan(body: &str, encoding: Encoding) -> Result<Page, Unreadable> {
+fn scan(body: &str, encoding: Encoding) -> Result<Page, ParseError> {
     let pieces = |size: usize| {
-        let mut reading = Reading::new(&RecordPrefix::new("b"), encoding, 0);
+        let mut parser = PageParser::new(&RecordPrefix::new("b"), encoding, 0);
         for piece in body.as_bytes().chunks(size) {
-            reading.feed(piece)?;
+            parser.feed(piece)?;
         }
-        reading.finish()
+        parser.finish()
     };
     let whole = pieces(body.len().max(1));
     for size in [1, 7, 64] {
@@ -46,10 +46,10 @@ fn the_encoding_counts_wherever_it_stands() {
     let other = |body: &str, encoding| scan(body, encoding).err();
     for body in [&before, &behind] {
         let said = other(body, Encoding::Plain);
-        assert_eq!(said, Some(Unreadable::Encoded(Encoding::Url)));
+        assert_eq!(said, Some(ParseError::Encoding(Encoding::Url)));
     }
     let said = other(&without, Encoding::Url);
-    assert_eq!(said, Some(Unreadable::Encoded(Encoding::Plain)));
+    assert_eq!(said, Some(ParseError::Encoding(Encoding::Plain)));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_page_gives_any_part_of_its_lines() {
     let keys: Vec<_> = (0..3).map(|at| page().key(at).into_owned()).collect();
     assert_eq!(keys, ["a", "b&\"", "c\u{1f600}"]);
     assert_eq!(page().prefixes, ["p/"]);
-    assert!(matches!(page().next(), Next::More(Some(token)) if token == "t&"));
+    assert!(matches!(page().next(), Continuation::More(Some(token)) if token == "t&"));
     let line = b"{\"bucket\":\"b\",\"key\":\"b&\\\"\"}\n";
     assert_eq!(page().into_lines(&(1..2)), line);
     assert_eq!(page().into_lines(&(2..2)), b"");
@@ -77,14 +77,14 @@ fn a_page_that_is_not_whole_is_none() {
     let body = format!("{HEAD}<IsTruncated>false</IsTruncated>{OBJECT}</ListBucketResult>");
     for end in 0..body.len() {
         let cut = scan(&body[..end], Encoding::Plain);
-        assert_eq!(cut.err(), Some(Unreadable::Cut), "{end}");
+        assert_eq!(cut.err(), Some(ParseError::Incomplete), "{end}");
     }
     for (part, instead) in [
         ("<IsTruncated>false</IsTruncated>", ""),
         ("<Name>b</Name>", "<KeyCount>2</KeyCount>"),
     ] {
         let page = scan(&body.replace(part, instead), Encoding::Plain);
-        assert_eq!(page.err(), Some(Unreadable::Cut), "{instead}");
+        assert_eq!(page.err(), Some(ParseError::Incomplete), "{instead}");
     }
 }
 
@@ -93,7 +93,7 @@ fn what_is_no_listing_is_said() {
     let scan = |body: &str| scan(body, Encoding::Plain).err();
     assert_eq!(
         scan("<Error><Code>SlowDown</Code></Error>"),
-        Some(Unreadable::Foreign)
+        Some(ParseError::NotAListing)
     );
     let whole = format!("{HEAD}<IsTruncated>false</IsTruncated>{OBJECT}</ListBucketResult>");
     for (part, instead, said) in [
@@ -103,7 +103,7 @@ fn what_is_no_listing_is_said() {
         ("&quot;e-2", "&what;e-2", "&what;"),
         ("<Key>a+b%2B%C3%A9</Key>", "", "without a key"),
     ] {
-        let Some(Unreadable::Wrong(why)) = scan(&whole.replace(part, instead)) else {
+        let Some(ParseError::Invalid(why)) = scan(&whole.replace(part, instead)) else {
             panic!("{instead}")
         };
         assert!(why.contains(said), "{why}");
@@ -157,13 +157,13 @@ fn the_end_is_what_the_server_says_and_nothing_else() {
         scan(&body, Encoding::Plain).map(|page| page.next())
     };
     for text in ["true", "True", " TRUE ", "1"] {
-        assert_eq!(next(text), Ok(Next::More(None)), "{text}");
+        assert_eq!(next(text), Ok(Continuation::More(None)), "{text}");
     }
     for text in ["false", "False", "0\n"] {
-        assert_eq!(next(text), Ok(Next::End), "{text}");
+        assert_eq!(next(text), Ok(Continuation::End), "{text}");
     }
     for text in ["", "yes", "truee"] {
-        assert!(matches!(next(text), Err(Unreadable::Wrong(_))), "{text}");
+        assert!(matches!(next(text), Err(ParseError::Invalid(_))), "{text}");
     }
 }
 
@@ -182,18 +182,18 @@ fn what_servers_write_in_their_own_way() {
     let token = "<NextContinuationToken></NextContinuationToken>";
     let body = document(&format!("<KeyCount>1</KeyCount>{token}{OBJECT}{prefixes}"));
     let page = scan(&body.replace("false", "true"), Encoding::Plain).unwrap();
-    assert_eq!((page.len(), page.next()), (1, Next::More(None)));
+    assert_eq!((page.len(), page.next()), (1, Continuation::More(None)));
     // An object without anything.
     let empty = scan(&document("<Contents/>"), Encoding::Plain);
-    assert!(matches!(empty, Err(Unreadable::Wrong(why)) if why.contains("without a key")));
+    assert!(matches!(empty, Err(ParseError::Invalid(why)) if why.contains("without a key")));
     // What cannot be decoded is no escape, where the server does not say so.
     let raw = document("<Contents><Key>100%ff</Key></Contents>");
     let told = scan(&raw, Encoding::Url).err();
-    assert_eq!(told, Some(Unreadable::Encoded(Encoding::Plain)));
+    assert_eq!(told, Some(ParseError::Encoding(Encoding::Plain)));
     assert_eq!(scan(&raw, Encoding::Plain).unwrap().key(0), "100%ff");
     let said = document("<EncodingType>url</EncodingType><Contents><Key>%ff</Key></Contents>");
     assert!(matches!(
         scan(&said, Encoding::Url),
-        Err(Unreadable::Wrong(_))
+        Err(ParseError::Invalid(_))
     ));
 }

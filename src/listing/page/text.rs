@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use super::{Unreadable, wrong};
+use super::{ParseError, wrong};
 use crate::record::line::{LastModified, RecordText};
 use crate::record::s3;
 
@@ -37,18 +37,18 @@ impl<'a> Text<'a> {
     }
 
     /// Returns it decoded, as a string of a record.
-    pub fn parse(&self) -> Result<RecordText<'a>, Unreadable> {
+    pub fn parse(&self) -> Result<RecordText<'a>, ParseError> {
         if is_simple(self.raw) {
             return Ok(RecordText::Plain(self.raw));
         }
         self.decoded().map(RecordText::Text)
     }
 
-    pub fn owned(&self) -> Result<String, Unreadable> {
+    pub fn owned(&self) -> Result<String, ParseError> {
         self.decoded().map(Cow::into_owned)
     }
 
-    fn decoded(&self) -> Result<Cow<'a, str>, Unreadable> {
+    fn decoded(&self) -> Result<Cow<'a, str>, ParseError> {
         let plain = unescape(self.raw)?;
         let bytes = match self.encoding {
             Encoding::Plain => plain,
@@ -60,13 +60,13 @@ impl<'a> Text<'a> {
         };
         text.ok_or_else(|| {
             let raw = String::from_utf8_lossy(self.raw);
-            Unreadable::Wrong(format!("the server lists a key that is not UTF-8: {raw}"))
+            ParseError::Invalid(format!("the server lists a key that is not UTF-8: {raw}"))
         })
     }
 }
 
 /// Returns an `ETag` without its quotes.
-pub fn parse_etag(raw: &[u8]) -> Result<RecordText<'_>, Unreadable> {
+pub fn parse_etag(raw: &[u8]) -> Result<RecordText<'_>, ParseError> {
     const QUOTE: &[u8] = b"&quot;";
     let inner = raw
         .strip_prefix(QUOTE)
@@ -80,7 +80,7 @@ pub fn parse_etag(raw: &[u8]) -> Result<RecordText<'_>, Unreadable> {
 }
 
 /// Returns a time of any offset and precision.
-pub fn parse_time(raw: &[u8]) -> Result<LastModified<'_>, Unreadable> {
+pub fn parse_time(raw: &[u8]) -> Result<LastModified<'_>, ParseError> {
     if s3::is_timestamp(raw) {
         return Ok(LastModified::Verbatim(raw));
     }
@@ -92,7 +92,7 @@ pub fn parse_time(raw: &[u8]) -> Result<LastModified<'_>, Unreadable> {
 }
 
 /// XML's references resolved.
-fn unescape(raw: &[u8]) -> Result<Cow<'_, [u8]>, Unreadable> {
+fn unescape(raw: &[u8]) -> Result<Cow<'_, [u8]>, ParseError> {
     let Some(first) = memchr(b'&', raw) else {
         return Ok(Cow::Borrowed(raw));
     };

@@ -3,7 +3,7 @@
 
 use memchr::{memchr, memmem};
 
-use super::Unreadable;
+use super::ParseError;
 
 pub struct Scanner<'a> {
     /// What is not read yet.
@@ -28,20 +28,20 @@ impl<'a> Scanner<'a> {
     }
 
     /// The name of the document's element.
-    pub fn root(&mut self) -> Result<&'a [u8], Unreadable> {
+    pub fn root(&mut self) -> Result<&'a [u8], ParseError> {
         match self.tag()? {
             Tag::Open(name) => Ok(name),
-            Tag::Empty(_) | Tag::Close => Err(Unreadable::Foreign),
+            Tag::Empty(_) | Tag::Close => Err(ParseError::NotAListing),
         }
     }
 
     /// The next tag; the text before it is passed over.
-    pub fn tag(&mut self) -> Result<Tag<'a>, Unreadable> {
+    pub fn tag(&mut self) -> Result<Tag<'a>, ParseError> {
         loop {
             // Elements mostly follow each other without a gap.
             let start = match self.rest {
                 [b'<', ..] => 1,
-                rest => memchr(b'<', rest).ok_or(Unreadable::Cut)? + 1,
+                rest => memchr(b'<', rest).ok_or(ParseError::Incomplete)? + 1,
             };
             let rest = &self.rest[start..];
             let (ending, skipped): (&[u8], usize) = match rest {
@@ -49,11 +49,11 @@ impl<'a> Scanner<'a> {
                 [b'!', b'-', b'-', ..] => (b"-->", 3),
                 _ => {
                     let ends = |byte: &u8| *byte == b'>' || byte.is_ascii_whitespace();
-                    let name = rest.iter().position(ends).ok_or(Unreadable::Cut)?;
+                    let name = rest.iter().position(ends).ok_or(ParseError::Incomplete)?;
                     // Attributes stand behind a space.
                     let end = match rest[name] {
                         b'>' => name,
-                        _ => name + memchr(b'>', &rest[name..]).ok_or(Unreadable::Cut)?,
+                        _ => name + memchr(b'>', &rest[name..]).ok_or(ParseError::Incomplete)?,
                     };
                     self.rest = &rest[end + 1..];
                     return Ok(match rest[..end] {
@@ -65,7 +65,7 @@ impl<'a> Scanner<'a> {
                     });
                 }
             };
-            let end = memmem::find(rest, ending).ok_or(Unreadable::Cut)?;
+            let end = memmem::find(rest, ending).ok_or(ParseError::Incomplete)?;
             self.rest = &rest[end + skipped..];
         }
     }
@@ -91,28 +91,28 @@ impl<'a> Scanner<'a> {
     }
 
     /// The text of the element `name` that was just opened, and past its end.
-    pub fn text(&mut self, name: &[u8]) -> Result<&'a [u8], Unreadable> {
-        let end = memchr(b'<', self.rest).ok_or(Unreadable::Cut)?;
+    pub fn text(&mut self, name: &[u8]) -> Result<&'a [u8], ParseError> {
+        let end = memchr(b'<', self.rest).ok_or(ParseError::Incomplete)?;
         let text = &self.rest[..end];
         match self.rest.get(end + 1) {
             Some(b'/') => {}
-            None => return Err(Unreadable::Cut),
+            None => return Err(ParseError::Incomplete),
             Some(_) => {
                 let what = "the server lists an element where text is expected";
-                return Err(Unreadable::Wrong(what.to_owned()));
+                return Err(ParseError::Invalid(what.to_owned()));
             }
         }
         let behind = &self.rest[end..];
         let close = match behind.get(name.len() + 2) {
             Some(b'>') => name.len() + 2,
-            _ => memchr(b'>', behind).ok_or(Unreadable::Cut)?,
+            _ => memchr(b'>', behind).ok_or(ParseError::Incomplete)?,
         };
         self.rest = &behind[close + 1..];
         Ok(text)
     }
 
     /// Past the end of the element just opened, whatever it holds.
-    pub fn skip(&mut self) -> Result<(), Unreadable> {
+    pub fn skip(&mut self) -> Result<(), ParseError> {
         let mut depth = 1;
         while depth > 0 {
             match self.tag()? {

@@ -2,53 +2,53 @@
 
 use std::collections::HashMap;
 
-use super::tree::{Dir, Item};
-use crate::listing::kinds::Kinds;
+use super::tree::{Dir, DirEntry};
+use crate::listing::dir_class::ClassStats;
 
 /// How many levels of directories were looked into.
 pub fn deepest(dir: &Dir) -> usize {
-    let inner = dir.dirs().filter(|dir| !dir.lists.is_empty());
+    let inner = dir.dirs().filter(|dir| !dir.listings.is_empty());
     inner.map(deepest).max().map_or(0, |depth| depth + 1)
 }
 
 /// Estimates the directories `depth` levels down, from what is in them.
-pub fn estimate(dir: &mut Dir, depth: usize, kinds: &mut Kinds) {
-    if dir.lists.is_empty() {
+pub fn estimate(dir: &mut Dir, depth: usize, classes: &mut ClassStats) {
+    if dir.listings.is_empty() {
         return;
     }
     if depth > 0 {
-        for list in &mut dir.lists {
+        for list in &mut dir.listings {
             for item in &mut list.items {
-                if let Item::Dir(inner) = item {
-                    estimate(inner, depth - 1, kinds);
+                if let DirEntry::Dir(inner) = item {
+                    estimate(inner, depth - 1, classes);
                 }
             }
         }
         return;
     }
-    for list in &mut dir.lists {
-        compare(&mut list.items, kinds);
+    for list in &mut dir.listings {
+        compare(&mut list.items, classes);
     }
-    let gaps = (0..dir.lists.len()).map(|index| dir.gap_keys(index));
-    let items = dir.lists.iter().flat_map(|list| &list.items);
-    dir.keys = gaps.sum::<f64>() + items.map(Item::keys).sum::<f64>();
+    let gaps = (0..dir.listings.len()).map(|index| dir.gap_keys(index));
+    let items = dir.listings.iter().flat_map(|list| &list.items);
+    dir.keys = gaps.sum::<f64>() + items.map(DirEntry::keys).sum::<f64>();
     dir.known = dir.dirs().next().is_none() || dir.dirs().any(|inner| inner.known);
     if dir.known {
-        kinds.record(dir.kind, 1.0, dir.keys);
+        classes.record(dir.class, 1.0, dir.keys);
     }
 }
 
-/// Estimates directories of which nothing was asked by those beside them, or else by their kind.
-fn compare(items: &mut [Item], kinds: &Kinds) {
+/// Estimates directories of which nothing was in_flight by those beside them, or else by their class.
+fn compare(items: &mut [DirEntry], classes: &ClassStats) {
     let before = nearest(items.iter());
     let behind = nearest(items.iter().rev());
     for ((item, before), behind) in items.iter_mut().zip(before).zip(behind.into_iter().rev()) {
-        if let Item::Dir(dir) = item
+        if let DirEntry::Dir(dir) = item
             && !dir.is_seen()
         {
             let keys = match (before, behind) {
                 (Some(before), Some(behind)) => Some(before.midpoint(behind)),
-                (None, None) => kinds.known(dir.kind),
+                (None, None) => classes.known(dir.class),
                 (one, other) => one.or(other),
             };
             dir.known = keys.is_some();
@@ -57,16 +57,18 @@ fn compare(items: &mut [Item], kinds: &Kinds) {
     }
 }
 
-/// What the last directory of the same kind that was looked into holds, for each item.
-fn nearest<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<Option<f64>> {
+/// What the last directory of the same class that was looked into holds, for each item.
+fn nearest<'a>(items: impl Iterator<Item = &'a DirEntry>) -> Vec<Option<f64>> {
     let mut last: HashMap<u64, f64> = HashMap::new();
     let nearest = items.map(|item| {
-        let Item::Dir(dir) = item else { return None };
+        let DirEntry::Dir(dir) = item else {
+            return None;
+        };
         // How many files a folder has says little of its neighbour.
         if dir.known && dir.dirs().next().is_some() {
-            last.insert(dir.kind[0], dir.keys);
+            last.insert(dir.class[0], dir.keys);
         }
-        last.get(&dir.kind[0]).copied()
+        last.get(&dir.class[0]).copied()
     });
     nearest.collect()
 }

@@ -1,12 +1,12 @@
-//! What lies between two lists of a directory, as numbers.
+//! What lies between two listings of a directory, as numbers.
 
 use super::tree::Dir;
-use crate::listing::number::Scale;
+use crate::listing::alphabet::Scale;
 
 /// Parts that a gap is divided into at a time, at most.
 const MOST: f64 = 64.0;
 
-/// What is between two lists, or behind the last one.
+/// What is between two listings, or behind the last one.
 pub struct Gap<'a> {
     scale: Scale<'a>,
     from: u128,
@@ -78,8 +78,8 @@ impl Gap<'_> {
 impl Dir {
     /// The gap behind a list, if there may be something in it.
     pub fn gap(&self, index: usize) -> Option<Gap<'_>> {
-        let list = &self.lists[index];
-        let next = self.lists.get(index + 1);
+        let list = &self.listings[index];
+        let next = self.listings.get(index + 1);
         if !list.truncated || next.is_some_and(|next| next.after <= list.last) {
             return None;
         }
@@ -102,7 +102,7 @@ impl Dir {
             }
         }
         Some(Gap {
-            so_far: self.alphabet.behind_origin(&scale, from) as f64 * density,
+            so_far: self.alphabet.distance_from_first(&scale, from) as f64 * density,
             scale,
             from,
             to,

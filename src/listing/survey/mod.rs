@@ -1,27 +1,27 @@
 //! Dividing a bucket into parts of about equal size without listing it all.
 //!
 //! A survey asks by rounds for what stands in directories, and from where on:
-//! of each kind of directory some, and all that are thought to be large.
-//! Answers count in the order they were asked for, so an unchanged bucket is
+//! of each class of directory some, and all that are thought to be large.
+//! Answers count in the order they were in_flight for, so an unchanged bucket is
 //! always divided the same way.
 
-mod crossing;
+mod divide;
 mod estimate;
 mod gap;
-mod part;
+mod page_sample;
+mod probe;
 mod tree;
-mod wish;
 
-use super::kinds::Kinds;
-use super::range::check_order;
-use super::{Ask, Disorder, Hint, Keys, Next, Ticket};
-use crossing::{Crossed, Crossing};
+use super::dir_class::ClassStats;
+use super::order::check_order;
+use super::{Continuation, Hint, InconsistentListing, Keys, Request, RequestId};
+use divide::{KeyRun, cut, divide, extend, start_run};
 use estimate::{deepest, estimate};
-use part::{Piece, begin, cut, divide, go_on};
-use tree::{Dir, List};
-use wish::{Wish, Wishes};
+use page_sample::{DirStats, PageSample};
+use probe::{Probe, ProbeQueue};
+use tree::{Dir, DirListing};
 
-pub use part::Part;
+pub use divide::PlannedRange;
 
 /// Requests that a survey may take at least, and for each part.
 const REQUESTS: (usize, usize) = (100, 20);
@@ -31,15 +31,15 @@ const ROUNDS: usize = 10;
 const SHARE: f64 = 0.125;
 
 /// A request of this round.
-struct Asked {
-    ticket: Ticket,
-    wish: Wish,
-    answer: Option<Answer>,
+struct InFlight {
+    id: RequestId,
+    probe: Probe,
+    answer: Option<Response>,
 }
 
-enum Answer {
-    List(List),
-    Page(Vec<String>, Next),
+enum Response {
+    DirListing(DirListing),
+    Page(Vec<String>, Continuation),
 }
 
 /// A survey of a bucket.
@@ -47,18 +47,18 @@ pub struct Survey {
     root: Dir,
     parts: usize,
     page: f64,
-    /// What pages told of kinds of directories.
-    crossed: Vec<Crossed>,
-    kinds: Kinds,
+    /// What pages listing of classes of directories.
+    dir_stats: Vec<DirStats>,
+    classes: ClassStats,
     /// Requests that may still be made.
     left: usize,
-    tickets: u64,
-    round: Vec<Asked>,
+    last_id: u64,
+    round: Vec<InFlight>,
     hints: Vec<Hint>,
 }
 
 impl Survey {
-    /// Looks for `parts` parts. With enough `hints` from a finished run, nothing has to be asked.
+    /// Looks for `parts` parts. With enough `hints` from a finished run, nothing has to be in_flight.
     #[must_use]
     pub fn new(prefix: &str, page_size: usize, parts: usize, hints: &[Hint]) -> Self {
         let parts = parts.max(1);
@@ -68,38 +68,38 @@ impl Survey {
             root: Dir::new(prefix),
             parts,
             page: page_size as f64,
-            crossed: Vec::new(),
-            kinds: Kinds::default(),
+            dir_stats: Vec::new(),
+            classes: ClassStats::default(),
             left: if asks { requests(parts) } else { 0 },
-            tickets: 0,
+            last_id: 0,
             round: Vec::new(),
             hints: if known { hints.to_vec() } else { Vec::new() },
         }
     }
 
     /// The requests of the next round; the survey is done when there are none.
-    pub fn round(&mut self) -> Vec<(Ticket, Ask)> {
+    pub fn round(&mut self) -> Vec<(RequestId, Request)> {
         let most = self.left.min(requests(self.parts) / ROUNDS);
-        let mut wishes = if self.root.is_seen() {
-            let wishes = Wishes {
+        let mut probes = if self.root.is_seen() {
+            let probes = ProbeQueue {
                 goal: self.root.keys / self.parts as f64 * SHARE,
                 page: self.page,
-                kinds: &self.kinds,
+                classes: &self.classes,
             };
-            wishes.collect(&self.root)
+            probes.collect(&self.root)
         } else {
-            vec![Wish::new(&self.root, "", 0, 0.0)]
+            vec![Probe::new(&self.root, "", 0, 0.0)]
         };
-        wishes.truncate(most);
-        self.left -= wishes.len();
+        probes.truncate(most);
+        self.left -= probes.len();
         let mut asks = Vec::new();
-        for wish in wishes {
-            self.tickets += 1;
-            let ticket = Ticket(self.tickets);
-            asks.push((ticket, wish.ask()));
-            self.round.push(Asked {
-                ticket,
-                wish,
+        for probe in probes {
+            self.last_id += 1;
+            let id = RequestId(self.last_id);
+            asks.push((id, probe.request()));
+            self.round.push(InFlight {
+                id,
+                probe,
                 answer: None,
             });
         }
@@ -107,9 +107,14 @@ impl Survey {
     }
 
     /// Takes the answer to a page of this round.
-    pub fn page(&mut self, ticket: Ticket, page: &impl Keys, next: Next) -> Result<(), Disorder> {
-        check_order(self.after(ticket), page)?;
-        self.answer(ticket, Answer::Page(copy(page), next));
+    pub fn page(
+        &mut self,
+        id: RequestId,
+        page: &impl Keys,
+        next: Continuation,
+    ) -> Result<(), InconsistentListing> {
+        check_order(self.after(id), page)?;
+        self.answer(id, Response::Page(copy(page), next));
         Ok(())
     }
 
@@ -118,100 +123,110 @@ impl Survey {
     #[expect(clippy::needless_pass_by_value, reason = "as with a page")]
     pub fn children(
         &mut self,
-        ticket: Ticket,
+        id: RequestId,
         names: &[String],
         page: &impl Keys,
-        next: Next,
-    ) -> Result<(), Disorder> {
-        let after = self.after(ticket);
+        next: Continuation,
+    ) -> Result<(), InconsistentListing> {
+        let after = self.after(id);
         check_order(after, page)?;
         let after = after.unwrap_or_default();
         // Some servers name the directory again that `after` lies in.
         let again = names.partition_point(|name| name.as_str() <= after);
-        let list = List::new(after, &names[again..], &copy(page), next != Next::End);
-        self.answer(ticket, Answer::List(list));
+        let list = DirListing::new(
+            after,
+            &names[again..],
+            &copy(page),
+            next != Continuation::End,
+        );
+        self.answer(id, Response::DirListing(list));
         Ok(())
     }
 
-    fn after(&self, ticket: Ticket) -> Option<&str> {
-        let asked = self.round.iter().find(|asked| asked.ticket == ticket)?;
-        Some(asked.wish.after.as_str()).filter(|after| !after.is_empty())
+    fn after(&self, id: RequestId) -> Option<&str> {
+        let in_flight = self.round.iter().find(|in_flight| in_flight.id == id)?;
+        Some(in_flight.probe.after.as_str()).filter(|after| !after.is_empty())
     }
 
-    fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        if let Some(asked) = self.round.iter_mut().find(|asked| asked.ticket == ticket) {
-            asked.answer = Some(answer);
+    fn answer(&mut self, id: RequestId, answer: Response) {
+        if let Some(in_flight) = self.round.iter_mut().find(|in_flight| in_flight.id == id) {
+            in_flight.answer = Some(answer);
         }
-        if self.round.iter().any(|asked| asked.answer.is_none()) {
+        if self
+            .round
+            .iter()
+            .any(|in_flight| in_flight.answer.is_none())
+        {
             return;
         }
-        for Asked { wish, answer, .. } in std::mem::take(&mut self.round) {
+        for InFlight { probe, answer, .. } in std::mem::take(&mut self.round) {
             match answer {
-                Some(Answer::List(list)) => {
-                    if let Some(dir) = self.root.find(&wish.dir) {
+                Some(Response::DirListing(list)) => {
+                    if let Some(dir) = self.root.find(&probe.dir) {
                         dir.add(list);
                     }
                 }
-                Some(Answer::Page(page, next)) => self.cross(&wish, &page, &next),
+                Some(Response::Page(page, next)) => self.cross(&probe, &page, &next),
                 None => {}
             }
         }
         self.estimate();
     }
 
-    fn cross(&mut self, wish: &Wish, page: &[String], next: &Next) {
-        if let Some(dir) = self.root.find(&wish.dir) {
+    fn cross(&mut self, probe: &Probe, page: &[String], next: &Continuation) {
+        if let Some(dir) = self.root.find(&probe.dir) {
             dir.paged = true;
         }
-        let end = page.last().filter(|_| *next != Next::End);
-        if page.is_empty() && *next != Next::End {
+        let end = page.last().filter(|_| *next != Continuation::End);
+        if page.is_empty() && *next != Continuation::End {
             return;
         }
-        let crossing = Crossing {
-            after: &wish.after,
+        let sample = PageSample {
+            after: &probe.after,
             page,
             end: end.map(String::as_str),
         };
-        crossing.count(&mut self.root);
-        self.crossed.extend(crossing.dirs());
+        sample.count(&mut self.root);
+        self.dir_stats.extend(sample.dirs());
     }
 
     /// Thinks again how much each directory holds.
     fn estimate(&mut self) {
-        let mut kinds = Kinds::default();
-        let (ended, not): (Vec<_>, Vec<_>) = self.crossed.iter().partition(|kind| kind.ends > 0.0);
+        let mut classes = ClassStats::default();
+        let (ended, not): (Vec<_>, Vec<_>) =
+            self.dir_stats.iter().partition(|class| class.ends > 0.0);
         // Each page is one vote, or a place with many small directories would have them all.
-        for crossed in ended {
-            kinds.record(crossed.kind, 1.0, crossed.keys / crossed.ends);
+        for dir_stats in ended {
+            classes.record(dir_stats.class, 1.0, dir_stats.keys / dir_stats.ends);
         }
-        for crossed in not {
-            if kinds
-                .known(crossed.kind)
-                .is_some_and(|mean| mean < crossed.keys)
+        for dir_stats in not {
+            if classes
+                .known(dir_stats.class)
+                .is_some_and(|mean| mean < dir_stats.keys)
             {
-                kinds.record(crossed.kind, 1.0, 2.0 * crossed.keys);
+                classes.record(dir_stats.class, 1.0, 2.0 * dir_stats.keys);
             }
         }
         for depth in (0..=deepest(&self.root)).rev() {
-            estimate(&mut self.root, depth, &mut kinds);
+            estimate(&mut self.root, depth, &mut classes);
         }
-        self.kinds = kinds;
+        self.classes = classes;
     }
 
     /// The parts, in key order: together they are the whole bucket.
     #[must_use]
-    pub fn parts(&self) -> Vec<Part> {
+    pub fn parts(&self) -> Vec<PlannedRange> {
         let start = String::new();
-        let mut pieces = vec![Piece { start, keys: 0.0 }];
+        let mut runs = vec![KeyRun { start, keys: 0.0 }];
         if self.hints.is_empty() {
             let most = self.root.keys / self.parts as f64 * SHARE;
-            divide(&self.root, most, &mut pieces);
+            divide(&self.root, most, &mut runs);
         }
         for (key, keys) in &self.hints {
-            go_on(*keys as f64, &mut pieces);
-            begin(key, 0.0, &mut pieces);
+            extend(*keys as f64, &mut runs);
+            start_run(key, 0.0, &mut runs);
         }
-        cut(&pieces, self.parts)
+        cut(&runs, self.parts)
     }
 }
 

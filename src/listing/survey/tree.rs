@@ -1,38 +1,38 @@
-//! What a survey knows of a directory: lists of what stands in it, from
+//! What a survey knows of a directory: listings of what stands in it, from
 //! several places on, and how much is thought to lie between them.
 
-use crate::listing::kinds::{Kind, kind_of};
-use crate::listing::number::Alphabet;
+use crate::listing::alphabet::Alphabet;
+use crate::listing::dir_class::{DirClass, dir_class};
 
 /// Names that tell how names are made, of each list.
 const SAMPLES: usize = 32;
-/// Runs of keys told apart, of each list.
+/// Runs of keys listing apart, of each list.
 const RUNS: usize = 64;
 
 /// A directory, or all below a prefix.
 #[derive(Debug)]
 pub struct Dir {
     pub name: String,
-    pub kind: Kind,
+    pub class: DirClass,
     /// In key order.
-    pub lists: Vec<List>,
+    pub listings: Vec<DirListing>,
     /// How many keys it is thought to hold.
     pub keys: f64,
     /// Whether that was counted.
     pub exact: bool,
     /// Whether there was anything to think so.
     pub known: bool,
-    /// Whether a page at its start was asked for.
+    /// Whether a page at its start was in_flight for.
     pub paged: bool,
     pub alphabet: Alphabet,
 }
 
 /// What stands in a directory behind a place.
 #[derive(Debug)]
-pub struct List {
+pub struct DirListing {
     pub after: String,
-    pub items: Vec<Item>,
-    /// How many items an answer told of.
+    pub items: Vec<DirEntry>,
+    /// How many items an answer listing of.
     pub count: f64,
     pub first: String,
     pub last: String,
@@ -40,22 +40,22 @@ pub struct List {
 }
 
 #[derive(Debug)]
-pub enum Item {
+pub enum DirEntry {
     Dir(Dir),
     /// So many keys in a row, through the last of them.
     Keys(String, f64),
 }
 
-impl List {
+impl DirListing {
     pub fn new(after: &str, names: &[String], mut keys: &[String], truncated: bool) -> Self {
         let count = (names.len() + keys.len()) as f64;
         let first = names.iter().chain(keys.first()).min().cloned();
         let length = keys.len().div_ceil(RUNS).max(1);
         let mut items = Vec::new();
-        let runs = |keys: &[String], items: &mut Vec<Item>| {
+        let runs = |keys: &[String], items: &mut Vec<DirEntry>| {
             let run = |keys: &[String]| {
                 let last = keys.last().cloned().unwrap_or_default();
-                Item::Keys(last, keys.len() as f64)
+                DirEntry::Keys(last, keys.len() as f64)
             };
             items.extend(keys.chunks(length).map(run));
         };
@@ -63,7 +63,7 @@ impl List {
             let before = keys.partition_point(|key| key < name);
             runs(&keys[..before], &mut items);
             keys = &keys[before..];
-            items.push(Item::Dir(Dir::new(name)));
+            items.push(DirEntry::Dir(Dir::new(name)));
         }
         runs(keys, &mut items);
         Self {
@@ -83,8 +83,8 @@ impl Dir {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            kind: kind_of(name),
-            lists: Vec::new(),
+            class: dir_class(name),
+            listings: Vec::new(),
             keys: 0.0,
             exact: false,
             known: false,
@@ -95,39 +95,39 @@ impl Dir {
 
     /// Whether it is known from more than those like it.
     pub fn is_seen(&self) -> bool {
-        self.exact || !self.lists.is_empty()
+        self.exact || !self.listings.is_empty()
     }
 
     /// The directories in it.
     pub fn dirs(&self) -> impl Iterator<Item = &Self> {
-        let items = self.lists.iter().flat_map(|list| &list.items);
+        let items = self.listings.iter().flat_map(|list| &list.items);
         items.filter_map(|item| match item {
-            Item::Dir(dir) => Some(dir),
-            Item::Keys(..) => None,
+            DirEntry::Dir(dir) => Some(dir),
+            DirEntry::Keys(..) => None,
         })
     }
 
-    /// Adds a list. What lists have in common counts once.
-    pub fn add(&mut self, mut list: List) {
-        let at = self.lists.partition_point(|old| old.after < list.after);
-        if let Some(before) = at.checked_sub(1).map(|before| &self.lists[before])
+    /// Adds a list. What listings have in common counts once.
+    pub fn add(&mut self, mut list: DirListing) {
+        let at = self.listings.partition_point(|old| old.after < list.after);
+        if let Some(before) = at.checked_sub(1).map(|before| &self.listings[before])
             && (!before.truncated || before.last > list.after)
         {
             return;
         }
-        if let Some(next) = self.lists.get(at) {
-            let within = |item: &Item| *item.place() <= *next.after;
+        if let Some(next) = self.listings.get(at) {
+            let within = |item: &DirEntry| *item.place() <= *next.after;
             if list.items.iter().any(|item| !within(item)) {
                 list.items.retain(within);
                 list.truncated = true;
-                list.count = list.items.iter().map(Item::count).sum();
+                list.count = list.items.iter().map(DirEntry::count).sum();
                 list.last = list
                     .items
                     .last()
                     .map_or(String::new(), |item| item.place().to_owned());
             }
         }
-        let names = list.items.iter().map(Item::place);
+        let names = list.items.iter().map(DirEntry::place);
         let step = list.items.len().div_ceil(SAMPLES).max(1);
         for name in names.step_by(step).chain([list.last.as_str()]) {
             if let Some(name) = name.strip_prefix(self.name.as_str()) {
@@ -135,7 +135,7 @@ impl Dir {
             }
         }
         self.alphabet.refresh();
-        self.lists.insert(at, list);
+        self.listings.insert(at, list);
     }
 
     /// The directory `name`, somewhere below this one.
@@ -143,10 +143,11 @@ impl Dir {
         if self.name == name {
             return Some(self);
         }
-        for list in self.lists.iter_mut().rev() {
+        for list in self.listings.iter_mut().rev() {
             // The last item that does not stand behind the name.
             let at = list.items.partition_point(|item| item.place() <= name);
-            if let Some(Item::Dir(inner)) = at.checked_sub(1).and_then(|at| list.items.get_mut(at))
+            if let Some(DirEntry::Dir(inner)) =
+                at.checked_sub(1).and_then(|at| list.items.get_mut(at))
                 && name.starts_with(&inner.name)
             {
                 return inner.find(name);
@@ -157,13 +158,13 @@ impl Dir {
 
     /// How many keys an item stands for, near a list.
     pub fn per_item(&self, index: usize) -> f64 {
-        let list = &self.lists[index];
-        let keys: f64 = list.items.iter().map(Item::keys).sum();
+        let list = &self.listings[index];
+        let keys: f64 = list.items.iter().map(DirEntry::keys).sum();
         keys / list.count.max(1.0)
     }
 }
 
-impl Item {
+impl DirEntry {
     /// Where it ends, or what it is called.
     pub fn place(&self) -> &str {
         match self {

@@ -4,7 +4,7 @@ use super::{Got, Listed, Listing, Trouble};
 use crate::error::Result;
 use crate::json;
 use crate::listing::{Keys, Page};
-use crate::remote::pace::Pace;
+use crate::remote::concurrency::ConcurrencyLimit;
 use crate::remote::retry::{Failure, Sign};
 use crate::remote::s3::{Bucket, S3};
 
@@ -15,7 +15,7 @@ pub struct Store {
 
 impl Store {
     pub fn new(s3: S3, bucket: &str, concurrency: usize) -> Self {
-        let bucket = Bucket::new(bucket, Pace::new(concurrency, None));
+        let bucket = Bucket::new(bucket, ConcurrencyLimit::new(concurrency, None));
         Self { s3, bucket }
     }
 

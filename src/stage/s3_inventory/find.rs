@@ -14,7 +14,7 @@ use crate::hex;
 use crate::inventory::columns::Layout;
 use crate::inventory::manifest::{self, FileFormat, InventoryManifest, ManifestFile};
 use crate::record::s3::split_url;
-use crate::remote::pace::Pace;
+use crate::remote::concurrency::ConcurrencyLimit;
 use crate::remote::s3::Bucket;
 
 /// All that is read, in order.
@@ -301,7 +301,7 @@ impl Search<'_> {
     /// The folders directly below a prefix.
     fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>> {
         let (runtime, s3) = self.origin.s3()?;
-        let bucket = Bucket::new(bucket, Pace::new(1, None));
+        let bucket = Bucket::new(bucket, ConcurrencyLimit::new(1, None));
         let mut folders = Vec::new();
         let listed = s3.below(&bucket, prefix, |page| folders.extend(page.prefixes));
         runtime.block_on(listed)?;

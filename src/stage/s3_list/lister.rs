@@ -1,8 +1,8 @@
 //! The listing itself: parts as they come, each with its mark.
 
 use super::Args;
-use super::crew::{Crew, Part};
 use super::ordered::Ordered;
+use super::worker_pool::{ListedPage, WorkerPool};
 use crate::counters::Waiting;
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
@@ -31,10 +31,10 @@ impl<'a> Lister<'a> {
         }
     }
 
-    /// Hands on what `crew` lists of `gaps`, and ends the run.
-    pub fn list(&mut self, mut crew: Crew, gaps: &[Interval], io: &mut Io) -> Result<()> {
-        let done = self.hand_on_all(&mut crew, gaps, io);
-        crew.leave();
+    /// Hands on what `pool` lists of `gaps`, and ends the run.
+    pub fn list(&mut self, mut pool: WorkerPool, gaps: &[Interval], io: &mut Io) -> Result<()> {
+        let done = self.hand_on_all(&mut pool, gaps, io);
+        pool.shutdown();
         done?;
         let url = self.args.url();
         if self.recorder.read(|listed| listed.records) == 0 && !url.prefix.is_empty() {
@@ -47,7 +47,7 @@ impl<'a> Lister<'a> {
         self.recorder.end(&counts, &mut io.output)
     }
 
-    fn hand_on_all(&mut self, crew: &mut Crew, gaps: &[Interval], io: &mut Io) -> Result<()> {
+    fn hand_on_all(&mut self, pool: &mut WorkerPool, gaps: &[Interval], io: &mut Io) -> Result<()> {
         let mut patience = Some(io.context.log.notify_if_slow(format!(
             "listing s3://{}/{}",
             self.args.url().bucket,
@@ -57,7 +57,7 @@ impl<'a> Lister<'a> {
         let mut failed = Ok(());
         loop {
             io.context.counters.waits(Waiting::Server);
-            let part = crew.next();
+            let part = pool.next();
             io.context.counters.waits(Waiting::Nothing);
             drop(patience.take());
             match part {
@@ -72,14 +72,14 @@ impl<'a> Lister<'a> {
                     }
                 },
                 Some(Err(error)) => {
-                    crew.dismiss();
+                    pool.close();
                     failed = failed.and(Err(error));
                 }
             }
         }
     }
 
-    fn hand_on(&mut self, mut part: Part, io: &mut Io) -> Result<()> {
+    fn hand_on(&mut self, mut part: ListedPage, io: &mut Io) -> Result<()> {
         let Interval { after, through } = &part.covers;
         mark::write_listed(
             &self.run,

@@ -1,11 +1,11 @@
 //! s3-list: a record for each key of a bucket, a mark for each page.
 
-mod crew;
 mod lister;
 mod ordered;
 mod plan;
 mod ranges;
 mod show;
+mod worker_pool;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,15 +15,15 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::runtime::Builder;
 
-use self::crew::{Crew, Desk, Job};
 use self::lister::Lister;
+use self::worker_pool::{BucketClient, Shared, WorkerPool};
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
 use crate::listing::{Planner, Settings};
 use crate::ndjson::Io;
 use crate::record::s3::split_url;
-use crate::remote::pace::Pace;
+use crate::remote::concurrency::ConcurrencyLimit;
 use crate::remote::s3::{Bucket, S3, S3Args};
 use crate::resume::{self, ListingSource, Recorder, ResumeArgs};
 
@@ -194,19 +194,19 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         ranges: ranges::wanted(args, io)?,
         shard: None,
     };
-    let desk = Arc::new(Desk {
-        bucket: Bucket::new(&url.bucket, Pace::new(workers, args.max_rps)),
+    let client = Arc::new(BucketClient {
+        bucket: Bucket::new(&url.bucket, ConcurrencyLimit::new(workers, args.max_rps)),
         s3,
         prefix: url.prefix.clone(),
         page_size: args.page_size,
     });
     if let Some(parts) = args.plan {
         let hints = plan::hints(args.state.resume_file.as_deref(), &source)?;
-        let parts = plan::survey(&runtime, &desk, parts, &hints, io)?;
-        return plan::write(&desk, parts, io);
+        let parts = plan::survey(&runtime, &client, parts, &hints, io)?;
+        return plan::write(&client, parts, io);
     }
     if let Some(shard) = args.shard.filter(|_| args.ranges.is_none()) {
-        plan::share(args, shard, &runtime, &desk, &mut source, io)?;
+        plan::select_shard(args, shard, &runtime, &client, &mut source, io)?;
     }
     let (mut file, listed) = resume::open(&args.state, source, |_| {}, io)?;
     if let Some(file) = &mut file {
@@ -220,10 +220,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     };
     let hints = listed.last.as_ref().map(|last| last.sample.points());
     let planner = Planner::new(settings, gaps.clone(), hints.unwrap_or_default());
-    let job = Job::new(desk, planner, io);
-    let crew = Crew::start(runtime, job, workers);
+    let shared = Shared::new(client, planner, io);
+    let pool = WorkerPool::start(runtime, shared, workers);
     let mut lister = Lister::new(args, Recorder::new(listed, file, io.output.file()?));
-    let done = lister.list(crew, &gaps, io);
+    let done = lister.list(pool, &gaps, io);
     if let Err(error) = &done {
         lister.print_resume_hint(error, io)?;
     }

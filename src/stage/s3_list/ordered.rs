@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::crew::Part;
+use super::worker_pool::ListedPage;
 use crate::error::{Error, Kind, Result};
 use crate::record::coverage::Interval;
 
@@ -26,8 +26,12 @@ pub struct Ordered {
 }
 
 enum Waiting {
-    InMemory(Part),
-    Spooled { at: u64, bytes: usize, part: Part },
+    InMemory(ListedPage),
+    Spooled {
+        at: u64,
+        bytes: usize,
+        part: ListedPage,
+    },
 }
 
 impl Ordered {
@@ -40,11 +44,11 @@ impl Ordered {
         }
     }
 
-    /// Takes `part` until its turn comes.
+    /// Takes `part` until its turn.
     ///
     /// # Errors
     /// The temporary file cannot be written (74).
-    pub fn push(&mut self, part: Part) -> Result<()> {
+    pub fn push(&mut self, part: ListedPage) -> Result<()> {
         let after = part.covers.after.clone();
         let bytes = part.lines.len();
         let is_next = self.gaps.front().is_some_and(|gap| gap.after == after);
@@ -59,7 +63,7 @@ impl Ordered {
             Waiting::Spooled {
                 at: spool.put(&part.lines)?,
                 bytes,
-                part: Part {
+                part: ListedPage {
                     lines: Vec::new(),
                     ..part
                 },
@@ -73,7 +77,7 @@ impl Ordered {
     ///
     /// # Errors
     /// The temporary file cannot be read (74).
-    pub fn pop(&mut self) -> Result<Option<Part>> {
+    pub fn pop(&mut self) -> Result<Option<ListedPage>> {
         let Some(gap) = self.gaps.front_mut() else {
             return Ok(None);
         };
@@ -85,7 +89,7 @@ impl Ordered {
                 self.in_memory -= part.lines.len();
                 part
             }
-            (Waiting::Spooled { at, bytes, part }, Some(spool)) => Part {
+            (Waiting::Spooled { at, bytes, part }, Some(spool)) => ListedPage {
                 lines: spool.take(at, bytes)?,
                 ..part
             },

@@ -8,17 +8,17 @@ use siphasher::sip::SipHasher13;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::crew::{Desk, may_go_on};
-use super::ranges::Range;
+use super::ranges::RangeLine;
+use super::worker_pool::{BucketClient, Response};
 use super::{Args, Shard};
 use crate::counters::Waiting;
 use crate::error::{Error, Kind, Result};
-use crate::listing::{Ask, Hint, Next, Part, Survey};
+use crate::listing::{Continuation, Hint, PlannedRange, Request, Survey};
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
 use crate::resume::{self, ListingSource, RunState};
 
-/// What the last finished run of this listing saw, where its file is at hand.
+/// Returns what the last finished run of this listing saw, if the resume file has it.
 pub fn hints(file: Option<&Path>, source: &ListingSource) -> Result<Vec<Hint>> {
     let listed: Option<RunState> = file.map_or(Ok(None), resume::peek)?;
     let same = listed.filter(|listed| listed.source == *source);
@@ -26,27 +26,27 @@ pub fn hints(file: Option<&Path>, source: &ListingSource) -> Result<Vec<Hint>> {
     Ok(last.map_or_else(Vec::new, |last| last.sample.points().to_vec()))
 }
 
-/// Leaves one range of a plan that is made now, or was when the resume file
-/// began: a run that is resumed keeps to it.
-pub fn share(
+/// Restricts the listing to one range of a plan: the one in the resume file if that
+/// run is resumed, otherwise of a plan made now.
+pub fn select_shard(
     args: &Args,
     shard: Shard,
     runtime: &Runtime,
-    desk: &Arc<Desk>,
+    client: &Arc<BucketClient>,
     source: &mut ListingSource,
     io: &Io,
 ) -> Result<()> {
     source.shard = Some(shard.to_string());
-    let kept: Option<RunState> = args
+    let saved: Option<RunState> = args
         .state
         .resume_file
         .as_deref()
         .map_or(Ok(None), resume::peek)?;
-    if let Some(kept) = kept.filter(|kept| kept.source.shard == source.shard) {
-        source.ranges = kept.source.ranges;
+    if let Some(saved) = saved.filter(|saved| saved.source.shard == source.shard) {
+        source.ranges = saved.source.ranges;
         return Ok(());
     }
-    let parts = survey(runtime, desk, shard.of, &[], io)?;
+    let parts = survey(runtime, client, shard.of, &[], io)?;
     let mut hasher = SipHasher13::new();
     for part in &parts {
         part.interval.through.hash(&mut hasher);
@@ -68,15 +68,15 @@ pub fn share(
 /// Divides the listing into at most `parts` ranges.
 pub fn survey(
     runtime: &Runtime,
-    desk: &Arc<Desk>,
+    client: &Arc<BucketClient>,
     parts: u16,
     hints: &[Hint],
     io: &Io,
-) -> Result<Vec<Part>> {
-    let page_size = usize::from(desk.page_size);
-    let mut survey = Survey::new(&desk.prefix, page_size, usize::from(parts), hints);
+) -> Result<Vec<PlannedRange>> {
+    let page_size = usize::from(client.page_size);
+    let mut survey = Survey::new(&client.prefix, page_size, usize::from(parts), hints);
     io.context.counters.waits(Waiting::Server);
-    let mut refused = false;
+    let mut rejection_logged = false;
     loop {
         let round = survey.round();
         if round.is_empty() {
@@ -84,49 +84,45 @@ pub fn survey(
             return Ok(survey.parts());
         }
         io.context.counters.note("requests", round.len() as u64);
-        let mut answers = JoinSet::new();
-        for (ticket, ask) in round {
-            let desk = Arc::clone(desk);
-            let answer = async move {
-                let turn = desk.bucket.turn().await;
-                let page = desk.ask(turn, &ask).await;
-                (ticket, ask, page)
+        let mut responses = JoinSet::new();
+        for (id, request) in round {
+            let client = Arc::clone(client);
+            let response = async move {
+                let permit = client.bucket.permit().await;
+                let response = client.list(permit, &request).await;
+                (id, request, response)
             };
-            answers.spawn_on(answer, runtime.handle());
+            responses.spawn_on(response, runtime.handle());
         }
-        while let Some(answer) = runtime.block_on(answers.join_next()) {
-            let (ticket, ask, page) = answer
+        while let Some(response) = runtime.block_on(responses.join_next()) {
+            let (id, request, response) = response
                 .map_err(|_| Error::message(Kind::Internal, "a request of the survey was lost"))?;
-            let page = match (page, &ask) {
-                (Err(error), Ask::Children { .. }) if may_go_on(&error) => {
-                    if !std::mem::replace(&mut refused, true) {
+            let accepted = match (response?, request) {
+                (Response::DelimiterRejected(error), _) => {
+                    if !std::mem::replace(&mut rejection_logged, true) {
                         io.context.log.warn(format!(
                             "{error}; folders cannot be looked into, so the parts may be few and \
                              of unequal size"
                         ));
                     }
-                    survey
-                        .children(ticket, &[], &Vec::<&str>::new(), Next::End)
-                        .map_err(Error::configuration)?;
-                    continue;
+                    survey.children(id, &[], &Vec::<&str>::new(), Continuation::End)
                 }
-                (page, _) => page?,
+                (Response::Page(page), Request::Page { .. }) => survey.page(id, &page, page.next()),
+                (Response::Page(page), Request::Children { .. }) => {
+                    survey.children(id, &page.prefixes, &page, page.next())
+                }
             };
-            let told = match ask {
-                Ask::Page { .. } => survey.page(ticket, &page, page.next()),
-                Ask::Children { .. } => survey.children(ticket, &page.prefixes, &page, page.next()),
-            };
-            told.map_err(Error::configuration)?;
+            accepted.map_err(Error::configuration)?;
         }
     }
 }
 
-/// Writes the plan, a line a range.
-pub fn write(desk: &Desk, parts: Vec<Part>, io: &mut Io) -> Result<()> {
-    for Part { interval, keys } in parts {
-        let range = Range {
-            bucket: Some(desk.bucket.name.clone()),
-            prefix: Some(desk.prefix.clone()),
+/// Writes the plan, one line per range.
+pub fn write(client: &BucketClient, parts: Vec<PlannedRange>, io: &mut Io) -> Result<()> {
+    for PlannedRange { interval, keys } in parts {
+        let range = RangeLine {
+            bucket: Some(client.bucket.name.clone()),
+            prefix: Some(client.prefix.clone()),
             after: interval.after,
             through: interval.through,
             keys: Some(keys),

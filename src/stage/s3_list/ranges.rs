@@ -14,7 +14,7 @@ use crate::record::coverage::{Coverage, Interval};
 /// A line of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Range {
+pub struct RangeLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bucket: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
             let wrong = |why: &dyn std::fmt::Display| {
                 Error::configuration(format!("{name}: line {number}: {why}"))
             };
-            let range: Range = serde_json::from_slice(line).map_err(|error| {
+            let range: RangeLine = serde_json::from_slice(line).map_err(|error| {
                 wrong(&format_args!(
                     "no range, as s3-list --plan writes it: {error}"
                 ))

@@ -1,13 +1,12 @@
 //! What a listing with the delimiter tells of a range.
 
-use super::kinds::kind_of;
-use super::land::{Land, Lore, SAMPLES, UNKNOWN};
-use super::place::{before, end_of};
-use super::segment::{Look, Sample, Segment, Size};
-use super::step::Bounds;
+use super::dir_class::dir_class;
+use super::model::{BucketStats, RangeModel, SAMPLES, UNKNOWN};
+use super::position::{dir_end, is_before};
+use super::segment::{Bounds, Sample, Segment, SizeEstimate, Strategy};
 
 /// The answer to a listing with the delimiter.
-pub struct Told<'a> {
+pub struct PrefixListing<'a> {
     pub dir: &'a str,
     pub after: &'a str,
     /// The directories in it.
@@ -19,7 +18,7 @@ pub struct Told<'a> {
     pub truncated: bool,
 }
 
-impl Told<'_> {
+impl PrefixListing<'_> {
     /// The directory below this one that `place` lies in.
     fn child<'p>(&self, place: &'p str) -> Option<&'p str> {
         let slash = place.strip_prefix(self.dir)?.find('/')?;
@@ -32,12 +31,12 @@ impl Told<'_> {
     }
 }
 
-impl Land {
-    pub fn learn(&mut self, told: &Told, bounds: Bounds, lore: &mut Lore) {
-        let dir = told.dir;
-        let from = told.after.max(bounds.cursor);
+impl RangeModel {
+    pub fn learn(&mut self, listing: &PrefixListing, bounds: Bounds, stats: &mut BucketStats) {
+        let dir = listing.dir;
+        let from = listing.after.max(bounds.cursor);
         let outside = from > dir && !from.starts_with(dir);
-        if outside || !before(from, bounds.end) {
+        if outside || !is_before(from, bounds.end) {
             return;
         }
         // What the answer is about is taken out, and put together anew.
@@ -46,34 +45,34 @@ impl Land {
         } else {
             0
         };
-        let stop = end_of(dir).filter(|stop| before(stop, bounds.end));
+        let stop = dir_end(dir).filter(|stop| is_before(stop, bounds.end));
         let past = stop.map_or(self.segments.len(), |stop| self.outer(&stop, dir));
         let tail = self.segments.split_off(past.max(first));
         let mut old = self.segments.split_off(first).into_iter();
         let front = old.next();
         let deeper = old.filter(|old| old.dir > dir.len());
-        let per_name = self.per_name(told, lore);
-        let unknown = unknown(told, front.as_ref(), lore);
-        let mut new = vec![head(told, from, front, unknown)];
-        let inside = told.child(from);
-        let names = told.names.iter().map(String::as_str);
+        let per_name = self.per_name(listing, stats);
+        let unknown = unknown(listing, front.as_ref(), stats);
+        let mut new = vec![head(listing, from, front, unknown)];
+        let inside = listing.child(from);
+        let names = listing.names.iter().map(String::as_str);
         let names = names.filter(|&name| {
-            name > from && inside.is_none_or(|inside| name > inside) && before(name, bounds.end)
+            name > from && inside.is_none_or(|inside| name > inside) && is_before(name, bounds.end)
         });
         let last = names.clone().next_back().or(inside);
-        let group = per_name.map_or(1.0, |keys| lore.page / 2.0 / keys.max(0.1));
+        let group = per_name.map_or(1.0, |keys| stats.page / 2.0 / keys.max(0.1));
         merge(&mut new, names, deeper, dir.len(), group, unknown);
-        let rest = last.and_then(end_of).unwrap_or_else(|| from.to_owned());
-        let rest = told.last.max(&rest);
+        let rest = last.and_then(dir_end).unwrap_or_else(|| from.to_owned());
+        let rest = listing.last.max(&rest);
         if new.last().is_some_and(|last| *last.start < *rest)
-            && before(rest, bounds.end)
-            && !told.is_flat()
+            && is_before(rest, bounds.end)
+            && !listing.is_flat()
         {
-            new.push(after_all(told, rest, per_name, unknown, lore));
+            new.push(after_all(listing, rest, per_name, unknown, stats));
         }
         self.segments.extend(new);
         self.segments.extend(tail);
-        self.study(lore);
+        self.study(stats);
     }
 
     /// The index of the first segment behind `stop`, the end of `dir`.
@@ -88,40 +87,52 @@ impl Land {
     }
 
     /// How many keys a name stands for, as far as is known.
-    fn per_name(&self, told: &Told, lore: &Lore) -> Option<f64> {
-        let children = self.recent.keys.iter().filter_map(|key| told.child(key));
+    fn per_name(&self, listing: &PrefixListing, stats: &BucketStats) -> Option<f64> {
+        let children = self
+            .last_page
+            .keys
+            .iter()
+            .filter_map(|key| listing.child(key));
         let mut children: Vec<&str> = children.collect();
         let all = children.len();
         children.dedup();
         if all == SAMPLES && children.len() + SAMPLES / 3 > all {
             // Nearly each key was in another one, so there are more of them in a page.
-            return Some(self.recent.count / 2.0 / SAMPLES as f64);
+            return Some(self.last_page.count / 2.0 / SAMPLES as f64);
         }
-        let kind = kind_of(told.names.first()?);
-        lore.kinds.knows(kind).then(|| lore.kinds.mean(kind, 0.0))
+        let class = dir_class(listing.names.first()?);
+        stats
+            .classes
+            .knows(class)
+            .then(|| stats.classes.mean(class, 0.0))
     }
 }
 
 /// What follows the last name or key of the answer.
 fn after_all(
-    told: &Told,
+    listing: &PrefixListing,
     start: &str,
     per_name: Option<f64>,
     unknown: f64,
-    lore: &mut Lore,
+    stats: &mut BucketStats,
 ) -> Segment {
-    let none = Size::Plain(0.0);
-    let mut rest = Segment::new(told.dir.to_owned(), told.dir.len(), none, Look::Guess);
+    let none = SizeEstimate::Plain(0.0);
+    let mut rest = Segment::new(
+        listing.dir.to_owned(),
+        listing.dir.len(),
+        none,
+        Strategy::Interpolate,
+    );
     rest.begin(start);
     rest.partial = true;
-    match per_name.filter(|&keys| keys < lore.page / 8.0) {
-        _ if !told.truncated => {}
+    match per_name.filter(|&keys| keys < stats.page / 8.0) {
+        _ if !listing.truncated => {}
         // Listing them all with the delimiter would take long.
-        Some(keys) => rest.sample = sample(told, keys, lore),
+        Some(keys) => rest.sample = sample(listing, keys, stats),
         None => {
-            rest.look = Look::Probe;
-            rest.size = Size::Dirs {
-                kind: kind_of(told.dir),
+            rest.look = Strategy::ListPrefixes;
+            rest.size = SizeEstimate::Dirs {
+                class: dir_class(listing.dir),
                 dirs: 1.0,
                 unknown,
             };
@@ -130,38 +141,43 @@ fn after_all(
     rest
 }
 
-/// What a directory of an unknown kind is thought to hold: the more stand
+/// What a directory of an unknown class is thought to hold: the more stand
 /// together, the less each.
-fn unknown(told: &Told, front: Option<&Segment>, lore: &Lore) -> f64 {
-    let names = told.names.len().max(1) as f64;
+fn unknown(listing: &PrefixListing, front: Option<&Segment>, stats: &BucketStats) -> f64 {
+    let names = listing.names.len().max(1) as f64;
     let all = match front.map(|front| front.size) {
-        Some(Size::Hint { left, .. }) => left * lore.kinds.growth(),
-        Some(Size::Dirs { kind, unknown, .. }) if lore.kinds.knows(kind) => {
-            lore.kinds.mean(kind, unknown)
+        Some(SizeEstimate::Hint { left, .. }) => left * stats.classes.growth(),
+        Some(SizeEstimate::Dirs { class, unknown, .. }) if stats.classes.knows(class) => {
+            stats.classes.mean(class, unknown)
         }
-        _ => return UNKNOWN * lore.page / names.powf(0.25),
+        _ => return UNKNOWN * stats.page / names.powf(0.25),
     };
     2.0 * all / names
 }
 
 /// The rest of the child that `from` is in, or the keys before the first child.
-fn head(told: &Told, from: &str, front: Option<Segment>, unknown: f64) -> Segment {
-    let mut head = match (told.child(from), front) {
+fn head(listing: &PrefixListing, from: &str, front: Option<Segment>, unknown: f64) -> Segment {
+    let mut head = match (listing.child(from), front) {
         (Some(child), Some(front)) if front.dir >= child.len() && from.starts_with(front.dir()) => {
             front
         }
         (Some(child), _) => Segment::directory(child, unknown),
         (None, front) => {
-            let keys = Size::Plain(told.plain as f64);
-            let mut flat = Segment::new(told.dir.to_owned(), told.dir.len(), keys, Look::Guess);
-            if let Some(front) = front.filter(|_| told.is_flat()) {
+            let keys = SizeEstimate::Plain(listing.plain as f64);
+            let mut flat = Segment::new(
+                listing.dir.to_owned(),
+                listing.dir.len(),
+                keys,
+                Strategy::Interpolate,
+            );
+            if let Some(front) = front.filter(|_| listing.is_flat()) {
                 flat.counted = front.counted;
                 flat.sample = front.sample;
             }
             flat
         }
     };
-    head.begin(from.max(told.dir));
+    head.begin(from.max(listing.dir));
     head.partial = true;
     head
 }
@@ -199,19 +215,19 @@ fn merge<'a>(
 }
 
 /// Has the names tell how names in the directory are made.
-fn sample(told: &Told, per_name: f64, lore: &mut Lore) -> Option<Box<Sample>> {
-    let names = told
+fn sample(listing: &PrefixListing, per_name: f64, stats: &mut BucketStats) -> Option<Box<Sample>> {
+    let names = listing
         .names
         .iter()
-        .filter_map(|name| name.strip_prefix(told.dir));
-    let step = told.names.len().div_ceil(4 * SAMPLES).max(1);
-    let alphabet = lore.alphabet(told.dir);
+        .filter_map(|name| name.strip_prefix(listing.dir));
+    let step = listing.names.len().div_ceil(4 * SAMPLES).max(1);
+    let alphabet = stats.alphabet(listing.dir);
     for name in names.clone().step_by(step) {
         alphabet.learn(name);
     }
     Some(Box::new(Sample {
         first: names.clone().next()?.to_owned(),
         last: names.clone().next_back()?.to_owned(),
-        keys: per_name * told.names.len() as f64,
+        keys: per_name * listing.names.len() as f64,
     }))
 }

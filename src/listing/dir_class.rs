@@ -1,15 +1,15 @@
-//! How many keys a directory holds, judged by those of its kind.
+//! How many keys a directory holds, judged by those of its class.
 
 use std::collections::HashMap;
 
-/// More kinds than this are not told apart.
+/// More classes than this are not listing apart.
 const MOST: usize = 50_000;
 
 /// Names of what a directory has in common with others, the closest first:
 /// its path with digits taken out; the same below any parent; its parent.
-pub type Kind = [u64; 3];
+pub type DirClass = [u64; 3];
 
-pub fn kind_of(dir: &str) -> Kind {
+pub fn dir_class(dir: &str) -> DirClass {
     let path = dir.strip_suffix('/').unwrap_or(dir);
     let own = hash(SEED, path);
     let Some((parent, name)) = path.rsplit_once('/') else {
@@ -47,23 +47,23 @@ struct Seen {
     keys: f64,
 }
 
-/// What the next broader kind says weighs as much as so many directories.
+/// What the next broader class says weighs as much as so many directories.
 const DOUBT: f64 = 0.25;
 
 /// Averages over the directories that were listed to their end.
 #[derive(Debug, Default)]
-pub struct Kinds {
+pub struct ClassStats {
     seen: HashMap<u64, Seen>,
     /// Keys that an earlier run saw, and what stood there now.
     then: f64,
     now: f64,
 }
 
-impl Kinds {
-    /// Of directories of a `kind` so many `keys` were listed, and so many came
+impl ClassStats {
+    /// Of directories of a `class` so many `keys` were listed, and so many came
     /// to their end. This way a large one is not overlooked while it lasts.
-    pub fn record(&mut self, kind: Kind, ends: f64, keys: f64) {
-        for part in kind {
+    pub fn record(&mut self, class: DirClass, ends: f64, keys: f64) {
+        for part in class {
             let full = self.seen.len() >= MOST;
             if full && !self.seen.contains_key(&part) {
                 continue;
@@ -89,28 +89,28 @@ impl Kinds {
         }
     }
 
-    /// How many keys a directory of the `kind` is thought to hold.
-    pub fn mean(&self, kind: Kind, unknown: f64) -> f64 {
-        kind.iter().rev().fold(unknown, |broader, part| {
+    /// How many keys a directory of the `class` is thought to hold.
+    pub fn mean(&self, class: DirClass, unknown: f64) -> f64 {
+        class.iter().rev().fold(unknown, |broader, part| {
             let seen = self.seen.get(part).copied().unwrap_or_default();
             (seen.keys + DOUBT * broader) / (seen.ends + DOUBT)
         })
     }
 
-    /// The mean of the closest part of the `kind` of which something is known.
-    pub fn known(&self, kind: Kind) -> Option<f64> {
-        let seen = kind.iter().filter_map(|part| self.seen.get(part));
+    /// The mean of the closest part of the `class` of which something is known.
+    pub fn known(&self, class: DirClass) -> Option<f64> {
+        let seen = class.iter().filter_map(|part| self.seen.get(part));
         let mut known = seen.filter(|seen| seen.ends > 0.0);
         known.next().map(|seen| seen.keys / seen.ends)
     }
 
-    /// How many directories of the closest kind were seen to their end.
-    pub fn ends(&self, kind: Kind) -> f64 {
-        self.seen.get(&kind[0]).map_or(0.0, |seen| seen.ends)
+    /// How many directories of the closest class were seen to their end.
+    pub fn ends(&self, class: DirClass) -> f64 {
+        self.seen.get(&class[0]).map_or(0.0, |seen| seen.ends)
     }
 
-    /// Whether directories of the closest kind were seen to their end.
-    pub fn knows(&self, kind: Kind) -> bool {
-        self.ends(kind) >= 1.0
+    /// Whether directories of the closest class were seen to their end.
+    pub fn knows(&self, class: DirClass) -> bool {
+        self.ends(class) >= 1.0
     }
 }

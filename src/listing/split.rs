@@ -1,8 +1,8 @@
 //! Where to cut a range in two, or what to ask to know.
 
-use super::land::{Land, Lore};
-use super::place::{before, clean};
-use super::segment::{Look, Size};
+use super::model::{BucketStats, RangeModel};
+use super::position::{is_before, sendable};
+use super::segment::{Bounds, SizeEstimate, Strategy};
 
 /// What is thought to hold fewer pages than this is left whole.
 pub const FEWEST: f64 = 2.0;
@@ -12,9 +12,9 @@ const WORTH_ASKING: f64 = 3.0;
 
 /// What to do to have a range shared.
 #[derive(Debug)]
-pub enum Step {
+pub enum SplitStep {
     /// Have the range end at `place`, where keys are known to be or not.
-    Cut {
+    Split {
         place: String,
         known: bool,
         /// Of a segment that is cut, what lies behind.
@@ -28,50 +28,36 @@ pub enum Step {
     Nothing,
 }
 
-/// The range that a step is for.
-#[derive(Clone, Copy)]
-pub struct Bounds<'a> {
-    pub cursor: &'a str,
-    pub end: Option<&'a str>,
-}
-
-impl<'a> Bounds<'a> {
-    pub fn new(cursor: Option<&'a str>, end: Option<&'a str>) -> Self {
-        let cursor = cursor.unwrap_or_default();
-        Self { cursor, end }
-    }
-}
-
-impl Land {
+impl RangeModel {
     /// What is thought to be left of each segment.
-    pub fn estimates(&self, bounds: Bounds, lore: &Lore) -> Vec<f64> {
+    pub fn estimates(&self, bounds: Bounds, stats: &BucketStats) -> Vec<f64> {
         let segments = 0..self.segments.len();
         segments
-            .map(|index| self.left(index, bounds, lore))
+            .map(|index| self.left(index, bounds, stats))
             .collect()
     }
 
-    fn left(&self, index: usize, bounds: Bounds, lore: &Lore) -> f64 {
+    fn left(&self, index: usize, bounds: Bounds, stats: &BucketStats) -> f64 {
         let segment = &self.segments[index];
         let counted = segment.counted;
         let thought = match segment.size {
-            Size::Hint { left, .. } => {
-                return (left * lore.kinds.growth()).max(counted / 4.0);
+            SizeEstimate::Hint { left, .. } => {
+                return (left * stats.classes.growth()).max(counted / 4.0);
             }
-            Size::Dirs {
-                kind,
+            SizeEstimate::Dirs {
+                class,
                 dirs,
                 unknown,
             } => {
-                let mean = lore.kinds.mean(kind, unknown) * dirs;
+                let mean = stats.classes.mean(class, unknown) * dirs;
                 (mean - counted).max(mean / 2.0)
             }
-            Size::Plain(keys) => keys - counted,
+            SizeEstimate::Plain(keys) => keys - counted,
         };
-        if lore.look(segment) == Look::Guess
-            && let Some(guess) = self.guess(index, bounds, lore)
+        if stats.look(segment) == Strategy::Interpolate
+            && let Some(guess) = self.guess(index, bounds, stats)
         {
-            return guess.keys(lore.page);
+            return guess.keys(stats.page);
         }
         // What has gone on for long is thought to go on.
         thought.max(counted / 2.0)
@@ -79,8 +65,14 @@ impl Land {
 
     /// How to have about `goal` of the keys left behind a cut, when a page at
     /// the front is on its way; `spare` connections have nothing else to ask.
-    pub fn step(&mut self, goal: f64, spare: bool, bounds: Bounds, lore: &Lore) -> Step {
-        let estimates = self.estimates(bounds, lore);
+    pub fn step(
+        &mut self,
+        goal: f64,
+        spare: bool,
+        bounds: Bounds,
+        stats: &BucketStats,
+    ) -> SplitStep {
+        let estimates = self.estimates(bounds, stats);
         let all: f64 = estimates.iter().sum();
         // The segment that the goal falls into, and the boundary nearest to it.
         let mut middle = (0, 0.0);
@@ -93,7 +85,7 @@ impl Land {
             behind += estimates[index];
             let closer = |(_, share): (usize, f64)| (behind - goal).abs() < (share - goal).abs();
             if index > 0
-                && all - behind >= lore.page
+                && all - behind >= stats.page
                 && self.inside(&self.segments[index].start, bounds)
                 && best.is_none_or(closer)
             {
@@ -106,13 +98,13 @@ impl Land {
         }
         let (index, behind) = middle;
         let share = (goal - behind) / estimates[index];
-        let pages = estimates[index] / lore.page;
+        let pages = estimates[index] / stats.page;
         let large = pages >= FEWEST;
-        let hint = matches!(self.segments[index].size, Size::Hint { .. });
+        let hint = matches!(self.segments[index].size, SizeEstimate::Hint { .. });
         if large
             && hint
-            && lore.look(&self.segments[index]) == Look::Guess
-            && let Some(step) = self.cut_within(index, share, bounds, lore)
+            && stats.look(&self.segments[index]) == Strategy::Interpolate
+            && let Some(step) = self.cut_within(index, share, bounds, stats)
         {
             return step;
         }
@@ -121,53 +113,59 @@ impl Land {
         }
         // What an earlier run saw is seldom twice as much.
         let worth = if spare && !hint { 1.0 } else { WORTH_ASKING };
-        let step = match lore.look(&self.segments[index]) {
-            Look::Probe if pages >= worth => self.probe(index, bounds.cursor),
-            Look::Probing if large && index == 0 => self.deeper(bounds.cursor),
-            Look::Guess if large => self.cut_within(index, share, bounds, lore),
+        let step = match stats.look(&self.segments[index]) {
+            Strategy::ListPrefixes if pages >= worth => self.probe(index, bounds.cursor),
+            Strategy::Pending if large && index == 0 => self.deeper(bounds.cursor),
+            Strategy::Interpolate if large => self.cut_within(index, share, bounds, stats),
             _ => None,
         };
         if let Some(step) = step {
             return step;
         }
         match best {
-            Some((index, share)) if share >= lore.page => self.cut_before(index, bounds),
-            _ => Step::Nothing,
+            Some((index, share)) if share >= stats.page => self.cut_before(index, bounds),
+            _ => SplitStep::Nothing,
         }
     }
 
     fn inside(&self, place: &str, bounds: Bounds) -> bool {
-        place > bounds.cursor && *place > *self.segments[0].start && before(place, bounds.end)
+        place > bounds.cursor && *place > *self.segments[0].start && is_before(place, bounds.end)
     }
 
-    fn cut_before(&self, index: usize, bounds: Bounds) -> Step {
-        let place = clean(&self.segments[index].start);
+    fn cut_before(&self, index: usize, bounds: Bounds) -> SplitStep {
+        let place = sendable(&self.segments[index].start);
         if !self.inside(place, bounds) {
-            return Step::Nothing;
+            return SplitStep::Nothing;
         }
-        Step::Cut {
+        SplitStep::Split {
             place: place.to_owned(),
             known: true,
             share: 0.0,
         }
     }
 
-    fn cut_within(&self, index: usize, share: f64, bounds: Bounds, lore: &Lore) -> Option<Step> {
-        let guess = self.guess(index, bounds, lore)?;
-        let flight = if index == 0 { lore.page } else { 0.0 };
-        let name = guess.place(share, flight, lore.page)?;
+    fn cut_within(
+        &self,
+        index: usize,
+        share: f64,
+        bounds: Bounds,
+        stats: &BucketStats,
+    ) -> Option<SplitStep> {
+        let guess = self.guess(index, bounds, stats)?;
+        let flight = if index == 0 { stats.page } else { 0.0 };
+        let name = guess.place(share, flight, stats.page)?;
         let place = format!("{}{name}", self.segments[index].dir());
-        let place = clean(&place);
-        self.inside(place, bounds).then(|| Step::Cut {
+        let place = sendable(&place);
+        self.inside(place, bounds).then(|| SplitStep::Split {
             place: place.to_owned(),
             known: false,
             share,
         })
     }
 
-    fn probe(&mut self, index: usize, cursor: &str) -> Option<Step> {
+    fn probe(&mut self, index: usize, cursor: &str) -> Option<SplitStep> {
         let segment = &mut self.segments[index];
-        segment.look = Look::Probing;
+        segment.look = Strategy::Pending;
         if index == 0 {
             self.deep = self.deep.max(segment.dir);
         }
@@ -176,7 +174,7 @@ impl Land {
     }
 
     /// While the directory around the cursor is being asked for, the next deeper one.
-    fn deeper(&mut self, cursor: &str) -> Option<Step> {
+    fn deeper(&mut self, cursor: &str) -> Option<SplitStep> {
         let deep = self.deep.max(self.segments[0].dir);
         let next = cursor.get(deep..)?.find('/')? + deep + 1;
         // What a page has more than one of is not worth a request.
@@ -188,9 +186,9 @@ impl Land {
     }
 }
 
-fn probe(dir: &str, after: &str) -> Option<Step> {
-    let carried = clean(dir) == dir && clean(after) == after;
-    carried.then(|| Step::Probe {
+fn probe(dir: &str, after: &str) -> Option<SplitStep> {
+    let carried = sendable(dir) == dir && sendable(after) == after;
+    carried.then(|| SplitStep::Probe {
         dir: dir.to_owned(),
         after: after.to_owned(),
     })

@@ -3,31 +3,30 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
-use super::kinds::Kinds;
-use super::number::Alphabet;
-use super::place::{before, common_dir};
-use super::range::partition;
-use super::segment::{Look, Sample, Segment, Size};
-use super::step::Bounds;
+use super::alphabet::Alphabet;
+use super::dir_class::ClassStats;
+use super::order::partition;
+use super::position::{common_dir, is_before};
+use super::segment::{Bounds, Sample, Segment, SizeEstimate, Strategy};
 use super::{Hint, Keys};
 
 /// What is known of the bucket as a whole.
 #[derive(Debug, Default)]
-pub struct Lore {
+pub struct BucketStats {
     /// Keys of a full page.
     pub page: f64,
-    pub kinds: Kinds,
+    pub classes: ClassStats,
     /// How names are made, by directory.
     pub alphabets: HashMap<String, Alphabet>,
     /// The server does not list with the delimiter.
-    pub blind: bool,
+    pub no_delimiter: bool,
 }
 
-impl Lore {
+impl BucketStats {
     /// How to look into `segment`, with this server.
-    pub fn look(&self, segment: &Segment) -> Look {
-        if self.blind {
-            Look::Guess
+    pub fn look(&self, segment: &Segment) -> Strategy {
+        if self.no_delimiter {
+            Strategy::Interpolate
         } else {
             segment.look
         }
@@ -53,13 +52,13 @@ const ALPHABETS: usize = 1000;
 
 /// Some keys of a page.
 #[derive(Debug, Default)]
-pub struct Recent {
+pub struct LastPage {
     pub keys: Vec<String>,
     /// Of all keys from the first of these through the last.
     pub count: f64,
 }
 
-impl Recent {
+impl LastPage {
     fn of(page: &impl Keys, range: Range<usize>) -> Self {
         let last = range.len() - 1;
         let mut indices: Vec<usize> = (0..SAMPLES)
@@ -76,7 +75,7 @@ impl Recent {
 
 /// The segments of a range, in order; there is always one.
 #[derive(Debug, Default)]
-pub struct Land {
+pub struct RangeModel {
     pub segments: VecDeque<Segment>,
     /// Whether the end is a place that was seen, rather than guessed.
     pub closed: bool,
@@ -87,10 +86,10 @@ pub struct Land {
     /// The length of the directory that the last page lay in.
     pub narrow: usize,
     /// Keys of the last page, for when its directory turns out to be flat.
-    pub recent: Recent,
+    pub last_page: LastPage,
 }
 
-impl Land {
+impl RangeModel {
     pub fn new(prefix: &str, after: Option<&str>, through: Option<&str>, page: f64) -> Self {
         let start = after.unwrap_or_default().max(prefix);
         let common = through.map_or(0, |through| common_dir(start, through));
@@ -109,7 +108,7 @@ impl Land {
     }
 
     /// Makes what an earlier run saw known.
-    pub fn hint(&mut self, hints: &[Hint], bounds: Bounds, lore: &mut Lore) {
+    pub fn hint(&mut self, hints: &[Hint], bounds: Bounds, stats: &mut BucketStats) {
         let Some(root) = self.segments.front() else {
             return;
         };
@@ -118,7 +117,7 @@ impl Land {
         for (key, count) in hints {
             let start = from.max(&root.start);
             let before_it = std::mem::replace(&mut from, key);
-            if **key <= *bounds.cursor || !before(before_it, bounds.end) {
+            if **key <= *bounds.cursor || !is_before(before_it, bounds.end) {
                 continue;
             }
             let dir = common_dir(start, key);
@@ -128,11 +127,15 @@ impl Land {
             }
             let nested = |key: &str| key.get(dir..).is_some_and(|name| name.contains('/'));
             let dirs = nested(start) || nested(key);
-            segment.look = if dirs { Look::Probe } else { Look::Guess };
+            segment.look = if dirs {
+                Strategy::ListPrefixes
+            } else {
+                Strategy::Interpolate
+            };
             let then = *count as f64;
-            segment.size = Size::Hint { then, left: then };
-            if segment.look == Look::Guess {
-                let alphabet = lore.alphabet(segment.dir());
+            segment.size = SizeEstimate::Hint { then, left: then };
+            if segment.look == Strategy::Interpolate {
+                let alphabet = stats.alphabet(segment.dir());
                 for name in [start, key] {
                     alphabet.learn(name.strip_prefix(segment.dir()).unwrap_or_default());
                 }
@@ -141,9 +144,9 @@ impl Land {
             segment.ends = bounds.end.is_none_or(|end| **key <= *end);
             segments.push_back(segment);
         }
-        if from > bounds.cursor && before(from, bounds.end) {
+        if from > bounds.cursor && is_before(from, bounds.end) {
             let mut segment = root.behind(from.max(&root.start));
-            segment.size = Size::Plain(0.0);
+            segment.size = SizeEstimate::Plain(0.0);
             segments.push_back(segment);
         }
         if !segments.is_empty() {
@@ -157,7 +160,7 @@ impl Land {
         page: &impl Keys,
         kept: usize,
         through: Option<&str>,
-        lore: &mut Lore,
+        stats: &mut BucketStats,
     ) {
         self.fresh = false;
         self.narrow = match kept.checked_sub(1) {
@@ -184,30 +187,35 @@ impl Land {
             } else {
                 counted + (kept - counted) / (passed - turn)
             };
-            record(&mut done, (index - counted) as f64, true, &mut lore.kinds);
+            record(
+                &mut done,
+                (index - counted) as f64,
+                true,
+                &mut stats.classes,
+            );
             counted = index;
             self.deep = 0;
         }
         if let Some(front) = self.segments.front_mut() {
-            record(front, (kept - counted) as f64, false, &mut lore.kinds);
+            record(front, (kept - counted) as f64, false, &mut stats.classes);
         }
         if kept > counted {
-            self.recent = Recent::of(page, counted..kept);
-            self.study(lore);
+            self.last_page = LastPage::of(page, counted..kept);
+            self.study(stats);
         }
     }
 
     /// Has the last page tell how names at the cursor are made, where that counts.
-    pub fn study(&mut self, lore: &mut Lore) {
+    pub fn study(&mut self, stats: &mut BucketStats) {
         let Some(front) = self.segments.front_mut() else {
             return;
         };
-        if lore.look(front) != Look::Guess {
+        if stats.look(front) != Strategy::Interpolate {
             return;
         }
         let dir = front.dir().to_owned();
         let names = self
-            .recent
+            .last_page
             .keys
             .iter()
             .filter_map(|key| key.strip_prefix(dir.as_str()));
@@ -219,9 +227,9 @@ impl Land {
         front.sample = Some(Box::new(Sample {
             first: first.to_owned(),
             last: last.to_owned(),
-            keys: self.recent.count,
+            keys: self.last_page.count,
         }));
-        let alphabet = lore.alphabet(&dir);
+        let alphabet = stats.alphabet(&dir);
         for name in names {
             // How files are called says nothing of their directories.
             alphabet.learn(name.split_inclusive('/').next().unwrap_or_default());
@@ -229,13 +237,13 @@ impl Land {
     }
 
     /// The range ends here: what is known of its last segment is final.
-    pub fn finish(&mut self, lore: &mut Lore) {
+    pub fn finish(&mut self, stats: &mut BucketStats) {
         if let Some(last) = self.segments.front_mut() {
-            record(last, 0.0, true, &mut lore.kinds);
+            record(last, 0.0, true, &mut stats.classes);
         }
     }
 
-    /// Divides the land at `place`, with a `share` of a segment behind it if it
+    /// Divides the model at `place`, with a `share` of a segment behind it if it
     /// lies in one, and gives back what lies behind.
     pub fn cut(&mut self, place: &str, known: bool, share: f64) -> Self {
         let at = self.boundary(place, share);
@@ -263,17 +271,19 @@ impl Land {
 }
 
 /// Counts `keys` more of a segment, and perhaps its end.
-fn record(segment: &mut Segment, keys: f64, end: bool, kinds: &mut Kinds) {
+fn record(segment: &mut Segment, keys: f64, end: bool, classes: &mut ClassStats) {
     segment.counted += keys;
     let ends = end && segment.ends;
     match &mut segment.size {
-        Size::Dirs { kind, dirs, .. } => kinds.record(*kind, if ends { *dirs } else { 0.0 }, keys),
-        Size::Hint { then, left } => {
-            *left = (*left - keys / kinds.growth()).max(0.0);
+        SizeEstimate::Dirs { class, dirs, .. } => {
+            classes.record(*class, if ends { *dirs } else { 0.0 }, keys)
+        }
+        SizeEstimate::Hint { then, left } => {
+            *left = (*left - keys / classes.growth()).max(0.0);
             if ends && !segment.partial {
-                kinds.grow(*then, segment.counted);
+                classes.grow(*then, segment.counted);
             }
         }
-        Size::Plain(_) => {}
+        SizeEstimate::Plain(_) => {}
     }
 }

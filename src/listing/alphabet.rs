@@ -38,7 +38,7 @@ impl Alphabet {
     }
 
     /// How far `from` lies behind the first name that was seen.
-    pub fn behind_origin(&self, scale: &Scale<'_>, from: u128) -> u128 {
+    pub fn distance_from_first(&self, scale: &Scale<'_>, from: u128) -> u128 {
         let origin = self.origin.as_deref();
         let origin = origin.map_or(from, |origin| scale.number(origin));
         from.saturating_sub(origin)

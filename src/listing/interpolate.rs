@@ -1,12 +1,11 @@
 //! A segment as numbers: how much of it is thought to be left, and the name of
 //! a place inside it.
 
-use super::land::{Land, Lore};
-use super::number::Scale;
-use super::segment::Size;
-use super::step::Bounds;
+use super::alphabet::Scale;
+use super::model::{BucketStats, RangeModel};
+use super::segment::{Bounds, SizeEstimate};
 
-pub struct Guess<'a> {
+pub struct Interpolation<'a> {
     scale: Scale<'a>,
     from: u128,
     to: u128,
@@ -22,7 +21,7 @@ pub struct Guess<'a> {
     so_far: f64,
 }
 
-impl Guess<'_> {
+impl Interpolation<'_> {
     fn span(&self) -> f64 {
         self.to.saturating_sub(self.from) as f64
     }
@@ -63,11 +62,16 @@ impl Guess<'_> {
     }
 }
 
-impl Land {
-    pub fn guess<'a>(&self, index: usize, bounds: Bounds, lore: &'a Lore) -> Option<Guess<'a>> {
+impl RangeModel {
+    pub fn guess<'a>(
+        &self,
+        index: usize,
+        bounds: Bounds,
+        stats: &'a BucketStats,
+    ) -> Option<Interpolation<'a>> {
         let segment = &self.segments[index];
         let dir = segment.dir();
-        let alphabet = lore.alphabets.get(dir)?;
+        let alphabet = stats.alphabets.get(dir)?;
         let name = segment
             .start
             .as_str()
@@ -84,12 +88,12 @@ impl Land {
         let to = far.map_or(scale.size(), |far| scale.number(far));
         let density = match (&segment.sample, segment.size) {
             (Some(sample), _) => sample.keys / scale.span(first, last).max(1) as f64,
-            (None, Size::Hint { left, .. }) => left / to.saturating_sub(from).max(1) as f64,
+            (None, SizeEstimate::Hint { left, .. }) => left / to.saturating_sub(from).max(1) as f64,
             _ => return None,
         };
         let closed = far.is_some() && (next.is_some() || self.closed);
-        Some(Guess {
-            so_far: alphabet.behind_origin(&scale, from) as f64 * density,
+        Some(Interpolation {
+            so_far: alphabet.distance_from_first(&scale, from) as f64 * density,
             scale,
             from,
             to,

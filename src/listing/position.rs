@@ -5,7 +5,7 @@ const LONGEST: usize = 1024;
 
 /// A place as near below `place` as a request can carry: no characters that
 /// XML forbids, and no longer than a key may be.
-pub fn clean(place: &str) -> &str {
+pub fn sendable(place: &str) -> &str {
     let mut end = 0;
     for (at, char) in place.char_indices() {
         let past = at + char.len_utf8();
@@ -20,13 +20,13 @@ pub fn clean(place: &str) -> &str {
 
 /// Behind every key below the directory `dir`, which ends with a slash; the
 /// empty directory has no end.
-pub fn end_of(dir: &str) -> Option<String> {
+pub fn dir_end(dir: &str) -> Option<String> {
     let stem = dir.strip_suffix('/')?;
     Some(format!("{stem}0"))
 }
 
 /// Whether `place` stands before the end `end`.
-pub fn before(place: &str, end: Option<&str>) -> bool {
+pub fn is_before(place: &str, end: Option<&str>) -> bool {
     end.is_none_or(|end| place < end)
 }
 

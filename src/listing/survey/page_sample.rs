@@ -2,25 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use super::tree::{Dir, Item};
-use crate::listing::kinds::{Kind, kind_of};
+use super::tree::{Dir, DirEntry};
+use crate::listing::dir_class::{DirClass, dir_class};
 
-/// What a page told of a kind of directory: so many ends, and so many keys.
-pub struct Crossed {
-    pub kind: Kind,
+/// What a page listing of a class of directory: so many ends, and so many keys.
+pub struct DirStats {
+    pub class: DirClass,
     pub ends: f64,
     pub keys: f64,
 }
 
 /// A page, and the directories that it tells the size of.
-pub struct Crossing<'a> {
+pub struct PageSample<'a> {
     pub after: &'a str,
     pub page: &'a [String],
     /// Its last key, if more follow.
     pub end: Option<&'a str>,
 }
 
-impl Crossing<'_> {
+impl PageSample<'_> {
     /// Whether it holds all of a directory.
     fn holds(&self, dir: &str) -> bool {
         dir >= self.after
@@ -31,10 +31,10 @@ impl Crossing<'_> {
 
     /// Counts the directories that it holds.
     pub fn count(&self, root: &mut Dir) {
-        for list in &mut root.lists {
+        for list in &mut root.listings {
             let first = list.items.partition_point(|item| item.place() < self.after);
             for item in list.items.iter_mut().skip(first.saturating_sub(1)) {
-                let Item::Dir(dir) = item else { continue };
+                let DirEntry::Dir(dir) = item else { continue };
                 if self.end.is_some_and(|end| end < dir.name.as_str()) {
                     break;
                 }
@@ -50,8 +50,8 @@ impl Crossing<'_> {
         }
     }
 
-    /// Kinds of directories that begin in it, with their ends and keys.
-    pub fn dirs(&self) -> Vec<Crossed> {
+    /// ClassStats of directories that begin in it, with their ends and keys.
+    pub fn dirs(&self) -> Vec<DirStats> {
         let mut dirs: Vec<(&str, f64)> = Vec::new();
         let mut open: Vec<usize> = Vec::new();
         for key in self.page {
@@ -68,17 +68,17 @@ impl Crossing<'_> {
                 dirs[index].1 += 1.0;
             }
         }
-        let mut kinds: BTreeMap<Kind, Crossed> = BTreeMap::new();
+        let mut classes: BTreeMap<DirClass, DirStats> = BTreeMap::new();
         for (dir, keys) in dirs {
-            let kind = kind_of(dir);
-            let crossed = kinds.entry(kind).or_insert(Crossed {
-                kind,
+            let class = dir_class(dir);
+            let dir_stats = classes.entry(class).or_insert(DirStats {
+                class,
                 ends: 0.0,
                 keys: 0.0,
             });
-            crossed.ends += if self.holds(dir) { 1.0 } else { 0.0 };
-            crossed.keys += keys;
+            dir_stats.ends += if self.holds(dir) { 1.0 } else { 0.0 };
+            dir_stats.keys += keys;
         }
-        kinds.into_values().collect()
+        classes.into_values().collect()
     }
 }

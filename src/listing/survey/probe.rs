@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::tree::Dir;
-use crate::listing::Ask;
-use crate::listing::kinds::Kinds;
-use crate::listing::place::clean;
+use crate::listing::Request;
+use crate::listing::dir_class::ClassStats;
+use crate::listing::position::sendable;
 
-/// Directories of a kind that are enough to know its mean.
+/// Directories of a class that are enough to know its mean.
 const ENOUGH: f64 = 24.0;
 /// Directories below one large enough that are looked into.
 const SOME: usize = 4;
@@ -15,7 +15,7 @@ const SOME: usize = 4;
 const LITTLE: f64 = 1.0 / 64.0;
 
 /// Something to look into, and how much it is thought to matter.
-pub struct Wish {
+pub struct Probe {
     pub dir: String,
     pub after: String,
     /// Whether a page is to tell, rather than a listing with the delimiter.
@@ -24,7 +24,7 @@ pub struct Wish {
     keys: f64,
 }
 
-impl Wish {
+impl Probe {
     pub fn new(dir: &Dir, after: &str, depth: usize, keys: f64) -> Self {
         Self {
             dir: dir.name.clone(),
@@ -43,43 +43,45 @@ impl Wish {
         }
     }
 
-    pub fn ask(&self) -> Ask {
+    pub fn request(&self) -> Request {
         let after = (!self.after.is_empty()).then(|| self.after.clone());
         if self.page {
-            Ask::Page { after, token: None }
+            Request::Page { after, token: None }
         } else {
             let prefix = self.dir.clone();
-            Ask::Children { prefix, after }
+            Request::Children { prefix, after }
         }
     }
 }
 
 /// What to look into, so that nothing thought to hold `goal` keys remains a guess.
-pub struct Wishes<'a> {
+pub struct ProbeQueue<'a> {
     pub goal: f64,
     /// Keys of a full page.
     pub page: f64,
-    pub kinds: &'a Kinds,
+    pub classes: &'a ClassStats,
 }
 
-impl Wishes<'_> {
-    /// The wishes, what matters most first.
-    pub fn collect(&self, root: &Dir) -> Vec<Wish> {
-        let mut wishes = Vec::new();
-        self.look(root, 0, 0.0, &mut wishes);
-        self.compare(root, &mut wishes);
-        wishes.retain(|wish| clean(&wish.dir) == wish.dir && clean(&wish.after) == wish.after);
-        wishes.sort_by(|a, b| {
+impl ProbeQueue<'_> {
+    /// The probes, what matters most first.
+    pub fn collect(&self, root: &Dir) -> Vec<Probe> {
+        let mut probes = Vec::new();
+        self.look(root, 0, 0.0, &mut probes);
+        self.compare(root, &mut probes);
+        probes.retain(|probe| {
+            sendable(&probe.dir) == probe.dir && sendable(&probe.after) == probe.after
+        });
+        probes.sort_by(|a, b| {
             let order = b.keys.total_cmp(&a.keys).then(a.depth.cmp(&b.depth));
             order.then_with(|| (&a.after, &a.dir, a.page).cmp(&(&b.after, &b.dir, b.page)))
         });
-        wishes.dedup_by(|a, b| a.after == b.after && a.dir == b.dir && a.page == b.page);
-        wishes
+        probes.dedup_by(|a, b| a.after == b.after && a.dir == b.dir && a.page == b.page);
+        probes
     }
 
     /// Looks into directories thought to be large, and some in each of those,
     /// or of those that stand for others: `weight` keys.
-    fn look(&self, dir: &Dir, depth: usize, weight: f64, wishes: &mut Vec<Wish>) {
+    fn look(&self, dir: &Dir, depth: usize, weight: f64, probes: &mut Vec<Probe>) {
         let seen = dir.dirs().filter(|inner| inner.is_seen()).count();
         let unknown = dir.dirs().all(|inner| !inner.is_seen() && !inner.known);
         let weight = weight.max(dir.keys);
@@ -91,29 +93,29 @@ impl Wishes<'_> {
             if inner.exact && inner.keys <= self.goal.max(1.0) {
                 continue;
             }
-            if !inner.lists.is_empty() {
-                self.look(inner, depth + 1, weight / seen as f64, wishes);
+            if !inner.listings.is_empty() {
+                self.look(inner, depth + 1, weight / seen as f64, probes);
             } else if inner.keys > self.goal {
-                wishes.push(Wish::new(inner, &inner.name, depth, inner.keys));
+                probes.push(Probe::new(inner, &inner.name, depth, inner.keys));
             } else if unknown && middle {
-                let wish = Wish::new(inner, &inner.name, depth, f64::MAX);
+                let probe = Probe::new(inner, &inner.name, depth, f64::MAX);
                 if !inner.paged {
-                    let page = Wish::new(inner, &inner.name, depth, f64::MAX);
-                    wishes.push(Wish { page: true, ..page });
+                    let page = Probe::new(inner, &inner.name, depth, f64::MAX);
+                    probes.push(Probe { page: true, ..page });
                 }
-                wishes.push(wish);
+                probes.push(probe);
             } else if middle && seen == 0 && weight > self.goal * LITTLE || large && some(index) {
                 let keys = weight / (seen + 1) as f64;
-                wishes.push(Wish::sample(inner, depth, keys, self.page));
+                probes.push(Probe::sample(inner, depth, keys, self.page));
             }
         }
-        for index in 0..dir.lists.len() {
-            self.look_between(dir, index, depth, wishes);
+        for index in 0..dir.listings.len() {
+            self.look_between(dir, index, depth, probes);
         }
     }
 
     /// Looks into the gap behind a list.
-    fn look_between(&self, dir: &Dir, index: usize, depth: usize, wishes: &mut Vec<Wish>) {
+    fn look_between(&self, dir: &Dir, index: usize, depth: usize, probes: &mut Vec<Probe>) {
         let Some(gap) = dir.gap(index) else { return };
         let each = dir.per_item(index);
         let keys = gap.most() * each;
@@ -122,31 +124,31 @@ impl Wishes<'_> {
         }
         for name in gap.names(self.goal / each) {
             let place = format!("{}{name}", dir.name);
-            if *place > *dir.lists[index].last {
-                wishes.push(Wish::new(dir, &place, depth, keys));
+            if *place > *dir.listings[index].last {
+                probes.push(Probe::new(dir, &place, depth, keys));
             }
         }
     }
 
-    /// Looks into more directories of kinds that much depends on.
-    fn compare(&self, root: &Dir, wishes: &mut Vec<Wish>) {
+    /// Looks into more directories of classes that much depends on.
+    fn compare(&self, root: &Dir, probes: &mut Vec<Probe>) {
         let mut usages = BTreeMap::new();
         usage(root, 0, &mut usages);
         for usage in usages.values() {
             let Some(&(dir, _)) = usage.some.first() else {
                 continue;
             };
-            let ends = self.kinds.ends(dir.kind);
+            let ends = self.classes.ends(dir.class);
             if usage.keys > self.goal && ends < ENOUGH {
                 let keys = usage.keys / (ends + 1.0);
-                let sample = |&(dir, depth)| Wish::sample(dir, depth, keys, self.page);
-                wishes.extend(usage.some.iter().map(sample));
+                let sample = |&(dir, depth)| Probe::sample(dir, depth, keys, self.page);
+                probes.extend(usage.some.iter().map(sample));
             }
         }
     }
 }
 
-/// What is thought of directories by their kind alone.
+/// What is thought of directories by their class alone.
 #[derive(Default)]
 struct Usage<'a> {
     keys: f64,
@@ -155,19 +157,19 @@ struct Usage<'a> {
     some: Vec<(&'a Dir, usize)>,
 }
 
-/// Sums up what is thought by kind alone.
+/// Sums up what is thought by class alone.
 fn usage<'a>(dir: &'a Dir, depth: usize, usages: &mut BTreeMap<u64, Usage<'a>>) {
     for inner in dir.dirs() {
-        if !inner.lists.is_empty() {
+        if !inner.listings.is_empty() {
             usage(inner, depth + 1, usages);
         } else if !inner.exact && inner.known {
-            let kind = usages.entry(inner.kind[0]).or_default();
-            kind.keys += inner.keys;
-            kind.dirs += 1;
+            let class = usages.entry(inner.class[0]).or_default();
+            class.keys += inner.keys;
+            class.dirs += 1;
             // Ever rarer, all along.
-            if kind.dirs.is_power_of_two() {
-                kind.some.insert(0, (inner, depth));
-                kind.some.truncate(SOME);
+            if class.dirs.is_power_of_two() {
+                class.some.insert(0, (inner, depth));
+                class.some.truncate(SOME);
             }
         }
     }

@@ -1,0 +1,234 @@
+//! The workers: each asks the planner for a request, sends it, and passes the
+//! accepted keys to the writer.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, mpsc};
+
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::listing::{Accepted, Keys, Page, Planner, Request};
+use crate::ndjson::Io;
+use crate::record::coverage::Interval;
+use crate::remote::concurrency::Permit;
+use crate::remote::s3::{Bucket, ListQuery, S3};
+
+/// The accepted records of one page, and the interval that they complete.
+pub struct ListedPage {
+    pub lines: Vec<u8>,
+    pub records: u64,
+    /// The last key, if there is one.
+    pub last: Option<String>,
+    pub covers: Interval,
+}
+
+/// Pages that may wait for the writer, besides one per worker.
+const QUEUED_PAGES: usize = 8;
+
+/// Workers that list in the background.
+pub struct WorkerPool {
+    runtime: Runtime,
+    pages: mpsc::Receiver<Result<ListedPage>>,
+}
+
+/// Sends listing requests to one bucket.
+pub struct BucketClient {
+    pub s3: S3,
+    pub bucket: Bucket,
+    pub prefix: String,
+    pub page_size: u16,
+}
+
+/// A response to a listing request.
+pub enum Response {
+    Page(Page),
+    /// The server does not list with a delimiter; the listing continues without.
+    DelimiterRejected(Error),
+}
+
+/// The state that the workers share.
+pub struct Shared {
+    client: Arc<BucketClient>,
+    planner: Mutex<Planner>,
+    /// Notified after every response.
+    responded: Notify,
+    /// Notified when all keys are listed: probes still in flight are not needed.
+    done: Notify,
+    /// Why the server rejects listings with a delimiter, and whether that was logged.
+    rejection: OnceLock<String>,
+    rejection_logged: AtomicBool,
+    context: Context,
+}
+
+impl WorkerPool {
+    pub fn start(runtime: Runtime, shared: Shared, workers: usize) -> Self {
+        let (sender, pages) = mpsc::channel(QUEUED_PAGES);
+        let shared = Arc::new(shared);
+        for _ in 0..workers {
+            let (shared, sender) = (Arc::clone(&shared), sender.clone());
+            runtime.spawn(async move {
+                if let Err(error) = shared.work(&sender).await {
+                    // The channel is closed once another worker has failed.
+                    drop(sender.send(Err(error)).await);
+                }
+            });
+        }
+        Self { runtime, pages }
+    }
+
+    /// Blocks until a page is listed, in no order; returns `None` when all are.
+    pub fn next(&mut self) -> Option<Result<ListedPage>> {
+        self.pages.blocking_recv()
+    }
+
+    /// Stops the workers; [`Self::next`] still returns the pages listed by now.
+    pub fn close(&mut self) {
+        self.pages.close();
+    }
+
+    /// Drops the runtime without waiting for requests in flight.
+    pub fn shutdown(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+impl Shared {
+    pub fn new(client: Arc<BucketClient>, planner: Planner, io: &Io) -> Self {
+        Self {
+            client,
+            planner: planner.into(),
+            responded: Notify::new(),
+            done: Notify::new(),
+            rejection: OnceLock::new(),
+            rejection_logged: AtomicBool::new(false),
+            context: io.context.clone(),
+        }
+    }
+
+    async fn work(&self, pages: &mpsc::Sender<Result<ListedPage>>) -> Result<()> {
+        while !pages.is_closed() {
+            let (responded, done) = (self.responded.notified(), self.done.notified());
+            let permit = tokio::select! {
+                permit = self.client.bucket.permit() => permit,
+                stop = self.context.shutdown.cancelled() => return Err(stop),
+            };
+            let next = {
+                let mut planner = self.planner();
+                if planner.is_done() {
+                    return Ok(());
+                }
+                planner.next()
+            };
+            let Some((id, request)) = next else {
+                drop(permit);
+                tokio::select! {
+                    () = responded => continue,
+                    () = pages.closed() => return Ok(()),
+                    stop = self.context.shutdown.cancelled() => return Err(stop),
+                }
+            };
+            let response = tokio::select! {
+                response = self.client.list(permit, &request) => response,
+                () = done => return Ok(()),
+                () = pages.closed() => return Ok(()),
+            };
+            self.context.counters.note("requests", 1);
+            let page = match response? {
+                Response::Page(page) => page,
+                Response::DelimiterRejected(error) => {
+                    self.planner().delimiter_rejected(id);
+                    self.responded.notify_waiters();
+                    let _ = self.rejection.set(error.to_string());
+                    continue;
+                }
+            };
+            self.log_rejection();
+            let (accepted, is_done) = {
+                let mut planner = self.planner();
+                let accepted = match request {
+                    Request::Page { .. } => planner.page(id, &page, page.next()).map(Some),
+                    Request::Children { .. } => planner
+                        .children(id, &page.prefixes, &page, page.next())
+                        .map(|()| None),
+                };
+                (accepted.map_err(Error::configuration)?, planner.is_done())
+            };
+            self.responded.notify_waiters();
+            if is_done {
+                self.done.notify_waiters();
+            }
+            if let Some(Accepted {
+                keys,
+                covers: Some(covers),
+            }) = accepted
+            {
+                let last = keys.end.checked_sub(1).filter(|_| !keys.is_empty());
+                let page = ListedPage {
+                    records: keys.len() as u64,
+                    last: last.map(|last| page.key(last).into_owned()),
+                    lines: page.into_lines(&keys),
+                    covers,
+                };
+                if pages.send(Ok(page)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Warns once that the server lists, but not with a delimiter. Until a page has
+    /// arrived, the server may be rejecting every request.
+    fn log_rejection(&self) {
+        if let Some(why) = self.rejection.get()
+            && !self.rejection_logged.swap(true, Relaxed)
+        {
+            self.context.log.warn(format!(
+                "{why}; folders cannot be looked into, so only the names of the keys tell where to \
+                 divide the listing, and it is slower"
+            ));
+        }
+    }
+
+    fn planner(&self) -> MutexGuard<'_, Planner> {
+        self.planner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BucketClient {
+    /// Sends a listing request. A listing with a delimiter only improves estimates, so
+    /// its rejection is a response rather than an error.
+    pub async fn list(&self, permit: Permit<'_>, request: &Request) -> Result<Response> {
+        let size = self.page_size;
+        let query = match request {
+            Request::Page { after, token } => ListQuery {
+                prefix: &self.prefix,
+                delimiter: None,
+                start_after: after.as_deref(),
+                token: token.as_deref(),
+                size,
+            },
+            Request::Children { prefix, after } => ListQuery {
+                prefix,
+                delimiter: Some("/"),
+                start_after: after.as_deref(),
+                token: None,
+                size,
+            },
+        };
+        match self.s3.page(&self.bucket, permit, query).await {
+            Err(error)
+                if query.delimiter.is_some()
+                    && matches!(
+                        error.kind,
+                        Kind::Refused | Kind::Configuration | Kind::Unavailable
+                    ) =>
+            {
+                Ok(Response::DelimiterRejected(error))
+            }
+            page => page.map(Response::Page),
+        }
+    }
+}
