@@ -1,4 +1,5 @@
-//! Which part of an earlier run is taken as done.
+//! Which part of an earlier run is taken as done: compare its source, choose
+//! where to resume, and tell the user.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
 
-/// Where a run keeps its state, and how it goes on from there.
+/// Where a run keeps its state, and how it is resumed.
 #[derive(Debug, clap::Args)]
 pub struct ResumeArgs {
     /// Keep the state of the run here, as it goes
@@ -34,24 +35,24 @@ pub enum Checkpoint {
     Loaded,
 }
 
-/// How long a loader may take to begin, and how often is looked for it.
+/// How long to wait for a loader's file to appear, and how often to look.
 const LOADER: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What a run is of.
+/// What a run reads: a part of its state.
 pub trait RunSource: Clone + PartialEq + Display + Serialize + DeserializeOwned {
-    /// What such a run is called.
+    /// What such a run is called in messages.
     const RUN: &'static str;
 
-    /// What the state of a run of `self` is to one of `now`.
+    /// Returns whether a run of `self` can be resumed as one of `now`.
     fn compare(&self, now: &Self) -> Compatibility;
 }
 
 pub enum Compatibility {
     Same,
-    /// Another run has to begin: why.
+    /// A new run has to begin; the reason.
     Changed(&'static str),
-    /// It is the state of something else, and is kept.
+    /// The state is of something else, and is kept.
     Other,
 }
 
@@ -67,137 +68,165 @@ impl RunSource for ListingSource {
     }
 }
 
-/// The state to go on with, and its file, which holds it once it is saved;
-/// `trust` may take back some of what an earlier run has done.
+/// Returns the state that the run begins with, and its file, which holds that
+/// state only once it is saved; `trust` may take back some of what an earlier
+/// run has done.
+///
+/// # Errors
+/// The file is of another source, or damaged (78); another run holds it (75);
+/// it cannot be written (74).
 pub fn open<S: RunSource>(
     args: &ResumeArgs,
-    subject: S,
+    source: S,
     trust: impl FnOnce(&mut RunState<S>),
     io: &Io,
 ) -> Result<(Option<StateFile>, RunState<S>)> {
-    let fresh = RunState::new(subject);
+    let fresh = RunState::new(source);
     let Some(path) = &args.resume_file else {
         return Ok((None, fresh));
     };
-    let place = path.display();
-    let (file, mut listed) = StateFile::open(path, &fresh)?;
-    if listed == fresh {
-        io.context.log.info(format!("{place}: a new run begins"));
-        return Ok((Some(file), listed));
+    let (place, log) = (path.display(), &io.context.log);
+    let (file, state) = StateFile::open(path, &fresh)?;
+    if state == fresh {
+        log.info(format!("{place}: a new run begins"));
+        return Ok((Some(file), state));
     }
-    let standing = listed.source.compare(&fresh.source);
-    let again = |listed: &RunState<S>| listed.next_run(fresh.source.clone());
-    match standing {
+    let run = &state.run;
+    let state = match state.source.compare(&fresh.source) {
         Compatibility::Other => {
             return Err(Error::configuration(format!(
                 "{place}: holds the state of another {} ({}); use another --resume-file, or \
                  remove it",
                 S::RUN,
-                listed.source
+                state.source
             )));
         }
         _ if !args.resume => {
-            if !listed.finished {
-                io.context.log.warn(format!(
-                    "{place}: run {} was not finished, and without --resume a new one begins",
-                    listed.run
+            if !state.finished {
+                log.warn(format!(
+                    "{place}: run {run} was not finished, and without --resume a new one begins"
                 ));
             }
-            listed = again(&listed);
+            state.next_run(fresh.source)
         }
         Compatibility::Changed(why) => {
-            io.context.log.info(format!(
-                "{place}: {why} of run {}: a new run begins",
-                listed.run
-            ));
-            listed = again(&listed);
+            log.info(format!("{place}: {why} of run {run}: a new run begins"));
+            state.next_run(fresh.source)
         }
         Compatibility::Same => {
-            // What was listed into a pipe may never have reached a loader.
-            let in_doubt = args.checkpoint.is_none()
-                && !io.output.is_file()
-                && !listed.finished
-                && !listed.delivery_unknown
-                && !listed.coverage.is_empty();
-            let patience = if in_doubt { LOADER } else { Duration::ZERO };
-            let loaded = look_for_loader(path, patience, io)?;
-            if in_doubt && loaded.is_none() {
-                listed.unconfirmed = listed.records;
-            }
-            let (coverage, why) = resume_point(&listed, loaded.as_ref(), args.checkpoint);
-            match coverage {
-                Some(coverage) => {
-                    listed.resume_from(coverage);
-                    trust(&mut listed);
-                }
-                None => listed = again(&listed),
-            }
-            io.context.log.info(format!("{place}: {why}"));
-            let trusts = loaded.is_none() && !listed.coverage.is_empty();
-            if listed.unconfirmed > 0 {
-                io.context.log.warn(format!(
-                    "nobody has confirmed these {} records, and what their reader had not taken \
-                     yet is missing: --checkpoint loaded lists them again",
-                    listed.unconfirmed
-                ));
-            } else if trusts && args.checkpoint.is_none() && io.output.is_empty_file() {
-                io.context.log.warn(
-                    "standard output is an empty file: is what was listed before in another one? \
-                     --checkpoint loaded lists it again",
-                );
-            }
+            let confirmed = find_confirmed(args, path, &state, io)?;
+            let (state, why) = choose(args, state, confirmed.as_ref(), trust, io);
+            log.info(format!("{place}: {why}"));
+            warn_of_loss(args, &state, confirmed.as_ref(), io);
+            state
         }
-    }
-    Ok((Some(file), listed))
+    };
+    Ok((Some(file), state))
 }
 
-/// What a loader keeps, which makes its file before anything else: one that was
-/// killed in the run before may not have come to that, and is started together
-/// with us.
-fn look_for_loader(path: &Path, patience: Duration, io: &Io) -> Result<Option<Confirmed>> {
-    let until = Instant::now() + patience;
+/// Returns whether the run wrote into a pipe, from which perhaps nobody loaded
+/// its records.
+fn is_in_doubt<S>(args: &ResumeArgs, state: &RunState<S>, io: &Io) -> bool {
+    args.checkpoint.is_none()
+        && !io.output.is_file()
+        && !state.finished
+        && !state.delivery_unknown
+        && !state.coverage.is_empty()
+}
+
+/// Returns what a loader has confirmed. It creates its file before anything
+/// else, but one that was killed in the run before may not have come to that,
+/// and is started at the same time as this program: it is waited for.
+fn find_confirmed<S>(
+    args: &ResumeArgs,
+    path: &Path,
+    state: &RunState<S>,
+    io: &Io,
+) -> Result<Option<Confirmed>> {
+    let began = Instant::now();
     loop {
-        let loaded = peek(&loaded_path(path))?;
-        if loaded.is_some() || Instant::now() >= until {
-            return Ok(loaded);
+        let confirmed = peek(&loaded_path(path))?;
+        let waits = is_in_doubt(args, state, io) && began.elapsed() < LOADER;
+        if confirmed.is_some() || !waits {
+            return Ok(confirmed);
         }
         io.context.shutdown.sleep(LOOK)?;
     }
 }
 
-/// What of a run is taken as done, `None` for a new run; and why.
+/// Returns the state to begin with, and why; `state` is of the same source.
+fn choose<S: RunSource>(
+    args: &ResumeArgs,
+    mut state: RunState<S>,
+    confirmed: Option<&Confirmed>,
+    trust: impl FnOnce(&mut RunState<S>),
+    io: &Io,
+) -> (RunState<S>, String) {
+    if confirmed.is_none() && is_in_doubt(args, &state, io) {
+        state.unconfirmed = state.records;
+    }
+    let (coverage, why) = resume_point(&state, confirmed, args.checkpoint);
+    match coverage {
+        Some(coverage) => {
+            state.resume_from(coverage);
+            trust(&mut state);
+            (state, why)
+        }
+        None => (state.next_run(state.source.clone()), why),
+    }
+}
+
+/// Warns of records that are taken as done, though perhaps nobody has them.
+fn warn_of_loss<S>(args: &ResumeArgs, state: &RunState<S>, confirmed: Option<&Confirmed>, io: &Io) {
+    let relies_on_listing =
+        confirmed.is_none() && args.checkpoint.is_none() && !state.coverage.is_empty();
+    if state.unconfirmed > 0 {
+        io.context.log.warn(format!(
+            "nobody has confirmed these {} records, and what their reader had not taken \
+             yet is missing: --checkpoint loaded lists them again",
+            state.unconfirmed
+        ));
+    } else if relies_on_listing && io.output.is_empty_file() {
+        io.context.log.warn(
+            "standard output is an empty file: is what was listed before in another one? \
+             --checkpoint loaded lists it again",
+        );
+    }
+}
+
+/// Returns the part of a run that is taken as done, `None` for a new run; and why.
 pub fn resume_point<S>(
-    listed: &RunState<S>,
-    loaded: Option<&Confirmed>,
+    state: &RunState<S>,
+    confirmed: Option<&Confirmed>,
     checkpoint: Option<Checkpoint>,
 ) -> (Option<Coverage>, String) {
-    let run = &listed.run;
-    if listed.finished {
+    let run = &state.run;
+    if state.finished {
         return (None, format!("run {run} is finished: a new run begins"));
     }
     if checkpoint == Some(Checkpoint::Listed) {
         let why = format!("run {run} goes on from what was listed, as asked");
-        return (Some(listed.coverage.clone()), why);
+        return (Some(state.coverage.clone()), why);
     }
     let from_start = |because: &str| {
         let why = format!("run {run} goes on from its start: {because}");
         (Some(Coverage::default()), why)
     };
-    match loaded {
-        Some(loaded) if loaded.run.as_ref() == Some(run) => (
-            Some(loaded.coverage.clone()),
+    match confirmed {
+        Some(confirmed) if confirmed.run.as_ref() == Some(run) => (
+            Some(confirmed.coverage.clone()),
             format!("run {run} goes on from what the loader has confirmed"),
         ),
         Some(_) => from_start("the loader has confirmed nothing of it"),
         None if checkpoint == Some(Checkpoint::Loaded) => {
             from_start("no loader has confirmed anything")
         }
-        None if listed.delivery_unknown => {
+        None if state.delivery_unknown => {
             from_start("its reader left, and no loader has confirmed anything")
         }
-        None if listed.coverage.is_empty() => from_start("nothing was listed yet"),
+        None if state.coverage.is_empty() => from_start("nothing was listed yet"),
         None => (
-            Some(listed.coverage.clone()),
+            Some(state.coverage.clone()),
             format!("run {run} goes on from what was listed"),
         ),
     }
@@ -225,31 +254,31 @@ mod tests {
     }
 
     fn listed() -> RunState {
-        let mut listed = RunState::new(source());
-        listed.coverage.insert(part("m"));
-        listed
+        let mut state = RunState::new(source());
+        state.coverage.insert(part("m"));
+        state
     }
 
-    fn confirmed(run: &str) -> Confirmed {
-        let mut loaded = Confirmed::default();
-        loaded.fold(run, part("c"), "sqlite:/builds.db").unwrap();
-        loaded
+    fn confirmed_by(run: &str) -> Confirmed {
+        let mut confirmed = Confirmed::default();
+        confirmed.fold(run, part("c"), "sqlite:/builds.db").unwrap();
+        confirmed
     }
 
     fn taken(
-        listed: &RunState,
-        loaded: Option<&Confirmed>,
+        state: &RunState,
+        confirmed: Option<&Confirmed>,
         asked: Option<Checkpoint>,
     ) -> Option<Coverage> {
-        resume_point(listed, loaded, asked).0
+        resume_point(state, confirmed, asked).0
     }
 
     #[test]
     fn what_a_resumed_run_takes_as_done() {
         let run = listed();
         let nothing = Some(Coverage::default());
-        let same = confirmed(&run.run);
-        let other = confirmed("another");
+        let same = confirmed_by(&run.run);
+        let other = confirmed_by("another");
         let untouched = Confirmed::default();
         assert_eq!(taken(&run, Some(&same), None), Some(same.coverage.clone()));
         assert_eq!(taken(&run, Some(&other), None), nothing);
@@ -262,13 +291,13 @@ mod tests {
         broken.delivery_unknown = true;
         assert_eq!(taken(&broken, None, None), nothing);
         assert_eq!(
-            taken(&broken, Some(&confirmed(&broken.run)), None),
+            taken(&broken, Some(&confirmed_by(&broken.run)), None),
             Some(same.coverage)
         );
         let mut finished = listed();
         finished.finished = true;
         assert_eq!(
-            taken(&finished, Some(&confirmed(&finished.run)), None),
+            taken(&finished, Some(&confirmed_by(&finished.run)), None),
             None
         );
     }
