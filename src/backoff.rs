@@ -20,7 +20,7 @@ impl Backoff {
         Self { first, longest }
     }
 
-    /// The wait behind so many tries that failed, which begins when the time is over
+    /// Returns the wait after so many tries that failed, which begins when the time is over
     /// that the server `asked` for.
     #[must_use]
     pub fn delay(self, failed: u32, asked: Option<Duration>) -> Duration {

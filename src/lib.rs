@@ -36,6 +36,7 @@ pub mod progress;
 pub mod record;
 pub mod remote;
 pub mod resume;
+pub mod retry;
 pub mod schema;
 pub mod shutdown;
 pub mod stage;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::retry::{Failure, Sign};
+use crate::retry::{Failure, FailureClass};
 
 pub struct ConcurrencyLimit {
     max: f64,
@@ -101,8 +101,8 @@ impl Permit<'_> {
         let mut state = self.limit.state();
         match response {
             Ok(_) => state.limit = (state.limit + 1.0 / state.limit).min(self.limit.max),
-            Err(Failure::Passing {
-                sign: Sign::Throttled,
+            Err(Failure::Transient {
+                class: FailureClass::Throttled,
                 ..
             }) if state.cuts == self.cuts => {
                 state.limit = (state.limit / 2.0).max(1.0);

@@ -5,9 +5,9 @@ use bytes::{Buf, Bytes};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 
-use super::retry::{Failure, Sign};
 use super::s3::S3;
 use crate::error::Result;
+use crate::retry::{Failure, FailureClass};
 
 /// Pieces that are fetched ahead of the reader, of some 100 KB at most.
 const AHEAD: usize = 32;
@@ -42,7 +42,7 @@ impl Download {
         Self(receiver)
     }
 
-    /// Backoff for the next piece; `None` when all of the object was there.
+    /// Waits for the next piece; `None` when all of the object was there.
     pub fn next(&mut self) -> Option<Result<Bytes>> {
         self.0.blocking_recv()
     }
@@ -101,10 +101,9 @@ impl Body {
             Some(Err(error)) => format!(": {error}"),
         };
         (self.stream, self.again) = (None, 0);
-        Err(Failure::Passing {
-            reason: format!("the body was cut after {} bytes{broken}", self.got),
-            after: None,
-            sign: Sign::Answered,
-        })
+        Err(Failure::transient(
+            FailureClass::Answered,
+            format!("the body was cut after {} bytes{broken}", self.got),
+        ))
     }
 }

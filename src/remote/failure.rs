@@ -6,16 +6,16 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::http::Response;
 
-use super::retry::{Failure, Sign};
-use crate::error::{Error, Kind};
+use crate::error::Kind;
+use crate::retry::{Failure, FailureClass};
 
-/// Passing, or final with the exit status of its kind.
-pub fn judge<E>(error: &SdkError<E, Response>) -> Failure
+/// Returns what an error of the SDK means; a permanent one has the exit status of its kind.
+pub fn classify<E>(error: &SdkError<E, Response>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     if lacks_credentials(error) {
-        return fatal(
+        return Failure::permanent(
             Kind::Refused,
             "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a --profile, \
              or add --no-sign-request for a public bucket",
@@ -23,22 +23,22 @@ where
     }
     match error {
         SdkError::ServiceError(_) | SdkError::ResponseError(_) => answered(error),
-        SdkError::TimeoutError(_) => passing("no answer in time"),
-        SdkError::ConstructionFailure(_) => Failure::Unaskable(chain(error)),
+        SdkError::TimeoutError(_) => silent("no answer in time"),
+        SdkError::ConstructionFailure(_) => Failure::InvalidRequest(chain(error)),
         SdkError::DispatchFailure(failure) => {
             let root = root(failure.as_connector_error().map(|e| e as _));
             if is_tls(error) {
-                return fatal(
+                return Failure::permanent(
                     Kind::Refused,
                     format!("TLS: {root}; is the certificate trusted (AWS_CA_BUNDLE)?"),
                 );
             }
             if failure.is_user() {
-                return fatal(Kind::Configuration, root);
+                return Failure::permanent(Kind::Configuration, root);
             }
-            passing(root)
+            silent(root)
         }
-        _ => passing(chain(error)),
+        _ => silent(chain(error)),
     }
 }
 
@@ -66,7 +66,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let Some(raw) = error.raw_response() else {
-        return passing(chain(error));
+        return silent(chain(error));
     };
     let headers = raw.headers();
     let seconds = headers.get("retry-after");
@@ -90,11 +90,11 @@ where
             .and_then(|seconds| seconds.parse().ok())
             .map(Duration::from_secs),
     };
-    answer.judge(|| chain(error))
+    answer.classify(|| chain(error))
 }
 
-/// Judges a document that came with success and is not what was asked for.
-pub fn judge_document(document: &[u8]) -> Failure {
+/// Classifies a document that came with success and is not what was asked for.
+pub fn classify_document(document: &[u8]) -> Failure {
     let answer = Answer {
         status: 200,
         code: element(document, "Code"),
@@ -102,11 +102,11 @@ pub fn judge_document(document: &[u8]) -> Failure {
         region: element(document, "Region"),
         after: None,
     };
-    answer.judge(|| "it is no listing".to_owned())
+    answer.classify(|| "it is no listing".to_owned())
 }
 
 impl Answer {
-    fn judge(self, otherwise: impl FnOnce() -> String) -> Failure {
+    fn classify(self, otherwise: impl FnOnce() -> String) -> Failure {
         let Self {
             status,
             code,
@@ -118,25 +118,25 @@ impl Answer {
             "{} ({status}) {message}",
             code.as_deref().unwrap_or("no error code")
         );
-        let with = |sign, reason: String| Failure::Passing {
+        let with = |class, reason: String| Failure::Transient {
             reason,
             after,
-            sign,
+            class,
         };
-        let busy = |reason| with(Sign::Answered, reason);
-        let throttled = |reason| with(Sign::Throttled, reason);
+        let busy = |reason| with(FailureClass::Answered, reason);
+        let throttled = |reason| with(FailureClass::Throttled, reason);
         match code.as_deref() {
-            Some("NoSuchBucket") => fatal(
+            Some("NoSuchBucket") => Failure::permanent(
                 Kind::Configuration,
                 "there is no such bucket; check its name and the endpoint",
             ),
-            Some("NoSuchKey" | "NoSuchVersion") => Failure::Gone,
+            Some("NoSuchKey" | "NoSuchVersion") => Failure::NotFound,
             Some(
                 "PermanentRedirect"
                 | "AuthorizationHeaderMalformed"
                 | "IllegalLocationConstraintException",
             ) => wrong_region(region.as_deref(), &said),
-            Some("AccessDenied" | "AllAccessDisabled") => fatal(
+            Some("AccessDenied" | "AllAccessDisabled") => Failure::permanent(
                 Kind::Refused,
                 format!(
                     "access is refused: {said}; check the credentials, or add --no-sign-request if the bucket is public"
@@ -149,7 +149,7 @@ impl Answer {
                 | "InvalidToken"
                 | "TokenRefreshRequired"
                 | "RequestTimeTooSkewed",
-            ) => fatal(
+            ) => Failure::permanent(
                 Kind::Refused,
                 format!("the credentials are refused: {said}"),
             ),
@@ -165,17 +165,19 @@ impl Answer {
             Some("InternalError" | "RequestTimeout") => busy(said),
             _ => match status {
                 301 | 307 | 308 if region.is_some() => wrong_region(region.as_deref(), &said),
-                300..=399 => fatal(
+                300..=399 => Failure::permanent(
                     Kind::Configuration,
                     format!("sent elsewhere ({said}): is this the address of an S3?"),
                 ),
-                401 | 403 => fatal(Kind::Refused, format!("access is refused: {said}")),
+                401 | 403 => {
+                    Failure::permanent(Kind::Refused, format!("access is refused: {said}"))
+                }
                 // Not S3's own word: a proxy before it, say.
                 404 if code.is_none() => busy(said),
                 429 | 503 => throttled(said),
                 408 | 500.. => busy(said),
                 200..=299 => busy(format!("the answer cannot be read: {}", otherwise())),
-                _ => fatal(Kind::Configuration, said),
+                _ => Failure::permanent(Kind::Configuration, said),
             },
         }
     }
@@ -186,19 +188,11 @@ fn wrong_region(region: Option<&str>, said: &str) -> Failure {
         Some(region) => format!("the bucket is in another region; add --region {region}"),
         None => "the bucket is in another region; name it with --region".to_owned(),
     };
-    fatal(Kind::Configuration, format!("{next} ({said})"))
+    Failure::permanent(Kind::Configuration, format!("{next} ({said})"))
 }
 
-pub fn passing(reason: impl Into<String>) -> Failure {
-    Failure::Passing {
-        reason: reason.into(),
-        after: None,
-        sign: Sign::Silent,
-    }
-}
-
-fn fatal(kind: Kind, text: impl std::fmt::Display) -> Failure {
-    Failure::Final(Error::message(kind, text))
+pub fn silent(reason: impl Into<String>) -> Failure {
+    Failure::transient(FailureClass::Silent, reason)
 }
 
 pub fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {

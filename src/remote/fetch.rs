@@ -7,11 +7,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::failure::root;
-use super::retry::{Failure, Sign};
 use super::s3::S3;
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::record::s3::unquote_etag;
+use crate::retry::{Failure, FailureClass};
 
 /// Limits of a [`Fetcher`].
 #[derive(Clone, Copy)]
@@ -161,7 +161,7 @@ impl Fetcher {
         }
     }
 
-    /// Backoff for the answer of `ticket`.
+    /// Waits for the answer of `ticket`.
     pub fn wait(&self, ticket: Ticket) -> Result<Answer> {
         self.head.send_replace(ticket.number);
         ticket.answer.blocking_recv().unwrap_or_else(|_| lost())
@@ -256,9 +256,9 @@ impl Download {
         let body = self.get().await;
         if let Err(failure) = &body {
             let answered = match failure {
-                Failure::Passing { sign, .. } => *sign != Sign::Silent,
-                Failure::Gone | Failure::Unaskable(_) => false,
-                Failure::Final(_) => true,
+                Failure::Transient { class, .. } => *class != FailureClass::Silent,
+                Failure::NotFound | Failure::InvalidRequest(_) => false,
+                Failure::Permanent(_) => true,
             };
             self.answered.store(answered, Relaxed);
         }
@@ -269,8 +269,8 @@ impl Download {
         let Wanted { bucket, key, .. } = &self.wanted;
         let mut answer = match self.shared.s3.try_get(bucket, key).await {
             Ok(answer) => answer,
-            Err(Failure::Gone) => return Ok(Body::Gone),
-            Err(Failure::Unaskable(reason)) => return Ok(Body::Unaskable(reason)),
+            Err(Failure::NotFound) => return Ok(Body::Gone),
+            Err(Failure::InvalidRequest(reason)) => return Ok(Body::Unaskable(reason)),
             Err(failure) => return Err(failure),
         };
         let length = answer
@@ -323,11 +323,10 @@ fn cut(
 ) -> Failure {
     let of = length.map_or_else(String::new, |length| format!(" of {length}"));
     let error = error.map_or_else(String::new, |error| format!(": {}", root(Some(error))));
-    Failure::Passing {
-        reason: format!("the body was cut after {got}{of} bytes{error}"),
-        after: None,
-        sign: Sign::Answered,
-    }
+    Failure::transient(
+        FailureClass::Answered,
+        format!("the body was cut after {got}{of} bytes{error}"),
+    )
 }
 
 /// The bytes of an object as one JSON object in UTF-8.

@@ -8,9 +8,9 @@ use jiff::fmt::rfc2822;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, ClientBuilder};
 
-use super::failure::{is_tls, passing, root};
-use super::retry::Failure;
-use crate::error::{Error, Kind};
+use super::failure::{is_tls, root, silent};
+use crate::error::Kind;
+use crate::retry::Failure;
 
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(10);
@@ -33,19 +33,19 @@ pub fn builder(timeout: Duration, secure: bool) -> ClientBuilder {
 #[must_use]
 pub fn lost(error: &reqwest::Error) -> Failure {
     if error.is_timeout() {
-        return passing("no answer in time");
+        return silent("no answer in time");
     }
     let cause = root(Some(error));
     if is_tls(error) {
-        return Failure::Final(Error::message(
+        return Failure::permanent(
             Kind::Refused,
             format!("TLS: {cause}; is the certificate trusted (SSL_CERT_FILE)?"),
-        ));
+        );
     }
     if error.is_builder() {
-        return Failure::Unaskable(cause);
+        return Failure::InvalidRequest(cause);
     }
-    passing(cause)
+    silent(cause)
 }
 
 /// How long the server asks us to stay away: in seconds, or until a date.

@@ -10,5 +10,5 @@ mod failure;
 pub mod fetch;
 pub mod http;
 pub mod kinto;
-pub mod retry;
+mod retry;
 pub mod s3;

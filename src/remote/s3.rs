@@ -1,6 +1,6 @@
 //! One bucket of an S3: a page of its listing, the bytes of an object.
 
-mod taken;
+mod raw_body;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,15 +17,15 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use url::Url;
 
-use self::taken::Taken;
+use self::raw_body::RawBodyInterceptor;
 use super::concurrency::{ConcurrencyLimit, Permit};
-use super::failure::{judge, judge_document, root};
-use super::retry::{Failure, Retry, Sign};
+use super::failure::{classify, classify_document, root};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::listing::{Continuation, Encoding, Page, PageParser, ParseError};
 use crate::record::line::RecordPrefix;
+use crate::retry::{Failure, FailureClass, Policy, Retry};
 
 /// How a bucket is reached.
 #[derive(Debug, Clone, clap::Args)]
@@ -110,17 +110,13 @@ impl Bucket {
     }
 
     async fn read(&self, mut body: ByteStream) -> Result<Page, Failure> {
-        let passing = |reason: String| Failure::Passing {
-            reason,
-            after: None,
-            sign: Sign::Answered,
-        };
+        let transient = |reason: String| Failure::transient(FailureClass::Answered, reason);
         let encoding = if self.plain.load(Relaxed) {
             Encoding::Plain
         } else {
             Encoding::Url
         };
-        let cut = |error| passing(format!("the page was cut: {}", root(Some(&error))));
+        let cut = |error| transient(format!("the page was cut: {}", root(Some(&error))));
         let expected = usize::try_from(body.size_hint().0).unwrap_or_default();
         let mut parser = PageParser::new(&self.prefix, encoding, expected.min(USUAL_PAGE));
         let page = loop {
@@ -136,20 +132,20 @@ impl Bucket {
                     while let Some(piece) = body.next().await {
                         document.extend_from_slice(&piece.map_err(cut)?);
                     }
-                    return Err(judge_document(&document));
+                    return Err(classify_document(&document));
                 }
                 Err(error) => break Err(error),
             }
         };
         page.map_err(|error| match error {
             ParseError::Incomplete | ParseError::NotAListing => {
-                passing("the page was cut".to_owned())
+                transient("the page was cut".to_owned())
             }
             ParseError::Encoding(encoding) => {
                 self.plain.store(encoding == Encoding::Plain, Relaxed);
-                passing("the server writes keys another way than before".to_owned())
+                transient("the server writes keys another way than before".to_owned())
             }
-            ParseError::Invalid(what) => Failure::Final(Error::configuration(what)),
+            ParseError::Invalid(what) => Failure::Permanent(Error::configuration(what)),
         })
     }
 }
@@ -209,7 +205,7 @@ impl S3 {
         config = config.force_path_style(endpoint.is_some());
         Ok(Self {
             client: Client::from_conf(config.build()),
-            retry: Retry::new(args.tries, context),
+            retry: Retry::new(Policy::requests(args.tries), context),
             payer: args.request_payer.then_some(RequestPayer::Requester),
             endpoint: endpoint.as_deref().map(without_password),
         })
@@ -296,7 +292,7 @@ impl S3 {
 
     async fn try_page(&self, bucket: &Bucket, request: ListQuery<'_>) -> Result<Page, Failure> {
         let start_after = request.start_after.filter(|_| request.token.is_none());
-        let taken = Taken::default();
+        let raw = RawBodyInterceptor::default();
         self.client
             .list_objects_v2()
             .bucket(&bucket.name)
@@ -308,11 +304,11 @@ impl S3 {
             .encoding_type(aws_sdk_s3::types::EncodingType::Url)
             .set_request_payer(self.payer.clone())
             .customize()
-            .interceptor(taken.clone())
+            .interceptor(raw.clone())
             .send()
             .await
-            .map_err(|error| judge(&error))?;
-        let body = taken.body().unwrap_or_default();
+            .map_err(|error| classify(&error))?;
+        let body = raw.body().unwrap_or_default();
         bucket.read(body).await
     }
 
@@ -343,7 +339,7 @@ impl S3 {
             .set_request_payer(self.payer.clone())
             .send()
             .await
-            .map_err(|error| judge(&error))
+            .map_err(|error| classify(&error))
     }
 }
 

@@ -56,7 +56,7 @@ impl Desk {
         }
     }
 
-    /// Backoff for the answer of `ticket`.
+    /// Waits for the answer of `ticket`.
     pub fn wait(&self, ticket: Ticket) -> Result<Vec<Outcome>> {
         ticket.0.blocking_recv().unwrap_or_else(|_| lost())
     }

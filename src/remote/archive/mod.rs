@@ -21,10 +21,11 @@ pub use self::desk::{Desk, Job, Ticket};
 
 use self::store::Store;
 use self::web::Web;
-use super::retry::{Failure, Retry};
 use super::s3::S3;
 use crate::backoff::Backoff;
-use crate::error::{Error, Result};
+use crate::context::Context;
+use crate::error::Result;
+use crate::retry::{Failure, FailureClass, Policy, Retry};
 
 /// Where the archive is.
 #[derive(Debug, Clone, clap::Args)]
@@ -85,34 +86,6 @@ enum Form {
     Text,
 }
 
-/// Why one try brought nothing.
-enum Trouble {
-    Missing,
-    Passing {
-        reason: String,
-        after: Option<Duration>,
-        /// Nothing came in time.
-        silent: bool,
-    },
-    Final(Error),
-}
-
-impl Trouble {
-    fn of(failure: Failure, silent: bool) -> Self {
-        let (reason, after) = match failure {
-            Failure::Gone => return Self::Missing,
-            Failure::Final(error) => return Self::Final(error),
-            Failure::Passing { reason, after, .. } => (reason, after),
-            Failure::Unaskable(reason) => (reason, None),
-        };
-        Self::Passing {
-            reason,
-            after,
-            silent,
-        }
-    }
-}
-
 /// What stands directly in a folder.
 #[derive(Default)]
 struct Listing {
@@ -137,18 +110,24 @@ pub struct Archive {
     source: Source,
     pub base: String,
     retry: Retry,
+    tries: u32,
     slots: Semaphore,
 }
+
+/// Of an object that was announced.
+const NOT_YET: &str = "not there yet (404)";
 
 /// How the archive is asked.
 pub struct Manner {
     /// Requests at the same time.
     pub concurrency: usize,
     pub timeout: Duration,
-    pub retry: Retry,
+    /// Tries of a request before it is given up.
+    pub tries: u32,
+    pub context: Context,
 }
 
-const WAITS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(128));
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(128));
 
 impl Archive {
     /// # Errors
@@ -160,10 +139,15 @@ impl Archive {
             }
             _ => Source::Web(Web::open(&args.archive_url, manner.timeout)?),
         };
+        let policy = Policy {
+            backoff: BACKOFF,
+            ..Policy::requests(manner.tries)
+        };
         Ok(Self {
             source,
             base: args.archive_url.clone(),
-            retry: manner.retry,
+            retry: Retry::new(policy, &manner.context),
+            tries: manner.tries,
             slots: Semaphore::new(manner.concurrency),
         })
     }
@@ -171,45 +155,38 @@ impl Archive {
     /// A document; what is missing may still come where the asker is `patient`,
     /// and is asked for as often as what fails.
     async fn get(&self, url: &str, form: Form, patient: bool) -> Result<Got<Vec<u8>>> {
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            let answer = tokio::select! {
-                answer = self.attempt(url, form) => answer,
-                stop = self.retry.context.shutdown.cancelled() => return Err(stop),
-            };
-            let last = tried >= self.retry.attempts;
-            let (reason, after, silent) = match answer {
-                Ok(document) => return Ok(Got::There(document)),
-                Err(Trouble::Missing) if last || !patient => return Ok(Got::Missing),
-                Err(Trouble::Missing) => ("not there yet (404)".to_owned(), None, false),
-                Err(Trouble::Passing {
-                    reason,
-                    after,
-                    silent,
-                }) => (reason, after, silent),
-                Err(Trouble::Final(error)) => return Err(error.context(format!("get {url}"))),
-            };
-            if last {
-                let reason = format!("get {url}: {reason}; given up after {tried} tries");
-                if silent {
-                    return Err(Error::unavailable(reason));
+        let attempt = || async {
+            match self.attempt(url, form).await {
+                Err(Failure::NotFound) if patient => {
+                    Err(Failure::transient(FailureClass::Missing, NOT_YET))
                 }
-                return Ok(Got::Failed(reason));
+                response => response,
             }
-            self.retry.tell(tried, &format!("get {url}"), &reason);
-            tokio::select! {
-                () = tokio::time::sleep(WAITS.delay(tried, after)) => {}
-                stop = self.retry.context.shutdown.cancelled() => return Err(stop),
+        };
+        let what = format!("get {url}");
+        match self.retry.try_run(&what, attempt).await {
+            Ok(document) => Ok(Got::There(document)),
+            Err(
+                Failure::NotFound
+                | Failure::Transient {
+                    class: FailureClass::Missing,
+                    ..
+                },
+            ) => Ok(Got::Missing),
+            Err(Failure::Transient { reason, class, .. }) if class != FailureClass::Silent => {
+                Ok(Got::Failed(reason))
             }
+            Err(Failure::InvalidRequest(reason)) => Ok(Got::Failed(reason)),
+            Err(failure) => Err(failure.into_error(&what)),
         }
     }
 
-    async fn attempt(&self, url: &str, form: Form) -> Result<Vec<u8>, Trouble> {
+    async fn attempt(&self, url: &str, form: Form) -> Result<Vec<u8>, Failure> {
         let slot = self.slots.acquire().await;
         let answer = match &self.source {
             Source::Web(web) => web.get(url, form).await,
-            Source::Store(store) => store.get(self.key(url)).await,
+            // Boxed, since the types of nested futures grow beyond the compiler's limit.
+            Source::Store(store) => Box::pin(store.get(self.key(url))).await,
         };
         drop(slot);
         answer
@@ -232,8 +209,8 @@ impl Archive {
 
     /// Why there is nothing of what was asked for with patience.
     fn never_came(&self, url: &str) -> String {
-        let tries = self.retry.attempts;
-        format!("get {url}: not there yet (404); given up after {tries} tries")
+        let tries = self.tries;
+        format!("get {url}: {NOT_YET}; given up after {tries} tries")
     }
 
     fn key<'a>(&self, url: &'a str) -> &'a str {

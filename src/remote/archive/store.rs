@@ -1,12 +1,12 @@
 //! The archive as the bucket that it is served from.
 
-use super::{Got, Listed, Listing, Trouble};
+use super::{Got, Listed, Listing};
 use crate::error::Result;
 use crate::json;
 use crate::listing::{Keys, Page};
 use crate::remote::concurrency::ConcurrencyLimit;
-use crate::remote::retry::{Failure, Sign};
 use crate::remote::s3::{Bucket, S3};
+use crate::retry::{Failure, FailureClass};
 
 pub struct Store {
     s3: S3,
@@ -19,13 +19,10 @@ impl Store {
         Self { s3, bucket }
     }
 
-    pub async fn get(&self, key: &str) -> Result<Vec<u8>, Trouble> {
-        let answer = self.s3.try_get(&self.bucket.name, key).await;
-        let body = answer.map_err(trouble)?.body.collect().await;
-        let body = body.map_err(|error| Trouble::Passing {
-            reason: format!("the body was cut: {error}"),
-            after: None,
-            silent: false,
+    pub async fn get(&self, key: &str) -> Result<Vec<u8>, Failure> {
+        let answer = self.s3.try_get(&self.bucket.name, key).await?;
+        let body = answer.body.collect().await.map_err(|error| {
+            Failure::transient(FailureClass::Answered, format!("the body was cut: {error}"))
         })?;
         Ok(body.to_vec())
     }
@@ -70,15 +67,4 @@ fn listed(prefix: &str, line: &[u8]) -> Option<Listed> {
         size: String::from_utf8_lossy(size).into_owned(),
         last_modified: text("last_modified").unwrap_or_default(),
     })
-}
-
-fn trouble(failure: Failure) -> Trouble {
-    let silent = matches!(
-        failure,
-        Failure::Passing {
-            sign: Sign::Silent,
-            ..
-        }
-    );
-    Trouble::of(failure, silent)
 }

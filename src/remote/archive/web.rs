@@ -7,26 +7,24 @@ use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Form, Listed, Listing, Trouble};
+use super::{Form, Listed, Listing};
 use crate::error::{Error, Result};
 use crate::remote::failure::root;
 use crate::remote::http;
-
-/// Mozilla knows its own jobs by this name.
-const USER_AGENT: &str = "BuildHub;storage-team@mozilla.com";
+use crate::retry::{Failure, FailureClass};
 
 pub struct Web(Client);
 
 impl Web {
     pub fn open(base: &str, timeout: Duration) -> Result<Self> {
         let builder = http::builder(timeout, base.starts_with("https:"));
-        let client = builder.user_agent(USER_AGENT).build();
-        client
+        builder
+            .build()
             .map(Self)
             .map_err(|error| Error::configuration(format!("HTTP: {}", root(Some(&error)))))
     }
 
-    pub async fn get(&self, url: &str, form: Form) -> Result<Vec<u8>, Trouble> {
+    pub async fn get(&self, url: &str, form: Form) -> Result<Vec<u8>, Failure> {
         let mut request = self.0.get(url);
         if form == Form::Json {
             request = request
@@ -34,17 +32,17 @@ impl Web {
                 .header(HeaderName::from_static("cache"), "no-cache");
         }
         let answer = request.send().await.map_err(|error| failed(&error))?;
-        let passing = |reason: String| Trouble::Passing {
+        let transient = |reason| Failure::Transient {
             reason,
             after: http::retry_after(answer.headers()),
-            silent: false,
+            class: FailureClass::Answered,
         };
         let status = answer.status();
         if status == StatusCode::NOT_FOUND {
-            return Err(Trouble::Missing);
+            return Err(Failure::NotFound);
         }
         if status.is_client_error() || status.is_server_error() {
-            return Err(passing(format!("the server answers {status}")));
+            return Err(transient(format!("the server answers {status}")));
         }
         if form == Form::Json {
             let found = answer.headers().get(CONTENT_TYPE);
@@ -53,7 +51,7 @@ impl Web {
                 .unwrap_or("none");
             let known = ["application/json", "application/octet-stream"];
             if !known.iter().any(|known| found.contains(known)) {
-                return Err(passing(format!(
+                return Err(transient(format!(
                     "expected JSON, and the content type is {found}"
                 )));
             }
@@ -63,8 +61,15 @@ impl Web {
     }
 }
 
-fn failed(error: &reqwest::Error) -> Trouble {
-    Trouble::of(http::lost(error), error.is_timeout())
+/// A server that refuses a connection does so for this request; one that is silent has
+/// failed as a whole.
+fn failed(error: &reqwest::Error) -> Failure {
+    match http::lost(error) {
+        Failure::Transient { reason, .. } if !error.is_timeout() => {
+            Failure::transient(FailureClass::Answered, reason)
+        }
+        failure => failure,
+    }
 }
 
 /// A listing as the archive's web server writes it.

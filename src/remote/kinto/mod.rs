@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderMap;
-use reqwest::redirect::Policy;
+use reqwest::redirect;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Deserialize;
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use super::http;
-use super::retry::{Failure, Retry, Sign};
 use crate::backoff::LONGEST_ASKED;
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::Io;
+use crate::retry::{Failure, FailureClass, Policy, Retry};
 
 /// Where the records are.
 #[derive(Debug, Clone, clap::Args)]
@@ -187,7 +187,7 @@ impl Server {
             None => auth(args)?,
         };
         let client = http::builder(Duration::from_secs(args.timeout), root.scheme() == "https")
-            .redirect(Policy::none())
+            .redirect(redirect::Policy::none())
             .build()
             .map_err(|error| Error::configuration(format!("{root}: {error}")))?;
         let runtime = Builder::new_multi_thread()
@@ -201,7 +201,7 @@ impl Server {
             client,
             root,
             credentials: text.as_deref().map(Credentials::parse).transpose()?,
-            retry: Retry::new(args.retries + 1, &io.context),
+            retry: Retry::new(Policy::requests(args.retries + 1), &io.context),
             quiet: Mutex::new(None),
         })
     }
@@ -234,7 +234,7 @@ impl Server {
             }
             let sent = build(request).send().await;
             let answer = self
-                .judge(sent.map_err(|error| http::lost(&error))?)
+                .classify(sent.map_err(|error| http::lost(&error))?)
                 .await?;
             Ok(answer)
         }))?;
@@ -244,7 +244,7 @@ impl Server {
         Ok(answer)
     }
 
-    async fn judge(&self, response: Response) -> Result<Answer, Failure> {
+    async fn classify(&self, response: Response) -> Result<Answer, Failure> {
         let status = response.status();
         let headers = response.headers().clone();
         if let Some(wait) = http::backoff(&headers) {
@@ -253,19 +253,19 @@ impl Server {
             *quiet = quiet.max(Some(until));
         }
         let body = response.bytes().await;
-        let passing = |sign, reason| Failure::Passing {
+        let transient = |class, reason| Failure::Transient {
             reason,
             after: http::retry_after(&headers),
-            sign,
+            class,
         };
         match status.as_u16() {
             408 | 429 | 500.. => {
                 let said = Refusal::of(&body.unwrap_or_default()).text();
-                let sign = match status.as_u16() {
-                    429 | 503 => Sign::Throttled,
-                    _ => Sign::Answered,
+                let class = match status.as_u16() {
+                    429 | 503 => FailureClass::Throttled,
+                    _ => FailureClass::Answered,
                 };
-                Err(passing(sign, format!("{} {said}", status.as_u16())))
+                Err(transient(class, format!("{} {said}", status.as_u16())))
             }
             status => Ok(Answer {
                 status,
@@ -275,7 +275,7 @@ impl Server {
         }
     }
 
-    /// Backoff as long as the server has asked for with `Backoff`.
+    /// Waits as long as the server has asked for with `Backoff`.
     async fn leave_alone(&self) {
         let until = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(until) = until {

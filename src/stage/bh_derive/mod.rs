@@ -20,7 +20,6 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ndjson::{self, Io};
 use crate::remote::archive::{Archive, ArchiveArgs, Cache, Deriver, Desk, Manner};
-use crate::remote::retry::Retry;
 use crate::remote::s3::{S3, S3Args};
 
 /// Make release records of the builds in a listing of Mozilla's archive
@@ -120,7 +119,8 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let manner = Manner {
         concurrency: usize::from(args.concurrency),
         timeout: Duration::from_secs(args.s3.timeout),
-        retry: Retry::new(args.s3.tries, &io.context),
+        tries: args.s3.tries,
+        context: io.context.clone(),
     };
     let archive = Archive::open(&args.archive, s3, manner)?;
     let lasts = args.event.then(|| Duration::from_secs(args.refresh));

@@ -1,7 +1,7 @@
-//! The body of a listing's answer, taken before the SDK deserializes it.
+//! Takes the body of a listing before the SDK deserializes it.
 //!
-//! The SDK keeps credentials, endpoint, signature and errors; its reading of
-//! the page alone, ten times slower than a scan, is replaced.
+//! The SDK keeps credentials, endpoint, signature and errors; only its parser of the page,
+//! ten times slower than our scanner, is replaced.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,9 +18,9 @@ use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponse
 
 /// Where the body of one request is put.
 #[derive(Debug, Clone, Default)]
-pub struct Taken(Arc<Mutex<Option<ByteStream>>>);
+pub struct RawBodyInterceptor(Arc<Mutex<Option<ByteStream>>>);
 
-impl Taken {
+impl RawBodyInterceptor {
     /// The body, once the request is answered with success.
     pub fn body(&self) -> Option<ByteStream> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -28,9 +28,9 @@ impl Taken {
 }
 
 #[dyn_dispatch_hint]
-impl Intercept for Taken {
+impl Intercept for RawBodyInterceptor {
     fn name(&self) -> &'static str {
-        "taken"
+        "raw body"
     }
 
     fn modify_before_deserialization(
@@ -40,14 +40,14 @@ impl Intercept for Taken {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if context.response().status().is_success() {
-            let taker = SharedResponseDeserializer::new(self.clone());
-            config.interceptor_state().store_put(taker);
+            let deserializer = SharedResponseDeserializer::new(self.clone());
+            config.interceptor_state().store_put(deserializer);
         }
         Ok(())
     }
 }
 
-impl DeserializeResponse for Taken {
+impl DeserializeResponse for RawBodyInterceptor {
     fn deserialize_streaming_with_config(
         &self,
         response: &mut HttpResponse,

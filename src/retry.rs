@@ -1,0 +1,312 @@
+//! When a failed request is retried, and when it is given up: one policy per server, one
+//! decision for all. The asynchronous driver is in `remote`.
+
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::backoff::Backoff;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+
+/// What a failed request means.
+#[derive(Debug)]
+pub enum Failure {
+    /// A retry may succeed, but not before the time that the server asked for.
+    Transient {
+        reason: String,
+        after: Option<Duration>,
+        class: FailureClass,
+    },
+    NotFound,
+    /// No request can be made of what was asked for.
+    InvalidRequest(String),
+    /// A retry cannot help.
+    Permanent(Error),
+}
+
+/// What a server showed of itself when a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureClass {
+    /// There was no response.
+    Silent,
+    Answered,
+    /// It asks for fewer requests.
+    Throttled,
+    /// The object is not there yet.
+    Missing,
+    /// A transaction lost against another one.
+    Conflict,
+}
+
+impl Failure {
+    pub fn transient(class: FailureClass, reason: impl Into<String>) -> Self {
+        Self::Transient {
+            reason: reason.into(),
+            after: None,
+            class,
+        }
+    }
+
+    pub fn permanent(kind: Kind, text: impl Display) -> Self {
+        Self::Permanent(Error::message(kind, text))
+    }
+
+    /// Returns the error that ends the run: 69 after too many retries. `what` names the
+    /// request that was given up.
+    #[must_use]
+    pub fn into_error(self, what: &str) -> Error {
+        match self {
+            Self::Transient { reason, .. } => Error::unavailable(reason),
+            Self::NotFound => Error::configuration(format!("{what}: there is no such thing")),
+            Self::InvalidRequest(reason) => Error::configuration(reason),
+            Self::Permanent(error) => error,
+        }
+    }
+}
+
+/// How long a request is retried.
+#[derive(Debug, Clone, Copy)]
+pub enum Limit {
+    /// Tries in all.
+    Tries(u32),
+    /// Tries in all, unless the time is over before.
+    TriesWithin(u32, Duration),
+}
+
+/// Which failure of a request is worth a warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announce {
+    Never,
+    /// The first, unless the server only asks for fewer requests.
+    First,
+    Second,
+}
+
+/// How the requests to one server are retried.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    pub limit: Limit,
+    pub backoff: Backoff,
+    pub announce: Announce,
+    /// The summary counts retries by this name.
+    pub counted_as: &'static str,
+}
+
+impl Policy {
+    /// Returns the policy of object storage, Kinto and the archive: so many tries in all.
+    #[must_use]
+    pub const fn requests(tries: u32) -> Self {
+        Self {
+            limit: Limit::Tries(tries),
+            backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(20)),
+            announce: Announce::Second,
+            counted_as: "retries",
+        }
+    }
+}
+
+/// For a transaction that lost against another one, whatever the server's policy.
+const CONFLICTS: Policy = Policy {
+    limit: Limit::Tries(100),
+    backoff: Backoff::new(Duration::from_millis(50), Duration::from_millis(50)),
+    announce: Announce::Never,
+    counted_as: "batches again",
+};
+
+/// The failures of one request so far.
+#[derive(Debug)]
+pub struct Attempts {
+    policy: Policy,
+    started: Instant,
+    failed: u32,
+    conflicts: u32,
+    announced: bool,
+}
+
+impl Attempts {
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            started: Instant::now(),
+            failed: 0,
+            conflicts: 0,
+            announced: false,
+        }
+    }
+
+    /// Counts from zero again after a success; a limit in time stays.
+    pub fn reset(&mut self) {
+        (self.failed, self.conflicts, self.announced) = (0, 0, false);
+    }
+
+    /// Returns the time that is left for a request that may take `most`.
+    #[must_use]
+    pub fn timeout(&self, most: Duration) -> Duration {
+        match self.policy.limit {
+            Limit::Tries(_) => most,
+            Limit::TriesWithin(_, time) => time.saturating_sub(self.started.elapsed()).min(most),
+        }
+    }
+
+    /// Counts a failure; returns how long to wait before the next try, `None` to give up.
+    fn next(&mut self, class: FailureClass, asked: Option<Duration>) -> Option<Duration> {
+        let (policy, failed) = match class {
+            FailureClass::Conflict => (CONFLICTS, &mut self.conflicts),
+            _ => (self.policy, &mut self.failed),
+        };
+        *failed += 1;
+        let wait = policy.backoff.delay(*failed, asked);
+        let is_over = match policy.limit {
+            Limit::Tries(tries) => *failed >= tries,
+            Limit::TriesWithin(tries, time) => {
+                *failed >= tries || self.started.elapsed() + wait >= time
+            }
+        };
+        (!is_over).then_some(wait)
+    }
+
+    /// Whether the failure that was counted last is the one to announce.
+    fn is_telling(&mut self, class: FailureClass) -> bool {
+        let is_telling = match self.policy.announce {
+            _ if class == FailureClass::Conflict => false,
+            Announce::Never => false,
+            Announce::First => !self.announced && class != FailureClass::Throttled,
+            Announce::Second => self.failed == 2,
+        };
+        self.announced |= is_telling;
+        is_telling
+    }
+}
+
+/// Retries the requests to one server; clones share its announcements.
+#[derive(Clone)]
+pub struct Retry {
+    pub policy: Policy,
+    pub context: Context,
+    announced: Arc<Mutex<Option<Instant>>>,
+}
+
+/// A server in trouble fails many requests at once: only one in this time is announced, the
+/// summary counts all.
+const QUIET: Duration = Duration::from_secs(5);
+
+impl Retry {
+    #[must_use]
+    pub fn new(policy: Policy, context: &Context) -> Self {
+        Self {
+            policy,
+            context: context.clone(),
+            announced: Arc::default(),
+        }
+    }
+
+    /// Returns the result of the first try that succeeds; waits on this thread. `what` names
+    /// the request and its server in messages.
+    ///
+    /// # Errors
+    /// A failure that no retry helps, too many others (69), or a signal.
+    pub fn run_blocking<T>(
+        &self,
+        what: &str,
+        mut request: impl FnMut() -> Result<T, Failure>,
+    ) -> Result<T> {
+        let mut attempts = Attempts::new(self.policy);
+        loop {
+            self.context.shutdown.check()?;
+            let wait = match request() {
+                Ok(done) => return Ok(done),
+                Err(failure) => self.step(&mut attempts, what, failure),
+            };
+            let wait = wait.map_err(|failure| failure.into_error(what))?;
+            self.context.shutdown.sleep(wait)?;
+        }
+    }
+
+    /// Counts and announces a failure; returns how long to wait before the next try.
+    ///
+    /// # Errors
+    /// The failure to give up with, whose text names the request.
+    pub fn step(
+        &self,
+        attempts: &mut Attempts,
+        what: &str,
+        failure: Failure,
+    ) -> Result<Duration, Failure> {
+        let (reason, after, class) = match failure {
+            Failure::Transient {
+                reason,
+                after,
+                class,
+            } => (reason, after, class),
+            Failure::NotFound => return Err(failure),
+            Failure::InvalidRequest(reason) => {
+                return Err(Failure::InvalidRequest(format!("{what}: {reason}")));
+            }
+            Failure::Permanent(error) => return Err(Failure::Permanent(error.context(what))),
+        };
+        let reason = format!("{what}: {reason}");
+        let Some(wait) = attempts.next(class, after) else {
+            let tries = match class {
+                FailureClass::Conflict => format!("{} conflicts", attempts.conflicts),
+                _ => format!("{} tries", attempts.failed),
+            };
+            let reason = format!("{reason}; given up after {tries}");
+            return Err(Failure::transient(class, reason));
+        };
+        let counted_as = match class {
+            FailureClass::Conflict => CONFLICTS.counted_as,
+            _ => attempts.policy.counted_as,
+        };
+        self.context.counters.note(counted_as, 1);
+        if attempts.is_telling(class) && self.may_announce() {
+            self.context.log.warn(format!("{reason}; trying again"));
+        }
+        Ok(wait)
+    }
+
+    fn may_announce(&self) -> bool {
+        let mut last = self
+            .announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_quiet = last.is_none_or(|last| last.elapsed() >= QUIET);
+        if is_quiet {
+            *last = Some(Instant::now());
+        }
+        is_quiet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUSY: FailureClass = FailureClass::Answered;
+
+    fn attempts(limit: Limit) -> Attempts {
+        Attempts::new(Policy {
+            limit,
+            ..Policy::requests(1)
+        })
+    }
+
+    #[test]
+    fn tries_end_and_begin_again_after_a_success() {
+        let mut attempts = attempts(Limit::Tries(3));
+        assert!(attempts.next(BUSY, None).is_some());
+        assert!(attempts.next(FailureClass::Conflict, None).is_some());
+        assert!(attempts.next(BUSY, None).is_some());
+        assert_eq!(attempts.next(BUSY, None), None);
+        attempts.reset();
+        assert!(attempts.next(BUSY, None).is_some());
+    }
+
+    #[test]
+    fn time_ends() {
+        let mut attempts = attempts(Limit::TriesWithin(9, Duration::from_secs(3)));
+        assert!(attempts.timeout(Duration::from_mins(1)) <= Duration::from_secs(3));
+        assert_eq!(attempts.next(BUSY, Some(Duration::from_secs(4))), None);
+    }
+}
