@@ -123,11 +123,24 @@ fn help_begins_with_the_name_and_leads_with_examples() {
 }
 
 #[test]
-fn version_is_that_of_the_package() {
+fn version_is_that_of_the_package_and_its_commit() {
+    let built_from_git = !env!("COMMIT").is_empty();
     for stage in stages() {
         let run = Tool::plain(stage).arg("--version").run().exits(0).silent();
-        let version = format!("{stage} {}\n", env!("CARGO_PKG_VERSION"));
-        assert_eq!(String::from_utf8(run.stdout).unwrap(), version);
+        let text = String::from_utf8(run.stdout).unwrap();
+        let version = format!("{stage} {}", env!("CARGO_PKG_VERSION"));
+        let commit = text.strip_prefix(&version).unwrap();
+        let hash = commit
+            .strip_prefix(" (")
+            .and_then(|rest| rest.strip_suffix(")\n"))
+            .map(|hash| hash.strip_suffix("-dirty").unwrap_or(hash));
+        match hash {
+            Some(hash) => assert!(
+                hash.len() >= 12 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "{text}"
+            ),
+            None => assert_eq!((commit, built_from_git), ("\n", false)),
+        }
     }
 }
 

@@ -66,7 +66,7 @@ pub trait Program: Parser {
 
 /// Runs a program from its arguments to its exit status.
 pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode {
-    let args = match P::try_parse() {
+    let args = match parse::<P>() {
         Ok(args) => args,
         Err(told) => return print_clap_error(&told, name::<P>()),
     };
@@ -119,6 +119,15 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         }
         Err(kind) => ExitCode::from(kind.status().unwrap_or(1)),
     }
+}
+
+/// Parses the command line; `--version` names the commit, which the manual
+/// leaves out.
+fn parse<P: Program>() -> std::result::Result<P, clap::Error> {
+    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("COMMIT"));
+    let mut command = P::command().version(VERSION);
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    P::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Help and version on standard output, a mistake on standard error under the

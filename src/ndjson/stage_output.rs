@@ -41,7 +41,7 @@ impl Emitted {
     }
 
     /// A record that goes on as `line`, which stands in `block`: that of
-    /// [`pass`](super::pass), which hands both on together.
+    /// `pass`, which hands both on together.
     pub fn keep(&mut self, block: Block<'_>, line: &[u8]) {
         let Some(range) = block.place(line) else {
             return self.line(line);

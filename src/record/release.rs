@@ -5,7 +5,7 @@ use crate::json;
 /// What Kinto adds to a record.
 const OWN: [&str; 3] = ["id", "last_modified", "schema"];
 
-/// What of [`OWN`] is told apart from the document.
+/// What of `OWN` is told apart from the document.
 pub struct Meta<'a> {
     pub id: &'a str,
     pub last_modified: u64,
