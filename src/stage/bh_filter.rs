@@ -93,12 +93,12 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
         Some("none") => {}
         Some(path) => read_known(Path::new(path), &mut known, io)?,
         None => {
-            if let Some(mut store) = store::Place::of(&args.database, io)?.open_existing()? {
+            if let Some(mut store) = store::Location::new(&args.database, io)?.open_existing()? {
                 let _patience = io
                     .context
                     .log
                     .notify_if_slow(format!("reading what {} holds", store.address()));
-                store.known(&mut |key, etag| known.insert(key, etag))?;
+                store.for_each_known(&mut |key, etag| known.insert(key, etag))?;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A store that says what would happen, and writes nothing.
 
-use super::plan::{Found, Plan};
-use super::{Outcome, Queued, Refused, Row, Store};
+use super::plan::{ContentStatus, Plan};
+use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store};
 use crate::error::Result;
 
 /// Looks at the store behind it, if there is one yet.
@@ -9,7 +9,7 @@ pub struct DryRun(Option<Box<dyn Store>>);
 
 impl DryRun {
     #[must_use]
-    pub fn of(store: Option<Box<dyn Store>>) -> Self {
+    pub fn new(store: Option<Box<dyn Store>>) -> Self {
         Self(store)
     }
 }
@@ -19,27 +19,31 @@ impl Store for DryRun {
         self.0.as_ref().map_or("nothing", |store| store.address())
     }
 
-    fn is_made(&mut self) -> Result<bool> {
-        self.0.as_mut().map_or(Ok(false), |store| store.is_made())
+    fn has_tables(&mut self) -> Result<bool> {
+        self.0
+            .as_mut()
+            .map_or(Ok(false), |store| store.has_tables())
     }
 
-    fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
-        self.0.as_mut().map_or(Ok(()), |store| store.known(each))
+    fn for_each_known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
+        self.0
+            .as_mut()
+            .map_or(Ok(()), |store| store.for_each_known(each))
     }
 
-    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<Found>> {
-        let nothing = || Ok(vec![Found::New; hashes.len()]);
+    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>> {
+        let nothing = || Ok(vec![ContentStatus::New; hashes.len()]);
         let store = self.0.as_mut();
         store.map_or_else(nothing, |store| store.look_up(hashes))
     }
 
-    fn load(&mut self, rows: &[Row], _queue: bool) -> Result<Vec<Outcome>> {
+    fn load(&mut self, rows: &[BuildRow], _queue: bool) -> Result<Vec<LoadOutcome>> {
         let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
         let found = self.look_up(&hashes)?;
         Ok(Plan::new(rows, &found).outcomes)
     }
 
-    fn queued(&mut self, _after: i64, _limit: usize) -> Result<Vec<Queued>> {
+    fn queued(&mut self, _after: i64, _limit: usize) -> Result<Vec<QueuedRow>> {
         Ok(Vec::new())
     }
 
@@ -47,15 +51,15 @@ impl Store for DryRun {
         Ok(0)
     }
 
-    fn settle(&mut self, _confirmed: &[i64], _refused: &[(i64, String)]) -> Result<()> {
+    fn ack(&mut self, _confirmed: &[i64], _refused: &[(i64, String)]) -> Result<()> {
         Ok(())
     }
 
-    fn refused(&mut self) -> Result<Vec<Refused>> {
+    fn unreported(&mut self) -> Result<Vec<RefusedRow>> {
         Ok(Vec::new())
     }
 
-    fn reported(&mut self, _ids: &[i64]) -> Result<()> {
+    fn mark_reported(&mut self, _ids: &[i64]) -> Result<()> {
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 pub use self::dry::DryRun;
-use self::plan::Found;
+use self::plan::ContentStatus;
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ const DEFAULT: &str = "sqlite:buildhub.db";
 
 /// A build on its way into the table.
 #[derive(Debug, Clone, Default)]
-pub struct Row {
+pub struct BuildRow {
     pub hash: String,
     /// The line that it came in.
     pub line: String,
@@ -49,19 +49,19 @@ pub struct Row {
     pub key: Option<String>,
     /// Without quotes.
     pub etag: Option<String>,
-    pub origin: Origin,
+    pub provenance: Provenance,
 }
 
 /// What a row's metadata say of how it came, besides the program.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Origin {
+pub struct Provenance {
     /// Nobody has held it against the schema.
     pub skip_validation: bool,
     /// It was Kinto's.
     pub kinto_migration: bool,
 }
 
-impl Row {
+impl BuildRow {
     /// The document as it came, JSON.
     #[must_use]
     pub fn build(&self) -> &str {
@@ -71,7 +71,7 @@ impl Row {
 
 /// A row of the table, as far as the next object with its content matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredRow {
     pub id: i64,
     pub key: Option<String>,
     /// With its quotes, as stored.
@@ -80,7 +80,7 @@ pub struct Stored {
 
 /// What became of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum LoadOutcome {
     /// New; with its id where it is queued.
     Inserted(Option<i64>),
     /// There already; the row's ETag was renewed.
@@ -93,14 +93,14 @@ pub enum Outcome {
 
 /// A row that waits to be indexed.
 #[derive(Debug)]
-pub struct Queued {
+pub struct QueuedRow {
     pub id: i64,
     pub build: String,
 }
 
 /// A row that Elasticsearch refused for good.
 #[derive(Debug)]
-pub struct Refused {
+pub struct RefusedRow {
     pub id: i64,
     pub key: Option<String>,
     /// With its quotes, as stored.
@@ -114,34 +114,34 @@ pub trait Store: Send {
     fn address(&self) -> &str;
 
     /// Whether the tables are there that remember what was loaded.
-    fn is_made(&mut self) -> Result<bool>;
+    fn has_tables(&mut self) -> Result<bool>;
 
     /// Every key with its ETag; of one key the newest comes last.
-    fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()>;
+    fn for_each_known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()>;
 
     /// What is stored of the contents with these hashes.
-    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<Found>>;
+    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>>;
 
     /// Stores `rows` in one transaction, new ones queued for Elasticsearch if
     /// `queue` is set; an outcome each.
-    fn load(&mut self, rows: &[Row], queue: bool) -> Result<Vec<Outcome>>;
+    fn load(&mut self, rows: &[BuildRow], queue: bool) -> Result<Vec<LoadOutcome>>;
 
     /// Up to `limit` queued rows with ids above `after`, in order of their
     /// ids.
-    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<Queued>>;
+    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<QueuedRow>>;
 
     /// The highest id of the queue, 0 when it is empty.
     fn last_queued(&mut self) -> Result<i64>;
 
     /// Takes confirmed rows off the queue, and notes why others were refused
     /// for good.
-    fn settle(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()>;
+    fn ack(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()>;
 
     /// What was refused for good, and not reported yet.
-    fn refused(&mut self) -> Result<Vec<Refused>>;
+    fn unreported(&mut self) -> Result<Vec<RefusedRow>>;
 
     /// These refusals have been reported.
-    fn reported(&mut self, ids: &[i64]) -> Result<()>;
+    fn mark_reported(&mut self, ids: &[i64]) -> Result<()>;
 
     /// Queues what was refused before once more.
     fn requeue(&mut self) -> Result<u64>;
@@ -177,14 +177,14 @@ enum Address {
 }
 
 /// Which database it is, before anything is opened.
-pub struct Place {
+pub struct Location {
     address: Address,
     context: Context,
 }
 
-impl Place {
+impl Location {
     /// The database of the flag, the environment or the default.
-    pub fn of(args: &DatabaseArgs, io: &Io) -> Result<Self> {
+    pub fn new(args: &DatabaseArgs, io: &Io) -> Result<Self> {
         Ok(Self {
             address: choose(args, &io.context.log)?,
             context: io.context.clone(),
@@ -216,30 +216,30 @@ impl Place {
     }
 
     /// Whether a loader has made its tables there.
-    pub fn is_made(&self) -> Result<bool> {
+    pub fn has_tables(&self) -> Result<bool> {
         self.open_existing()?
-            .map_or(Ok(false), |mut store| store.is_made())
+            .map_or(Ok(false), |mut store| store.has_tables())
     }
 
     /// The store for loading; tables that are missing are created.
-    pub fn opener(self) -> Result<Opener> {
+    pub fn connector(self) -> Result<Connector> {
         Ok(match self.address {
-            Address::Sqlite(path) => Opener::Sqlite(sqlite::Sqlite::open(&path, false)?),
-            Address::Postgres(url) => Opener::Postgres(url, self.context),
+            Address::Sqlite(path) => Connector::Sqlite(sqlite::Sqlite::open(&path, false)?),
+            Address::Postgres(url) => Connector::Postgres(url, self.context),
         })
     }
 }
 
 /// Opens the store for loading.
-pub enum Opener {
+pub enum Connector {
     Sqlite(sqlite::Sqlite),
     Postgres(String, Context),
 }
 
-impl Opener {
+impl Connector {
     /// The store for one thread. PostgreSQL gets a connection for each; of a
     /// file, in which one writes at a time, a single one knows the pages best.
-    pub fn open(&self) -> Result<Box<dyn Store>> {
+    pub fn connect(&self) -> Result<Box<dyn Store>> {
         Ok(match self {
             Self::Sqlite(store) => Box::new(store.clone()),
             Self::Postgres(url, context) => {
@@ -280,8 +280,8 @@ macro_rules! metadata {
 }
 
 /// The facts about the program that loaded a row, as JSON.
-fn metadata(origin: Origin) -> &'static str {
-    match (origin.skip_validation, origin.kinto_migration) {
+fn metadata(provenance: Provenance) -> &'static str {
+    match (provenance.skip_validation, provenance.kinto_migration) {
         (false, false) => metadata!(""),
         (true, false) => metadata!(r#","skip_validation":true"#),
         (false, true) => metadata!(r#","kinto-migration":true"#),

@@ -1,21 +1,21 @@
 //! What a batch does to the tables, decided before anything is written.
 
-use super::{Outcome, Row, Stored};
+use super::{BuildRow, LoadOutcome, StoredRow};
 use crate::record::s3::unquote_etag;
 
 /// What the tables hold of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum ContentStatus {
     /// Nothing has its content.
     New,
-    Stored(Stored),
+    Stored(StoredRow),
     /// Its content is stored, and nothing that its object says is new.
-    Settled,
+    UpToDate,
 }
 
-impl From<Option<Stored>> for Found {
-    fn from(stored: Option<Stored>) -> Self {
-        stored.map_or(Found::New, Found::Stored)
+impl From<Option<StoredRow>> for ContentStatus {
+    fn from(stored: Option<StoredRow>) -> Self {
+        stored.map_or(ContentStatus::New, ContentStatus::Stored)
     }
 }
 
@@ -31,7 +31,7 @@ pub struct Insert<'a> {
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
     /// Of each row; that of an inserted one without its id yet.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<LoadOutcome>,
     /// One for each new content, sorted by hash so that loaders side by side
     /// never wait for each other in a circle.
     pub inserts: Vec<Insert<'a>>,
@@ -43,12 +43,12 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub fn new(rows: &'a [Row], found: &'a [Found]) -> Self {
+    pub fn new(rows: &'a [BuildRow], found: &'a [ContentStatus]) -> Self {
         let mut plan = Self {
-            outcomes: vec![Outcome::Known; rows.len()],
+            outcomes: vec![LoadOutcome::Known; rows.len()],
             ..Self::default()
         };
-        if found.iter().all(|found| *found == Found::Settled) {
+        if found.iter().all(|found| *found == ContentStatus::UpToDate) {
             return plan;
         }
         let mut order: Vec<usize> = (0..rows.len()).collect();
@@ -64,20 +64,21 @@ impl<'a> Plan<'a> {
         objects.sort_by(|a, b| rows[*a].key.cmp(&rows[*b].key));
         let last = objects.chunk_by(|a, b| rows[*a].key == rows[*b].key);
         plan.objects = last.filter_map(|same| same.last().copied()).collect();
-        plan.objects.retain(|at| found[*at] != Found::Settled);
+        plan.objects
+            .retain(|at| found[*at] != ContentStatus::UpToDate);
         plan
     }
 
     /// The rows at `twins`, in the order of the input, have one content.
-    fn content(&mut self, rows: &'a [Row], found: &'a [Found], twins: &[usize]) {
+    fn content(&mut self, rows: &'a [BuildRow], found: &'a [ContentStatus], twins: &[usize]) {
         let stored = twins.iter().find_map(|at| match &found[*at] {
-            Found::Stored(stored) => Some(stored),
+            ContentStatus::Stored(stored) => Some(stored),
             _ => None,
         });
         let (key, old, met) = match (stored, twins) {
             (Some(stored), _) => (&stored.key, stored.etag.as_deref(), twins),
-            (None, [first, met @ ..]) if found[*first] == Found::New => {
-                self.outcomes[*first] = Outcome::Inserted(None);
+            (None, [first, met @ ..]) if found[*first] == ContentStatus::New => {
+                self.outcomes[*first] = LoadOutcome::Inserted(None);
                 (&rows[*first].key, rows[*first].etag.as_deref(), met)
             }
             _ => return,
@@ -89,7 +90,7 @@ impl<'a> Plan<'a> {
             let renews = row.etag.as_deref().unwrap_or_default() != etag.unwrap_or_default();
             if row.etag.is_some() && row.key.is_some() && row.key == *key && renews {
                 etag = row.etag.as_deref();
-                self.outcomes[*at] = Outcome::EtagRenewed;
+                self.outcomes[*at] = LoadOutcome::EtagRenewed;
             }
         }
         match (stored, twins) {
@@ -102,10 +103,10 @@ impl<'a> Plan<'a> {
     }
 
     /// The database cannot hold the content of the row `at`.
-    pub fn refuse(&mut self, rows: &[Row], at: usize, reason: &str) {
+    pub fn refuse(&mut self, rows: &[BuildRow], at: usize, reason: &str) {
         for (row, outcome) in rows.iter().zip(&mut self.outcomes) {
             if row.hash == rows[at].hash {
-                *outcome = Outcome::Refused(reason.to_owned());
+                *outcome = LoadOutcome::Refused(reason.to_owned());
             }
         }
     }

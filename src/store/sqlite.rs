@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
-use super::plan::{Found, Plan};
-use super::{Outcome, Queued, Refused, Row, Store, Stored, known_queries, metadata, quoted};
+use super::plan::{ContentStatus, Plan};
+use super::{
+    BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store, StoredRow, known_queries, metadata, quoted,
+};
 use crate::error::{Error, Kind, Result};
 
 /// Times are RFC 3339 in UTC, documents the text as it came.
@@ -144,13 +146,13 @@ fn failed(address: &str, error: &rusqlite::Error) -> Error {
     Error::message(kind, format!("{address}: {error}{next}"))
 }
 
-fn find(connection: &Connection, hash: &str) -> rusqlite::Result<Found> {
+fn find(connection: &Connection, hash: &str) -> rusqlite::Result<ContentStatus> {
     let stored = connection
         .prepare_cached(
             "SELECT id, s3_object_key, s3_object_etag FROM main_build WHERE build_hash = ?1",
         )?
         .query_row([hash], |row| {
-            Ok(Stored {
+            Ok(StoredRow {
                 id: row.get(0)?,
                 key: row.get(1)?,
                 etag: row.get(2)?,
@@ -165,13 +167,13 @@ impl Store for Sqlite {
         &self.address
     }
 
-    fn is_made(&mut self) -> Result<bool> {
+    fn has_tables(&mut self) -> Result<bool> {
         Ok(!self.columns("bh_object")?.is_empty())
     }
 
-    fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
+    fn for_each_known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
         let rows = !self.columns("main_build")?.is_empty();
-        for query in known_queries(rows, self.is_made()?) {
+        for query in known_queries(rows, self.has_tables()?) {
             self.within(|connection| {
                 let mut statement = connection.prepare(query)?;
                 let mut rows = statement.query([])?;
@@ -184,17 +186,17 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<Found>> {
+    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>> {
         if self.columns("main_build")?.is_empty() {
-            return Ok(vec![Found::New; hashes.len()]);
+            return Ok(vec![ContentStatus::New; hashes.len()]);
         }
         self.within(|connection| hashes.iter().map(|hash| find(connection, hash)).collect())
     }
 
-    fn load(&mut self, rows: &[Row], queue: bool) -> Result<Vec<Outcome>> {
+    fn load(&mut self, rows: &[BuildRow], queue: bool) -> Result<Vec<LoadOutcome>> {
         let now = crate::log::now();
         self.transact(|transaction| {
-            let found: rusqlite::Result<Vec<Found>> = rows
+            let found: rusqlite::Result<Vec<ContentStatus>> = rows
                 .iter()
                 .map(|row| find(transaction, &row.hash))
                 .collect();
@@ -209,32 +211,32 @@ impl Store for Sqlite {
                 transaction.prepare_cached("INSERT OR REPLACE INTO bh_outbox (id) VALUES (?1)")?;
             for new in &plan.inserts {
                 let (row, etag) = (&rows[new.at], new.etag.map(quoted));
-                let (build, metadata) = (row.build(), metadata(row.origin));
+                let (build, metadata) = (row.build(), metadata(row.provenance));
                 let id = insert.insert(params![row.hash, build, metadata, now, row.key, etag])?;
                 if queue {
                     enqueue.execute([id])?;
-                    plan.outcomes[new.at] = Outcome::Inserted(Some(id));
+                    plan.outcomes[new.at] = LoadOutcome::Inserted(Some(id));
                 }
             }
-            let mut renew = transaction
+            let mut refresh_etag = transaction
                 .prepare_cached("UPDATE main_build SET s3_object_etag = ?2 WHERE id = ?1")?;
             for (id, etag) in &plan.renewals {
-                renew.execute(params![id, quoted(etag)])?;
+                refresh_etag.execute(params![id, quoted(etag)])?;
             }
-            let mut remember = transaction.prepare_cached(
+            let mut upsert_object = transaction.prepare_cached(
                 "INSERT INTO bh_object (key, etag, build_hash) VALUES (?1, ?2, ?3)
                  ON CONFLICT (key) DO UPDATE SET etag = excluded.etag,
                  build_hash = excluded.build_hash
                  WHERE etag <> excluded.etag OR build_hash <> excluded.build_hash",
             )?;
             for row in plan.objects.iter().map(|at| &rows[*at]) {
-                remember.execute(params![row.key, row.etag, row.hash])?;
+                upsert_object.execute(params![row.key, row.etag, row.hash])?;
             }
             Ok(plan.outcomes)
         })
     }
 
-    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<Queued>> {
+    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<QueuedRow>> {
         self.within(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT id, build FROM bh_outbox JOIN main_build USING (id)
@@ -243,7 +245,7 @@ impl Store for Sqlite {
             let rows = statement.query_map(
                 params![after, i64::try_from(limit).unwrap_or(i64::MAX)],
                 |row| {
-                    Ok(Queued {
+                    Ok(QueuedRow {
                         id: row.get(0)?,
                         build: row.get(1)?,
                     })
@@ -260,11 +262,11 @@ impl Store for Sqlite {
         })
     }
 
-    fn settle(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()> {
+    fn ack(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()> {
         self.transact(|transaction| {
-            let mut take_off = transaction.prepare_cached("DELETE FROM bh_outbox WHERE id = ?1")?;
+            let mut delete = transaction.prepare_cached("DELETE FROM bh_outbox WHERE id = ?1")?;
             for id in confirmed {
-                take_off.execute([id])?;
+                delete.execute([id])?;
             }
             let mut note = transaction.prepare_cached(
                 "UPDATE bh_outbox SET error = ?2, reported = false WHERE id = ?1",
@@ -276,7 +278,7 @@ impl Store for Sqlite {
         })
     }
 
-    fn refused(&mut self) -> Result<Vec<Refused>> {
+    fn unreported(&mut self) -> Result<Vec<RefusedRow>> {
         self.within(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT id, s3_object_key, s3_object_etag, error
@@ -284,7 +286,7 @@ impl Store for Sqlite {
                  WHERE error IS NOT NULL AND NOT reported ORDER BY id",
             )?;
             let rows = statement.query_map([], |row| {
-                Ok(Refused {
+                Ok(RefusedRow {
                     id: row.get(0)?,
                     key: row.get(1)?,
                     etag: row.get(2)?,
@@ -295,7 +297,7 @@ impl Store for Sqlite {
         })
     }
 
-    fn reported(&mut self, ids: &[i64]) -> Result<()> {
+    fn mark_reported(&mut self, ids: &[i64]) -> Result<()> {
         self.transact(|transaction| {
             let mut note =
                 transaction.prepare_cached("UPDATE bh_outbox SET reported = true WHERE id = ?1")?;

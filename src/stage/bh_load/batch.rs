@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::ndjson::StageOutput;
 use crate::record::reject::Reject;
 use crate::remote::elastic::Document;
-use crate::store::{Outcome, Row, Store};
+use crate::store::{BuildRow, LoadOutcome, Store};
 
 /// A batch is committed before it holds more than this, in bytes.
 const LARGEST: usize = 4 << 20;
@@ -70,7 +70,7 @@ impl Loader {
         if items.is_empty() {
             return Ok(());
         }
-        let rows: Vec<Row> = items
+        let rows: Vec<BuildRow> = items
             .iter_mut()
             .filter_map(|item| match item {
                 Item::Row(candidate) => Some(std::mem::take(&mut candidate.row)),
@@ -107,14 +107,14 @@ impl Loader {
                         say(row, &outcome, output)?;
                     }
                     match outcome {
-                        Outcome::Inserted(id) => {
+                        LoadOutcome::Inserted(id) => {
                             counters.add_written(1);
                             inserted += 1;
                             documents.extend(id.and_then(|id| document(id, *candidate)));
                         }
-                        Outcome::EtagRenewed => counters.dropped("ETag renewed", 1),
-                        Outcome::Known => counters.dropped("known", 1),
-                        Outcome::Refused(reason) => {
+                        LoadOutcome::EtagRenewed => counters.dropped("ETag renewed", 1),
+                        LoadOutcome::Known => counters.dropped("known", 1),
+                        LoadOutcome::Refused(reason) => {
                             let (line, number) = (row.line.as_bytes(), candidate.number);
                             output.reject(&Reject::new(line, number, "refused", reason))?;
                         }
@@ -140,12 +140,12 @@ fn document(id: i64, candidate: Candidate) -> Option<Document> {
 }
 
 /// What would happen to a row, as a line of JSON.
-fn say(row: &Row, outcome: &Outcome, output: &mut StageOutput) -> Result<()> {
+fn say(row: &BuildRow, outcome: &LoadOutcome, output: &mut StageOutput) -> Result<()> {
     let action = match outcome {
-        Outcome::Inserted(_) => "insert",
-        Outcome::EtagRenewed => "renew ETag",
-        Outcome::Known => "nothing",
-        Outcome::Refused(_) => "refuse",
+        LoadOutcome::Inserted(_) => "insert",
+        LoadOutcome::EtagRenewed => "renew ETag",
+        LoadOutcome::Known => "nothing",
+        LoadOutcome::Refused(_) => "refuse",
     };
     let mut line = format!(
         "{{\"action\":\"{action}\",\"build_hash\":\"{}\",\"key\":",

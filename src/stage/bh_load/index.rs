@@ -16,7 +16,7 @@ use crate::record::build::Canonical;
 use crate::record::reject::Reject;
 use crate::record::s3::unquote_etag;
 use crate::remote::elastic::{Document, Index, Outcome};
-use crate::store::{Opener, Queued, Refused, Store};
+use crate::store::{Connector, QueuedRow, RefusedRow, Store};
 
 /// Rows of the queue that are read at once.
 const DRAINED: usize = 4000;
@@ -35,7 +35,7 @@ const AWAY: &str =
 impl Indexer {
     /// Connects, and begins with what an earlier loader left. `None` when no
     /// Elasticsearch is named.
-    pub fn start(args: &Args, opener: &Opener, io: &Io) -> Result<Option<Self>> {
+    pub fn start(args: &Args, connector: &Connector, io: &Io) -> Result<Option<Self>> {
         let log = io.context.log.clone();
         let index = match Index::open(&args.elastic, &io.context) {
             Ok(Some(index)) => index,
@@ -51,7 +51,7 @@ impl Indexer {
             }
             Err(error) => return Err(error),
         };
-        let mut queue = opener.open()?;
+        let mut queue = connector.connect()?;
         if args.retry_refused {
             let again = queue.requeue()?;
             io.context
@@ -62,7 +62,7 @@ impl Indexer {
         let stream = || -> Result<Stream> {
             Ok(Stream {
                 index: index.clone(),
-                store: opener.open()?,
+                store: connector.connect()?,
                 counters: Arc::clone(&io.context.counters),
             })
         };
@@ -119,7 +119,7 @@ fn lost() -> Result<()> {
 }
 
 fn report(store: &mut dyn Store, output: &mut StageOutput, counters: &Counters) -> Result<()> {
-    let refused = store.refused()?;
+    let refused = store.unreported()?;
     if refused.is_empty() {
         return Ok(());
     }
@@ -129,12 +129,12 @@ fn report(store: &mut dyn Store, output: &mut StageOutput, counters: &Counters) 
     }
     output.settle_rejects()?;
     let ids: Vec<i64> = refused.iter().map(|row| row.id).collect();
-    store.reported(&ids)
+    store.mark_reported(&ids)
 }
 
 /// The row that was refused. Its build is left out: a database may hold its
 /// numbers in another notation, which would have another hash.
-fn reject(row: &Refused) -> Reject {
+fn reject(row: &RefusedRow) -> Reject {
     let mut line = format!("{{\"id\":{},\"key\":", row.id).into_bytes();
     write_text(row.key.as_deref(), &mut line);
     line.extend_from_slice(b",\"etag\":");
@@ -241,13 +241,13 @@ impl Stream {
                 None => {}
             }
         }
-        self.store.settle(&confirmed, &refused)?;
+        self.store.ack(&confirmed, &refused)?;
         self.counters.note("indexed", confirmed.len() as u64);
         away.map_or(Ok(()), Err)
     }
 }
 
-fn document(queued: &Queued) -> Result<Document> {
+fn document(queued: &QueuedRow) -> Result<Document> {
     let value = json::parse(queued.build.as_bytes()).map_err(|error| {
         Error::configuration(format!("row {}: its build is not JSON: {error}", queued.id))
     })?;

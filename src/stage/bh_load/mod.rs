@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::ndjson::{self, Io};
 use crate::remote::elastic::ElasticArgs;
 use crate::resume;
-use crate::store::{DatabaseArgs, DryRun, Origin, Place, Store};
+use crate::store::{DatabaseArgs, DryRun, Location, Provenance, Store};
 
 /// Store builds in the database, and index them
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -104,17 +104,17 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let quiet = io.output.is_terminal();
     let mut confirm = Confirm::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
-    let place = Place::of(&args.database, io)?;
+    let location = Location::new(&args.database, io)?;
     let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {
-        (Box::new(DryRun::of(place.open_existing()?)), None)
+        (Box::new(DryRun::new(location.open_existing()?)), None)
     } else {
         // Before the tables are made again: a kill in between would hide it.
-        if confirm.relies_on(&place.name()) && !place.is_made()? {
+        if confirm.relies_on(&location.name()) && !location.has_tables()? {
             confirm.forget()?;
         }
-        let opener = place.opener()?;
-        let store = opener.open()?;
-        (store, Indexer::start(args, &opener, io)?)
+        let connector = location.connector()?;
+        let store = connector.connect()?;
+        (store, Indexer::start(args, &connector, io)?)
     };
     let documents = indexer.is_some();
     let mut loader = Loader {
@@ -124,7 +124,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         dry_run: args.dry_run,
         kinto: args.kinto_migration.then(Metrics::from_environment),
     };
-    let origin = Origin {
+    let provenance = Provenance {
         skip_validation: args.skip_validation,
         kinto_migration: args.kinto_migration,
     };
@@ -147,7 +147,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         input,
         shutdown,
         threads,
-        |block| read::items(block, documents, origin),
+        |block| read::items(block, documents, provenance),
         |results| gather::load(results, &limits, &mut loader, (output, counters, shutdown)),
     );
     let indexed = match loader.indexer.take() {

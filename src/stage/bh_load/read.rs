@@ -6,7 +6,7 @@ use crate::record::build::Canonical;
 use crate::record::mark::Mark;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
-use crate::store::{LONGEST, Origin, Row};
+use crate::store::{BuildRow, LONGEST, Provenance};
 
 /// What a line of the input is to the loader.
 pub enum Item {
@@ -17,7 +17,7 @@ pub enum Item {
 
 /// A row with what is needed to refuse or to index it.
 pub struct Candidate {
-    pub row: Row,
+    pub row: BuildRow,
     /// Of its line in the input.
     pub number: u64,
     /// The members of the document for Elasticsearch, where that is used.
@@ -26,12 +26,12 @@ pub struct Candidate {
 
 /// The lines of a block, which came that way; `documents` says whether they
 /// will be indexed.
-pub fn items(block: Block<'_>, documents: bool, origin: Origin) -> Vec<Item> {
+pub fn items(block: Block<'_>, documents: bool, provenance: Provenance) -> Vec<Item> {
     block
         .lines()
         .map(|(number, line)| match Mark::parse(line) {
             Some(mark) => Item::Mark(mark, line.to_vec()),
-            None => match candidate(line, number, documents, origin) {
+            None => match candidate(line, number, documents, provenance) {
                 Ok(candidate) => Item::Row(Box::new(candidate)),
                 Err(reject) => Item::Reject(reject),
             },
@@ -43,7 +43,7 @@ fn candidate(
     line: &[u8],
     number: u64,
     documents: bool,
-    origin: Origin,
+    provenance: Provenance,
 ) -> Result<Candidate, Reject> {
     let refused = |kind: &'static str, message: String| Reject::new(line, number, kind, message);
     let bad_line = |message: String| refused("bad_line", message);
@@ -81,13 +81,13 @@ fn candidate(
     let canonical = Canonical::new(value, build.len());
     let document = documents.then(|| canonical.document());
     Ok(Candidate {
-        row: Row {
+        row: BuildRow {
             hash: canonical.hash(),
             line: text.to_owned(),
             document: member.end - build.len()..member.end,
             key,
             etag,
-            origin,
+            provenance,
         },
         number,
         document,

@@ -10,8 +10,8 @@ use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 use postgres::{Client, GenericClient, Transaction};
 
 use super::told;
-use crate::store::plan::{Found, Insert, Plan};
-use crate::store::{Outcome, Row, Stored, metadata, quoted};
+use crate::store::plan::{ContentStatus, Insert, Plan};
+use crate::store::{BuildRow, LoadOutcome, StoredRow, metadata, quoted};
 
 /// Whether the server refused the data, and not the statement.
 fn refuses_data(error: &postgres::Error) -> bool {
@@ -32,28 +32,30 @@ const CONTENT: &str = "SELECT id::bigint, s3_object_key::text AS key, s3_object_
 pub fn find_all(
     client: &mut impl GenericClient,
     hashes: &[&str],
-) -> Result<Vec<Found>, postgres::Error> {
+) -> Result<Vec<ContentStatus>, postgres::Error> {
     let query = format!(
         "SELECT m.id, m.key, m.etag
          FROM unnest($1) WITH ORDINALITY AS b (hash, n) LEFT JOIN LATERAL ({CONTENT}) m ON true
          ORDER BY n"
     );
     let rows = client.query_typed(&query, &[(&hashes, Type::TEXT_ARRAY)])?;
-    rows.iter().map(|row| found(row).map(Found::from)).collect()
+    rows.iter()
+        .map(|row| stored_row(row).map(ContentStatus::from))
+        .collect()
 }
 
 /// The stored row that begins with the first column.
-fn found(row: &postgres::Row) -> Result<Option<Stored>, postgres::Error> {
+fn stored_row(row: &postgres::Row) -> Result<Option<StoredRow>, postgres::Error> {
     let Some(id) = row.try_get(0)? else {
         return Ok(None);
     };
     let (key, etag) = (row.try_get(1)?, row.try_get(2)?);
-    Ok(Some(Stored { id, key, etag }))
+    Ok(Some(StoredRow { id, key, etag }))
 }
 
 /// What the tables hold of a batch.
-struct Answer {
-    found: Vec<Found>,
+struct BatchContent {
+    found: Vec<ContentStatus>,
     /// Of each row, whether something is remembered of its key.
     remembered: Vec<bool>,
     /// The transaction's time.
@@ -63,7 +65,10 @@ struct Answer {
 /// Asks first, of indexes alone, what is settled: a content that is stored, and
 /// an object that is remembered with it. Only what is stored of the others is
 /// read.
-fn ask(transaction: &mut Transaction<'_>, rows: &[Row]) -> Result<Answer, postgres::Error> {
+fn query_content(
+    transaction: &mut Transaction<'_>,
+    rows: &[BuildRow],
+) -> Result<BatchContent, postgres::Error> {
     // The limits make each a look-up by index, however little the planner
     // knows of the tables yet.
     let query = "SELECT b.n, m.stored IS NOT NULL, o.same IS NOT NULL, now()
@@ -84,8 +89,8 @@ fn ask(transaction: &mut Transaction<'_>, rows: &[Row]) -> Result<Answer, postgr
             (&etags, Type::TEXT_ARRAY),
         ],
     )?;
-    let mut answer = Answer {
-        found: vec![Found::Settled; rows.len()],
+    let mut content = BatchContent {
+        found: vec![ContentStatus::UpToDate; rows.len()],
         remembered: vec![true; rows.len()],
         now: SystemTime::UNIX_EPOCH,
     };
@@ -95,18 +100,18 @@ fn ask(transaction: &mut Transaction<'_>, rows: &[Row]) -> Result<Answer, postgr
         if row.try_get(1)? {
             stored.push(at);
         } else {
-            answer.found[at] = Found::New;
+            content.found[at] = ContentStatus::New;
         }
-        answer.remembered[at] = row.try_get(2)?;
-        answer.now = row.try_get(3)?;
+        content.remembered[at] = row.try_get(2)?;
+        content.now = row.try_get(3)?;
     }
     if !stored.is_empty() {
         let hashes: Vec<&str> = stored.iter().map(|at| hashes[*at]).collect();
         for (at, found) in stored.into_iter().zip(find_all(transaction, &hashes)?) {
-            answer.found[at] = found;
+            content.found[at] = found;
         }
     }
-    Ok(answer)
+    Ok(content)
 }
 
 /// The position of what stands at `ordinality`, which counts from 1.
@@ -135,7 +140,7 @@ impl ToSql for Jsonb<'_> {
 
 fn copy(
     transaction: &mut Transaction<'_>,
-    rows: &[Row],
+    rows: &[BuildRow],
     inserts: &[Insert<'_>],
     now: SystemTime,
 ) -> Result<(), postgres::Error> {
@@ -154,7 +159,7 @@ fn copy(
     let mut writer = BinaryCopyInWriter::new(writer, &types);
     for insert in inserts {
         let row = &rows[insert.at];
-        let (build, metadata) = (Jsonb(row.build()), Jsonb(metadata(row.origin)));
+        let (build, metadata) = (Jsonb(row.build()), Jsonb(metadata(row.provenance)));
         let etag = insert.etag.map(quoted);
         writer.write(&[&row.hash, &build, &metadata, &now, &row.key, &etag])?;
     }
@@ -166,7 +171,7 @@ fn copy(
 /// positions with the reasons.
 fn copy_or_refuse(
     transaction: &mut Transaction<'_>,
-    rows: &[Row],
+    rows: &[BuildRow],
     inserts: &[Insert<'_>],
     now: SystemTime,
     refused: &mut Vec<(usize, String)>,
@@ -194,17 +199,20 @@ fn copy_or_refuse(
 /// Stores `rows` in one transaction; an outcome each.
 pub fn load(
     client: &mut Client,
-    rows: &[Row],
+    rows: &[BuildRow],
     queue: bool,
-) -> Result<Vec<Outcome>, postgres::Error> {
+) -> Result<Vec<LoadOutcome>, postgres::Error> {
     let mut before = usize::MAX;
     loop {
         let mut transaction = client.transaction()?;
-        let answer = ask(&mut transaction, rows)?;
-        let mut plan = Plan::new(rows, &answer.found);
-        let new = answer.found.iter().filter(|found| **found == Found::New);
-        let new = new.count() + answer.remembered.iter().filter(|known| !**known).count();
-        match write(&mut transaction, rows, &mut plan, &answer, queue) {
+        let content = query_content(&mut transaction, rows)?;
+        let mut plan = Plan::new(rows, &content.found);
+        let new = content
+            .found
+            .iter()
+            .filter(|found| **found == ContentStatus::New);
+        let new = new.count() + content.remembered.iter().filter(|known| !**known).count();
+        match write(&mut transaction, rows, &mut plan, &content, queue) {
             Ok(()) => {
                 transaction.commit()?;
                 return Ok(plan.outcomes);
@@ -222,31 +230,31 @@ pub fn load(
 
 fn write(
     transaction: &mut Transaction<'_>,
-    rows: &[Row],
+    rows: &[BuildRow],
     plan: &mut Plan<'_>,
-    answer: &Answer,
+    content: &BatchContent,
     queue: bool,
 ) -> Result<(), postgres::Error> {
     let mut refused = Vec::new();
-    copy_or_refuse(transaction, rows, &plan.inserts, answer.now, &mut refused)?;
+    copy_or_refuse(transaction, rows, &plan.inserts, content.now, &mut refused)?;
     for (at, reason) in refused {
         plan.refuse(rows, at, &reason);
     }
     if queue {
         enqueue(transaction, rows, plan)?;
     }
-    renew(transaction, plan)?;
-    remember(transaction, rows, plan, &answer.remembered)
+    refresh_etags(transaction, plan)?;
+    upsert_objects(transaction, rows, plan, &content.remembered)
 }
 
 /// Queues what was inserted for Elasticsearch, and notes its ids.
 fn enqueue(
     transaction: &mut Transaction<'_>,
-    rows: &[Row],
+    rows: &[BuildRow],
     plan: &mut Plan<'_>,
 ) -> Result<(), postgres::Error> {
     let places = plan.inserts.iter().map(|insert| insert.at);
-    let inserted = |at: &usize| matches!(plan.outcomes[*at], Outcome::Inserted(_));
+    let inserted = |at: &usize| matches!(plan.outcomes[*at], LoadOutcome::Inserted(_));
     let places: Vec<usize> = places.filter(inserted).collect();
     if places.is_empty() {
         return Ok(());
@@ -261,12 +269,15 @@ fn enqueue(
     );
     for row in transaction.query_typed(&query, &[(&hashes, Type::TEXT_ARRAY)])? {
         let at = places[position(row.try_get(0)?)];
-        plan.outcomes[at] = Outcome::Inserted(Some(row.try_get(1)?));
+        plan.outcomes[at] = LoadOutcome::Inserted(Some(row.try_get(1)?));
     }
     Ok(())
 }
 
-fn renew(transaction: &mut Transaction<'_>, plan: &Plan<'_>) -> Result<(), postgres::Error> {
+fn refresh_etags(
+    transaction: &mut Transaction<'_>,
+    plan: &Plan<'_>,
+) -> Result<(), postgres::Error> {
     if plan.renewals.is_empty() {
         return Ok(());
     }
@@ -284,13 +295,13 @@ fn renew(transaction: &mut Transaction<'_>, plan: &Plan<'_>) -> Result<(), postg
 
 /// What is new is copied, which costs half of an INSERT that may conflict. The
 /// keys come sorted, so loaders side by side never wait in a circle.
-fn remember(
+fn upsert_objects(
     transaction: &mut Transaction<'_>,
-    rows: &[Row],
+    rows: &[BuildRow],
     plan: &Plan<'_>,
     remembered: &[bool],
 ) -> Result<(), postgres::Error> {
-    let stored = |at: &&usize| !matches!(plan.outcomes[**at], Outcome::Refused(_));
+    let stored = |at: &&usize| !matches!(plan.outcomes[**at], LoadOutcome::Refused(_));
     let objects = plan.objects.iter().filter(stored);
     let (old, new): (Vec<usize>, Vec<usize>) = objects.partition(|at| remembered[**at]);
     if !new.is_empty() {

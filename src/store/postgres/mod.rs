@@ -13,8 +13,8 @@ use postgres::types::Type;
 
 pub(super) use self::connect::Target;
 use self::shape::CheckError;
-use super::plan::Found;
-use super::{Outcome, Queued, Refused, Row, Store, known_queries};
+use super::plan::ContentStatus;
+use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store, known_queries};
 use crate::address::without_password;
 use crate::backoff::Backoff;
 use crate::context::Context;
@@ -204,12 +204,12 @@ impl Store for Postgres {
         &self.address
     }
 
-    fn is_made(&mut self) -> Result<bool> {
+    fn has_tables(&mut self) -> Result<bool> {
         self.has("bh_object")
     }
 
-    fn known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
-        for query in known_queries(self.has("main_build")?, self.is_made()?) {
+    fn for_each_known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
+        for query in known_queries(self.has("main_build")?, self.has_tables()?) {
             self.retry(|client| {
                 let mut rows = client.query_raw(*query, std::iter::empty::<&str>())?;
                 while let Some(row) = rows.next()? {
@@ -221,18 +221,18 @@ impl Store for Postgres {
         Ok(())
     }
 
-    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<Found>> {
+    fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>> {
         if !self.has("main_build")? {
-            return Ok(vec![Found::New; hashes.len()]);
+            return Ok(vec![ContentStatus::New; hashes.len()]);
         }
         self.retry(|client| batch::find_all(client, hashes))
     }
 
-    fn load(&mut self, rows: &[Row], queue: bool) -> Result<Vec<Outcome>> {
+    fn load(&mut self, rows: &[BuildRow], queue: bool) -> Result<Vec<LoadOutcome>> {
         self.retry(|client| batch::load(client, rows, queue))
     }
 
-    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<Queued>> {
+    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<QueuedRow>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.retry(|client| {
             let rows = client.query_typed(
@@ -242,7 +242,7 @@ impl Store for Postgres {
             )?;
             rows.iter()
                 .map(|row| {
-                    Ok(Queued {
+                    Ok(QueuedRow {
                         id: row.try_get(0)?,
                         build: row.try_get(1)?,
                     })
@@ -259,7 +259,7 @@ impl Store for Postgres {
         })
     }
 
-    fn settle(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()> {
+    fn ack(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()> {
         let (ids, reasons): (Vec<i64>, Vec<&str>) = refused
             .iter()
             .map(|(id, reason)| (*id, reason.as_str()))
@@ -280,7 +280,7 @@ impl Store for Postgres {
         })
     }
 
-    fn refused(&mut self) -> Result<Vec<Refused>> {
+    fn unreported(&mut self) -> Result<Vec<RefusedRow>> {
         self.retry(|client| {
             let rows = client.query(
                 "SELECT o.id, m.s3_object_key, m.s3_object_etag, o.error
@@ -290,7 +290,7 @@ impl Store for Postgres {
             )?;
             rows.iter()
                 .map(|row| {
-                    Ok(Refused {
+                    Ok(RefusedRow {
                         id: row.try_get(0)?,
                         key: row.try_get(1)?,
                         etag: row.try_get(2)?,
@@ -301,7 +301,7 @@ impl Store for Postgres {
         })
     }
 
-    fn reported(&mut self, ids: &[i64]) -> Result<()> {
+    fn mark_reported(&mut self, ids: &[i64]) -> Result<()> {
         self.retry(|client| {
             let note = "UPDATE bh_outbox SET reported = true WHERE id = ANY ($1)";
             client

@@ -7,9 +7,9 @@ use crate::store::LONGEST;
 
 /// A column: its name, the types it may have, the width it needs, and whether
 /// it may be NULL.
-type Column = (&'static str, &'static [&'static str], Option<usize>, bool);
+type ExpectedColumn = (&'static str, &'static [&'static str], Option<usize>, bool);
 
-const COLUMNS: &[Column] = &[
+const COLUMNS: &[ExpectedColumn] = &[
     ("id", &["integer", "bigint"], None, false),
     (
         "build_hash",
@@ -34,7 +34,7 @@ const COLUMNS: &[Column] = &[
     ),
 ];
 
-struct Found {
+struct FoundColumn {
     name: String,
     data_type: String,
     /// In characters; `None` without a limit.
@@ -55,9 +55,9 @@ pub fn check(client: &mut Client, address: &str) -> Result<(), CheckError> {
          WHERE table_schema = ANY (current_schemas(false)) AND table_name = 'main_build'",
         &[],
     )?;
-    let found: Vec<Found> = rows
+    let found: Vec<FoundColumn> = rows
         .iter()
-        .map(|row| Found {
+        .map(|row| FoundColumn {
             name: row.get(0),
             data_type: row.get(1),
             width: row
@@ -102,7 +102,7 @@ impl From<postgres::Error> for CheckError {
     }
 }
 
-fn differences(found: &[Found]) -> Vec<String> {
+fn differences(found: &[FoundColumn]) -> Vec<String> {
     let mut differences = Vec::new();
     for (name, types, width, nullable) in COLUMNS {
         let Some(own) = found.iter().find(|column| column.name == *name) else {
