@@ -3,7 +3,7 @@
 
 use postgres::Client;
 
-use super::postgres::{AWAY, Judgement, Target, judge, told};
+use super::postgres::{AWAY, ConnectionTarget, Judgement, judge, told};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -68,7 +68,7 @@ impl Layout {
 const MICROSECONDS: &str = "round(extract(epoch FROM last_modified) * 1000000)::bigint";
 
 pub struct Records {
-    target: Target,
+    target: ConnectionTarget,
     address: String,
     context: Context,
     bucket: String,
@@ -95,7 +95,7 @@ impl Records {
         context: Context,
     ) -> Result<Self> {
         Ok(Self {
-            target: Target::new(url)?,
+            target: ConnectionTarget::new(url)?,
             address: without_password(url),
             context,
             bucket: format!("/buckets/{bucket}"),

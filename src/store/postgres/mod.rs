@@ -2,7 +2,9 @@
 
 mod batch;
 mod connect;
+mod pgpass;
 mod shape;
+mod tls;
 
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::Type;
 
-pub(super) use self::connect::Target;
+pub(super) use self::connect::ConnectionTarget;
 use self::shape::CheckError;
 use super::plan::ContentStatus;
 use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store, known_queries};
@@ -35,7 +37,7 @@ const CONFLICTS: u32 = 100;
 const CONFLICT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(50));
 
 pub struct Postgres {
-    target: Target,
+    target: ConnectionTarget,
     address: String,
     context: Context,
     client: Option<Client>,
@@ -50,7 +52,7 @@ impl Postgres {
     /// another shape (78).
     pub fn open(url: &str, context: Context, read_only: bool) -> Result<Self> {
         let mut store = Self {
-            target: Target::new(url)?,
+            target: ConnectionTarget::new(url)?,
             address: without_password(url),
             context,
             client: None,
