@@ -1,22 +1,21 @@
-//! Names read as numbers: in each position, the characters seen there are the
-//! digits. So the middle between two names can be named, and how far a number
-//! of keys reaches, in any script and without knowing how names are made.
+//! Reads names as numbers: in each position, the characters seen there are the digits. So
+//! it can interpolate between names in any script.
 
-/// The range of names that a scale spans to the left, in pages: enough for any bucket.
-const WIDEST: u128 = 1 << 27;
-/// How many places a scale tells apart within a page.
-const FINEST: u128 = 1 << 20;
-/// Room for products of the above, and for names that differ far to the left.
-const LARGEST: u128 = 1 << 100;
+/// The distance to the left that a scale spans, in pages: enough for any bucket.
+const MAX_SPAN: u128 = 1 << 27;
+/// How many positions a scale distinguishes within a page.
+const MAX_RESOLUTION: u128 = 1 << 20;
+/// Leaves room for products of the above, and for names that differ far to the left.
+const MAX_SIZE: u128 = 1 << 100;
 
 /// The characters seen in the names of one directory, by position.
 #[derive(Debug, Default)]
 pub struct Alphabet {
     seen: Vec<Vec<char>>,
-    /// `seen`, and what else is likely to come in a position.
+    /// `seen`, and other characters likely in the same position.
     digits: Vec<Vec<char>>,
     stale: bool,
-    /// The first name seen.
+    /// The lowest name seen.
     origin: Option<String>,
 }
 
@@ -37,15 +36,15 @@ impl Alphabet {
         }
     }
 
-    /// How far `from` lies behind the first name that was seen.
+    /// Returns the distance from the lowest name seen to `from`.
     pub fn distance_from_first(&self, scale: &Scale<'_>, from: u128) -> u128 {
         let origin = self.origin.as_deref();
         let origin = origin.map_or(from, |origin| scale.number(origin));
         from.saturating_sub(origin)
     }
 
-    /// A position where little was seen shares the digits of those that have
-    /// seen more and one of its own: the zeros that lead a number.
+    /// Adds to a position with few characters the digits of the positions that share one
+    /// with it and have more: it may be the leading zeros of a number.
     pub fn refresh(&mut self) {
         if !std::mem::take(&mut self.stale) {
             return;
@@ -71,8 +70,8 @@ impl Alphabet {
             .collect();
     }
 
-    /// A scale for names near `name`, fine enough to tell places between
-    /// `first` and `last` apart, and reaching to `far` if that is given.
+    /// Returns a scale for names near `name` that distinguishes positions between `first`
+    /// and `last`, and reaches `far` if given.
     pub fn scale(
         &self,
         name: &str,
@@ -84,7 +83,7 @@ impl Alphabet {
         let near = differ(first, last).min(self.digits.len());
         let mut low = near;
         let mut left: u128 = 1;
-        while low > 0 && left < WIDEST {
+        while low > 0 && left < MAX_SPAN {
             low -= 1;
             left *= base(low);
         }
@@ -94,7 +93,7 @@ impl Alphabet {
         let mut size = 1;
         let mut high = low;
         let mut fine = 1;
-        while high < self.digits.len() && fine < FINEST && size < LARGEST {
+        while high < self.digits.len() && fine < MAX_RESOLUTION && size < MAX_SIZE {
             size *= base(high);
             if high >= near {
                 fine *= base(high);
@@ -109,12 +108,12 @@ impl Alphabet {
     }
 }
 
-/// The first position where two names differ.
+/// Returns the first position where two names differ.
 fn differ(a: &str, b: &str) -> usize {
     a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count()
 }
 
-/// Names as numbers.
+/// A mapping of names to numbers.
 pub struct Scale<'a> {
     stem: String,
     digits: &'a [Vec<char>],
@@ -122,7 +121,7 @@ pub struct Scale<'a> {
 }
 
 impl Scale<'_> {
-    /// The number behind the last name.
+    /// Returns the number after the last name.
     pub fn size(&self) -> u128 {
         self.size
     }
@@ -135,7 +134,7 @@ impl Scale<'_> {
         }
     }
 
-    /// How far two names that do not differ to the left of the scale are apart.
+    /// Returns the distance between two names that agree to the left of the scale.
     pub fn span(&self, first: &str, last: &str) -> u128 {
         let stem = self.stem.chars().count();
         let read = |name: &str| self.read(name.chars().skip(stem));

@@ -1,12 +1,12 @@
-//! How many keys a directory holds, judged by those of its class.
+//! Estimates the size of a directory by the mean of its class.
 
 use std::collections::HashMap;
 
-/// More classes than this are not listing apart.
-const MOST: usize = 50_000;
+/// The maximum number of classes.
+const MAX_CLASSES: usize = 50_000;
 
-/// Names of what a directory has in common with others, the closest first:
-/// its path with digits taken out; the same below any parent; its parent.
+/// Hashes of what directories have in common, the narrowest class first: the path without
+/// its digits; the name under any parent; the parent.
 pub type DirClass = [u64; 3];
 
 pub fn dir_class(dir: &str) -> DirClass {
@@ -25,7 +25,7 @@ pub fn dir_class(dir: &str) -> DirClass {
 
 const SEED: u64 = 0xcbf2_9ce4_8422_2325;
 
-/// FNV-1a over `text`, in which a run of digits counts as one.
+/// Returns the FNV-1a hash of `text`, with each run of digits as one character.
 fn hash(start: u64, text: &str) -> u64 {
     let mut hash = start;
     let mut digits = false;
@@ -42,29 +42,29 @@ fn hash(start: u64, text: &str) -> u64 {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Seen {
+struct Totals {
     ends: f64,
     keys: f64,
 }
 
-/// What the next broader class says weighs as much as so many directories.
-const DOUBT: f64 = 0.25;
+/// The mean of the next broader class weighs as much as this number of directories.
+const PRIOR_WEIGHT: f64 = 0.25;
 
-/// Averages over the directories that were listed to their end.
+/// Keys and completed directories, by class.
 #[derive(Debug, Default)]
 pub struct ClassStats {
-    seen: HashMap<u64, Seen>,
-    /// Keys that an earlier run saw, and what stood there now.
+    seen: HashMap<u64, Totals>,
+    /// Keys that an earlier run saw, and keys that the same intervals contain now.
     then: f64,
     now: f64,
 }
 
 impl ClassStats {
-    /// Of directories of a `class` so many `keys` were listed, and so many came
-    /// to their end. This way a large one is not overlooked while it lasts.
+    /// Adds `keys` listed keys of a `class`, of which `ends` directories were completed.
+    /// Counting keys early keeps a large directory from being overlooked.
     pub fn record(&mut self, class: DirClass, ends: f64, keys: f64) {
         for part in class {
-            let full = self.seen.len() >= MOST;
+            let full = self.seen.len() >= MAX_CLASSES;
             if full && !self.seen.contains_key(&part) {
                 continue;
             }
@@ -74,13 +74,13 @@ impl ClassStats {
         }
     }
 
-    /// A stretch where an earlier run saw `then` keys held `now`.
-    pub fn grow(&mut self, then: f64, now: f64) {
+    /// Adds an interval with `then` keys in an earlier run and `now` keys in this one.
+    pub fn record_growth(&mut self, then: f64, now: f64) {
         self.then += then;
         self.now += now;
     }
 
-    /// How much the bucket has grown since.
+    /// Returns by which factor the bucket has grown since the earlier run.
     pub fn growth(&self) -> f64 {
         if self.then > 0.0 {
             (self.now / self.then).max(0.01)
@@ -89,28 +89,28 @@ impl ClassStats {
         }
     }
 
-    /// How many keys a directory of the `class` is thought to hold.
+    /// Returns the estimated number of keys in a directory of the `class`.
     pub fn mean(&self, class: DirClass, unknown: f64) -> f64 {
         class.iter().rev().fold(unknown, |broader, part| {
             let seen = self.seen.get(part).copied().unwrap_or_default();
-            (seen.keys + DOUBT * broader) / (seen.ends + DOUBT)
+            (seen.keys + PRIOR_WEIGHT * broader) / (seen.ends + PRIOR_WEIGHT)
         })
     }
 
-    /// The mean of the closest part of the `class` of which something is known.
-    pub fn known(&self, class: DirClass) -> Option<f64> {
+    /// Returns the mean of the narrowest part of the `class` with completed directories.
+    pub fn known_mean(&self, class: DirClass) -> Option<f64> {
         let seen = class.iter().filter_map(|part| self.seen.get(part));
         let mut known = seen.filter(|seen| seen.ends > 0.0);
         known.next().map(|seen| seen.keys / seen.ends)
     }
 
-    /// How many directories of the closest class were seen to their end.
-    pub fn ends(&self, class: DirClass) -> f64 {
+    /// Returns how many directories of the narrowest class were completed.
+    pub fn completed(&self, class: DirClass) -> f64 {
         self.seen.get(&class[0]).map_or(0.0, |seen| seen.ends)
     }
 
-    /// Whether directories of the closest class were seen to their end.
-    pub fn knows(&self, class: DirClass) -> bool {
-        self.ends(class) >= 1.0
+    /// Returns whether a directory of the narrowest class was completed.
+    pub fn is_known(&self, class: DirClass) -> bool {
+        self.completed(class) >= 1.0
     }
 }

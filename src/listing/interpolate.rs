@@ -1,5 +1,5 @@
-//! A segment as numbers: how much of it is thought to be left, and the name of
-//! a place inside it.
+//! Names of a segment as numbers: estimates how many keys are left, and names a key at a
+//! given share of them.
 
 use super::alphabet::Scale;
 use super::model::{BucketStats, RangeModel};
@@ -9,14 +9,14 @@ pub struct Interpolation<'a> {
     scale: Scale<'a>,
     from: u128,
     to: u128,
-    /// Keys a number.
+    /// Keys per number.
     density: f64,
-    /// Whether there are keys near `to`.
+    /// Whether keys are known to exist near `to`.
     closed: bool,
-    /// Whether `to` is a place that was asked for.
+    /// Whether `to` is a key that was requested.
     bounded: bool,
-    /// Whether `from` is a guess that was not answered.
-    fresh: bool,
+    /// Whether `from` is an interpolated key without a response yet.
+    unconfirmed: bool,
     /// Keys between the first name of the directory and `from`.
     so_far: f64,
 }
@@ -26,26 +26,27 @@ impl Interpolation<'_> {
         self.to.saturating_sub(self.from) as f64
     }
 
-    /// How many keys are left.
+    /// Returns the estimated number of keys left.
     pub fn keys(&self, page: f64) -> f64 {
-        if self.fresh && (self.bounded || self.ahead(page) >= self.span()) {
-            // Two guesses into the unknown are one too many.
+        if self.unconfirmed && (self.bounded || self.ahead(page) >= self.span()) {
+            // A second guess into the unknown would rest on the first.
             0.0
         } else if self.closed {
             self.span() * self.density
         } else {
-            let so_far = if self.fresh { 0.0 } else { self.so_far };
+            let so_far = if self.unconfirmed { 0.0 } else { self.so_far };
             (self.span() * self.density).min(4.0 * (so_far + page))
         }
     }
 
-    /// How far to look for more where no end is known.
+    /// Returns how far to look for more keys if no end is known.
     fn ahead(&self, page: f64) -> f64 {
         (7.0 * self.so_far + 8.0 * page) / self.density
     }
 
-    /// A name with a `share` of the keys behind it, when `flight` keys are on their way.
-    pub fn place(&self, share: f64, flight: f64, page: f64) -> Option<String> {
+    /// Returns a name with a `share` of the keys after it, while `flight` keys are in
+    /// flight.
+    pub fn name_at(&self, share: f64, flight: f64, page: f64) -> Option<String> {
         let flight = flight / self.density;
         let span = self.span() - flight;
         let ahead = if self.closed {
@@ -63,7 +64,7 @@ impl Interpolation<'_> {
 }
 
 impl RangeModel {
-    pub fn guess<'a>(
+    pub fn interpolation<'a>(
         &self,
         index: usize,
         bounds: Bounds,
@@ -100,7 +101,7 @@ impl RangeModel {
             density: density.max(f64::MIN_POSITIVE),
             closed,
             bounded: far.is_some(),
-            fresh: self.fresh,
+            unconfirmed: self.unconfirmed,
         })
     }
 }

@@ -1,11 +1,10 @@
-//! Which pages to ask a bucket for, when many requests are in flight.
+//! Decides which pages to request from a bucket when many requests are in flight.
 //!
-//! A [`Planner`] knows nothing of sockets or time: it says what a free
-//! connection should ask next, and is listing what came back. What is not yet
-//! listed is a set of disjoint ranges; each goes on page by page, and a
-//! connection that is free cuts the range thought to hold most in two. Where
-//! to cut is guessed from what was seen (`model`, `classes`, `number`); a wrong
-//! guess costs a request, never a key (`range`).
+//! A [`Planner`] knows nothing of sockets or time: it returns the next request for a free
+//! connection, and takes the responses. The unlisted keys are a set of disjoint ranges.
+//! Each is listed page by page, and a free connection splits the range with the highest
+//! estimate in two. A wrong estimate costs a request, never a key. docs/listing.md explains
+//! the algorithm.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -38,40 +37,40 @@ pub use page::{Encoding, Page, PageParser, ParseError};
 pub use planner::Planner;
 pub use survey::{PlannedRange, Survey};
 
-/// What a listing is asked to do.
+/// The options of a listing.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub prefix: String,
-    /// How many keys a full page holds.
+    /// Keys in a full page.
     pub page_size: usize,
-    /// How many requests may be in flight; with 1 the listing is sequential.
+    /// Maximum number of requests in flight; 1 lists sequentially.
     pub connections: usize,
 }
 
-/// A key known from an earlier run, and how many keys it stands for: those
-/// behind the hint before it, through itself. In key order.
+/// A key known from an earlier run, and the number of keys after the previous hint, through
+/// this one. Hints are in key order.
 pub type Hint = (String, u64);
 
-/// A request that is out. One that fails is asked again with the same id.
+/// Identifies a request in flight. A retry keeps its ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(u64);
 
-/// What to ask.
+/// A request to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// A page of keys: by `token` if there is one, or else behind `after`.
+    /// A page of keys: from `token` if there is one, otherwise after `after`.
     Page {
         after: Option<String>,
         token: Option<String>,
     },
-    /// What stands directly below `prefix`, with the delimiter `/`.
+    /// The keys and common prefixes directly below `prefix`, with the delimiter `/`.
     Children {
         prefix: String,
         after: Option<String>,
     },
 }
 
-/// How an answer ends.
+/// Whether more pages follow a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Continuation {
     /// `IsTruncated` is false.
@@ -80,7 +79,7 @@ pub enum Continuation {
     More(Option<String>),
 }
 
-/// The keys of an answer.
+/// The keys of a response.
 pub trait Keys {
     fn len(&self) -> usize;
 
@@ -90,8 +89,8 @@ pub trait Keys {
         self.len() == 0
     }
 
-    /// The first key that does not stand behind the key before it. Who reads
-    /// the page anyway may know it without this walk.
+    /// Returns the index of the first key that is not after the key before it. A page
+    /// parser already knows it without this walk.
     fn unordered(&self) -> Option<usize> {
         (1..self.len()).find(|&index| self.key(index) <= self.key(index - 1))
     }
@@ -117,29 +116,29 @@ impl<S: AsRef<str>> Keys for Vec<S> {
     }
 }
 
-/// What a page is good for.
+/// The part of a page that belongs to the range that requested it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// The keys to hand on; no other answer has them.
+    /// The keys to write; no other response contains them.
     pub keys: Range<usize>,
-    /// What is listed with them; nothing if a page was empty but truncated.
+    /// The interval that they complete; `None` if a page was empty but truncated.
     pub covers: Option<Interval>,
 }
 
-/// Requests so far.
+/// Counts of the requests so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestCounts {
-    /// Pages of which keys were kept.
+    /// Pages with accepted keys.
     pub pages: u64,
     /// Listings with a delimiter.
     pub probes: u64,
-    /// Pages that brought no key.
+    /// Pages without accepted keys.
     pub wasted: u64,
-    /// Out, not yet answered.
+    /// In flight.
     pub out: u64,
 }
 
-/// A listing that cannot be relied on, and what was seen of it.
+/// The server's listing contradicts itself; how, as a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InconsistentListing(String);
 

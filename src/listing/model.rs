@@ -1,4 +1,4 @@
-//! What is thought to lie in a range.
+//! Estimates of how many keys each segment of a range contains.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -10,20 +10,20 @@ use super::position::{common_dir, is_before};
 use super::segment::{Bounds, Sample, Segment, SizeEstimate, Strategy};
 use super::{Hint, Keys};
 
-/// What is known of the bucket as a whole.
+/// Statistics of the bucket as a whole.
 #[derive(Debug, Default)]
 pub struct BucketStats {
-    /// Keys of a full page.
+    /// Keys in a full page.
     pub page: f64,
     pub classes: ClassStats,
-    /// How names are made, by directory.
+    /// The characters of the names in each directory.
     pub alphabets: HashMap<String, Alphabet>,
-    /// The server does not list with the delimiter.
+    /// The server rejects listings with a delimiter.
     pub no_delimiter: bool,
 }
 
 impl BucketStats {
-    /// How to look into `segment`, with this server.
+    /// Returns how to find a split in `segment`, with this server.
     pub fn look(&self, segment: &Segment) -> Strategy {
         if self.no_delimiter {
             Strategy::Interpolate
@@ -33,36 +33,36 @@ impl BucketStats {
     }
 
     pub fn alphabet(&mut self, dir: &str) -> &mut Alphabet {
-        // Those that still matter are learned again.
-        if self.alphabets.len() >= ALPHABETS && !self.alphabets.contains_key(dir) {
+        // The alphabets still in use are learned again.
+        if self.alphabets.len() >= MAX_ALPHABETS && !self.alphabets.contains_key(dir) {
             self.alphabets.clear();
         }
         self.alphabets.entry(dir.to_owned()).or_default()
     }
 }
 
-/// A directory of which nothing is known is thought to hold so many pages.
-pub const UNKNOWN: f64 = 16.0;
-/// Boundaries counted exactly in a page; others share what lies between.
-const EXACT: usize = 16;
+/// The estimate for a directory of an unknown class, in pages.
+pub const UNKNOWN_PAGES: f64 = 16.0;
+/// Segments of a page whose keys are counted exactly; others share the rest equally.
+const EXACT_SEGMENTS: usize = 16;
 /// Keys remembered of a page.
-pub const SAMPLES: usize = 12;
-/// Directories whose alphabets are known at a time.
-const ALPHABETS: usize = 1000;
+pub const SAMPLE_KEYS: usize = 12;
+/// Alphabets known at a time.
+const MAX_ALPHABETS: usize = 1000;
 
-/// Some keys of a page.
+/// A sample of the keys of a page.
 #[derive(Debug, Default)]
 pub struct LastPage {
     pub keys: Vec<String>,
-    /// Of all keys from the first of these through the last.
+    /// All keys from the first of the sample through the last.
     pub count: f64,
 }
 
 impl LastPage {
     fn of(page: &impl Keys, range: Range<usize>) -> Self {
         let last = range.len() - 1;
-        let mut indices: Vec<usize> = (0..SAMPLES)
-            .map(|turn| turn * last / (SAMPLES - 1))
+        let mut indices: Vec<usize> = (0..SAMPLE_KEYS)
+            .map(|turn| turn * last / (SAMPLE_KEYS - 1))
             .collect();
         indices.dedup();
         let key = |index| page.key(range.start + index).into_owned();
@@ -77,15 +77,15 @@ impl LastPage {
 #[derive(Debug, Default)]
 pub struct RangeModel {
     pub segments: VecDeque<Segment>,
-    /// Whether the end is a place that was seen, rather than guessed.
+    /// Whether the end is a known key or directory rather than an interpolated one.
     pub closed: bool,
-    /// Whether the range begins at a guess that was not yet answered.
-    pub fresh: bool,
-    /// The length of the deepest directory around the cursor that was asked for.
-    pub deep: usize,
-    /// The length of the directory that the last page lay in.
-    pub narrow: usize,
-    /// Keys of the last page, for when its directory turns out to be flat.
+    /// Whether the range starts at an interpolated key and no page has arrived yet.
+    pub unconfirmed: bool,
+    /// The length of the deepest directory around the cursor that was probed.
+    pub probed_dir: usize,
+    /// The length of the directory that contains the whole last page.
+    pub page_dir: usize,
+    /// A sample of the last page, for when its directory turns out to be flat.
     pub last_page: LastPage,
 }
 
@@ -98,8 +98,8 @@ impl RangeModel {
         } else {
             0
         };
-        let mut segment = Segment::directory(&start[..dir], UNKNOWN * page);
-        segment.begin(start);
+        let mut segment = Segment::directory(&start[..dir], UNKNOWN_PAGES * page);
+        segment.start_at(start);
         segment.partial = true;
         Self {
             segments: VecDeque::from([segment]),
@@ -107,7 +107,7 @@ impl RangeModel {
         }
     }
 
-    /// Makes what an earlier run saw known.
+    /// Replaces the segments by those of an earlier run.
     pub fn hint(&mut self, hints: &[Hint], bounds: Bounds, stats: &mut BucketStats) {
         let Some(root) = self.segments.front() else {
             return;
@@ -121,7 +121,7 @@ impl RangeModel {
                 continue;
             }
             let dir = common_dir(start, key);
-            let mut segment = root.behind(start);
+            let mut segment = root.tail_from(start);
             if dir > root.dir {
                 segment.dir = dir;
             }
@@ -145,7 +145,7 @@ impl RangeModel {
             segments.push_back(segment);
         }
         if from > bounds.cursor && is_before(from, bounds.end) {
-            let mut segment = root.behind(from.max(&root.start));
+            let mut segment = root.tail_from(from.max(&root.start));
             segment.size = SizeEstimate::Plain(0.0);
             segments.push_back(segment);
         }
@@ -154,16 +154,16 @@ impl RangeModel {
         }
     }
 
-    /// Goes on to `through` with the first `kept` keys of a page.
+    /// Moves the start to `through`, with the first `accepted` keys of a page.
     pub fn advance(
         &mut self,
         page: &impl Keys,
-        kept: usize,
+        accepted: usize,
         through: Option<&str>,
         stats: &mut BucketStats,
     ) {
-        self.fresh = false;
-        self.narrow = match kept.checked_sub(1) {
+        self.unconfirmed = false;
+        self.page_dir = match accepted.checked_sub(1) {
             Some(last) => common_dir(&page.key(0), &page.key(last)),
             None => 0,
         };
@@ -181,11 +181,11 @@ impl RangeModel {
             let Some(boundary) = self.segments.front().map(|next| next.start.as_str()) else {
                 break;
             };
-            let exact = passed <= EXACT || turn == 0 || turn + 1 == passed;
+            let exact = passed <= EXACT_SEGMENTS || turn == 0 || turn + 1 == passed;
             let index = if exact {
-                partition(kept, |index| *page.key(index) <= *boundary).max(counted)
+                partition(accepted, |index| *page.key(index) <= *boundary).max(counted)
             } else {
-                counted + (kept - counted) / (passed - turn)
+                counted + (accepted - counted) / (passed - turn)
             };
             record(
                 &mut done,
@@ -194,19 +194,24 @@ impl RangeModel {
                 &mut stats.classes,
             );
             counted = index;
-            self.deep = 0;
+            self.probed_dir = 0;
         }
         if let Some(front) = self.segments.front_mut() {
-            record(front, (kept - counted) as f64, false, &mut stats.classes);
+            record(
+                front,
+                (accepted - counted) as f64,
+                false,
+                &mut stats.classes,
+            );
         }
-        if kept > counted {
-            self.last_page = LastPage::of(page, counted..kept);
-            self.study(stats);
+        if accepted > counted {
+            self.last_page = LastPage::of(page, counted..accepted);
+            self.learn_alphabet(stats);
         }
     }
 
-    /// Has the last page tell how names at the cursor are made, where that counts.
-    pub fn study(&mut self, stats: &mut BucketStats) {
+    /// Learns the alphabet at the cursor from the last page, if it is interpolated.
+    pub fn learn_alphabet(&mut self, stats: &mut BucketStats) {
         let Some(front) = self.segments.front_mut() else {
             return;
         };
@@ -231,46 +236,46 @@ impl RangeModel {
         }));
         let alphabet = stats.alphabet(&dir);
         for name in names {
-            // How files are called says nothing of their directories.
+            // Only the directory's name: file names say nothing about directory names.
             alphabet.learn(name.split_inclusive('/').next().unwrap_or_default());
         }
     }
 
-    /// The range ends here: what is known of its last segment is final.
+    /// Records the last segment as complete: the range ends here.
     pub fn finish(&mut self, stats: &mut BucketStats) {
         if let Some(last) = self.segments.front_mut() {
             record(last, 0.0, true, &mut stats.classes);
         }
     }
 
-    /// Divides the model at `place`, with a `share` of a segment behind it if it
-    /// lies in one, and gives back what lies behind.
-    pub fn cut(&mut self, place: &str, known: bool, share: f64) -> Self {
-        let at = self.boundary(place, share);
+    /// Splits the model at `position` and returns the part after it, with a `share` of the
+    /// segment that contains it.
+    pub fn split_off(&mut self, position: &str, known: bool, share: f64) -> Self {
+        let at = self.boundary(position, share);
         Self {
             segments: self.segments.split_off(at),
             closed: std::mem::replace(&mut self.closed, known),
-            fresh: !known,
+            unconfirmed: !known,
             ..Self::default()
         }
     }
 
-    /// The index of a segment that begins at `place`, made if need be.
-    pub fn boundary(&mut self, place: &str, share: f64) -> usize {
+    /// Returns the index of the segment that starts at `position`; makes one if needed.
+    pub fn boundary(&mut self, position: &str, share: f64) -> usize {
         let at = self
             .segments
-            .partition_point(|segment| *segment.start < *place);
+            .partition_point(|segment| *segment.start < *position);
         let next = self.segments.get(at);
-        if at == 0 || next.is_some_and(|next| *next.start == *place) {
+        if at == 0 || next.is_some_and(|next| *next.start == *position) {
             return at;
         }
-        let behind = self.segments[at - 1].split(place, share);
-        self.segments.insert(at, behind);
+        let after = self.segments[at - 1].split(position, share);
+        self.segments.insert(at, after);
         at
     }
 }
 
-/// Counts `keys` more of a segment, and perhaps its end.
+/// Counts `keys` more of a segment, and its end if it was reached.
 fn record(segment: &mut Segment, keys: f64, end: bool, classes: &mut ClassStats) {
     segment.counted += keys;
     let ends = end && segment.ends;
@@ -281,7 +286,7 @@ fn record(segment: &mut Segment, keys: f64, end: bool, classes: &mut ClassStats)
         SizeEstimate::Hint { then, left } => {
             *left = (*left - keys / classes.growth()).max(0.0);
             if ends && !segment.partial {
-                classes.grow(*then, segment.counted);
+                classes.record_growth(*then, segment.counted);
             }
         }
         SizeEstimate::Plain(_) => {}

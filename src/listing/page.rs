@@ -1,8 +1,8 @@
-//! A page of a listing: from S3's XML straight to record lines.
+//! Parses a page of a listing from S3's XML straight into record lines.
 //!
-//! The document is scanned once, as it comes, and nothing of it is kept but
-//! the lines to hand on and the decoded keys beside them: a key costs a
-//! fraction of a microsecond, and a page no more memory than its lines.
+//! The document is scanned once, as it arrives. Only the lines and the decoded keys are
+//! kept: a key costs a fraction of a microsecond, and a page little more memory than its
+//! lines.
 
 mod text;
 mod xml;
@@ -17,28 +17,28 @@ use crate::record::line::{ListedRecord, RecordPrefix};
 
 pub use self::text::Encoding;
 
-/// Why bytes are not a page.
+/// Why a document is not a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParseError {
     /// Another document, such as an error.
     NotAListing,
-    /// It ends, or contradicts itself, before it is whole.
+    /// It ends, or contradicts itself, before it is complete.
     Incomplete,
-    /// Its keys are written in another way than was taken for granted.
+    /// Its keys are encoded in another way than expected; this one.
     Encoding(Encoding),
-    /// What no listing may hold.
+    /// An invalid element, with the message for the user.
     Invalid(String),
 }
 
-/// One answer of a listing, all of it.
+/// One complete response.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Decoded, UTF-8, one after the other.
+    /// Decoded UTF-8, concatenated.
     keys: Vec<u8>,
     lines: Vec<u8>,
-    /// Where each key and each line ends.
+    /// The ends of each key and each line.
     ends: Vec<(u32, u32)>,
-    /// The first key that does not stand behind the one before it.
+    /// The first key that is not after the one before it.
     unordered: Option<usize>,
     /// Common prefixes, decoded.
     pub prefixes: Vec<String>,
@@ -46,17 +46,17 @@ pub struct Page {
     token: Option<String>,
 }
 
-/// Bytes that an object takes in a usual document.
-const USUAL: usize = 512;
+/// The usual size of an object's element, in bytes.
+const OBJECT_BYTES: usize = 512;
 
-/// A page that is being read.
+/// Parses a page from pieces of a document.
 #[derive(Debug)]
 pub struct PageParser {
     prefix: RecordPrefix,
     encoding: Encoding,
     page: Page,
-    /// What came and is not scanned yet.
-    rest: Vec<u8>,
+    /// Received bytes that are not scanned yet.
+    buffer: Vec<u8>,
     state: ParserState,
     declared: Encoding,
     truncated: Option<bool>,
@@ -71,9 +71,8 @@ enum ParserState {
 }
 
 impl PageParser {
-    /// `encoding` is taken for granted until the document says it: some
-    /// servers say it behind the keys. `expected` is the size of the document
-    /// in bytes.
+    /// Starts a document of about `expected` bytes. `encoding` is assumed until the
+    /// document declares one: some servers do so after the keys.
     #[must_use]
     pub fn new(prefix: &RecordPrefix, encoding: Encoding, expected: usize) -> Self {
         Self {
@@ -84,7 +83,7 @@ impl PageParser {
                 lines: Vec::with_capacity(expected / 4 * 3),
                 ..Page::default()
             },
-            rest: Vec::new(),
+            buffer: Vec::new(),
             state: ParserState::Start,
             declared: Encoding::Plain,
             truncated: None,
@@ -92,57 +91,57 @@ impl PageParser {
         }
     }
 
-    /// Reads on in the document.
+    /// Scans the next piece of the document.
     ///
     /// # Errors
-    /// It is no page.
+    /// The document is not a page.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), ParseError> {
-        // An element that is cut between two pieces is put together; the rest
-        // is read where it stands.
-        while !self.rest.is_empty() && !bytes.is_empty() {
-            let mut rest = std::mem::take(&mut self.rest);
-            let (more, behind) = bytes.split_at(bytes.len().min(USUAL));
-            rest.extend_from_slice(more);
-            let left = self.items(&rest)?;
+        // An element that spans two pieces is put together in `rest`; all others are
+        // scanned in place.
+        while !self.buffer.is_empty() && !bytes.is_empty() {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let (more, after) = bytes.split_at(bytes.len().min(OBJECT_BYTES));
+            buffer.extend_from_slice(more);
+            let left = self.scan_elements(&buffer)?;
             if left <= more.len() {
                 bytes = &bytes[more.len() - left..];
             } else {
-                rest.drain(..rest.len() - left);
-                self.rest = rest;
-                bytes = behind;
+                buffer.drain(..buffer.len() - left);
+                self.buffer = buffer;
+                bytes = after;
             }
         }
-        let left = self.items(bytes)?;
-        self.rest.extend_from_slice(&bytes[bytes.len() - left..]);
+        let left = self.scan_elements(bytes)?;
+        self.buffer.extend_from_slice(&bytes[bytes.len() - left..]);
         Ok(())
     }
 
-    /// Reads the elements that are whole; how many bytes are left.
-    fn items(&mut self, bytes: &[u8]) -> Result<usize, ParseError> {
+    /// Scans all complete elements and returns how many bytes are left.
+    fn scan_elements(&mut self, bytes: &[u8]) -> Result<usize, ParseError> {
         let mut scanner = Scanner::new(bytes);
         loop {
             let left = scanner.left();
-            match self.item(&mut scanner) {
+            match self.scan_element(&mut scanner) {
                 Ok(()) => {}
-                // The rest of it has not come yet.
+                // The rest of the element has not arrived yet.
                 Err(ParseError::Incomplete) => return Ok(left),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// The page, when all of the document has come.
+    /// Returns the page of a complete document.
     ///
     /// # Errors
-    /// It is not whole, or its encoding is another.
+    /// The document is incomplete, or uses another encoding than expected.
     pub fn finish(mut self) -> Result<Page, ParseError> {
         if self.state != ParserState::End {
             return Err(ParseError::Incomplete);
         }
-        // A body without a length may end anywhere, and still be read.
+        // A body without a length may be cut anywhere without an error.
         let keys = self.page.ends.len() as u64;
         let got = keys + self.page.prefixes.len() as u64;
-        // Some servers count the keys alone.
+        // Some servers count only the keys.
         if self
             .key_count
             .is_some_and(|key_count| key_count != got && key_count != keys)
@@ -161,7 +160,7 @@ impl PageParser {
         read.map_err(|error| self.or_unexpected_encoding(error))
     }
 
-    /// A key that cannot be decoded need not be encoded, as long as nobody said so.
+    /// Returns a failure to decode a key as an encoding that the server did not declare.
     fn or_unexpected_encoding(&self, error: ParseError) -> ParseError {
         match error {
             ParseError::Invalid(_) if self.declared != self.encoding => {
@@ -171,8 +170,8 @@ impl PageParser {
         }
     }
 
-    /// Reads one element of the document, all of it or nothing.
-    fn item(&mut self, scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
+    /// Scans one complete element.
+    fn scan_element(&mut self, scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
         if self.state == ParserState::Inside && scanner.passed(b"<Contents>") {
             return self.object(scanner);
         }
@@ -206,7 +205,7 @@ impl PageParser {
             }
             b"IsTruncated" => {
                 let text = scanner.text(name)?;
-                // Whatever else was taken for the end would leave out the rest.
+                // Anything else taken for `false` would lose the rest of the listing.
                 self.truncated = Some(match text.trim_ascii() {
                     b"1" => true,
                     b"0" => false,
@@ -237,7 +236,7 @@ impl Page {
         encoding: Encoding,
         prefix: &RecordPrefix,
     ) -> Result<(), ParseError> {
-        // In the order in which S3 writes them; what differs is read by its names.
+        // S3's order first, which is fast; otherwise by name.
         let mut key = scanner.element(b"Key");
         let mut time = scanner.element(b"LastModified");
         let mut etag = scanner.element(b"ETag");
@@ -303,13 +302,13 @@ impl Page {
         Ok(())
     }
 
-    /// A key as UTF-8.
+    /// Returns a key as UTF-8.
     fn bytes(&self, at: usize) -> &[u8] {
         let start = at.checked_sub(1).map_or(0, |at| self.ends[at].0 as usize);
         &self.keys[start..self.ends[at].0 as usize]
     }
 
-    /// How the listing goes on behind this page.
+    /// Returns whether more pages follow.
     #[must_use]
     pub fn next(&self) -> Continuation {
         if self.truncated {
@@ -319,7 +318,7 @@ impl Page {
         }
     }
 
-    /// The lines of the records `of`.
+    /// Returns the lines of the records in `of`.
     #[must_use]
     pub fn into_lines(mut self, of: &Range<usize>) -> Vec<u8> {
         let start = |at: usize| at.checked_sub(1).map_or(0, |at| self.ends[at].1 as usize);

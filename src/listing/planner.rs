@@ -1,26 +1,26 @@
-//! The state of a listing: what free connections ask, and what answers change.
+//! The state of a listing: chooses requests and takes their responses.
 
 use super::model::{BucketStats, RangeModel};
 use super::order::check_order;
 use super::position::{dir_end, is_before};
 use super::prefix_listing::PrefixListing;
 use super::range::ActiveRange;
-use super::split::{FEWEST, SplitStep};
+use super::split::{MIN_PAGES, SplitStep};
 use super::{
     Accepted, Continuation, Hint, InconsistentListing, Keys, Request, RequestCounts, RequestId,
     Settings,
 };
 use crate::record::coverage::Interval;
 
-/// A listing with a delimiter that is out.
+/// A listing with a delimiter in flight.
 struct PendingProbe {
     id: RequestId,
     dir: String,
     after: String,
 }
 
-/// With fewer pages left for each connection the listing is thought to come to its end.
-const LAST: f64 = 2.0;
+/// With fewer pages left per connection the listing is near its end.
+const MIN_PAGES_PER_CONNECTION: f64 = 2.0;
 
 /// A parallel listing, without its sockets.
 pub struct Planner {
@@ -34,7 +34,7 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// Lists the `gaps`, which are disjoint and in key order.
+    /// Plans the listing of `gaps`, which are disjoint and in key order.
     #[must_use]
     pub fn new(settings: Settings, gaps: Vec<Interval>, hints: &[Hint]) -> Self {
         let mut stats = BucketStats {
@@ -59,7 +59,7 @@ impl Planner {
         }
     }
 
-    /// What a free connection should ask; nothing until the next answer if `None`.
+    /// Returns the next request; `None` means to wait for the next response.
     pub fn next(&mut self) -> Option<(RequestId, Request)> {
         let resting = self.ranges.iter().position(|range| range.flight.is_none());
         if let Some(index) = resting {
@@ -71,16 +71,16 @@ impl Planner {
         self.split_largest()
     }
 
-    /// Asks for the next page of a range.
+    /// Returns the request for the next page of a range.
     fn next_page(&mut self, index: usize) -> (RequestId, Request) {
         let id = self.id();
         let range = &mut self.ranges[index];
         range.flight = Some(id);
-        let ask = Request::Page {
+        let request = Request::Page {
             after: range.cursor.clone(),
             token: range.token.clone(),
         };
-        (id, ask)
+        (id, request)
     }
 
     fn id(&mut self) -> RequestId {
@@ -89,7 +89,7 @@ impl Planner {
         RequestId(self.last_id)
     }
 
-    /// Cuts the range thought to hold most, or asks where to cut it.
+    /// Splits the range with the highest estimate, or probes for where to split it.
     fn split_largest(&mut self) -> Option<(RequestId, Request)> {
         let page = self.stats.page;
         for alphabet in self.stats.alphabets.values_mut() {
@@ -106,28 +106,29 @@ impl Planner {
                 .iter()
                 .copied()
                 .enumerate()
-                .filter(|&(index, _)| self.may_share(index))
+                .filter(|&(index, _)| self.may_split(index))
                 .max_by(|(_, a), (_, b)| a.total_cmp(b))?;
             let each = left.iter().sum::<f64>() / self.settings.connections as f64;
-            // At the end, when what is left is few pages that go on one after another; at the
-            // start nothing is known, and small buckets would take many requests.
+            // Single pages are worth splitting near the end, when few requests remain per
+            // connection; not at the start, when a small bucket would cost many requests.
             let listed = self.requests.pages >= self.settings.connections as u64;
-            let spare = listed && each < LAST * page;
-            if keys < if spare { 1.0 } else { FEWEST } * page {
+            let spare = listed && each < MIN_PAGES_PER_CONNECTION * page;
+            if keys < if spare { 1.0 } else { MIN_PAGES } * page {
                 return None;
             }
-            // So many connections will share what is left of this range; half of them behind the cut.
+            // This many connections will share the rest of this range, half of them after
+            // the split.
             let parts = (keys / each.max(page)).round().max(2.0);
-            let behind = if spare { keys } else { keys - page };
-            let goal = behind * (parts / 2.0).floor() / parts;
-            match self.ranges[index].step(goal, spare, &self.stats) {
+            let after = if spare { keys } else { keys - page };
+            let goal = after * (parts / 2.0).floor() / parts;
+            match self.ranges[index].choose_split(goal, spare, &self.stats) {
                 SplitStep::Split {
-                    place,
+                    position,
                     known,
                     share,
                 } => {
-                    let behind = self.ranges[index].cut(place, known, share);
-                    self.ranges.insert(index + 1, behind);
+                    let after = self.ranges[index].split_off(position, known, share);
+                    self.ranges.insert(index + 1, after);
                     return Some(self.next_page(index + 1));
                 }
                 SplitStep::Probe { dir, after } => {
@@ -141,23 +142,27 @@ impl Planner {
         }
     }
 
-    /// A guess that is not yet answered is not built upon while a better answer is on its way.
-    fn may_share(&self, index: usize) -> bool {
+    /// Returns whether a range may be split: an unconfirmed interpolation has to wait for a
+    /// probe.
+    fn may_split(&self, index: usize) -> bool {
         let range = &self.ranges[index];
-        !range.stuck && (self.probes.is_empty() || !range.model.fresh)
+        !range.stuck && (self.probes.is_empty() || !range.model.unconfirmed)
     }
 
     fn probe(&mut self, dir: String, after: String) -> (RequestId, Request) {
         let id = self.id();
-        let ask = Request::Children {
+        let request = Request::Children {
             prefix: dir.clone(),
             after: (!after.is_empty()).then(|| after.clone()),
         };
         self.probes.push(PendingProbe { id, dir, after });
-        (id, ask)
+        (id, request)
     }
 
-    /// Takes the answer to a page.
+    /// Takes the response to a page request.
+    ///
+    /// # Errors
+    /// The listing is inconsistent.
     pub fn page(
         &mut self,
         id: RequestId,
@@ -176,28 +181,31 @@ impl Planner {
         };
         self.requests.out -= 1;
         let range = &mut self.ranges[index];
-        let answered = range.answer(page, next)?;
-        let kept = answered.kept.keys.end;
-        if kept > 0 {
+        let update = range.accept(page, next)?;
+        let accepted = update.accepted.keys.end;
+        if accepted > 0 {
             self.requests.pages += 1;
         } else {
             self.requests.wasted += 1;
         }
         let through = range.cursor.clone();
-        if kept > 0 || answered.finished {
+        if accepted > 0 || update.finished {
             range
                 .model
-                .advance(page, kept, through.as_deref(), &mut self.stats);
+                .advance(page, accepted, through.as_deref(), &mut self.stats);
         }
-        if answered.finished {
+        if update.finished {
             range.model.finish(&mut self.stats);
             self.ranges.remove(index);
         }
-        Ok(answered.kept)
+        Ok(update.accepted)
     }
 
-    /// Takes the answer to a listing with the delimiter: the common prefixes,
-    /// and the keys that stand beside them.
+    /// Takes the response to a listing with the delimiter: the common prefixes and the keys
+    /// beside them.
+    ///
+    /// # Errors
+    /// The listing is inconsistent.
     #[expect(clippy::needless_pass_by_value, reason = "as with a page")]
     pub fn children(
         &mut self,
@@ -206,7 +214,7 @@ impl Planner {
         page: &impl Keys,
         next: Continuation,
     ) -> Result<(), InconsistentListing> {
-        let Some(probe) = self.answered(id) else {
+        let Some(probe) = self.take_probe(id) else {
             return Ok(());
         };
         let after = (!probe.after.is_empty()).then_some(probe.after.as_str());
@@ -230,16 +238,16 @@ impl Planner {
         for range in &mut self.ranges {
             let above = stop.as_deref().is_none_or(|stop| range.cursor() < stop);
             if above && is_before(&probe.after, range.end()) {
-                range.learn(&listing, &mut self.stats);
+                range.refine(&listing, &mut self.stats);
             }
         }
         Ok(())
     }
 
-    /// The server refuses a listing with the delimiter, which would only have informed:
-    /// it is asked for none any more.
+    /// Takes the rejection of a listing with the delimiter. It would only have improved
+    /// estimates, so the planner requests no more of them.
     pub fn delimiter_rejected(&mut self, id: RequestId) {
-        if self.answered(id).is_some() {
+        if self.take_probe(id).is_some() {
             self.stats.no_delimiter = true;
             for range in &mut self.ranges {
                 range.stuck = false;
@@ -247,14 +255,14 @@ impl Planner {
         }
     }
 
-    fn answered(&mut self, id: RequestId) -> Option<PendingProbe> {
+    fn take_probe(&mut self, id: RequestId) -> Option<PendingProbe> {
         let at = self.probes.iter().position(|probe| probe.id == id)?;
         self.requests.out -= 1;
         self.requests.probes += 1;
         Some(self.probes.swap_remove(at))
     }
 
-    /// Whether every key of the gaps is listed.
+    /// Returns whether every key of the gaps is listed.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.ranges.is_empty()

@@ -1,59 +1,59 @@
-//! What a listing with the delimiter tells of a range.
+//! Refines a range's segments with a listing that used the delimiter.
 
 use super::dir_class::dir_class;
-use super::model::{BucketStats, RangeModel, SAMPLES, UNKNOWN};
+use super::model::{BucketStats, RangeModel, SAMPLE_KEYS, UNKNOWN_PAGES};
 use super::position::{dir_end, is_before};
 use super::segment::{Bounds, Sample, Segment, SizeEstimate, Strategy};
 
-/// The answer to a listing with the delimiter.
+/// The response to a listing with the delimiter.
 pub struct PrefixListing<'a> {
     pub dir: &'a str,
     pub after: &'a str,
-    /// The directories in it.
+    /// The common prefixes.
     pub names: &'a [String],
-    /// How many keys stand beside them.
+    /// The number of keys beside them.
     pub plain: usize,
-    /// The last key or name.
+    /// The last key or common prefix.
     pub last: &'a str,
     pub truncated: bool,
 }
 
 impl PrefixListing<'_> {
-    /// The directory below this one that `place` lies in.
-    fn child<'p>(&self, place: &'p str) -> Option<&'p str> {
-        let slash = place.strip_prefix(self.dir)?.find('/')?;
-        Some(&place[..=self.dir.len() + slash])
+    /// Returns the directory directly below this one that contains `position`.
+    fn child<'p>(&self, position: &'p str) -> Option<&'p str> {
+        let slash = position.strip_prefix(self.dir)?.find('/')?;
+        Some(&position[..=self.dir.len() + slash])
     }
 
-    /// Nothing is there but keys, and too many for one answer.
+    /// Returns whether the listing is full of keys, without a single directory.
     fn is_flat(&self) -> bool {
         self.names.is_empty() && self.truncated
     }
 }
 
 impl RangeModel {
-    pub fn learn(&mut self, listing: &PrefixListing, bounds: Bounds, stats: &mut BucketStats) {
+    pub fn refine(&mut self, listing: &PrefixListing, bounds: Bounds, stats: &mut BucketStats) {
         let dir = listing.dir;
         let from = listing.after.max(bounds.cursor);
         let outside = from > dir && !from.starts_with(dir);
         if outside || !is_before(from, bounds.end) {
             return;
         }
-        // What the answer is about is taken out, and put together anew.
+        // Replaces the segments that the listing covers.
         let first = if from > bounds.cursor {
             self.boundary(from, 0.5)
         } else {
             0
         };
         let stop = dir_end(dir).filter(|stop| is_before(stop, bounds.end));
-        let past = stop.map_or(self.segments.len(), |stop| self.outer(&stop, dir));
+        let past = stop.map_or(self.segments.len(), |stop| self.index_after_dir(&stop, dir));
         let tail = self.segments.split_off(past.max(first));
         let mut old = self.segments.split_off(first).into_iter();
         let front = old.next();
         let deeper = old.filter(|old| old.dir > dir.len());
         let per_name = self.per_name(listing, stats);
         let unknown = unknown(listing, front.as_ref(), stats);
-        let mut new = vec![head(listing, from, front, unknown)];
+        let mut new = vec![head_segment(listing, from, front, unknown)];
         let inside = listing.child(from);
         let names = listing.names.iter().map(String::as_str);
         let names = names.filter(|&name| {
@@ -68,15 +68,15 @@ impl RangeModel {
             && is_before(rest, bounds.end)
             && !listing.is_flat()
         {
-            new.push(after_all(listing, rest, per_name, unknown, stats));
+            new.push(tail_segment(listing, rest, per_name, unknown, stats));
         }
         self.segments.extend(new);
         self.segments.extend(tail);
-        self.study(stats);
+        self.learn_alphabet(stats);
     }
 
-    /// The index of the first segment behind `stop`, the end of `dir`.
-    fn outer(&mut self, stop: &str, dir: &str) -> usize {
+    /// Returns the index of the first segment after `stop`, the end of `dir`.
+    fn index_after_dir(&mut self, stop: &str, dir: &str) -> usize {
         let at = self
             .segments
             .partition_point(|segment| *segment.start < *stop);
@@ -86,7 +86,7 @@ impl RangeModel {
         }
     }
 
-    /// How many keys a name stands for, as far as is known.
+    /// Returns the estimated number of keys per common prefix.
     fn per_name(&self, listing: &PrefixListing, stats: &BucketStats) -> Option<f64> {
         let children = self
             .last_page
@@ -96,38 +96,39 @@ impl RangeModel {
         let mut children: Vec<&str> = children.collect();
         let all = children.len();
         children.dedup();
-        if all == SAMPLES && children.len() + SAMPLES / 3 > all {
-            // Nearly each key was in another one, so there are more of them in a page.
-            return Some(self.last_page.count / 2.0 / SAMPLES as f64);
+        if all == SAMPLE_KEYS && children.len() + SAMPLE_KEYS / 3 > all {
+            // Nearly every sampled key was in a directory of its own, so a page has more of
+            // them.
+            return Some(self.last_page.count / 2.0 / SAMPLE_KEYS as f64);
         }
         let class = dir_class(listing.names.first()?);
         stats
             .classes
-            .knows(class)
+            .is_known(class)
             .then(|| stats.classes.mean(class, 0.0))
     }
 }
 
-/// What follows the last name or key of the answer.
-fn after_all(
+/// Returns the segment after the last key or common prefix of the listing.
+fn tail_segment(
     listing: &PrefixListing,
     start: &str,
     per_name: Option<f64>,
     unknown: f64,
     stats: &mut BucketStats,
 ) -> Segment {
-    let none = SizeEstimate::Plain(0.0);
+    let empty = SizeEstimate::Plain(0.0);
     let mut rest = Segment::new(
         listing.dir.to_owned(),
         listing.dir.len(),
-        none,
+        empty,
         Strategy::Interpolate,
     );
-    rest.begin(start);
+    rest.start_at(start);
     rest.partial = true;
     match per_name.filter(|&keys| keys < stats.page / 8.0) {
         _ if !listing.truncated => {}
-        // Listing them all with the delimiter would take long.
+        // Listing all common prefixes would take too many requests.
         Some(keys) => rest.sample = sample(listing, keys, stats),
         None => {
             rest.look = Strategy::ListPrefixes;
@@ -141,22 +142,27 @@ fn after_all(
     rest
 }
 
-/// What a directory of an unknown class is thought to hold: the more stand
-/// together, the less each.
+/// Returns the estimate for a directory of an unknown class: the more siblings, the
+/// smaller.
 fn unknown(listing: &PrefixListing, front: Option<&Segment>, stats: &BucketStats) -> f64 {
     let names = listing.names.len().max(1) as f64;
     let all = match front.map(|front| front.size) {
         Some(SizeEstimate::Hint { left, .. }) => left * stats.classes.growth(),
-        Some(SizeEstimate::Dirs { class, unknown, .. }) if stats.classes.knows(class) => {
+        Some(SizeEstimate::Dirs { class, unknown, .. }) if stats.classes.is_known(class) => {
             stats.classes.mean(class, unknown)
         }
-        _ => return UNKNOWN * stats.page / names.powf(0.25),
+        _ => return UNKNOWN_PAGES * stats.page / names.powf(0.25),
     };
     2.0 * all / names
 }
 
-/// The rest of the child that `from` is in, or the keys before the first child.
-fn head(listing: &PrefixListing, from: &str, front: Option<Segment>, unknown: f64) -> Segment {
+/// Returns the rest of the child that contains `from`, or the keys before the first child.
+fn head_segment(
+    listing: &PrefixListing,
+    from: &str,
+    front: Option<Segment>,
+    unknown: f64,
+) -> Segment {
     let mut head = match (listing.child(from), front) {
         (Some(child), Some(front)) if front.dir >= child.len() && from.starts_with(front.dir()) => {
             front
@@ -177,12 +183,12 @@ fn head(listing: &PrefixListing, from: &str, front: Option<Segment>, unknown: f6
             flat
         }
     };
-    head.begin(from.max(listing.dir));
+    head.start_at(from.max(listing.dir));
     head.partial = true;
     head
 }
 
-/// Appends the directories `names`, so many together, and what was known `deeper` in them.
+/// Appends the directories `names`, grouped, and keeps the segments `deeper` in them.
 fn merge<'a>(
     new: &mut Vec<Segment>,
     names: impl Iterator<Item = &'a str>,
@@ -204,7 +210,7 @@ fn merge<'a>(
         }
         grouped += 1.0;
         match new.last_mut() {
-            Some(last) if grouped > 1.0 && grouped <= group => last.join(dir),
+            Some(last) if grouped > 1.0 && grouped <= group => last.add_dir(dir),
             _ => {
                 new.push(Segment::directory(name, unknown));
                 grouped = 1.0;
@@ -214,13 +220,13 @@ fn merge<'a>(
     new.extend(deeper);
 }
 
-/// Has the names tell how names in the directory are made.
+/// Learns the directory's alphabet from its common prefixes.
 fn sample(listing: &PrefixListing, per_name: f64, stats: &mut BucketStats) -> Option<Box<Sample>> {
     let names = listing
         .names
         .iter()
         .filter_map(|name| name.strip_prefix(listing.dir));
-    let step = listing.names.len().div_ceil(4 * SAMPLES).max(1);
+    let step = listing.names.len().div_ceil(4 * SAMPLE_KEYS).max(1);
     let alphabet = stats.alphabet(listing.dir);
     for name in names.clone().step_by(step) {
         alphabet.learn(name);

@@ -1,5 +1,5 @@
-//! A range of keys that is being listed page by page: which keys of an answer
-//! belong to it, and whether the server can be relied on.
+//! A range that is being listed page by page: accepts the keys of a response that belong to
+//! it, and checks that the server's listing is consistent.
 
 use super::model::{BucketStats, RangeModel};
 use super::order::{check_order, partition};
@@ -10,30 +10,30 @@ use super::split::SplitStep;
 use super::{Accepted, Continuation, Hint, InconsistentListing, Keys, RequestId};
 use crate::record::coverage::Interval;
 
-/// What is left of an interval.
+/// The unlisted rest of an interval.
 pub struct ActiveRange {
-    /// All keys of the range through here are listed.
+    /// All keys of the range through this one are listed.
     pub cursor: Option<String>,
-    /// The last place of the range; it comes nearer when the range is cut.
+    /// The last position of the range; a split lowers it.
     pub end: Option<String>,
-    /// Where the server said that the next page begins.
+    /// The continuation token of the last page.
     pub token: Option<String>,
-    /// Pages in a row that brought nothing, and a token to be met again if they go in a
-    /// circle: the last one that came after a power of two of them, as Brent finds cycles.
+    /// Empty pages in a row, and a token saved after a power of two of them: it comes again
+    /// if the tokens form a cycle (Brent's algorithm).
     empty: u32,
     met: Option<String>,
     pub flight: Option<RequestId>,
-    /// What is thought to lie there.
+    /// The estimates.
     pub model: RangeModel,
-    /// How many keys are thought to be left, if that was not forgotten.
-    thought: Option<f64>,
-    /// Until something is learned there is no place to cut.
+    /// The estimated number of keys left, until that changes.
+    estimate: Option<f64>,
+    /// No split was found; a response may change that.
     pub stuck: bool,
 }
 
-/// What an answer did to a range.
-pub struct Answered {
-    pub kept: Accepted,
+/// How a response changed a range.
+pub struct RangeUpdate {
+    pub accepted: Accepted,
     pub finished: bool,
 }
 
@@ -47,7 +47,7 @@ impl ActiveRange {
             met: None,
             flight: None,
             model,
-            thought: None,
+            estimate: None,
             stuck: false,
         }
     }
@@ -60,11 +60,11 @@ impl ActiveRange {
         self.end.as_deref()
     }
 
-    /// How many keys are thought to be left, by what was known when it last changed.
+    /// Returns the estimated number of keys left.
     pub fn left(&mut self, stats: &BucketStats) -> f64 {
         let bounds = Bounds::new(self.cursor.as_deref(), self.end.as_deref());
-        let think = || self.model.estimates(bounds, stats).iter().sum();
-        *self.thought.get_or_insert_with(think)
+        let compute = || self.model.estimates(bounds, stats).iter().sum();
+        *self.estimate.get_or_insert_with(compute)
     }
 
     pub fn hint(&mut self, hints: &[Hint], stats: &mut BucketStats) {
@@ -72,35 +72,35 @@ impl ActiveRange {
         self.model.hint(hints, bounds, stats);
     }
 
-    pub fn step(&mut self, goal: f64, spare: bool, stats: &BucketStats) -> SplitStep {
+    pub fn choose_split(&mut self, goal: f64, spare: bool, stats: &BucketStats) -> SplitStep {
         let bounds = Bounds::new(self.cursor.as_deref(), self.end.as_deref());
-        self.model.step(goal, spare, bounds, stats)
+        self.model.choose_split(goal, spare, bounds, stats)
     }
 
-    pub fn learn(&mut self, listing: &PrefixListing, stats: &mut BucketStats) {
+    pub fn refine(&mut self, listing: &PrefixListing, stats: &mut BucketStats) {
         let bounds = Bounds::new(self.cursor.as_deref(), self.end.as_deref());
-        self.model.learn(listing, bounds, stats);
-        self.thought = None;
+        self.model.refine(listing, bounds, stats);
+        self.estimate = None;
         self.stuck = false;
     }
 
-    /// Ends at `place` from now on, and gives back the range behind it.
-    pub fn cut(&mut self, place: String, known: bool, share: f64) -> Self {
-        let model = self.model.cut(&place, known, share);
-        self.thought = None;
-        let end = self.end.replace(place.clone());
-        Self::new(Interval::new(Some(place), end), model)
+    /// Ends the range at `position` and returns the range after it.
+    pub fn split_off(&mut self, position: String, known: bool, share: f64) -> Self {
+        let model = self.model.split_off(&position, known, share);
+        self.estimate = None;
+        let end = self.end.replace(position.clone());
+        Self::new(Interval::new(Some(position), end), model)
     }
 
-    /// Takes the answer to this range's page, and goes on behind it.
-    pub fn answer(
+    /// Accepts the keys of a response that belong to this range, and advances the cursor.
+    pub fn accept(
         &mut self,
         page: &impl Keys,
         next: Continuation,
-    ) -> Result<Answered, InconsistentListing> {
+    ) -> Result<RangeUpdate, InconsistentListing> {
         check_order(self.cursor.as_deref(), page)?;
         self.flight = None;
-        self.thought = None;
+        self.estimate = None;
         self.stuck = false;
         let len = page.len();
         let keys = partition(len, |index| match self.end() {
@@ -108,10 +108,10 @@ impl ActiveRange {
             None => true,
         });
         let last = len.checked_sub(1).map(|last| page.key(last));
-        let behind = last
+        let reaches_end = last
             .as_deref()
             .is_some_and(|last| !is_before(last, self.end()));
-        let finished = behind || next == Continuation::End;
+        let finished = reaches_end || next == Continuation::End;
         let through = if finished {
             self.end.clone()
         } else {
@@ -122,7 +122,7 @@ impl ActiveRange {
         };
         if let (false, Continuation::More(token)) = (finished, next) {
             if through == self.cursor {
-                self.stand(token.as_ref())?;
+                self.check_progress(token.as_ref())?;
             } else {
                 self.empty = 0;
             }
@@ -131,15 +131,15 @@ impl ActiveRange {
         let covers = (finished || through != self.cursor)
             .then(|| Interval::new(self.cursor.clone(), through.clone()));
         self.cursor = through;
-        let kept = Accepted {
+        let accepted = Accepted {
             keys: 0..keys,
             covers,
         };
-        Ok(Answered { kept, finished })
+        Ok(RangeUpdate { accepted, finished })
     }
 
-    /// A page brought nothing, and goes on with `token`.
-    fn stand(&mut self, token: Option<&String>) -> Result<(), InconsistentListing> {
+    /// Handles a page that did not advance the cursor, and continues with `token`.
+    fn check_progress(&mut self, token: Option<&String>) -> Result<(), InconsistentListing> {
         if token.is_none() {
             return Err(InconsistentListing::new(
                 "a page is empty and truncated, and has no continuation token",

@@ -1,4 +1,4 @@
-//! A stretch of a range of which one thing is known or thought.
+//! A segment: a stretch of a range with one estimate.
 
 use super::dir_class::{DirClass, dir_class};
 
@@ -16,33 +16,33 @@ impl<'a> Bounds<'a> {
     }
 }
 
-/// How many keys a segment is thought to hold.
+/// The estimated number of keys in a segment.
 #[derive(Debug, Clone, Copy)]
 pub enum SizeEstimate {
-    /// As many as other directories of the class; `unknown` if there are none.
+    /// The mean of its directory class; `unknown` without one.
     Dirs {
         class: DirClass,
         dirs: f64,
         unknown: f64,
     },
-    /// As many as an earlier run saw there, of which so many are left.
+    /// As many as an earlier run saw there; `left` of them are not listed yet.
     Hint { then: f64, left: f64 },
-    /// So many, or as far as numbers tell.
+    /// A fixed number, or the interpolation if there is one.
     Plain(f64),
 }
 
-/// How to look into a segment.
+/// How to find a split in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
     /// List its directory with the delimiter.
     ListPrefixes,
-    /// That was asked, and is not yet answered.
+    /// Such a listing is in flight.
     Pending,
-    /// Read its names as numbers.
+    /// Read names as numbers.
     Interpolate,
 }
 
-/// What a page of a segment held.
+/// The first and the last name of a page in a segment, and its keys.
 #[derive(Debug, Clone)]
 pub struct Sample {
     pub first: String,
@@ -50,19 +50,19 @@ pub struct Sample {
     pub keys: f64,
 }
 
-/// The keys behind `start`, through the start of the next segment.
+/// The keys after `start`, through the start of the next segment.
 #[derive(Debug, Clone)]
 pub struct Segment {
     pub start: String,
-    /// All its keys are below `start[..dir]`, or next to it.
+    /// All its keys are below `start[..dir]`, or directly next to it.
     pub dir: usize,
     pub size: SizeEstimate,
     pub look: Strategy,
-    /// Keys listed of it.
+    /// Keys listed of it so far.
     pub counted: f64,
-    /// Whether it began before it was known.
+    /// Whether its first keys were listed before the segment was known.
     pub partial: bool,
-    /// Whether it ends where what it describes does.
+    /// Whether it ends where its directories or its hint end.
     pub ends: bool,
     pub sample: Option<Box<Sample>>,
 }
@@ -81,7 +81,7 @@ impl Segment {
         }
     }
 
-    /// A directory of which nothing is known but its name.
+    /// Returns the segment of a directory of which only the name is known.
     pub fn directory(name: &str, unknown: f64) -> Self {
         let size = SizeEstimate::Dirs {
             class: dir_class(name),
@@ -95,8 +95,8 @@ impl Segment {
         &self.start[..self.dir]
     }
 
-    /// Has it hold one more directory, next to the first, all of them in `..dir`.
-    pub fn join(&mut self, dir: usize) {
+    /// Adds the next directory to the segment; all of them are in `..dir`.
+    pub fn add_dir(&mut self, dir: usize) {
         self.dir = dir;
         self.look = Strategy::Interpolate;
         if let SizeEstimate::Dirs { dirs, .. } = &mut self.size {
@@ -104,35 +104,35 @@ impl Segment {
         }
     }
 
-    /// Has it begin at `place`, which lies in it.
-    pub fn begin(&mut self, place: &str) {
-        if !place.starts_with(self.dir()) {
+    /// Moves the start to `position`, which is in the segment.
+    pub fn start_at(&mut self, position: &str) {
+        if !position.starts_with(self.dir()) {
             self.dir = 0;
             self.look = Strategy::Interpolate;
         }
         self.start.clear();
-        self.start.push_str(place);
+        self.start.push_str(position);
     }
 
-    /// The part behind `place`, which lies in this segment.
-    pub fn behind(&self, place: &str) -> Self {
+    /// Returns the part after `position`, which is in the segment.
+    pub fn tail_from(&self, position: &str) -> Self {
         let mut part = self.clone();
-        part.begin(place);
+        part.start_at(position);
         part.counted = 0.0;
         part.partial = true;
         part
     }
 
-    /// Has it end at `place`, and gives back what lies behind: a `share` of what is left.
-    pub fn split(&mut self, place: &str, share: f64) -> Self {
-        let mut behind = self.behind(place);
+    /// Ends the segment at `position` and returns the rest, with a `share` of the keys left.
+    pub fn split(&mut self, position: &str, share: f64) -> Self {
+        let mut after = self.tail_from(position);
         self.ends = false;
         if let (SizeEstimate::Hint { left, .. }, SizeEstimate::Hint { left: rest, .. }) =
-            (&mut self.size, &mut behind.size)
+            (&mut self.size, &mut after.size)
         {
             *rest *= share;
             *left -= *rest;
         }
-        behind
+        after
     }
 }

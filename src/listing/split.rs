@@ -1,23 +1,23 @@
-//! Where to cut a range in two, or what to ask to know.
+//! Chooses where to split a range, or which directory to probe to find out.
 
 use super::model::{BucketStats, RangeModel};
 use super::position::{is_before, sendable};
 use super::segment::{Bounds, SizeEstimate, Strategy};
 
-/// What is thought to hold fewer pages than this is left whole.
-pub const FEWEST: f64 = 2.0;
+/// A range with a smaller estimate, in pages, is not split.
+pub const MIN_PAGES: f64 = 2.0;
 
-/// For fewer pages than this a request that only says where to cut is too many.
-const WORTH_ASKING: f64 = 3.0;
+/// Below this estimate, in pages, a probe costs more than it saves.
+const MIN_PAGES_TO_PROBE: f64 = 3.0;
 
-/// What to do to have a range shared.
+/// How to let another connection take part of a range.
 #[derive(Debug)]
 pub enum SplitStep {
-    /// Have the range end at `place`, where keys are known to be or not.
+    /// End the range at `position`; `known` if that is a key or directory that was seen.
     Split {
-        place: String,
+        position: String,
         known: bool,
-        /// Of a segment that is cut, what lies behind.
+        /// The part of the split segment that comes after `position`.
         share: f64,
     },
     /// List a directory with the delimiter.
@@ -29,7 +29,7 @@ pub enum SplitStep {
 }
 
 impl RangeModel {
-    /// What is thought to be left of each segment.
+    /// Returns the estimated number of keys left in each segment.
     pub fn estimates(&self, bounds: Bounds, stats: &BucketStats) -> Vec<f64> {
         let segments = 0..self.segments.len();
         segments
@@ -40,7 +40,7 @@ impl RangeModel {
     fn left(&self, index: usize, bounds: Bounds, stats: &BucketStats) -> f64 {
         let segment = &self.segments[index];
         let counted = segment.counted;
-        let thought = match segment.size {
+        let estimate = match segment.size {
             SizeEstimate::Hint { left, .. } => {
                 return (left * stats.classes.growth()).max(counted / 4.0);
             }
@@ -55,17 +55,17 @@ impl RangeModel {
             SizeEstimate::Plain(keys) => keys - counted,
         };
         if stats.look(segment) == Strategy::Interpolate
-            && let Some(guess) = self.guess(index, bounds, stats)
+            && let Some(interpolation) = self.interpolation(index, bounds, stats)
         {
-            return guess.keys(stats.page);
+            return interpolation.keys(stats.page);
         }
-        // What has gone on for long is thought to go on.
-        thought.max(counted / 2.0)
+        // A segment that has been long is expected to remain so.
+        estimate.max(counted / 2.0)
     }
 
-    /// How to have about `goal` of the keys left behind a cut, when a page at
-    /// the front is on its way; `spare` connections have nothing else to ask.
-    pub fn step(
+    /// Chooses a split with about `goal` of the keys left after it, while a page at the
+    /// front is in flight. If connections are `spare`, a probe costs nothing.
+    pub fn choose_split(
         &mut self,
         goal: f64,
         spare: bool,
@@ -74,90 +74,96 @@ impl RangeModel {
     ) -> SplitStep {
         let estimates = self.estimates(bounds, stats);
         let all: f64 = estimates.iter().sum();
-        // The segment that the goal falls into, and the boundary nearest to it.
+        // The segment that contains the goal, and the segment start nearest to it.
         let mut middle = (0, 0.0);
         let mut best: Option<(usize, f64)> = None;
-        let mut behind = 0.0;
+        let mut after = 0.0;
         for index in (0..estimates.len()).rev() {
-            if behind < goal {
-                middle = (index, behind);
+            if after < goal {
+                middle = (index, after);
             }
-            behind += estimates[index];
-            let closer = |(_, share): (usize, f64)| (behind - goal).abs() < (share - goal).abs();
+            after += estimates[index];
+            let closer = |(_, share): (usize, f64)| (after - goal).abs() < (share - goal).abs();
             if index > 0
-                && all - behind >= stats.page
+                && all - after >= stats.page
                 && self.inside(&self.segments[index].start, bounds)
                 && best.is_none_or(closer)
             {
-                best = Some((index, behind));
+                best = Some((index, after));
             }
         }
         let near = |share: f64, by: f64| (share - goal).abs() <= goal * by;
         if let Some((index, _)) = best.filter(|&(_, share)| near(share, 0.1)) {
-            return self.cut_before(index, bounds);
+            return self.split_before(index, bounds);
         }
-        let (index, behind) = middle;
-        let share = (goal - behind) / estimates[index];
+        let (index, after) = middle;
+        let share = (goal - after) / estimates[index];
         let pages = estimates[index] / stats.page;
-        let large = pages >= FEWEST;
+        let large = pages >= MIN_PAGES;
         let hint = matches!(self.segments[index].size, SizeEstimate::Hint { .. });
         if large
             && hint
             && stats.look(&self.segments[index]) == Strategy::Interpolate
-            && let Some(step) = self.cut_within(index, share, bounds, stats)
+            && let Some(step) = self.split_within(index, share, bounds, stats)
         {
             return step;
         }
         if let Some((index, _)) = best.filter(|&(_, share)| near(share, 0.5)) {
-            return self.cut_before(index, bounds);
+            return self.split_before(index, bounds);
         }
-        // What an earlier run saw is seldom twice as much.
-        let worth = if spare && !hint { 1.0 } else { WORTH_ASKING };
+        // The size that an earlier run saw is rarely off by a factor of two.
+        let worth = if spare && !hint {
+            1.0
+        } else {
+            MIN_PAGES_TO_PROBE
+        };
         let step = match stats.look(&self.segments[index]) {
             Strategy::ListPrefixes if pages >= worth => self.probe(index, bounds.cursor),
             Strategy::Pending if large && index == 0 => self.deeper(bounds.cursor),
-            Strategy::Interpolate if large => self.cut_within(index, share, bounds, stats),
+            Strategy::Interpolate if large => self.split_within(index, share, bounds, stats),
             _ => None,
         };
         if let Some(step) = step {
             return step;
         }
         match best {
-            Some((index, share)) if share >= stats.page => self.cut_before(index, bounds),
+            Some((index, share)) if share >= stats.page => self.split_before(index, bounds),
             _ => SplitStep::Nothing,
         }
     }
 
-    fn inside(&self, place: &str, bounds: Bounds) -> bool {
-        place > bounds.cursor && *place > *self.segments[0].start && is_before(place, bounds.end)
+    fn inside(&self, position: &str, bounds: Bounds) -> bool {
+        position > bounds.cursor
+            && *position > *self.segments[0].start
+            && is_before(position, bounds.end)
     }
 
-    fn cut_before(&self, index: usize, bounds: Bounds) -> SplitStep {
-        let place = sendable(&self.segments[index].start);
-        if !self.inside(place, bounds) {
+    fn split_before(&self, index: usize, bounds: Bounds) -> SplitStep {
+        let position = sendable(&self.segments[index].start);
+        if !self.inside(position, bounds) {
             return SplitStep::Nothing;
         }
         SplitStep::Split {
-            place: place.to_owned(),
+            position: position.to_owned(),
             known: true,
             share: 0.0,
         }
     }
 
-    fn cut_within(
+    fn split_within(
         &self,
         index: usize,
         share: f64,
         bounds: Bounds,
         stats: &BucketStats,
     ) -> Option<SplitStep> {
-        let guess = self.guess(index, bounds, stats)?;
+        let interpolation = self.interpolation(index, bounds, stats)?;
         let flight = if index == 0 { stats.page } else { 0.0 };
-        let name = guess.place(share, flight, stats.page)?;
-        let place = format!("{}{name}", self.segments[index].dir());
-        let place = sendable(&place);
-        self.inside(place, bounds).then(|| SplitStep::Split {
-            place: place.to_owned(),
+        let name = interpolation.name_at(share, flight, stats.page)?;
+        let position = format!("{}{name}", self.segments[index].dir());
+        let position = sendable(&position);
+        self.inside(position, bounds).then(|| SplitStep::Split {
+            position: position.to_owned(),
             known: false,
             share,
         })
@@ -167,21 +173,21 @@ impl RangeModel {
         let segment = &mut self.segments[index];
         segment.look = Strategy::Pending;
         if index == 0 {
-            self.deep = self.deep.max(segment.dir);
+            self.probed_dir = self.probed_dir.max(segment.dir);
         }
         let (dir, after) = (segment.dir(), segment.start.as_str().max(cursor));
         probe(dir, after)
     }
 
-    /// While the directory around the cursor is being asked for, the next deeper one.
+    /// While the directory around the cursor is being probed, probes the next deeper one.
     fn deeper(&mut self, cursor: &str) -> Option<SplitStep> {
-        let deep = self.deep.max(self.segments[0].dir);
+        let deep = self.probed_dir.max(self.segments[0].dir);
         let next = cursor.get(deep..)?.find('/')? + deep + 1;
-        // What a page has more than one of is not worth a request.
-        if next > self.narrow {
+        // A page that spans several such directories makes a probe worthless.
+        if next > self.page_dir {
             return None;
         }
-        self.deep = next;
+        self.probed_dir = next;
         probe(&cursor[..next], cursor)
     }
 }

@@ -214,9 +214,9 @@ struct Listed {
 }
 
 impl Listed {
-    fn take(&mut self, page: &[String], kept: Accepted) {
-        let keys = &page[kept.keys];
-        if let Some(covers) = kept.covers {
+    fn take(&mut self, page: &[String], accepted: Accepted) {
+        let keys = &page[accepted.keys];
+        if let Some(covers) = accepted.covers {
             assert!(
                 keys.iter().all(|key| within(key, &covers)),
                 "{keys:?} not in {covers:?}"
@@ -247,9 +247,9 @@ fn list(
     let mut flight: Vec<(RequestId, Request)> = Vec::new();
     for turn in 0..100_000 {
         while flight.len() < settings.connections
-            && let Some((id, ask)) = planner.next()
+            && let Some((id, request)) = planner.next()
         {
-            match &ask {
+            match &request {
                 Request::Page {
                     after: Some(at),
                     token,
@@ -268,7 +268,7 @@ fn list(
                 }
                 Request::Page { .. } => {}
             }
-            flight.push((id, ask));
+            flight.push((id, request));
         }
         if planner.is_done() {
             assert_eq!(planner.next(), None);
@@ -284,13 +284,13 @@ fn list(
         {
             server.keys.insert(key);
         }
-        let (id, ask) = flight.swap_remove(rng.usize(..flight.len()));
-        match ask {
+        let (id, request) = flight.swap_remove(rng.usize(..flight.len()));
+        match request {
             Request::Page { after, token } => {
                 let (page, next) =
                     server.page(after.as_deref(), token.as_deref(), settings.page_size, rng);
-                let kept = planner.page(id, &page, next).unwrap();
-                listed.take(&page, kept);
+                let accepted = planner.page(id, &page, next).unwrap();
+                listed.take(&page, accepted);
             }
             Request::Children { prefix, after } => {
                 let (names, plain, next) =
@@ -421,7 +421,7 @@ fn case(seed: u64) {
 }
 
 #[test]
-fn every_key_is_listed_once_whatever_the_keys_and_the_server() {
+fn every_key_is_listed_once_for_any_keys_and_server() {
     let cases = std::env::var("CASES").map_or(2_000, |cases| cases.parse().unwrap());
     for seed in 0..cases {
         let failed = std::panic::catch_unwind(|| case(seed)).is_err();

@@ -3,7 +3,7 @@
 use buildhub_pipes::listing::{Planner, Settings};
 use buildhub_pipes::record::coverage::Coverage;
 
-use super::more;
+use super::layouts;
 use super::simulator::{Outcome, PAGE, Run, hints, whole};
 use super::spaces::NAMES;
 use crate::synthetic::{KeySpace, by_name};
@@ -12,7 +12,9 @@ const MILLION: u64 = 1_000_000;
 
 pub fn space(name: &str, len: u64) -> Box<dyn KeySpace> {
     by_name(name, len).unwrap_or_else(|| {
-        let named = more::all(len).into_iter().find(|space| space.name == name);
+        let named = layouts::all(len)
+            .into_iter()
+            .find(|space| space.name == name);
         Box::new(named.unwrap())
     })
 }
@@ -36,7 +38,7 @@ fn at_most(percent: f64, rounds: f64, name: &str, keys: u64, outcome: &Outcome) 
 }
 
 #[test]
-fn sixty_million_keys() {
+fn sixty_million_keys_take_at_most_3_percent_more_requests() {
     for name in NAMES {
         let outcome = list(&Run::default(), &*space(name, 60 * MILLION));
         at_most(103.0, 970.0, name, 60 * MILLION, &outcome);
@@ -44,7 +46,7 @@ fn sixty_million_keys() {
 }
 
 #[test]
-fn a_million_keys() {
+fn a_million_keys_take_few_more_requests_and_rounds() {
     for (name, percent) in [
         ("archive", 140.0),
         ("prefix", 112.0),
@@ -57,7 +59,7 @@ fn a_million_keys() {
 }
 
 #[test]
-fn ten_million_keys() {
+fn ten_million_keys_take_at_most_5_percent_more_requests() {
     for name in NAMES {
         let outcome = list(&Run::default(), &*space(name, 10 * MILLION));
         at_most(105.0, 168.0, name, 10 * MILLION, &outcome);
@@ -65,15 +67,15 @@ fn ten_million_keys() {
 }
 
 #[test]
-fn other_ways_to_name_objects() {
-    for space in more::all(MILLION) {
+fn other_key_layouts_take_at_most_45_percent_more_requests() {
+    for space in layouts::all(MILLION) {
         let outcome = list(&Run::default(), &space);
         at_most(145.0, 28.0, space.name, MILLION, &outcome);
     }
 }
 
 #[test]
-fn answers_out_of_order() {
+fn responses_out_of_order_cost_few_requests() {
     let run = Run {
         jitter: 3.0,
         ..Run::default()
@@ -85,7 +87,7 @@ fn answers_out_of_order() {
 }
 
 #[test]
-fn few_connections_and_many() {
+fn requests_stay_few_with_2_to_256_connections() {
     for name in NAMES {
         let space = space(name, MILLION);
         for (connections, percent, rounds) in
@@ -101,7 +103,7 @@ fn few_connections_and_many() {
 }
 
 #[test]
-fn one_connection_lists_in_sequence() {
+fn one_connection_lists_sequentially() {
     let run = Run {
         connections: 1,
         ..Run::default()
@@ -121,7 +123,7 @@ fn one_connection_lists_in_sequence() {
 }
 
 #[test]
-fn what_an_earlier_run_knows_fills_all_connections_at_once() {
+fn hints_fill_all_connections_at_once() {
     for name in NAMES {
         let space = space(name, MILLION);
         let run = Run {
@@ -139,7 +141,7 @@ fn what_an_earlier_run_knows_fills_all_connections_at_once() {
 }
 
 #[test]
-fn stale_knowledge_costs_requests_alone() {
+fn stale_hints_cost_only_requests() {
     for name in NAMES {
         // Ten times as many keys as there were, a tenth of them, or others.
         for (then, len) in [
@@ -168,7 +170,7 @@ fn small_buckets_take_few_requests() {
 }
 
 #[test]
-fn a_killed_listing_goes_on_where_it_stopped() {
+fn an_interrupted_listing_resumes_with_the_gaps() {
     for name in NAMES {
         let space = space(name, MILLION);
         let (mut done, mut keys, mut requests) = (Coverage::default(), 0, 0);
@@ -186,49 +188,5 @@ fn a_killed_listing_goes_on_where_it_stopped() {
         assert_eq!((keys, done.gaps(&whole())), (MILLION, Vec::new()));
         // What was in flight is asked for again.
         assert!(requests < 1900, "{name}: {requests}");
-    }
-}
-
-/// `KEYS="1000000" SPACES="archive" CONNECTIONS=64 HINTS=1 cargo test … -- --ignored --nocapture limits::table`
-#[test]
-#[ignore = "prints"]
-fn table() {
-    let of = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
-    let number =
-        |name: &str, default: f64| std::env::var(name).map_or(default, |it| it.parse().unwrap());
-    for len in of("KEYS", "1000000 60000000")
-        .split(' ')
-        .map(|len| len.parse().unwrap())
-    {
-        for name in of("SPACES", &NAMES.join(" ")).split(' ') {
-            let space = space(name, len);
-            // Hints of a run when there were so many times fewer keys.
-            let stale = number("HINTS", 0.0);
-            let hints = if stale > 0.0 {
-                hints(&*self::space(name, (len as f64 / stale) as u64))
-            } else {
-                Vec::new()
-            };
-            let run = Run {
-                connections: number("CONNECTIONS", 64.0) as usize,
-                hints: &hints,
-                jitter: number("JITTER", 0.0),
-                ..Run::default()
-            };
-            let began = std::time::Instant::now();
-            let outcome = list(&run, &*space);
-            let pages = len.div_ceil(PAGE) as f64;
-            eprintln!(
-                "{name:10} {len:9}: {:+6.1} % requests ({} pages {} probes {} wasted), {:6.1} rounds, ideal {:.1}, {:.1} times serial ({:.2?})",
-                outcome.percent(len) - 100.0,
-                outcome.pages,
-                outcome.probes,
-                outcome.wasted,
-                outcome.rounds,
-                pages / run.connections as f64,
-                pages / outcome.rounds,
-                began.elapsed(),
-            );
-        }
     }
 }

@@ -6,10 +6,10 @@
     reason = "virtual time and shares need no exactness"
 )]
 
-mod disorder;
 mod hostile;
+mod inconsistent;
+mod layouts;
 mod limits;
-mod more;
 mod simulator;
 mod spaces;
 mod survey;

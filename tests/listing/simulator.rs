@@ -189,22 +189,22 @@ impl Run<'_> {
                         (None, None) => 0,
                     };
                     let page = Page::new(space, start);
-                    let kept = planner.page(id, &page, page.next()).unwrap();
-                    outcome.keys += kept.keys.len() as u64;
-                    if kept.keys.is_empty() {
+                    let accepted = planner.page(id, &page, page.next()).unwrap();
+                    outcome.keys += accepted.keys.len() as u64;
+                    if accepted.keys.is_empty() {
                         outcome.wasted += 1;
                     } else {
                         outcome.pages += 1;
                     }
-                    if let Some(covers) = kept.covers {
+                    if let Some(covers) = accepted.covers {
                         outcome.done.insert(covers);
                     }
                 }
                 (id, Request::Children { prefix, after }) => {
-                    let told = Children::new(space, &prefix, after.as_deref());
+                    let listing = Children::new(space, &prefix, after.as_deref());
                     outcome.probes += 1;
                     planner
-                        .children(id, &told.names, &told.keys, told.next)
+                        .children(id, &listing.names, &listing.keys, listing.next)
                         .unwrap();
                 }
             }

@@ -1,11 +1,11 @@
-use super::more::all;
+use super::layouts::all;
 use crate::synthetic::{KeySpace, by_name};
 
 /// Those that have limits to keep.
 pub const NAMES: [&str; 4] = ["archive", "prefix", "sequential", "hash"];
 
 #[test]
-fn keys_are_in_order_and_found() {
+fn key_spaces_are_in_order_and_searchable() {
     for len in [1, 7, 2000, 1_000_000, 60_000_000] {
         for name in NAMES {
             check(name, &*by_name(name, len).unwrap());

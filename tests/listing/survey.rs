@@ -21,8 +21,8 @@ fn plan(space: &dyn KeySpace, parts: usize, hints: &[Hint], seed: u64) -> Plan {
     let mut rng = Rng::with_seed(seed);
     let (mut requests, mut rounds) = (0, 0);
     loop {
-        let mut asks = survey.round();
-        if asks.is_empty() {
+        let mut round = survey.round();
+        if round.is_empty() {
             let parts = survey.parts();
             return Plan {
                 parts,
@@ -30,20 +30,20 @@ fn plan(space: &dyn KeySpace, parts: usize, hints: &[Hint], seed: u64) -> Plan {
                 rounds,
             };
         }
-        requests += asks.len();
+        requests += round.len();
         rounds += 1;
-        rng.shuffle(&mut asks);
-        for (id, ask) in asks {
-            match ask {
+        rng.shuffle(&mut round);
+        for (id, request) in round {
+            match request {
                 Request::Page { after, token } => {
                     assert_eq!(token, None);
                     let page = Page::new(space, after.map_or(0, |after| space.position(&after)));
                     survey.page(id, &page, page.next()).unwrap();
                 }
                 Request::Children { prefix, after } => {
-                    let told = Children::new(space, &prefix, after.as_deref());
+                    let listing = Children::new(space, &prefix, after.as_deref());
                     survey
-                        .children(id, &told.names, &told.keys, told.next)
+                        .children(id, &listing.names, &listing.keys, listing.next)
                         .unwrap();
                 }
             }
@@ -89,7 +89,7 @@ fn parts_are_about_equal() {
 }
 
 #[test]
-fn the_order_of_answers_changes_nothing() {
+fn the_order_of_responses_does_not_change_the_plan() {
     for name in NAMES {
         let space = space(name, 1_000_000);
         let parts = plan(&*space, 16, &[], 0).parts;
@@ -100,7 +100,7 @@ fn the_order_of_answers_changes_nothing() {
 }
 
 #[test]
-fn a_finished_run_tells_the_parts() {
+fn hints_of_a_finished_run_make_the_plan_without_requests() {
     for name in NAMES {
         let space = space(name, 1_000_000);
         let plan = plan(&*space, 16, &hints(&*space), 0);
@@ -110,7 +110,7 @@ fn a_finished_run_tells_the_parts() {
 }
 
 #[test]
-fn a_small_bucket_has_fewer_parts() {
+fn a_small_bucket_has_one_part_per_key() {
     for name in NAMES {
         for len in [0, 1, 3, 9] {
             let space = space(name, len);
@@ -122,7 +122,7 @@ fn a_small_bucket_has_fewer_parts() {
 }
 
 #[test]
-fn parts_make_the_whole_whatever_the_keys() {
+fn parts_tile_the_listing_for_any_keys() {
     for seed in 0..1000 {
         let mut rng = Rng::with_seed(seed);
         let prefix = *rng.choice(&["", "p/", "p", "a/b//", "\u{1}/"]).unwrap();
@@ -130,13 +130,13 @@ fn parts_make_the_whole_whatever_the_keys() {
         let (count, page) = (rng.usize(1..20), rng.usize(1..=10));
         let mut survey = Survey::new(prefix, page, count, &[]);
         loop {
-            let mut asks = survey.round();
-            rng.shuffle(&mut asks);
-            if asks.is_empty() {
+            let mut requests = survey.round();
+            rng.shuffle(&mut requests);
+            if requests.is_empty() {
                 break;
             }
-            for (id, ask) in asks {
-                match ask {
+            for (id, request) in requests {
+                match request {
                     Request::Page { after, .. } => {
                         let (keys, next) = server.page(after.as_deref(), None, page, &mut rng);
                         survey.page(id, &keys, next).unwrap();
@@ -164,34 +164,5 @@ fn parts_make_the_whole_whatever_the_keys() {
             );
         }
         assert_eq!(before, None);
-    }
-}
-
-/// `KEYS="1000000" SPACES="archive" cargo test … -- --ignored --nocapture survey::table`
-#[test]
-#[ignore = "prints"]
-fn table() {
-    let of = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
-    for len in of("KEYS", "1000000 60000000")
-        .split(' ')
-        .map(|len| len.parse().unwrap())
-    {
-        for name in of("SPACES", &NAMES.join(" ")).split(' ') {
-            let space = space(name, len);
-            for parts in [2, 16, 64] {
-                let cold = plan(&*space, parts, &[], 0);
-                let hinted = plan(&*space, parts, &hints(&*space), 0);
-                let thought: u64 = cold.parts.iter().map(|part| part.keys).sum();
-                eprintln!(
-                    "{name:10} {len:9}: {} of {parts} parts, largest {:.2} of the mean, {:.2} of all keys thought, {} requests, {} rounds; with hints {:.2}",
-                    cold.parts.len(),
-                    cold.largest(&*space, parts),
-                    thought as f64 / len as f64,
-                    cold.requests,
-                    cold.rounds,
-                    hinted.largest(&*space, parts),
-                );
-            }
-        }
     }
 }

@@ -30,21 +30,21 @@ fn lines(body: &str, encoding: Encoding) -> String {
 }
 
 #[test]
-fn the_encoding_counts_wherever_it_stands() {
+fn the_declared_encoding_counts_before_or_after_the_keys() {
     let encoding = "<EncodingType>url</EncodingType>";
     let rest = "<IsTruncated>false</IsTruncated>";
     let decoded = "{\"bucket\":\"b\",\"key\":\"a b+é\",\"etag\":\"e-2\",\"size\":7,\
         \"last_modified\":\"2019-01-02T03:04:05.000Z\"}\n";
     let end = "</ListBucketResult>";
     let before = format!("{HEAD}{encoding}{rest}{OBJECT}{end}");
-    let behind = format!("{HEAD}{rest}{OBJECT}{encoding}{end}");
+    let after = format!("{HEAD}{rest}{OBJECT}{encoding}{end}");
     let without = format!("{HEAD}{rest}{OBJECT}{end}");
     assert_eq!(lines(&before, Encoding::Url), decoded);
-    assert_eq!(lines(&behind, Encoding::Url), decoded);
+    assert_eq!(lines(&after, Encoding::Url), decoded);
     let raw = decoded.replace("a b+é", "a+b%2B%C3%A9");
     assert_eq!(lines(&without, Encoding::Plain), raw);
     let other = |body: &str, encoding| scan(body, encoding).err();
-    for body in [&before, &behind] {
+    for body in [&before, &after] {
         let said = other(body, Encoding::Plain);
         assert_eq!(said, Some(ParseError::Encoding(Encoding::Url)));
     }
@@ -53,7 +53,7 @@ fn the_encoding_counts_wherever_it_stands() {
 }
 
 #[test]
-fn a_page_gives_any_part_of_its_lines() {
+fn a_page_returns_any_range_of_its_lines() {
     let objects: String = ["a", "b&amp;&#x22;", "c\u{1f600}"]
         .map(|key| format!("<Contents><Key>{key}</Key></Contents>"))
         .concat();
@@ -73,7 +73,7 @@ fn a_page_gives_any_part_of_its_lines() {
 }
 
 #[test]
-fn a_page_that_is_not_whole_is_none() {
+fn an_incomplete_document_is_not_a_page() {
     let body = format!("{HEAD}<IsTruncated>false</IsTruncated>{OBJECT}</ListBucketResult>");
     for end in 0..body.len() {
         let cut = scan(&body[..end], Encoding::Plain);
@@ -89,7 +89,7 @@ fn a_page_that_is_not_whole_is_none() {
 }
 
 #[test]
-fn what_is_no_listing_is_said() {
+fn invalid_documents_are_reported() {
     let scan = |body: &str| scan(body, Encoding::Plain).err();
     assert_eq!(
         scan("<Error><Code>SlowDown</Code></Error>"),
@@ -151,7 +151,7 @@ fn escapes_are_resolved_once() {
 }
 
 #[test]
-fn the_end_is_what_the_server_says_and_nothing_else() {
+fn only_true_and_false_say_whether_a_page_is_truncated() {
     let next = |text: &str| {
         let body = format!("{HEAD}{OBJECT}<IsTruncated>{text}</IsTruncated></ListBucketResult>");
         scan(&body, Encoding::Plain).map(|page| page.next())
@@ -168,7 +168,7 @@ fn the_end_is_what_the_server_says_and_nothing_else() {
 }
 
 #[test]
-fn what_servers_write_in_their_own_way() {
+fn variants_of_other_servers_are_read() {
     let document =
         |inner: &str| format!("{HEAD}<IsTruncated>false</IsTruncated>{inner}</ListBucketResult>");
     // A number is written as JSON has it.

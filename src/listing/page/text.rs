@@ -1,4 +1,4 @@
-//! The text of a listing's elements, decoded.
+//! Decodes the text of a listing's elements.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use super::{ParseError, wrong};
 use crate::record::line::{LastModified, RecordText};
 use crate::record::s3;
 
-/// How a listing writes keys.
+/// How a server encodes keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     Plain,
@@ -16,8 +16,8 @@ pub enum Encoding {
     Url,
 }
 
-/// Whether all of a text means itself in XML, in a URL and in JSON. All of it is
-/// looked at, since that is one pass of wide registers.
+/// Returns whether a text needs no decoding or escaping in XML, URLs and JSON. It reads all
+/// of it, which compiles to vector instructions.
 fn is_simple(text: &[u8]) -> bool {
     text.iter().fold(true, |simple, &byte| {
         let is_simple = byte.wrapping_sub(b' ') < 0x7f - b' ';
@@ -25,7 +25,7 @@ fn is_simple(text: &[u8]) -> bool {
     })
 }
 
-/// A name as a listing writes it.
+/// A name as a server encodes it.
 pub struct Text<'a> {
     raw: &'a [u8],
     encoding: Encoding,
@@ -91,7 +91,7 @@ pub fn parse_time(raw: &[u8]) -> Result<LastModified<'_>, ParseError> {
         .ok_or_else(|| wrong("a time", raw))
 }
 
-/// XML's references resolved.
+/// Resolves XML's references.
 fn unescape(raw: &[u8]) -> Result<Cow<'_, [u8]>, ParseError> {
     let Some(first) = memchr(b'&', raw) else {
         return Ok(Cow::Borrowed(raw));

@@ -1,12 +1,12 @@
-//! As much of XML as S3 writes: elements and text; comments and processing
-//! instructions are passed over.
+//! A scanner for the part of XML that S3 writes: elements and text; it skips comments and
+//! processing instructions.
 
 use memchr::{memchr, memmem};
 
 use super::ParseError;
 
 pub struct Scanner<'a> {
-    /// What is not read yet.
+    /// The bytes not read yet.
     rest: &'a [u8],
 }
 
@@ -22,12 +22,12 @@ impl<'a> Scanner<'a> {
         Self { rest: body }
     }
 
-    /// How many bytes are not read yet.
+    /// Returns how many bytes are not read yet.
     pub fn left(&self) -> usize {
         self.rest.len()
     }
 
-    /// The name of the document's element.
+    /// Returns the name of the root element.
     pub fn root(&mut self) -> Result<&'a [u8], ParseError> {
         match self.tag()? {
             Tag::Open(name) => Ok(name),
@@ -35,7 +35,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next tag; the text before it is passed over.
+    /// Returns the next tag, and skips the text before it.
     pub fn tag(&mut self) -> Result<Tag<'a>, ParseError> {
         loop {
             // Elements mostly follow each other without a gap.
@@ -50,7 +50,7 @@ impl<'a> Scanner<'a> {
                 _ => {
                     let ends = |byte: &u8| *byte == b'>' || byte.is_ascii_whitespace();
                     let name = rest.iter().position(ends).ok_or(ParseError::Incomplete)?;
-                    // Attributes stand behind a space.
+                    // Attributes follow after a space.
                     let end = match rest[name] {
                         b'>' => name,
                         _ => name + memchr(b'>', &rest[name..]).ok_or(ParseError::Incomplete)?,
@@ -70,7 +70,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Past `text`, if that comes next.
+    /// Skips `text` if it comes next, and returns whether it did.
     #[inline]
     pub fn passed(&mut self, text: &[u8]) -> bool {
         let rest = self.rest.strip_prefix(text);
@@ -78,8 +78,8 @@ impl<'a> Scanner<'a> {
         rest.is_some()
     }
 
-    /// The text of the next element, if that is `name` and holds text alone. With a
-    /// name that is known when this is compiled it takes a few comparisons of words.
+    /// Returns the text of the next element if that is `name` and contains only text. With
+    /// a constant name this takes a few word comparisons.
     #[inline]
     pub fn element(&mut self, name: &[u8]) -> Option<&'a [u8]> {
         let text = self.rest.strip_prefix(b"<")?.strip_prefix(name)?;
@@ -90,7 +90,7 @@ impl<'a> Scanner<'a> {
         Some(text)
     }
 
-    /// The text of the element `name` that was just opened, and past its end.
+    /// Returns the text of the element `name` that was just opened, and skips its end.
     pub fn text(&mut self, name: &[u8]) -> Result<&'a [u8], ParseError> {
         let end = memchr(b'<', self.rest).ok_or(ParseError::Incomplete)?;
         let text = &self.rest[..end];
@@ -102,16 +102,16 @@ impl<'a> Scanner<'a> {
                 return Err(ParseError::Invalid(what.to_owned()));
             }
         }
-        let behind = &self.rest[end..];
-        let close = match behind.get(name.len() + 2) {
+        let after = &self.rest[end..];
+        let close = match after.get(name.len() + 2) {
             Some(b'>') => name.len() + 2,
-            _ => memchr(b'>', behind).ok_or(ParseError::Incomplete)?,
+            _ => memchr(b'>', after).ok_or(ParseError::Incomplete)?,
         };
-        self.rest = &behind[close + 1..];
+        self.rest = &after[close + 1..];
         Ok(text)
     }
 
-    /// Past the end of the element just opened, whatever it holds.
+    /// Skips to the end of the element that was just opened.
     pub fn skip(&mut self) -> Result<(), ParseError> {
         let mut depth = 1;
         while depth > 0 {

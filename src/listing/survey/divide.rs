@@ -1,24 +1,24 @@
-//! Parts of about equal size.
+//! Divides a surveyed bucket into ranges of about equal size.
 
 use super::tree::{Dir, DirEntry};
 use crate::listing::position::sendable;
 use crate::record::coverage::Interval;
 
-/// An interval, and how many keys it is thought to hold.
+/// An interval, and the estimated number of keys in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedRange {
     pub interval: Interval,
     pub keys: u64,
 }
 
-/// Keys from a place on, until the next run.
+/// Consecutive keys after `start`, up to the next run, and their estimated number.
 pub struct KeyRun {
     pub start: String,
     pub keys: f64,
 }
 
-/// Pieces that a gap is divided into, at most.
-const MOST: f64 = 256.0;
+/// Maximum number of runs in a gap.
+const MAX_RUNS: f64 = 256.0;
 
 impl PlannedRange {
     fn new(interval: Interval, keys: f64) -> Self {
@@ -27,14 +27,15 @@ impl PlannedRange {
     }
 }
 
-/// Puts runs, each with its start and its keys, together to parts.
+/// Joins runs to `count` ranges.
 pub fn cut(runs: &[KeyRun], count: usize) -> Vec<PlannedRange> {
     let all: f64 = runs.iter().map(|run| run.keys).sum();
     let goal = all / count as f64;
     let mut parts: Vec<PlannedRange> = Vec::new();
     let (mut after, mut keys, mut so_far) = (None, 0.0, 0.0);
     for run in runs {
-        // A part ends before the run with its goal in it or behind it, where it is nearer.
+        // A range ends before the run that contains its goal, or after it, whichever is
+        // nearer.
         let short = goal * (parts.len() + 1) as f64 - so_far;
         let due = run.keys > 0.0 && short < run.keys - short;
         if due && keys >= 1.0 && parts.len() + 1 < count {
@@ -50,7 +51,7 @@ pub fn cut(runs: &[KeyRun], count: usize) -> Vec<PlannedRange> {
     parts
 }
 
-/// Appends the runs of a directory, none larger than `most` if that can be had.
+/// Appends the runs of a directory, none above `most` keys if possible.
 pub fn divide(dir: &Dir, most: f64, runs: &mut Vec<KeyRun>) {
     for (index, list) in dir.listings.iter().enumerate() {
         for item in &list.items {
@@ -70,7 +71,7 @@ pub fn divide(dir: &Dir, most: f64, runs: &mut Vec<KeyRun>) {
         }
         let Some(gap) = dir.gap(index) else { continue };
         let keys = dir.gap_keys(index);
-        let count = (keys / most.max(1.0)).min(MOST).floor();
+        let count = (keys / most.max(1.0)).min(MAX_RUNS).floor();
         let each = keys / (count + 1.0);
         extend(each, runs);
         for name in gap.divide(count as usize) {
@@ -79,18 +80,18 @@ pub fn divide(dir: &Dir, most: f64, runs: &mut Vec<KeyRun>) {
     }
 }
 
-/// A run begins at `place`, if one may.
-pub fn start_run(place: &str, keys: f64, runs: &mut Vec<KeyRun>) {
+/// Starts a run at `position`, if a request can carry it.
+pub fn start_run(position: &str, keys: f64, runs: &mut Vec<KeyRun>) {
     let last = runs.last().map_or("", |last| last.start.as_str());
-    if place > last && sendable(place) == place {
-        let start = place.to_owned();
+    if position > last && sendable(position) == position {
+        let start = position.to_owned();
         runs.push(KeyRun { start, keys });
     } else {
         extend(keys, runs);
     }
 }
 
-/// The last run has so many more keys.
+/// Adds keys to the last run.
 pub fn extend(keys: f64, runs: &mut [KeyRun]) {
     if let Some(last) = runs.last_mut() {
         last.keys += keys;

@@ -1,17 +1,17 @@
-//! How many keys directories are thought to hold.
+//! Estimates how many keys the directories of a survey contain.
 
 use std::collections::HashMap;
 
 use super::tree::{Dir, DirEntry};
 use crate::listing::dir_class::ClassStats;
 
-/// How many levels of directories were looked into.
+/// Returns how many levels of directories were listed.
 pub fn deepest(dir: &Dir) -> usize {
     let inner = dir.dirs().filter(|dir| !dir.listings.is_empty());
     inner.map(deepest).max().map_or(0, |depth| depth + 1)
 }
 
-/// Estimates the directories `depth` levels down, from what is in them.
+/// Estimates the directories `depth` levels down from their contents.
 pub fn estimate(dir: &mut Dir, depth: usize, classes: &mut ClassStats) {
     if dir.listings.is_empty() {
         return;
@@ -38,17 +38,17 @@ pub fn estimate(dir: &mut Dir, depth: usize, classes: &mut ClassStats) {
     }
 }
 
-/// Estimates directories of which nothing was in_flight by those beside them, or else by their class.
+/// Estimates unlisted directories by the siblings around them, otherwise by their class.
 fn compare(items: &mut [DirEntry], classes: &ClassStats) {
     let before = nearest(items.iter());
-    let behind = nearest(items.iter().rev());
-    for ((item, before), behind) in items.iter_mut().zip(before).zip(behind.into_iter().rev()) {
+    let after = nearest(items.iter().rev());
+    for ((item, before), after) in items.iter_mut().zip(before).zip(after.into_iter().rev()) {
         if let DirEntry::Dir(dir) = item
             && !dir.is_seen()
         {
-            let keys = match (before, behind) {
-                (Some(before), Some(behind)) => Some(before.midpoint(behind)),
-                (None, None) => classes.known(dir.class),
+            let keys = match (before, after) {
+                (Some(before), Some(after)) => Some(before.midpoint(after)),
+                (None, None) => classes.known_mean(dir.class),
                 (one, other) => one.or(other),
             };
             dir.known = keys.is_some();
@@ -57,14 +57,14 @@ fn compare(items: &mut [DirEntry], classes: &ClassStats) {
     }
 }
 
-/// What the last directory of the same class that was looked into holds, for each item.
+/// Returns, per entry, the size of the last listed directory of its class.
 fn nearest<'a>(items: impl Iterator<Item = &'a DirEntry>) -> Vec<Option<f64>> {
     let mut last: HashMap<u64, f64> = HashMap::new();
     let nearest = items.map(|item| {
         let DirEntry::Dir(dir) = item else {
             return None;
         };
-        // How many files a folder has says little of its neighbour.
+        // A directory of files alone says little about its neighbour.
         if dir.known && dir.dirs().next().is_some() {
             last.insert(dir.class[0], dir.keys);
         }
@@ -74,7 +74,7 @@ fn nearest<'a>(items: impl Iterator<Item = &'a DirEntry>) -> Vec<Option<f64>> {
 }
 
 impl Dir {
-    /// How many keys are thought to be behind a list, before the next one.
+    /// Returns the estimated number of keys after a listing, before the next one.
     pub fn gap_keys(&self, index: usize) -> f64 {
         self.gap(index)
             .map_or(0.0, |gap| gap.items() * self.per_item(index))

@@ -1,28 +1,28 @@
-//! What lies between two listings of a directory, as numbers.
+//! Estimates what is between two listings of a directory, by interpolation.
 
 use super::tree::Dir;
 use crate::listing::alphabet::Scale;
 
-/// Parts that a gap is divided into at a time, at most.
-const MOST: f64 = 64.0;
+/// Maximum number of parts that a gap is divided into at a time.
+const MAX_PARTS: f64 = 64.0;
 
-/// What is between two listings, or behind the last one.
+/// The entries between two listings, or after the last one.
 pub struct Gap<'a> {
     scale: Scale<'a>,
     from: u128,
     to: u128,
-    /// Items a number.
+    /// Entries per number.
     density: f64,
-    /// Whether there is something near the end.
+    /// Whether an entry is known near the end.
     closed: bool,
-    /// Whether the end is a place where nothing was found.
+    /// Whether the end is a position without entries after it.
     missed: bool,
     so_far: f64,
     list: f64,
 }
 
 impl Gap<'_> {
-    /// How many items there may be.
+    /// Returns the maximum number of entries.
     pub fn most(&self) -> f64 {
         let most = self.to.saturating_sub(self.from) as f64 * self.density;
         if self.missed {
@@ -32,12 +32,12 @@ impl Gap<'_> {
         }
     }
 
-    /// What has gone on for long is thought to go on.
+    /// A gap is expected to be as long as all before it.
     fn likely(&self) -> f64 {
         self.so_far + self.list
     }
 
-    /// How many items are thought to be in it.
+    /// Returns the estimated number of entries.
     pub fn items(&self) -> f64 {
         let span = self.to.saturating_sub(self.from) as f64 * self.density;
         if self.closed {
@@ -47,13 +47,13 @@ impl Gap<'_> {
         }
     }
 
-    /// Names to look from next, so that it falls apart into gaps of about `goal` items.
+    /// Returns names to list from next, which divide it into gaps of about `goal` entries.
     pub fn names(&self, goal: f64) -> Vec<String> {
         let span = self.to.saturating_sub(self.from) as f64;
         let goal = goal.max(self.list) / self.density;
         let ahead = (7.0 * self.so_far / self.density).max(goal);
         let distances: Vec<f64> = if self.closed {
-            let most = (span / goal).ceil().min(MOST);
+            let most = (span / goal).ceil().min(MAX_PARTS);
             let part = span / most;
             (1..most as usize).map(|turn| turn as f64 * part).collect()
         } else if ahead < span {
@@ -66,7 +66,7 @@ impl Gap<'_> {
         distances.into_iter().filter(within).map(name).collect()
     }
 
-    /// Names at about even distances, `count` of them.
+    /// Returns `count` names at about equal distances.
     pub fn divide(&self, count: usize) -> Vec<String> {
         let items = self.items();
         let ahead = |turn: usize| items * turn as f64 / (count + 1) as f64 / self.density;
@@ -76,14 +76,14 @@ impl Gap<'_> {
 }
 
 impl Dir {
-    /// The gap behind a list, if there may be something in it.
+    /// Returns the gap after a listing, if it may contain entries.
     pub fn gap(&self, index: usize) -> Option<Gap<'_>> {
         let list = &self.listings[index];
         let next = self.listings.get(index + 1);
         if !list.truncated || next.is_some_and(|next| next.after <= list.last) {
             return None;
         }
-        let tail = |place: &'_ str| place.strip_prefix(self.name.as_str()).map(str::to_owned);
+        let tail = |position: &'_ str| position.strip_prefix(self.name.as_str()).map(str::to_owned);
         let (first, last) = (tail(&list.first)?, tail(&list.last)?);
         let far = next.and_then(|next| tail(&next.after));
         let scale = self.alphabet.scale(&last, &first, &last, far.as_deref())?;

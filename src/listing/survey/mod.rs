@@ -1,9 +1,8 @@
-//! Dividing a bucket into parts of about equal size without listing it all.
+//! Divides a bucket into ranges of about equal size without listing it all.
 //!
-//! A survey asks by rounds for what stands in directories, and from where on:
-//! of each class of directory some, and all that are thought to be large.
-//! Answers count in the order they were in_flight for, so an unchanged bucket is
-//! always divided the same way.
+//! A survey sends rounds of probes: listings of directories, some of each class and all
+//! that may be large. Responses count in the order of their requests, so an unchanged
+//! bucket is always divided the same way.
 
 mod divide;
 mod estimate;
@@ -23,14 +22,14 @@ use tree::{Dir, DirListing};
 
 pub use divide::PlannedRange;
 
-/// Requests that a survey may take at least, and for each part.
+/// Minimum number of requests of a survey, and requests per part.
 const REQUESTS: (usize, usize) = (100, 20);
-/// Rounds that they are spread over.
+/// Rounds over which the requests are spread.
 const ROUNDS: usize = 10;
-/// What is thought to hold more than this share of a part is looked into.
+/// Anything estimated above this share of a part is probed.
 const SHARE: f64 = 0.125;
 
-/// A request of this round.
+/// A request of the current round.
 struct InFlight {
     id: RequestId,
     probe: Probe,
@@ -47,10 +46,10 @@ pub struct Survey {
     root: Dir,
     parts: usize,
     page: f64,
-    /// What pages listing of classes of directories.
+    /// Directories seen by page samples.
     dir_stats: Vec<DirStats>,
     classes: ClassStats,
-    /// Requests that may still be made.
+    /// Requests left.
     left: usize,
     last_id: u64,
     round: Vec<InFlight>,
@@ -58,26 +57,27 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Looks for `parts` parts. With enough `hints` from a finished run, nothing has to be in_flight.
+    /// Starts a survey for `parts` parts. With enough `hints` from a finished run it sends
+    /// no request.
     #[must_use]
     pub fn new(prefix: &str, page_size: usize, parts: usize, hints: &[Hint]) -> Self {
         let parts = parts.max(1);
         let known = hints.len() >= 4 * parts;
-        let asks = parts > 1 && !known;
+        let sends = parts > 1 && !known;
         Self {
             root: Dir::new(prefix),
             parts,
             page: page_size as f64,
             dir_stats: Vec::new(),
             classes: ClassStats::default(),
-            left: if asks { requests(parts) } else { 0 },
+            left: if sends { requests(parts) } else { 0 },
             last_id: 0,
             round: Vec::new(),
             hints: if known { hints.to_vec() } else { Vec::new() },
         }
     }
 
-    /// The requests of the next round; the survey is done when there are none.
+    /// Returns the requests of the next round; the survey is complete when there are none.
     pub fn round(&mut self) -> Vec<(RequestId, Request)> {
         let most = self.left.min(requests(self.parts) / ROUNDS);
         let mut probes = if self.root.is_seen() {
@@ -92,21 +92,24 @@ impl Survey {
         };
         probes.truncate(most);
         self.left -= probes.len();
-        let mut asks = Vec::new();
+        let mut requests = Vec::new();
         for probe in probes {
             self.last_id += 1;
             let id = RequestId(self.last_id);
-            asks.push((id, probe.request()));
+            requests.push((id, probe.request()));
             self.round.push(InFlight {
                 id,
                 probe,
                 answer: None,
             });
         }
-        asks
+        requests
     }
 
-    /// Takes the answer to a page of this round.
+    /// Takes the response to a page request of this round.
+    ///
+    /// # Errors
+    /// The listing is inconsistent.
     pub fn page(
         &mut self,
         id: RequestId,
@@ -118,8 +121,11 @@ impl Survey {
         Ok(())
     }
 
-    /// Takes the answer to a listing with the delimiter of this round: the
-    /// common prefixes, and the keys beside them.
+    /// Takes the response to a listing with the delimiter of this round: the common
+    /// prefixes and the keys beside them.
+    ///
+    /// # Errors
+    /// The listing is inconsistent.
     #[expect(clippy::needless_pass_by_value, reason = "as with a page")]
     pub fn children(
         &mut self,
@@ -131,7 +137,7 @@ impl Survey {
         let after = self.after(id);
         check_order(after, page)?;
         let after = after.unwrap_or_default();
-        // Some servers name the directory again that `after` lies in.
+        // Some servers repeat the directory that contains `after`.
         let again = names.partition_point(|name| name.as_str() <= after);
         let list = DirListing::new(
             after,
@@ -190,18 +196,19 @@ impl Survey {
         self.dir_stats.extend(sample.dirs());
     }
 
-    /// Thinks again how much each directory holds.
+    /// Estimates all directories again.
     fn estimate(&mut self) {
         let mut classes = ClassStats::default();
         let (ended, not): (Vec<_>, Vec<_>) =
             self.dir_stats.iter().partition(|class| class.ends > 0.0);
-        // Each page is one vote, or a place with many small directories would have them all.
+        // Each page has one vote, otherwise a place with many small directories would
+        // dominate.
         for dir_stats in ended {
             classes.record(dir_stats.class, 1.0, dir_stats.keys / dir_stats.ends);
         }
         for dir_stats in not {
             if classes
-                .known(dir_stats.class)
+                .known_mean(dir_stats.class)
                 .is_some_and(|mean| mean < dir_stats.keys)
             {
                 classes.record(dir_stats.class, 1.0, 2.0 * dir_stats.keys);
@@ -213,7 +220,7 @@ impl Survey {
         self.classes = classes;
     }
 
-    /// The parts, in key order: together they are the whole bucket.
+    /// Returns the parts in key order: together they are the whole bucket.
     #[must_use]
     pub fn parts(&self) -> Vec<PlannedRange> {
         let start = String::new();

@@ -1,18 +1,18 @@
-//! What a page tells of the directories that it crosses.
+//! Sizes of the directories in a page.
 
 use std::collections::BTreeMap;
 
 use super::tree::{Dir, DirEntry};
 use crate::listing::dir_class::{DirClass, dir_class};
 
-/// What a page listing of a class of directory: so many ends, and so many keys.
+/// The completed directories of a class in a page, and the keys of all of them.
 pub struct DirStats {
     pub class: DirClass,
     pub ends: f64,
     pub keys: f64,
 }
 
-/// A page, and the directories that it tells the size of.
+/// A page of keys after `after`.
 pub struct PageSample<'a> {
     pub after: &'a str,
     pub page: &'a [String],
@@ -21,7 +21,7 @@ pub struct PageSample<'a> {
 }
 
 impl PageSample<'_> {
-    /// Whether it holds all of a directory.
+    /// Returns whether the page contains all of a directory.
     fn holds(&self, dir: &str) -> bool {
         dir >= self.after
             && self
@@ -29,10 +29,12 @@ impl PageSample<'_> {
                 .is_none_or(|end| end > dir && !end.starts_with(dir))
     }
 
-    /// Counts the directories that it holds.
+    /// Sets the exact size of the directories that the page contains.
     pub fn count(&self, root: &mut Dir) {
         for list in &mut root.listings {
-            let first = list.items.partition_point(|item| item.place() < self.after);
+            let first = list
+                .items
+                .partition_point(|item| item.position() < self.after);
             for item in list.items.iter_mut().skip(first.saturating_sub(1)) {
                 let DirEntry::Dir(dir) = item else { continue };
                 if self.end.is_some_and(|end| end < dir.name.as_str()) {
@@ -50,7 +52,7 @@ impl PageSample<'_> {
         }
     }
 
-    /// ClassStats of directories that begin in it, with their ends and keys.
+    /// Returns the classes of the directories that begin in the page.
     pub fn dirs(&self) -> Vec<DirStats> {
         let mut dirs: Vec<(&str, f64)> = Vec::new();
         let mut open: Vec<usize> = Vec::new();

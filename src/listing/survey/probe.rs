@@ -1,4 +1,4 @@
-//! What a survey should look into next.
+//! Chooses the probes of a survey's next round.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use crate::listing::position::sendable;
 
 /// Directories of a class that are enough to know its mean.
 const ENOUGH: f64 = 24.0;
-/// Directories below one large enough that are looked into.
+/// Probes per large directory.
 const SOME: usize = 4;
-/// What stands for less than this share of the goal may remain a guess.
+/// A smaller share of the goal may remain an estimate.
 const LITTLE: f64 = 1.0 / 64.0;
 
-/// Something to look into, and how much it is thought to matter.
+/// A request, and the number of keys whose estimate it improves.
 pub struct Probe {
     pub dir: String,
     pub after: String,
-    /// Whether a page is to tell, rather than a listing with the delimiter.
+    /// Whether to list a page of keys rather than with the delimiter.
     pub page: bool,
     depth: usize,
     keys: f64,
@@ -35,7 +35,8 @@ impl Probe {
         }
     }
 
-    /// A look at a directory. Of a small one, a page tells, and of those behind it.
+    /// Returns a probe of a directory. A page also samples the directories after a small
+    /// one.
     fn sample(dir: &Dir, depth: usize, keys: f64, page: f64) -> Self {
         Self {
             page: dir.known && !dir.paged && dir.keys < page / 2.0,
@@ -54,16 +55,16 @@ impl Probe {
     }
 }
 
-/// What to look into, so that nothing thought to hold `goal` keys remains a guess.
+/// Collects probes until nothing estimated above `goal` keys is unconfirmed.
 pub struct ProbeQueue<'a> {
     pub goal: f64,
-    /// Keys of a full page.
+    /// Keys in a full page.
     pub page: f64,
     pub classes: &'a ClassStats,
 }
 
 impl ProbeQueue<'_> {
-    /// The probes, what matters most first.
+    /// Returns the probes, those for most keys first.
     pub fn collect(&self, root: &Dir) -> Vec<Probe> {
         let mut probes = Vec::new();
         self.look(root, 0, 0.0, &mut probes);
@@ -79,8 +80,8 @@ impl ProbeQueue<'_> {
         probes
     }
 
-    /// Looks into directories thought to be large, and some in each of those,
-    /// or of those that stand for others: `weight` keys.
+    /// Probes large directories, and some in each of those or in those that stand for
+    /// `weight` keys.
     fn look(&self, dir: &Dir, depth: usize, weight: f64, probes: &mut Vec<Probe>) {
         let seen = dir.dirs().filter(|inner| inner.is_seen()).count();
         let unknown = dir.dirs().all(|inner| !inner.is_seen() && !inner.known);
@@ -114,7 +115,7 @@ impl ProbeQueue<'_> {
         }
     }
 
-    /// Looks into the gap behind a list.
+    /// Probes the gap after a listing.
     fn look_between(&self, dir: &Dir, index: usize, depth: usize, probes: &mut Vec<Probe>) {
         let Some(gap) = dir.gap(index) else { return };
         let each = dir.per_item(index);
@@ -123,14 +124,14 @@ impl ProbeQueue<'_> {
             return;
         }
         for name in gap.names(self.goal / each) {
-            let place = format!("{}{name}", dir.name);
-            if *place > *dir.listings[index].last {
-                probes.push(Probe::new(dir, &place, depth, keys));
+            let position = format!("{}{name}", dir.name);
+            if *position > *dir.listings[index].last {
+                probes.push(Probe::new(dir, &position, depth, keys));
             }
         }
     }
 
-    /// Looks into more directories of classes that much depends on.
+    /// Probes more directories of the classes that much of the estimate depends on.
     fn compare(&self, root: &Dir, probes: &mut Vec<Probe>) {
         let mut usages = BTreeMap::new();
         usage(root, 0, &mut usages);
@@ -138,7 +139,7 @@ impl ProbeQueue<'_> {
             let Some(&(dir, _)) = usage.some.first() else {
                 continue;
             };
-            let ends = self.classes.ends(dir.class);
+            let ends = self.classes.completed(dir.class);
             if usage.keys > self.goal && ends < ENOUGH {
                 let keys = usage.keys / (ends + 1.0);
                 let sample = |&(dir, depth)| Probe::sample(dir, depth, keys, self.page);
@@ -148,16 +149,16 @@ impl ProbeQueue<'_> {
     }
 }
 
-/// What is thought of directories by their class alone.
+/// Directories that are estimated by their class alone.
 #[derive(Default)]
 struct Usage<'a> {
     keys: f64,
     dirs: usize,
-    /// Some of them, and how deep they are.
+    /// Some of them, with their depth.
     some: Vec<(&'a Dir, usize)>,
 }
 
-/// Sums up what is thought by class alone.
+/// Sums up the directories that are estimated by their class alone.
 fn usage<'a>(dir: &'a Dir, depth: usize, usages: &mut BTreeMap<u64, Usage<'a>>) {
     for inner in dir.dirs() {
         if !inner.listings.is_empty() {
@@ -166,7 +167,7 @@ fn usage<'a>(dir: &'a Dir, depth: usize, usages: &mut BTreeMap<u64, Usage<'a>>) 
             let class = usages.entry(inner.class[0]).or_default();
             class.keys += inner.keys;
             class.dirs += 1;
-            // Ever rarer, all along.
+            // Ever rarer, spread over all of them.
             if class.dirs.is_power_of_two() {
                 class.some.insert(0, (inner, depth));
                 class.some.truncate(SOME);

@@ -1,38 +1,38 @@
-//! What a survey knows of a directory: listings of what stands in it, from
-//! several places on, and how much is thought to lie between them.
+//! The directories of a survey: each has listings from several positions, with gaps between
+//! them.
 
 use crate::listing::alphabet::Alphabet;
 use crate::listing::dir_class::{DirClass, dir_class};
 
-/// Names that tell how names are made, of each list.
+/// Names per listing that an alphabet learns from.
 const SAMPLES: usize = 32;
-/// Runs of keys listing apart, of each list.
+/// Runs of keys per listing.
 const RUNS: usize = 64;
 
-/// A directory, or all below a prefix.
+/// A directory, or all keys below a prefix.
 #[derive(Debug)]
 pub struct Dir {
     pub name: String,
     pub class: DirClass,
     /// In key order.
     pub listings: Vec<DirListing>,
-    /// How many keys it is thought to hold.
+    /// The estimated number of keys.
     pub keys: f64,
-    /// Whether that was counted.
+    /// Whether `keys` was counted.
     pub exact: bool,
-    /// Whether there was anything to think so.
+    /// Whether `keys` rests on any observation.
     pub known: bool,
-    /// Whether a page at its start was in_flight for.
+    /// Whether a page at its start was requested.
     pub paged: bool,
     pub alphabet: Alphabet,
 }
 
-/// What stands in a directory behind a place.
+/// A listing of a directory from a position on.
 #[derive(Debug)]
 pub struct DirListing {
     pub after: String,
     pub items: Vec<DirEntry>,
-    /// How many items an answer listing of.
+    /// The number of entries in the response.
     pub count: f64,
     pub first: String,
     pub last: String,
@@ -42,7 +42,7 @@ pub struct DirListing {
 #[derive(Debug)]
 pub enum DirEntry {
     Dir(Dir),
-    /// So many keys in a row, through the last of them.
+    /// Consecutive keys: the last of them, and their number.
     Keys(String, f64),
 }
 
@@ -72,7 +72,7 @@ impl DirListing {
             first: first.unwrap_or_default(),
             last: items
                 .last()
-                .map_or(String::new(), |item| item.place().to_owned()),
+                .map_or(String::new(), |item| item.position().to_owned()),
             items,
             truncated,
         }
@@ -93,12 +93,12 @@ impl Dir {
         }
     }
 
-    /// Whether it is known from more than those like it.
+    /// Returns whether the directory itself was observed, rather than others of its class.
     pub fn is_seen(&self) -> bool {
         self.exact || !self.listings.is_empty()
     }
 
-    /// The directories in it.
+    /// Returns the directories in it.
     pub fn dirs(&self) -> impl Iterator<Item = &Self> {
         let items = self.listings.iter().flat_map(|list| &list.items);
         items.filter_map(|item| match item {
@@ -107,7 +107,7 @@ impl Dir {
         })
     }
 
-    /// Adds a list. What listings have in common counts once.
+    /// Adds a listing. Entries that two listings share count once.
     pub fn add(&mut self, mut list: DirListing) {
         let at = self.listings.partition_point(|old| old.after < list.after);
         if let Some(before) = at.checked_sub(1).map(|before| &self.listings[before])
@@ -116,7 +116,7 @@ impl Dir {
             return;
         }
         if let Some(next) = self.listings.get(at) {
-            let within = |item: &DirEntry| *item.place() <= *next.after;
+            let within = |item: &DirEntry| *item.position() <= *next.after;
             if list.items.iter().any(|item| !within(item)) {
                 list.items.retain(within);
                 list.truncated = true;
@@ -124,10 +124,10 @@ impl Dir {
                 list.last = list
                     .items
                     .last()
-                    .map_or(String::new(), |item| item.place().to_owned());
+                    .map_or(String::new(), |item| item.position().to_owned());
             }
         }
-        let names = list.items.iter().map(DirEntry::place);
+        let names = list.items.iter().map(DirEntry::position);
         let step = list.items.len().div_ceil(SAMPLES).max(1);
         for name in names.step_by(step).chain([list.last.as_str()]) {
             if let Some(name) = name.strip_prefix(self.name.as_str()) {
@@ -138,14 +138,14 @@ impl Dir {
         self.listings.insert(at, list);
     }
 
-    /// The directory `name`, somewhere below this one.
+    /// Returns the directory `name` at any depth.
     pub fn find(&mut self, name: &str) -> Option<&mut Self> {
         if self.name == name {
             return Some(self);
         }
         for list in self.listings.iter_mut().rev() {
-            // The last item that does not stand behind the name.
-            let at = list.items.partition_point(|item| item.place() <= name);
+            // The last entry that is not after the name.
+            let at = list.items.partition_point(|item| item.position() <= name);
             if let Some(DirEntry::Dir(inner)) =
                 at.checked_sub(1).and_then(|at| list.items.get_mut(at))
                 && name.starts_with(&inner.name)
@@ -156,7 +156,7 @@ impl Dir {
         None
     }
 
-    /// How many keys an item stands for, near a list.
+    /// Returns the estimated number of keys per entry near a listing.
     pub fn per_item(&self, index: usize) -> f64 {
         let list = &self.listings[index];
         let keys: f64 = list.items.iter().map(DirEntry::keys).sum();
@@ -165,8 +165,8 @@ impl Dir {
 }
 
 impl DirEntry {
-    /// Where it ends, or what it is called.
-    pub fn place(&self) -> &str {
+    /// Returns its name, or its last key.
+    pub fn position(&self) -> &str {
         match self {
             Self::Dir(dir) => &dir.name,
             Self::Keys(last, _) => last,

@@ -1,4 +1,4 @@
-//! s3-list: a record for each key of a bucket, a mark for each page.
+//! s3-list: writes a record for each key of a bucket, and a mark for each page.
 
 mod lister;
 mod ordered;
@@ -135,10 +135,10 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// One of so many parts.
+/// One part of so many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shard {
-    /// From 1 on.
+    /// Counted from 1.
     number: u16,
     of: u16,
 }

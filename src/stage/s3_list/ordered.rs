@@ -1,7 +1,7 @@
-//! Parts that come in any order, handed on in the order of their keys.
+//! Sorts listed pages by their keys.
 //!
-//! What comes too early waits in memory, and behind a limit in a file without
-//! a name, whose space is given back as it is read.
+//! Pages that arrive too early are buffered in memory, and above a limit in an unnamed file
+//! that returns its space as it is read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -13,13 +13,13 @@ use super::worker_pool::ListedPage;
 use crate::error::{Error, Kind, Result};
 use crate::record::coverage::Interval;
 
-/// Bytes of lines that wait in memory.
-const WINDOW: usize = 16 << 20;
+/// Bytes of lines that may wait in memory.
+const MEMORY_LIMIT: usize = 16 << 20;
 
 pub struct Ordered {
-    /// What is not handed on yet, in order.
+    /// The intervals not yet returned, in order.
     gaps: VecDeque<Interval>,
-    /// By the key they begin behind.
+    /// By the key that they start after.
     waiting: BTreeMap<Option<String>, Waiting>,
     in_memory: usize,
     spool: Option<Spool>,
@@ -44,7 +44,7 @@ impl Ordered {
         }
     }
 
-    /// Takes `part` until its turn.
+    /// Takes a page until its turn.
     ///
     /// # Errors
     /// The temporary file cannot be written (74).
@@ -52,7 +52,7 @@ impl Ordered {
         let after = part.covers.after.clone();
         let bytes = part.lines.len();
         let is_next = self.gaps.front().is_some_and(|gap| gap.after == after);
-        let waiting = if is_next || self.in_memory + bytes <= WINDOW {
+        let waiting = if is_next || self.in_memory + bytes <= MEMORY_LIMIT {
             self.in_memory += bytes;
             Waiting::InMemory(part)
         } else {
@@ -73,7 +73,7 @@ impl Ordered {
         Ok(())
     }
 
-    /// The next part in order, if it has come.
+    /// Returns the next page in order, if it has arrived.
     ///
     /// # Errors
     /// The temporary file cannot be read (74).
@@ -105,7 +105,7 @@ impl Ordered {
     }
 }
 
-/// A file that is gone with its process.
+/// A file that is deleted with the process.
 struct Spool {
     file: File,
     end: u64,
@@ -129,7 +129,7 @@ impl Spool {
         let mut taken = vec![0; bytes];
         let read = self.file.read_exact_at(&mut taken, at);
         read.map_err(|error| failed(&error))?;
-        // Some file systems cannot: then the space is given back at the end.
+        // Some file systems cannot; then the space returns at the end.
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let _ = fallocate(&self.file, hole, at, bytes as u64);
         Ok(taken)

@@ -1,4 +1,4 @@
-//! A bucket divided into ranges of about equal size.
+//! Divides a bucket into ranges of about equal size.
 
 use std::hash::{Hash, Hasher};
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! The parts of a bucket that are listed, as lines: written by --plan, read
-//! by --ranges.
+//! The ranges of a plan as lines: written by --plan, read by --ranges.
 
 use std::fs::File;
 use std::path::Path;
@@ -23,12 +22,12 @@ pub struct RangeLine {
     pub after: Option<String>,
     #[serde(deserialize_with = "Option::deserialize")]
     pub through: Option<String>,
-    /// About how many it holds.
+    /// The estimated number of keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<u64>,
 }
 
-/// What --ranges and --shard leave of the listing; `None` for all of it.
+/// Returns the ranges that --ranges and --shard select; `None` for the whole listing.
 pub fn wanted(args: &Args, io: &mut Io) -> Result<Option<Coverage>> {
     let Some(path) = &args.ranges else {
         return Ok(None);
@@ -92,15 +91,15 @@ fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
     Ok(ranges)
 }
 
-/// Whether nothing can lie between, since one stands behind the other.
+/// Returns whether the interval is empty because its ends are in the wrong order.
 pub fn is_reversed(after: Option<&str>, through: Option<&str>) -> bool {
     after
         .zip(through)
         .is_some_and(|(after, through)| after > through)
 }
 
-/// Every N-th range of a plan, which has to be whole: what a shard leaves out
-/// must be in another one.
+/// Returns every N-th range of a plan, which has to be complete: the other shards list the
+/// rest.
 fn share(name: &str, ranges: Vec<Interval>, shard: Shard) -> Result<Vec<Interval>> {
     let mut reached = None;
     let mut tiles = true;

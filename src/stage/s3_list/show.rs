@@ -1,4 +1,4 @@
-//! A resume file, told to people.
+//! Prints the state of a resume file.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,8 +8,8 @@ use crate::ndjson::Io;
 use crate::record::coverage::{Coverage, Interval};
 use crate::resume::{self, Confirmed, RunState};
 
-/// Gaps that are told one by one.
-const TOLD: usize = 10;
+/// Gaps that are printed one by one.
+const MAX_GAPS: usize = 10;
 
 pub fn show(path: &Path, io: &mut Io) -> Result<()> {
     let listed: RunState = resume::peek(path)?.ok_or_else(|| {
@@ -83,11 +83,11 @@ fn text(listed: &RunState, loaded: Option<&Confirmed>) -> String {
             gaps.len().to_string()
         },
     );
-    for gap in gaps.iter().take(TOLD) {
-        row("", told(gap));
+    for gap in gaps.iter().take(MAX_GAPS) {
+        row("", describe(gap));
     }
-    if gaps.len() > TOLD {
-        row("", format!("and {} more", gaps.len() - TOLD));
+    if gaps.len() > MAX_GAPS {
+        row("", format!("and {} more", gaps.len() - MAX_GAPS));
     }
     if let Some(last) = &listed.last {
         row(
@@ -103,7 +103,7 @@ fn text(listed: &RunState, loaded: Option<&Confirmed>) -> String {
     text
 }
 
-/// How much of the keys that the last finished run saw is done.
+/// Returns how much of the last finished run's keys is done.
 fn share(listed: &RunState, done: &Coverage) -> String {
     let Some(last) = &listed.last else {
         return String::new();
@@ -117,7 +117,7 @@ fn share(listed: &RunState, done: &Coverage) -> String {
     format!(", {percent:.1} % of the {all} keys of the run before it")
 }
 
-fn told(gap: &Interval) -> String {
+fn describe(gap: &Interval) -> String {
     match (&gap.after, &gap.through) {
         (None, None) => "everything".to_owned(),
         (None, Some(through)) => format!("from the start through {through:?}"),
