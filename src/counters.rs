@@ -1,4 +1,4 @@
-//! The counts of a run, which have to add up: `in = out + dropped + rejected`.
+//! The counts of a run, which have to add up: `in + made = out + dropped + rejected`.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -44,6 +44,7 @@ pub struct Counters {
     out_name: &'static str,
     started: Instant,
     read: AtomicU64,
+    made: AtomicU64,
     written: AtomicU64,
     waiting: AtomicU8,
     named: Mutex<Vec<(Class, String, u64)>>,
@@ -58,6 +59,7 @@ impl Counters {
             out_name,
             started: Instant::now(),
             read: AtomicU64::new(0),
+            made: AtomicU64::new(0),
             written: AtomicU64::new(0),
             waiting: AtomicU8::new(0),
             named: Mutex::default(),
@@ -73,20 +75,25 @@ impl Counters {
         self.read.fetch_add(records, Relaxed);
     }
 
+    /// Counts records beyond the first that one line gave.
+    pub fn add_made(&self, records: u64) {
+        self.made.fetch_add(records, Relaxed);
+    }
+
     pub fn add_written(&self, records: u64) {
         self.written.fetch_add(records, Relaxed);
     }
 
-    pub fn dropped(&self, reason: &str, records: u64) {
+    pub fn add_dropped(&self, reason: &str, records: u64) {
         self.add(Class::Dropped, reason, records);
     }
 
-    pub fn rejected(&self, kind: &str, records: u64) {
+    pub fn add_rejected(&self, kind: &str, records: u64) {
         self.add(Class::Rejected, kind, records);
     }
 
     /// Records that came through here, and were refused further on.
-    pub fn refused_later(&self, kind: &str, records: u64) {
+    pub fn add_refused_later(&self, kind: &str, records: u64) {
         self.add(Class::RefusedLater, kind, records);
     }
 
@@ -116,11 +123,20 @@ impl Counters {
         self.sum(Class::Rejected) + self.sum(Class::RefusedLater)
     }
 
-    /// Whether every record that came in is accounted for.
+    /// Returns whether every record that came in is accounted for:
+    /// `in + made = out + dropped + rejected`.
     #[must_use]
     pub fn adds_up(&self) -> bool {
+        let (entered, finished) = self.sides();
+        entered == finished
+    }
+
+    /// Returns both sides of the equation.
+    fn sides(&self) -> (u64, u64) {
         let (read, written, _) = self.snapshot();
-        read == written + self.sum(Class::Dropped) + self.sum(Class::Rejected)
+        let entered = read + self.made.load(Relaxed);
+        let finished = written + self.sum(Class::Dropped) + self.sum(Class::Rejected);
+        (entered, finished)
     }
 
     /// The summary for people: one line.
@@ -139,17 +155,27 @@ impl Counters {
                 Class::RefusedLater | Class::Note => {}
             }
         }
-        if !self.adds_up() {
-            notes.insert(0, "unfinished".to_owned());
+        let (entered, finished) = self.sides();
+        if entered > finished {
+            notes.insert(0, format!("{} in flight", entered - finished));
         }
         notes.push(format!("{:.1} s", self.started.elapsed().as_secs_f64()));
-        format!("{read} in = {}; {}", parts.join(" + "), notes.join("; "))
+        let made = match self.made.load(Relaxed) {
+            0 => String::new(),
+            made => format!(" + {made} made"),
+        };
+        format!(
+            "{read} in{made} = {}; {}",
+            parts.join(" + "),
+            notes.join("; ")
+        )
     }
 
     /// The summary for programs.
     #[must_use]
     pub fn json(&self) -> Value {
         let (read, written, _) = self.snapshot();
+        let (entered, finished) = self.sides();
         let of = |wanted: Class| {
             let named = self.named();
             let pairs = named.iter().filter(|(class, ..)| *class == wanted);
@@ -161,12 +187,14 @@ impl Counters {
         json!({
             "program": self.program,
             "in": read,
+            "made": self.made.load(Relaxed),
             "out": written,
             "dropped": of(Class::Dropped),
             "rejected": of(Class::Rejected),
             "refused_later": of(Class::RefusedLater),
             "notes": of(Class::Note),
-            "adds_up": self.adds_up(),
+            "in_flight": entered.saturating_sub(finished),
+            "adds_up": entered == finished,
             "seconds": (self.started.elapsed().as_secs_f64() * 1e3).round() / 1e3,
         })
     }

@@ -124,7 +124,7 @@ impl Shutdown {
         }
     }
 
-    /// Backoff for a signal.
+    /// Waits for a signal.
     pub async fn cancelled(&self) -> Error {
         let notified = self.notify.notified();
         tokio::pin!(notified);

@@ -94,7 +94,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     let summary = check_distinct_files(shared, &args.files())
         .and_then(|()| Summary::open(shared.summary.as_deref()));
     let done = summary.and_then(|summary| {
-        let done = io(program, shared, &log, &counters).and_then(|mut io| {
+        let done = io::<P>(shared, &log, &counters).and_then(|mut io| {
             let done = run(&args, &mut io);
             conclude(done, &mut io)
         });
@@ -149,39 +149,26 @@ fn name<P: Program>() -> &'static str {
     P::command().get_name().to_owned().leak()
 }
 
-fn io(
-    program: &'static str,
-    shared: &SharedArgs,
-    log: &Log,
-    counters: &Arc<Counters>,
-) -> Result<Io> {
+fn io<P: Program>(shared: &SharedArgs, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
     let local = |place: &'static str| move |error| Error::local(place, &error);
-    let shutdown = Shutdown::watch().map_err(local("signals"))?;
-    let stdin = File::from(
-        std::io::stdin()
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(local("standard input"))?,
-    );
-    let stdout = File::from(
-        std::io::stdout()
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(local("standard output"))?,
-    );
-    let rejects = Rejects::open(program, &shared.rejects, log.clone())?;
+    let context = Context {
+        log: log.clone(),
+        counters: Arc::clone(counters),
+        shutdown: Shutdown::watch().map_err(local("signals"))?,
+    };
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+    let stdin = File::from(stdin.map_err(local("standard input"))?);
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned();
+    let stdout = File::from(stdout.map_err(local("standard output"))?);
+    let rejects = Rejects::open(name::<P>(), &shared.rejects, log.clone())?;
     Ok(Io {
-        input: Input::new(stdin, Arc::clone(&shutdown), Arc::clone(counters)),
+        input: Input::new(stdin, P::READS_LINES, &context),
         output: StageOutput::new(
             Output::new(stdout, Arc::clone(counters)),
             rejects,
             Arc::clone(counters),
         ),
-        context: Context {
-            log: log.clone(),
-            counters: Arc::clone(counters),
-            shutdown,
-        },
+        context,
     })
 }
 
@@ -282,4 +269,66 @@ fn abort_on_panic(log: Log) {
         ));
         std::process::exit(i32::from(Kind::Internal.status().unwrap_or(1)));
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Seek;
+
+    use super::*;
+    use crate::ndjson::{self, Block, Emitted, Line};
+
+    /// Runs a filter over three records and a mark; returns how it ends.
+    fn run(filter: impl Fn(Block<'_>) -> Emitted + Sync) -> Result<()> {
+        let mut input = tempfile::tempfile().unwrap();
+        let lines =
+            "{\"key\":\"a\"}\n\n{\"key\":\"b\"}\n[\n{\"key\":\"c\"}\n{\"mark\":{\"end\":{}}}\n";
+        input.write_all(lines.as_bytes()).unwrap();
+        input.rewind().unwrap();
+        let counters = Arc::new(Counters::new("test", "out"));
+        let context = Context {
+            log: Log::new("test", log::Format::Text, None),
+            counters: Arc::clone(&counters),
+            shutdown: Shutdown::watch().unwrap(),
+        };
+        let output = Output::new(tempfile::tempfile().unwrap(), Arc::clone(&counters));
+        let rejects = Rejects::open("test", &RejectArgs { rejects: None }, context.log.clone());
+        let mut io = Io {
+            input: Input::new(input, true, &context),
+            output: StageOutput::new(output, rejects.unwrap(), counters),
+            context,
+        };
+        let done = ndjson::par_filter(&mut io, filter);
+        conclude(done, &mut io)
+    }
+
+    /// Passes all records but the ones that `lose` picks.
+    fn pass(block: Block<'_>, lose: impl Fn(u64) -> bool) -> Emitted {
+        let mut emitted = Emitted::default();
+        for line in block.lines() {
+            match line {
+                Line::Mark(mark, line) => emitted.mark(mark, line),
+                Line::Record(record) if lose(record.number) => {}
+                Line::Record(record) => emitted.keep(block, record.bytes),
+            }
+        }
+        emitted
+    }
+
+    #[test]
+    fn a_record_without_an_outcome_is_an_internal_error() {
+        assert!(run(|block| pass(block, |_| false)).is_ok());
+        let lost = run(|block| pass(block, |number| number == 3));
+        assert_eq!(lost.map_err(|error| error.kind.status()), Err(Some(70)));
+    }
+
+    #[test]
+    fn a_record_with_two_outcomes_is_an_internal_error() {
+        let twice = run(|block| {
+            let mut emitted = pass(block, |_| false);
+            emitted.drop("again", 1);
+            emitted
+        });
+        assert_eq!(twice.map_err(|error| error.kind.status()), Err(Some(70)));
+    }
 }

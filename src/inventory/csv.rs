@@ -131,6 +131,8 @@ pub struct RowReader {
 /// What was made of a block.
 #[derive(Default)]
 pub struct Rows {
+    /// How many records the block held.
+    pub records: u64,
     pub emitted: Emitted,
     /// The last line of it.
     pub through: u64,
@@ -170,6 +172,7 @@ impl RowReader {
                 number += 1;
                 continue;
             }
+            rows.records += 1;
             if memchr(b'\r', line).is_none() && split(line, &mut fields) {
                 done = self.row(&fields, &mut rows.emitted.out);
             } else {
@@ -186,7 +189,7 @@ impl RowReader {
             let last = at + length + 1 == bytes.len();
             match done {
                 Ok(RowOutcome::Written) => written += 1,
-                Ok(RowOutcome::Dropped(reason)) => rows.emitted.dropped(reason, 1),
+                Ok(RowOutcome::Dropped(reason)) => rows.emitted.drop(reason, 1),
                 Err(_) if last && block.unterminated => rows.torn = Some(number),
                 Err(what) => {
                     let message = if self.place.is_empty() {
@@ -204,7 +207,7 @@ impl RowReader {
                 at += memchr(b'\n', &bytes[at..]).map_or(0, |newline| newline + 1);
             }
         }
-        rows.emitted.written(written);
+        rows.emitted.add_written(written);
         rows.through = number - 1;
         rows
     }

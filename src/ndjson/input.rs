@@ -11,6 +11,8 @@ use memchr::{memchr_iter, memrchr};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::de::IgnoredAny;
 
+use super::line::{Framing, Line};
+use crate::context::Context;
 use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Kind, Result};
 use crate::shutdown::Shutdown;
@@ -29,6 +31,7 @@ pub struct Input {
     place: String,
     /// Another program writes it, and may die in the middle of a line.
     streamed: bool,
+    counts: bool,
     shutdown: Arc<Shutdown>,
     counters: Arc<Counters>,
     buffer: Vec<u8>,
@@ -37,6 +40,7 @@ pub struct Input {
     lines: u64,
     ended: bool,
     given: Lines,
+    framing: Framing,
 }
 
 /// A buffer with whole lines in it.
@@ -45,7 +49,9 @@ pub struct Lines {
     buffer: Vec<u8>,
     range: Range<usize>,
     first_line: u64,
+    records: u64,
     unterminated: bool,
+    framing: Framing,
 }
 
 impl Lines {
@@ -54,7 +60,9 @@ impl Lines {
         Block {
             bytes: &self.buffer[self.range.clone()],
             first_line: self.first_line,
+            records: self.records,
             unterminated: self.unterminated,
+            framing: self.framing,
         }
     }
 }
@@ -64,28 +72,29 @@ impl Lines {
 pub struct Block<'a> {
     pub bytes: &'a [u8],
     pub first_line: u64,
+    /// How many of the lines are records.
+    pub records: u64,
     /// The last line came without its newline.
     pub unterminated: bool,
+    pub framing: Framing,
 }
 
 impl<'a> Block<'a> {
-    /// The lines that hold something, with their numbers and without their
-    /// line ends.
-    pub fn lines(self) -> impl Iterator<Item = (u64, &'a [u8])> {
+    /// The records and the marks.
+    pub fn lines(self) -> impl Iterator<Item = Line<'a>> {
         let mut start = 0;
         memchr_iter(b'\n', self.bytes)
             .map(move |end| {
                 let line = &self.bytes[start..end];
                 start = end + 1;
-                line.strip_suffix(b"\r").unwrap_or(line)
+                line
             })
             .zip(self.first_line..)
-            .map(|(line, number)| (number, line))
-            .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
+            .filter_map(move |(line, number)| self.framing.parse(number, line))
     }
 
-    /// Where `line` stands, with its newline; `None` where it is no part of
-    /// the block, or something else stands between it and the newline.
+    /// Returns the range of `line` with its newline; `None` where it is not part
+    /// of the block, or something else stands before the newline.
     #[must_use]
     pub fn place(self, line: &[u8]) -> Option<Range<usize>> {
         let start = line.as_ptr().addr();
@@ -97,20 +106,18 @@ impl<'a> Block<'a> {
 
 impl Input {
     #[must_use]
-    pub fn new(file: File, shutdown: Arc<Shutdown>, counters: Arc<Counters>) -> Self {
+    /// Standard input; `counts` says whether its records are what the run
+    /// counts as read.
+    pub fn new(file: File, counts: bool, context: &Context) -> Self {
         Self {
             streamed: true,
-            ..Self::named("standard input", file, shutdown, counters)
+            counts,
+            ..Self::named("standard input", file, context)
         }
     }
 
     /// The input that messages call `place`.
-    pub fn named(
-        place: impl Display,
-        file: File,
-        shutdown: Arc<Shutdown>,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub fn named(place: impl Display, file: File, context: &Context) -> Self {
         // A larger pipe costs fewer switches between two programs; where the
         // limit for users is reached, the usual size has to do.
         let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
@@ -118,14 +125,21 @@ impl Input {
             file,
             place: place.to_string(),
             streamed: false,
-            shutdown,
-            counters,
+            counts: false,
+            shutdown: Arc::clone(&context.shutdown),
+            counters: Arc::clone(&context.counters),
             buffer: Vec::new(),
             left: 0..0,
             lines: 0,
             ended: false,
             given: Lines::default(),
+            framing: Framing::default(),
         }
+    }
+
+    /// Takes each line for a document of its own.
+    pub fn set_bare(&mut self) {
+        self.framing = Framing::Bare;
     }
 
     /// The next lines, or `None` at the end; waits only when there is no
@@ -177,19 +191,37 @@ impl Input {
             self.fill()?;
         };
         let range = self.left.start..end;
-        let lines = Lines {
-            first_line: self.lines + 1,
+        let (lines, records) = self.count(&self.buffer[range.clone()]);
+        if self.counts {
+            self.counters.add_read(records);
+        }
+        let first_line = self.lines + 1;
+        self.lines += lines;
+        Ok(Some(Lines {
+            first_line,
+            records,
             unterminated,
-            buffer: self.go_on_in(spare.buffer, end),
+            framing: self.framing,
+            buffer: self.continue_in(spare.buffer, end),
             range,
-        };
-        self.lines += memchr_iter(b'\n', lines.block().bytes).count() as u64;
-        Ok(Some(lines))
+        }))
     }
 
-    /// Takes what is left from `end` on into another buffer, so that what is
-    /// read behind it begins a page; the buffer so far.
-    fn go_on_in(&mut self, mut buffer: Vec<u8>, end: usize) -> Vec<u8> {
+    /// Counts the lines of `bytes`, and those of them that are records: the
+    /// one place where records are counted as read.
+    fn count(&self, bytes: &[u8]) -> (u64, u64) {
+        let (mut start, mut lines, mut records) = (0, 0, 0);
+        for end in memchr_iter(b'\n', bytes) {
+            lines += 1;
+            records += u64::from(self.framing.is_record(&bytes[start..end]));
+            start = end + 1;
+        }
+        (lines, records)
+    }
+
+    /// Moves what is left from `end` on into another buffer, so that what is
+    /// read after it begins a page; returns the buffer so far.
+    fn continue_in(&mut self, mut buffer: Vec<u8>, end: usize) -> Vec<u8> {
         let rest = &self.buffer[end..self.left.end];
         let page = rest.len().next_multiple_of(PAGE);
         // One that has grown for a long line is not kept.

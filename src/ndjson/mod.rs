@@ -1,16 +1,22 @@
 //! Newline-delimited JSON: lines in, lines out, marks, rejects.
 
+mod batched;
 mod input;
+mod line;
+mod ordered;
 mod output;
 mod parallel;
 mod rejects;
 mod stage_output;
 
+pub use batched::{BatchLimits, BatchSink, Weight, batched, parse_block};
 pub use input::{Block, Input, Lines};
+pub use line::{Framing, Line, RecordLine};
+pub use ordered::{PendingQueue, Promise, ordered};
 pub use output::Output;
 pub use parallel::{Polled, Results, cores, par_filter, par_map_ordered, with_reader};
 pub use rejects::{RejectArgs, Rejects};
-pub use stage_output::{Emitted, StageOutput};
+pub use stage_output::{Emitted, Parsed, StageOutput};
 
 use crate::context::Context;
 

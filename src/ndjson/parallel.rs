@@ -79,7 +79,7 @@ pub fn par_filter(io: &mut Io, work: impl Fn(Block<'_>) -> Emitted + Sync) -> Re
             loop {
                 next = match next {
                     Polled::Item((emitted, lines)) => {
-                        output.pass(emitted, lines.block().bytes)?;
+                        output.emit(emitted, lines.block().bytes)?;
                         results.done_with(lines);
                         results.ready()
                     }

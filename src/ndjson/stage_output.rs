@@ -1,5 +1,5 @@
-//! The output to the next program: finished lines, rejects, and the marks that
-//! may pass.
+//! What leaves a stage: finished records, rejects, and the marks that may
+//! pass. The one place where a record's outcome is counted.
 
 use std::fs::File;
 use std::ops::Range;
@@ -13,60 +13,72 @@ use crate::error::{Error, Kind, Result};
 use crate::record::mark::Mark;
 use crate::record::reject::Reject;
 
+/// What came of a line, before its turn in the output.
+pub enum Parsed<T> {
+    /// A record to work on.
+    Record(T),
+    /// So many records that are not wanted, and why.
+    Dropped(&'static str, u64),
+    Reject(Box<Reject>),
+    /// A mark, and the line that it was read from.
+    Mark(Box<(Mark, Vec<u8>)>),
+}
+
+impl<T> Parsed<T> {
+    #[must_use]
+    pub fn reject(reject: Reject) -> Self {
+        Self::Reject(Box::new(reject))
+    }
+
+    #[must_use]
+    pub fn mark(mark: Mark, line: &[u8]) -> Self {
+        Self::Mark(Box::new((mark, line.to_vec())))
+    }
+}
+
 /// What a stage made of some lines: bytes of its own for the next program, and
-/// between them lines that go on as they came, marks and rejects.
+/// between them lines that pass as they came, marks and rejects.
 #[derive(Default)]
 pub struct Emitted {
     pub out: Vec<u8>,
-    parts: Vec<(usize, Part)>,
-    read: u64,
+    parts: Vec<(usize, Parsed<Range<usize>>)>,
     written: u64,
     dropped: Vec<(&'static str, u64)>,
 }
 
-/// Something in the stream of lines that is not in `out`.
-enum Part {
-    /// Where in the block of the input the lines stand.
-    Lines(Range<usize>),
-    Mark(Box<(Mark, Vec<u8>)>),
-    Reject(Box<Reject>),
-}
-
 impl Emitted {
-    /// A record that goes on as `line`, without its newline.
+    /// A record that passes as `line`, without its newline.
     pub fn line(&mut self, line: &[u8]) {
         self.out.extend_from_slice(line);
         self.out.push(b'\n');
-        self.written(1);
+        self.written += 1;
     }
 
-    /// A record that goes on as `line`, which stands in `block`: that of
-    /// `pass`, which hands both on together.
+    /// A record that passes as `line`, which is part of `block`: the block of
+    /// [`par_filter`](super::par_filter), which writes both together.
     pub fn keep(&mut self, block: Block<'_>, line: &[u8]) {
         let Some(range) = block.place(line) else {
             return self.line(line);
         };
-        self.written(1);
+        self.written += 1;
         let here = self.out.len();
         match self.parts.last_mut() {
-            Some((at, Part::Lines(lines))) if *at == here && lines.end == range.start => {
+            Some((at, Parsed::Record(lines))) if *at == here && lines.end == range.start => {
                 lines.end = range.end;
             }
-            _ => self.parts.push((here, Part::Lines(range))),
+            _ => self.parts.push((here, Parsed::Record(range))),
         }
     }
 
     /// Counts records whose bytes are in `out` already.
-    pub fn written(&mut self, records: u64) {
-        self.read += records;
+    pub fn add_written(&mut self, records: u64) {
         self.written += records;
     }
 
-    pub fn dropped(&mut self, reason: &'static str, records: u64) {
+    pub fn drop(&mut self, reason: &'static str, records: u64) {
         if records == 0 {
             return;
         }
-        self.read += records;
         match self.dropped.iter_mut().find(|(name, _)| *name == reason) {
             Some((_, sum)) => *sum += records,
             None => self.dropped.push((reason, records)),
@@ -74,14 +86,11 @@ impl Emitted {
     }
 
     pub fn mark(&mut self, mark: Mark, line: &[u8]) {
-        let mark = Part::Mark(Box::new((mark, line.to_vec())));
-        self.parts.push((self.out.len(), mark));
+        self.parts.push((self.out.len(), Parsed::mark(mark, line)));
     }
 
     pub fn reject(&mut self, reject: Reject) {
-        self.read += 1;
-        let reject = Part::Reject(Box::new(reject));
-        self.parts.push((self.out.len(), reject));
+        self.parts.push((self.out.len(), Parsed::reject(reject)));
     }
 }
 
@@ -91,7 +100,7 @@ pub struct StageOutput {
     rejects: Rejects,
     counters: Arc<Counters>,
     marks: Marks,
-    /// A line of the unit at hand was neither finished nor put on disk.
+    /// A line of the current unit was neither finished nor put on disk.
     open: bool,
 }
 
@@ -117,35 +126,60 @@ impl StageOutput {
         }
     }
 
-    /// `input` is what the emitted was made of.
-    pub fn pass(&mut self, emitted: Emitted, input: &[u8]) -> Result<()> {
-        self.counters.add_read(emitted.read);
-        self.counters.add_written(emitted.written);
+    /// Writes what was made of `input`.
+    pub fn emit(&mut self, emitted: Emitted, input: &[u8]) -> Result<()> {
+        self.add_written(emitted.written);
         for (reason, records) in emitted.dropped {
-            self.counters.dropped(reason, records);
+            self.drop(reason, records);
         }
         let mut start = 0;
         for (at, part) in emitted.parts {
             self.output.write(&emitted.out[start..at])?;
             start = at;
-            match part {
-                Part::Lines(lines) => self.output.write(&input[lines])?,
-                Part::Mark(mark) => self.mark(&mark.0, &mark.1)?,
-                Part::Reject(reject) => self.reject(&reject)?,
+            if let Some(lines) = self.settle(part)? {
+                self.output.write(&input[lines])?;
             }
         }
         self.output.write(&emitted.out[start..])
     }
 
-    /// Bytes of finished lines.
+    /// Counts, keeps or writes what came of a line; returns a record, which is
+    /// the caller's to finish.
+    pub fn settle<T>(&mut self, parsed: Parsed<T>) -> Result<Option<T>> {
+        match parsed {
+            Parsed::Record(record) => return Ok(Some(record)),
+            Parsed::Dropped(reason, records) => self.drop(reason, records),
+            Parsed::Reject(reject) => self.reject(&reject)?,
+            Parsed::Mark(mark) => self.mark(&mark.0, &mark.1)?,
+        }
+        Ok(None)
+    }
+
+    /// Writes one finished record: `line` with its newline.
+    pub fn write_record(&mut self, line: &[u8]) -> Result<()> {
+        self.add_written(1);
+        self.output.write(line)
+    }
+
+    /// Writes bytes of which the records are counted elsewhere, or none.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.output.write(bytes)
+    }
+
+    /// Counts records that are written, or stored.
+    pub fn add_written(&mut self, records: u64) {
+        self.counters.add_written(records);
+    }
+
+    /// Counts records that are left out on purpose.
+    pub fn drop(&mut self, reason: &str, records: u64) {
+        self.counters.add_dropped(reason, records);
     }
 
     /// Counts `reject` and keeps it; with nowhere to keep it, the unit stays
     /// open.
     pub fn reject(&mut self, reject: &Reject) -> Result<()> {
-        self.counters.rejected(reject.kind, 1);
+        self.counters.add_rejected(reject.kind, 1);
         for violation in &reject.violations {
             self.counters.note(&violation.label(), 1);
         }
@@ -155,12 +189,21 @@ impl StageOutput {
         Ok(())
     }
 
-    /// Keeps `reject` of a record that was counted before.
-    pub fn report(&mut self, reject: &Reject) -> Result<()> {
+    /// Rejects a record that could not be finished now: its unit stays open,
+    /// so that the next run takes it up again.
+    pub fn fail(&mut self, reject: &Reject) -> Result<()> {
+        self.open = true;
+        self.reject(reject)
+    }
+
+    /// Keeps `reject` of a record that was counted before, as refused by a
+    /// program further on.
+    pub fn reject_later(&mut self, reject: &Reject, by: &str) -> Result<()> {
+        self.counters.add_refused_later(by, 1);
         self.rejects.keep(reject).map(drop)
     }
 
-    /// The mark that `line` is passes if its unit is finished with.
+    /// Writes the mark that `line` is if its unit is finished.
     pub fn mark(&mut self, mark: &Mark, line: &[u8]) -> Result<()> {
         if self.close_unit(mark)? {
             self.output.write(line)?;
@@ -169,8 +212,8 @@ impl StageOutput {
         Ok(())
     }
 
-    /// Closes the unit before `mark`: whether the mark may pass. Rejects of
-    /// the unit are on disk when this returns.
+    /// Closes the unit before `mark`; returns whether the mark may pass.
+    /// Rejects of the unit are on disk when this returns.
     pub fn close_unit(&mut self, mark: &Mark) -> Result<bool> {
         self.rejects.sync()?;
         let finished = !std::mem::take(&mut self.open);
@@ -184,41 +227,44 @@ impl StageOutput {
         Ok(finished)
     }
 
-    /// Keeps the unit at hand open: its mark will not pass.
-    pub fn hold_unit(&mut self) {
-        self.open = true;
+    /// Returns whether a line of the current unit was neither finished nor put
+    /// on disk.
+    #[must_use]
+    pub fn is_unit_open(&self) -> bool {
+        self.open
     }
 
-    /// Whether a person reads the output, and no program.
+    /// Returns whether a person reads the output, and no program.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         self.output.is_terminal()
     }
 
-    /// What was rejected is on disk.
-    pub fn settle_rejects(&mut self) -> Result<()> {
+    /// Waits until what was rejected is on disk.
+    pub fn sync_rejects(&mut self) -> Result<()> {
         self.rejects.sync()
     }
 
-    /// Whether the output is a file on disk.
+    /// Returns whether the output is a file on disk.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.output.is_file()
     }
 
-    /// Whether the output is a file on disk that holds nothing.
+    /// Returns whether the output is a file on disk that holds nothing.
     #[must_use]
     pub fn is_empty_file(&self) -> bool {
         self.output.is_empty_file()
     }
 
-    /// The output, where it is a file on disk: to wait for the disk elsewhere.
+    /// Returns the output, where it is a file on disk: to wait for the disk
+    /// elsewhere.
     pub fn file(&self) -> Result<Option<File>> {
         self.output.file()
     }
 
-    /// The next of what is sent, `None` at the end; finished lines leave before
-    /// it is waited for.
+    /// Returns the next of what is sent, `None` at the end; finished lines
+    /// leave before it is waited for.
     pub fn receive<T>(&mut self, from: &Receiver<T>) -> Result<Option<T>> {
         match from.try_recv() {
             Ok(item) => return Ok(Some(item)),
@@ -228,12 +274,12 @@ impl StageOutput {
         Ok(from.recv().ok())
     }
 
-    /// Finished lines leave now: to be called before any wait.
+    /// Sends finished lines out: to be called before any wait.
     pub fn flush(&mut self) -> Result<()> {
         self.output.flush()
     }
 
-    /// Everything leaves, and the end of the input is judged.
+    /// Sends everything out, and judges the end of the input.
     ///
     /// # Errors
     /// Among others: an input that had marks but not the `end`.

@@ -95,7 +95,7 @@ impl Folder {
         drop(self.row.write_all_at(row.to_line().as_bytes(), 0));
     }
 
-    /// Backoff for the floor: others have it for a write to the terminal.
+    /// Waits for the floor: others have it for a write to the terminal.
     pub(super) fn lock(&self) -> Floor<'_> {
         // A file system without locks gets no better by waiting.
         let _ = self.place.lock();

@@ -158,7 +158,7 @@ impl ListedRecord<'_> {
 }
 
 /// The line of a fetched record, apart from what the download tells.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FetchedRecord {
     text: Vec<u8>,
     /// Where in `text` a value from the download is missing, in order.

@@ -23,7 +23,7 @@ pub enum Mark {
 }
 
 /// Every mark begins so; a line that does not is a record.
-const OPENING: &[u8] = b"{\"mark\":";
+pub const OPENING: &[u8] = b"{\"mark\":";
 
 impl Mark {
     /// The mark that `line` is, or `None` for a record.

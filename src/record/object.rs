@@ -109,15 +109,3 @@ fn unquote(etag: Cow<'_, str>) -> Cow<'_, str> {
 fn integer(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
-
-/// A line of a listing without the frame that `rclone lsjson` puts around it:
-/// `None` for the brackets, the object without the comma behind it.
-#[must_use]
-pub fn unframe(line: &[u8]) -> Option<&[u8]> {
-    let line = line.trim_ascii();
-    if matches!(line, b"[" | b"]" | b"[]") {
-        return None;
-    }
-    let bare = line.strip_suffix(b",").filter(|bare| bare.ends_with(b"}"));
-    Some(bare.unwrap_or(line))
-}

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::failure::root;
+use super::reply::Reply;
 use super::s3::S3;
 use crate::error::{Error, Kind, Result};
 use crate::json;
+use crate::ndjson::Promise;
 use crate::record::s3::unquote_etag;
 use crate::retry::{Failure, FailureClass};
 
@@ -80,7 +82,21 @@ struct Memory(#[expect(dead_code, reason = "held, not read")] Vec<OwnedSemaphore
 /// The promise of an answer.
 pub struct Ticket {
     number: u64,
-    answer: oneshot::Receiver<Result<Answer>>,
+    head: watch::Sender<u64>,
+    reply: Reply<Answer>,
+}
+
+impl Promise for Ticket {
+    type Answer = Answer;
+
+    fn poll(&mut self) -> Option<Result<Answer>> {
+        self.reply.poll()
+    }
+
+    fn wait(self) -> Result<Answer> {
+        self.head.send_replace(self.number);
+        self.reply.wait()
+    }
 }
 
 /// What is asked for.
@@ -134,7 +150,6 @@ impl Fetcher {
             }
         })?;
         let number = self.queued.fetch_add(1, Relaxed);
-        let (sender, answer) = oneshot::channel();
         let download = Download {
             shared,
             wanted,
@@ -143,33 +158,17 @@ impl Fetcher {
             held: expected,
             answered: AtomicBool::new(false),
         };
-        self.runtime.spawn(async move {
+        let reply = Reply::spawn(&self.runtime, async move {
             let answer = download.run(memory).await;
             drop(slot);
-            // Nobody waits any more once the stage has stopped.
-            drop(sender.send(answer));
+            answer
         });
-        Ok(Ticket { number, answer })
+        Ok(Ticket {
+            number,
+            head: self.head.clone(),
+            reply,
+        })
     }
-
-    /// The answer of `ticket` if it is there.
-    pub fn ready(&self, ticket: &mut Ticket) -> Option<Result<Answer>> {
-        match ticket.answer.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(lost()),
-        }
-    }
-
-    /// Waits for the answer of `ticket`.
-    pub fn wait(&self, ticket: Ticket) -> Result<Answer> {
-        self.head.send_replace(ticket.number);
-        ticket.answer.blocking_recv().unwrap_or_else(|_| lost())
-    }
-}
-
-fn lost() -> Result<Answer> {
-    Err(Error::message(Kind::Internal, "a download was lost"))
 }
 
 /// How many units of the budget `bytes` take.

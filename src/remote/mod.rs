@@ -10,5 +10,6 @@ mod failure;
 pub mod fetch;
 pub mod http;
 pub mod kinto;
+pub mod reply;
 mod retry;
 pub mod s3;

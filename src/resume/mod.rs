@@ -5,10 +5,12 @@
 
 mod checkpoint;
 mod file;
+mod publisher;
 mod recorder;
 mod run;
 
 pub use self::checkpoint::{Compatibility, ResumeArgs, RunSource, open, resume_point};
 pub use self::file::{StateFile, files, loaded_path, peek};
+pub use self::publisher::{PageMark, PublishedPage, Publisher};
 pub use self::recorder::Recorder;
 pub use self::run::{Confirmed, ListingSource, RunState};

@@ -1,21 +1,18 @@
 //! bh-fetch: gets the object of each record and adds it as `build`.
 
 use clap::Parser;
-use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::runtime::Builder;
 
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
-use crate::context::Context;
-use crate::counters::Waiting;
 use crate::error::{Error, Result};
 use crate::json;
-use crate::ndjson::{self, Input, Io, StageOutput};
+use crate::log::Log;
+use crate::ndjson::{self, Io, PendingQueue, Promise, RecordLine, StageOutput};
 use crate::record::line::FetchedRecord;
-use crate::record::mark::Mark;
-use crate::record::object::{self, Object};
+use crate::record::object::Object;
 use crate::record::reject::Reject;
-use crate::remote::fetch::{Answer, Document, Fetcher, Limits, Ticket, Wanted};
+use crate::remote::fetch::{Answer, Fetcher, Limits, Ticket, Wanted};
 use crate::remote::s3::{S3, S3Args};
 
 /// Get the object of each record and add it as `build`
@@ -74,16 +71,23 @@ fn bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "out of range".to_owned())
 }
 
-/// What stands for a line between its reading and its writing.
-enum Pending {
-    Get {
-        line: Vec<u8>,
-        number: u64,
-        record: FetchedRecord,
-        ticket: Ticket,
-    },
-    Mark(Mark, Vec<u8>),
-    Reject(Reject),
+/// A download, and the record that its document goes into.
+struct Fetch {
+    record: FetchedRecord,
+    ticket: Ticket,
+}
+
+impl Promise for Fetch {
+    type Answer = (FetchedRecord, Answer);
+
+    fn poll(&mut self) -> Option<Result<Self::Answer>> {
+        let answer = self.ticket.poll()?;
+        Some(answer.map(|answer| (std::mem::take(&mut self.record), answer)))
+    }
+
+    fn wait(self) -> Result<Self::Answer> {
+        Ok((self.record, self.ticket.wait()?))
+    }
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
@@ -98,59 +102,62 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         max_size: args.max_size,
     };
     let fetcher = &Fetcher::new(runtime, s3, limits);
-    let (sender, pending) = bounded(4 * limits.concurrency);
-    let Io {
-        input,
-        output,
-        context,
-    } = io;
-    let Context {
-        log,
-        counters,
-        shutdown,
-    } = context;
-    let sink = Sink {
-        fetcher,
-        log,
-        counters,
-    };
-    ndjson::with_reader(
-        shutdown,
-        move || read(args, input, fetcher, &sender),
-        move || sink.write(&pending, output),
-    )
-}
-
-fn read(args: &Args, input: &mut Input, fetcher: &Fetcher, sender: &Sender<Pending>) -> Result<()> {
-    while let Some(block) = input.next()? {
-        for (number, line) in block.lines() {
-            let next = match Mark::parse(line) {
-                Some(mark) => Pending::Mark(mark, line.to_vec()),
-                None => match wanted(args, line) {
-                    Ok(None) => continue,
-                    Ok(Some((wanted, record))) => Pending::Get {
-                        line: line.to_vec(),
-                        number,
-                        record,
-                        ticket: fetcher.queue(wanted)?,
+    let mut missing = Missing::new(io.context.log.clone());
+    let mut out = Vec::new();
+    let ask = |record: RecordLine<'_>, queue: &mut PendingQueue<Fetch>| {
+        match wanted(args, record.bytes) {
+            Ok((wanted, fetched)) => {
+                let ticket = fetcher.queue(wanted)?;
+                queue.ask(
+                    record,
+                    Fetch {
+                        record: fetched,
+                        ticket,
                     },
-                    Err(message) => Pending::Reject(Reject::new(line, number, "bad_line", message)),
-                },
-            };
-            if sender.send(next).is_err() {
-                return Ok(());
+                );
+            }
+            Err(message) => queue.reject(Reject::new(
+                record.bytes,
+                record.number,
+                "bad_line",
+                message,
+            )),
+        }
+        Ok(())
+    };
+    let emit = |line: RecordLine<'_>,
+                (record, answer): (FetchedRecord, Answer),
+                output: &mut StageOutput| {
+        let reject = |kind, message| Reject::new(line.bytes, line.number, kind, message);
+        match answer {
+            Answer::Document(document) => {
+                missing.found = true;
+                out.clear();
+                record.write(&document.etag, document.size, &document.text, &mut out);
+                output.write_record(&out)
+            }
+            Answer::Gone => {
+                missing.add(line);
+                output.drop("gone", 1);
+                Ok(())
+            }
+            Answer::Refused(kind, message) => {
+                missing.found = true;
+                output.reject(&reject(kind, message))
+            }
+            Answer::Failed(message) => {
+                missing.found = true;
+                output.fail(&reject("failed", message))
             }
         }
-    }
+    };
+    ndjson::ordered(io, 4 * limits.concurrency, ask, emit)?;
+    missing.report();
     Ok(())
 }
 
-/// Returns what to get for a line, and its record; `None` for the frame of a
-/// foreign listing.
-fn wanted(args: &Args, line: &[u8]) -> Result<Option<(Wanted, FetchedRecord)>, String> {
-    let Some(line) = object::unframe(line) else {
-        return Ok(None);
-    };
+/// Returns what to get for a line, and its record.
+fn wanted(args: &Args, line: &[u8]) -> Result<(Wanted, FetchedRecord), String> {
     let members = json::members(line).map_err(|error| error.to_string())?;
     let object = Object::parse(&members)?;
     let bucket = object.bucket.as_deref().or(args.bucket.as_deref());
@@ -161,94 +168,48 @@ fn wanted(args: &Args, line: &[u8]) -> Result<Option<(Wanted, FetchedRecord)>, S
         key: object.key.into_owned(),
         size: object.size,
     };
-    Ok(Some((wanted, record)))
+    Ok((wanted, record))
 }
 
 /// Objects that are not there any more, and are named.
 const NAMED: u64 = 10;
 
-/// Writes the answers in the order of the lines.
-struct Sink<'a> {
-    fetcher: &'a Fetcher,
-    log: &'a crate::log::Log,
-    counters: &'a crate::counters::Counters,
+/// Objects that are not there any more.
+struct Missing {
+    log: Log,
+    count: u64,
+    /// Whether any other object was there.
+    found: bool,
 }
 
-impl Sink<'_> {
-    fn write(&self, pending: &Receiver<Pending>, output: &mut StageOutput) -> Result<()> {
-        let mut out = Vec::new();
-        let (mut gone, mut found) = (0, false);
-        while let Some(next) = output.receive(pending)? {
-            match next {
-                Pending::Mark(mark, line) => output.mark(&mark, &line)?,
-                Pending::Reject(reject) => {
-                    self.counters.add_read(1);
-                    output.reject(&reject)?;
-                }
-                Pending::Get {
-                    line,
-                    number,
-                    record,
-                    ticket,
-                } => {
-                    let answer = self.answer(ticket, output)?;
-                    found |= !matches!(answer, Answer::Gone);
-                    self.counters.add_read(1);
-                    match answer {
-                        Answer::Document(document) => {
-                            out.clear();
-                            let Document {
-                                etag, size, text, ..
-                            } = &document;
-                            record.write(etag, *size, text, &mut out);
-                            output.write(&out)?;
-                            self.counters.add_written(1);
-                        }
-                        Answer::Gone => {
-                            gone += 1;
-                            self.tell_gone(gone, number, &line);
-                            self.counters.dropped("gone", 1);
-                        }
-                        Answer::Refused(kind, message) => {
-                            output.reject(&Reject::new(&line, number, kind, message))?;
-                        }
-                        Answer::Failed(message) => {
-                            output.reject(&Reject::new(&line, number, "failed", message))?;
-                            output.hold_unit();
-                        }
-                    }
-                }
-            }
+impl Missing {
+    fn new(log: Log) -> Self {
+        Self {
+            log,
+            count: 0,
+            found: false,
         }
-        if gone > 1 && !found {
-            self.log.warn(format!(
-                "none of {gone} objects is there: do their keys lack a prefix, or is it another \
-                 bucket?"
-            ));
-        }
-        Ok(())
     }
 
-    /// Names the first objects that are not there; the summary counts all.
-    fn tell_gone(&self, gone: u64, number: u64, line: &[u8]) {
-        if gone <= NAMED {
-            let line = String::from_utf8_lossy(line);
+    /// Names the first ones; the summary counts all.
+    fn add(&mut self, line: RecordLine<'_>) {
+        self.count += 1;
+        if self.count <= NAMED {
+            let text = String::from_utf8_lossy(line.bytes);
             self.log
-                .info(format!("line {number}: not there any more: {line}"));
-        } else if gone == NAMED + 1 {
+                .info(format!("line {}: not there any more: {text}", line.number));
+        } else if self.count == NAMED + 1 {
             self.log
                 .info("others are not there any more; the summary counts them");
         }
     }
 
-    fn answer(&self, mut ticket: Ticket, output: &mut StageOutput) -> Result<Answer> {
-        if let Some(answer) = self.fetcher.ready(&mut ticket) {
-            return answer;
+    fn report(&self) {
+        if self.count > 1 && !self.found {
+            self.log.warn(format!(
+                "none of {} objects is there: do their keys lack a prefix, or is it another bucket?",
+                self.count
+            ));
         }
-        output.flush()?;
-        self.counters.waits(Waiting::Server);
-        let answer = self.fetcher.wait(ticket);
-        self.counters.waits(Waiting::Nothing);
-        answer
     }
 }

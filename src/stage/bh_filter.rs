@@ -3,7 +3,6 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Parser;
 use memchr::memmem::Finder;
@@ -14,10 +13,10 @@ use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
 use crate::json;
-use crate::ndjson::{self, Block, Emitted, Input, Io, Polled};
+use crate::ndjson::{self, Block, Emitted, Input, Io, Line, Polled, RecordLine};
 use crate::record::known::{Entry, Known};
 use crate::record::mark::Mark;
-use crate::record::object::{self, Object};
+use crate::record::object::Object;
 use crate::record::reject::Reject;
 use crate::store::{self, DatabaseArgs};
 
@@ -115,11 +114,7 @@ fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
     let place = path.display();
     let file =
         File::open(path).map_err(|error| Error::configuration(format!("{place}: {error}")))?;
-    let (shutdown, counters) = (
-        Arc::clone(&io.context.shutdown),
-        Arc::clone(&io.context.counters),
-    );
-    let mut input = Input::named(path.display(), file, shutdown, counters);
+    let mut input = Input::named(path.display(), file, &io.context);
     ndjson::par_map_ordered(
         &mut input,
         &io.context.shutdown,
@@ -141,13 +136,14 @@ fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
 /// What the lines of a block say is known, or what is wrong with one.
 fn entries(block: Block<'_>) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::with_capacity(block.bytes.len() / 128);
-    for (number, line) in block.lines() {
-        let Some(line) = object::unframe(line) else {
+    for line in block.lines() {
+        let Line::Record(RecordLine {
+            number,
+            bytes: line,
+        }) = line
+        else {
             continue;
         };
-        if Mark::parse(line).is_some() {
-            continue;
-        }
         let wrong = |error: &dyn Display| format!("line {number}: {error}");
         let members = json::members(line).map_err(|error| wrong(&error))?;
         let object = Object::parse(&members).map_err(|error| wrong(&error))?;
@@ -248,29 +244,31 @@ impl Filter {
         let mut asked = Vec::new();
         let mut counted = (0, block.first_line);
         for (start, end) in self.wanted.candidates(block) {
-            let line = &bytes[start..end];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            found.push(match Mark::parse(line) {
-                Some(mark) => Found::Mark(mark, line),
-                None => self.judge(line, &mut asked).unwrap_or_else(|message| {
-                    let newlines = memchr_iter(b'\n', &bytes[counted.0..start]).count();
-                    counted = (start, counted.1 + newlines as u64);
-                    Found::Bad(Reject::new(line, counted.1, "bad_line", message))
-                }),
+            found.push(match block.framing.parse(0, &bytes[start..end]) {
+                None => continue,
+                Some(Line::Mark(mark, line)) => Found::Mark(mark, line),
+                Some(Line::Record(RecordLine { bytes: line, .. })) => {
+                    self.judge(line, &mut asked).unwrap_or_else(|message| {
+                        let newlines = memchr_iter(b'\n', &bytes[counted.0..start]).count();
+                        counted = (start, counted.1 + newlines as u64);
+                        Found::Bad(Reject::new(line, counted.1, "bad_line", message))
+                    })
+                }
             });
         }
+        let records = found
+            .iter()
+            .filter(|found| !matches!(found, Found::Mark(..)));
+        let others = block.records - records.count() as u64;
         let mut emitted = Emitted::default();
-        emitted.dropped(OTHER, filled_lines(block) - found.len() as u64);
+        emitted.drop(OTHER, others);
         let mut known = self.known.have(&asked).into_iter();
         for found in found {
             match found {
                 Found::Mark(mark, line) => emitted.mark(mark, line),
                 Found::Bad(reject) => emitted.reject(reject),
-                Found::Other => emitted.dropped(OTHER, 1),
-                Found::Asked(_) if known.next() == Some(true) => emitted.dropped("known", 1),
+                Found::Other => emitted.drop(OTHER, 1),
+                Found::Asked(_) if known.next() == Some(true) => emitted.drop("known", 1),
                 Found::Wanted(line) | Found::Asked(line) => emitted.keep(block, line),
             }
         }
@@ -279,9 +277,6 @@ impl Filter {
 
     /// What a line is, and in `asked` what it depends on.
     fn judge<'l>(&self, line: &'l [u8], asked: &mut Vec<Entry>) -> Result<Found<'l>, String> {
-        let Some(line) = object::unframe(line) else {
-            return Ok(Found::Other);
-        };
         let members = json::members(line).map_err(|error| error.to_string())?;
         let object = Object::parse(&members)?;
         if !self.wanted.is(&object.key) {
@@ -306,26 +301,4 @@ enum Found<'a> {
     Wanted(&'a [u8]),
     /// Wanted unless the next one asked for is known.
     Asked(&'a [u8]),
-}
-
-/// How many lines of a block are records, the frame of a foreign listing apart.
-fn filled_lines(block: Block<'_>) -> u64 {
-    let bytes = block.bytes;
-    let opens = bytes.starts_with(b"[\n");
-    let closes = bytes.ends_with(b"\n]\n") || bytes == b"]\n";
-    all_lines(block) - u64::from(opens) - u64::from(closes)
-}
-
-fn all_lines(block: Block<'_>) -> u64 {
-    let bytes = block.bytes;
-    if memchr(b'\r', bytes).is_some() || bytes.first() == Some(&b'\n') {
-        return block.lines().count() as u64;
-    }
-    let newlines = memchr_iter(b'\n', bytes).count();
-    let blank = memchr::memmem::find_iter(bytes, b"\n\n").count();
-    match blank {
-        0 => newlines as u64,
-        // Overlapping runs of blank lines are found once only.
-        _ => block.lines().count() as u64,
-    }
 }

@@ -8,8 +8,7 @@ use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::Result;
 use crate::json::{self, Value};
-use crate::ndjson::{self, Block, Emitted, Io};
-use crate::record::mark::Mark;
+use crate::ndjson::{self, Block, Emitted, Io, Line, RecordLine};
 use crate::record::reject::{Reject, cleared};
 use crate::schema::Schema;
 
@@ -60,21 +59,27 @@ impl Program for Args {
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let schema = Schema::load(args.schema.as_deref(), args.assert_formats)?;
+    if args.bare {
+        io.input.set_bare();
+    }
     ndjson::par_filter(io, |block| judge(&schema, args, block))
 }
 
 fn judge(schema: &Schema, args: &Args, block: Block<'_>) -> Emitted {
     let mut emitted = Emitted::default();
-    for (number, line) in block.lines() {
-        if let Some(mark) = Mark::parse(line) {
-            emitted.mark(mark, line);
-            continue;
-        }
-        let line = &*cleared(line);
+    for line in block.lines() {
+        let RecordLine { number, bytes } = match line {
+            Line::Mark(mark, line) => {
+                emitted.mark(mark, line);
+                continue;
+            }
+            Line::Record(record) => record,
+        };
+        let line = &*cleared(bytes);
         match check(schema, args.bare, line, number) {
             None => emitted.keep(block, line),
             Some(reject) if args.skip_invalid && reject.kind == "schema" => {
-                emitted.dropped("invalid", 1);
+                emitted.drop("invalid", 1);
             }
             Some(reject) => emitted.reject(reject),
         }

@@ -97,7 +97,7 @@ impl Server {
         &self.context.log
     }
 
-    /// Backoff for `work`, or for the signal that ends it.
+    /// Waits for `work`, or for the signal that ends it.
     pub fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.runtime.block_on(async {
             tokio::select! {

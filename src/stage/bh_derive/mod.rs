@@ -1,25 +1,23 @@
 //! bh-derive: makes release records of the archives in a listing, or in events.
 
 mod read;
-mod write;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::Resettable;
-use crossbeam_channel::bounded;
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Builder;
 
-use self::read::{Reader, Wish};
-use self::write::Sink;
+use self::read::Wish;
 use super::{AFTER_HELP, HELP};
 use crate::archive::PRODUCTS;
 use crate::cli::{Program, SharedArgs};
-use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::ndjson::{self, Io};
-use crate::remote::archive::{Archive, ArchiveArgs, Cache, Deriver, Desk, Manner};
+use crate::ndjson::{self, Io, PendingQueue, RecordLine, StageOutput};
+use crate::record::reject::Reject;
+use crate::remote::archive::{Archive, ArchiveArgs, Cache, Deriver, Desk, Manner, Outcome, Ticket};
 use crate::remote::s3::{S3, S3Args};
 
 /// Make release records of the builds in a listing of Mozilla's archive
@@ -129,31 +127,40 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         None => Cache::open(&args.archive.cache_folder)?,
     };
     let desk = &Desk::new(runtime, Deriver::new(archive, cache, lasts));
-    let (sender, pending) = bounded(AT_WORK * usize::from(args.concurrency));
-    let Io {
-        input,
-        output,
-        context,
-    } = io;
-    let Context {
-        counters, shutdown, ..
-    } = context;
-    let reader = Reader {
-        wish: Wish {
-            base: &args.archive.archive_url,
-            products: args.products.split_whitespace().collect(),
-            oldest: oldest(args.max_age),
-        },
-        event: args.event,
-        desk,
-        sender,
+    let counters = Arc::clone(&io.context.counters);
+    let wish = Wish {
+        base: &args.archive.archive_url,
+        products: args.products.split_whitespace().collect(),
+        oldest: oldest(args.max_age),
     };
-    let sink = Sink { desk, counters };
-    ndjson::with_reader(
-        shutdown,
-        move || reader.read(input),
-        move || sink.write(&pending, output),
-    )
+    let ahead = AT_WORK * usize::from(args.concurrency);
+    let ask = |record: RecordLine<'_>, queue: &mut PendingQueue<Ticket>| {
+        if args.event {
+            read::ask_event(record, desk, queue);
+        } else {
+            wish.ask(record, desk, queue);
+        }
+        Ok(())
+    };
+    ndjson::ordered(io, ahead, ask, |line, outcomes, output| {
+        counters.add_made(outcomes.len().saturating_sub(1) as u64);
+        let mut outcomes = outcomes.into_iter();
+        outcomes.try_for_each(|outcome| write(outcome, line, output))
+    })
+}
+
+/// Writes what became of a build of `line`.
+fn write(outcome: Outcome, line: RecordLine<'_>, output: &mut StageOutput) -> Result<()> {
+    let reject = |kind, message| Reject::new(line.bytes, line.number, kind, message);
+    match outcome {
+        Outcome::Record(record) => output.write_record(&record),
+        Outcome::Dropped(reason) => {
+            output.drop(reason, 1);
+            Ok(())
+        }
+        Outcome::Refused(kind, message) => output.reject(&reject(kind, message)),
+        Outcome::Failed(message) => output.fail(&reject("failed", message)),
+    }
 }
 
 fn oldest(hours: u32) -> Option<Timestamp> {

@@ -1,57 +1,95 @@
-//! A batch: gathered in the order of the input, committed at once, and only
-//! then reported.
+//! Batches are gathered in the order of the input while the one before is
+//! committed, and reported when they are.
 
-use super::confirm::Confirm;
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::confirm::Checkpoint;
 use super::index::Indexer;
-use super::read::{Candidate, Item};
-use crate::counters::Counters;
-use crate::error::Result;
+use super::read::PendingRow;
+use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::metrics::Metrics;
-use crate::ndjson::StageOutput;
+use crate::ndjson::{BatchLimits, BatchSink, Parsed, Results, StageOutput, Weight, batched};
 use crate::record::reject::Reject;
 use crate::remote::elastic::Document;
+use crate::shutdown::Shutdown;
 use crate::store::{BuildRow, LoadOutcome, Store};
 
 /// A batch is committed before it holds more than this, in bytes.
-const LARGEST: usize = 4 << 20;
+pub const LARGEST: usize = 4 << 20;
 
-#[derive(Default)]
-pub struct Batch {
-    items: Vec<Item>,
-    rows: usize,
-    bytes: usize,
+type Item = Parsed<Box<PendingRow>>;
+
+/// Hands batches over to the thread that commits them, each only when the one
+/// before is committed.
+struct Gatherer(Sender<Vec<Item>>);
+
+impl BatchSink<Box<PendingRow>> for Gatherer {
+    fn admit(&mut self, item: &mut Item) -> Weight {
+        let (records, bytes) = match item {
+            // Held here, by the indexer, and in the body of a request.
+            Parsed::Record(pending) => {
+                let document = pending.document.as_ref().map_or(0, Vec::len);
+                (1, pending.row.line.len() + 3 * document)
+            }
+            Parsed::Reject(reject) => (0, reject.line.len()),
+            Parsed::Mark(mark) => (0, mark.1.len()),
+            Parsed::Dropped(..) => (0, 0),
+        };
+        Weight { records, bytes }
+    }
+
+    fn submit(&mut self, batch: Vec<Item>) -> Result<()> {
+        let gone = |_| Error::message(Kind::Internal, "the committer is gone");
+        self.0.send(batch).map_err(gone)
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
-impl Batch {
-    pub fn add(&mut self, item: Item) {
-        match &item {
-            Item::Row(candidate) => {
-                self.rows += 1;
-                // Held here, by the indexer, and in the body of a request.
-                let document = candidate.document.as_ref().map_or(0, Vec::len);
-                self.bytes += candidate.row.line.len() + 3 * document;
+/// Commits what `results` bring, in batches and on a thread of its own.
+pub fn load(
+    results: &mut Results<Vec<Item>>,
+    limits: &BatchLimits,
+    loader: &mut Loader,
+    output: &mut StageOutput,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    let (batches, gathered) = bounded(0);
+    std::thread::scope(|scope| {
+        let committer = scope.spawn(move || {
+            let done = commit_each(&gathered, loader, output);
+            if done.is_err() {
+                // The input may be silent for long.
+                shutdown.cancel_reader();
             }
-            Item::Reject(reject) => self.bytes += reject.line.len(),
-            Item::Mark(_, line) => self.bytes += line.len(),
-        }
-        self.items.push(item);
-    }
+            done
+        });
+        // Fails only when the committer has, which knows why.
+        drop(batched(results, limits, &mut Gatherer(batches)));
+        let lost = |_| Err(Error::message(Kind::Internal, "the committer panicked"));
+        committer.join().unwrap_or_else(lost)
+    })
+}
 
-    pub fn is_full(&self, rows: u32) -> bool {
-        self.rows >= rows as usize || self.bytes >= LARGEST
+fn commit_each(
+    batches: &Receiver<Vec<Item>>,
+    loader: &mut Loader,
+    output: &mut StageOutput,
+) -> Result<()> {
+    while let Some(batch) = output.receive(batches)? {
+        loader.commit(batch, output)?;
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
+    Ok(())
 }
 
 /// Where batches go.
 pub struct Loader {
     pub store: Box<dyn Store>,
     pub indexer: Option<Indexer>,
-    pub confirm: Confirm,
+    pub confirm: Checkpoint,
     pub dry_run: bool,
     /// Where the migration from Kinto is counted.
     pub kinto: Option<Metrics>,
@@ -60,20 +98,11 @@ pub struct Loader {
 impl Loader {
     /// Commits the batch; then its rejects are kept and its marks pass, in
     /// order.
-    pub fn commit(
-        &mut self,
-        batch: Batch,
-        output: &mut StageOutput,
-        counters: &Counters,
-    ) -> Result<()> {
-        let Batch { mut items, .. } = batch;
-        if items.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<BuildRow> = items
+    fn commit(&mut self, mut batch: Vec<Item>, output: &mut StageOutput) -> Result<()> {
+        let rows: Vec<BuildRow> = batch
             .iter_mut()
             .filter_map(|item| match item {
-                Item::Row(candidate) => Some(std::mem::take(&mut candidate.row)),
+                Parsed::Record(pending) => Some(std::mem::take(&mut pending.row)),
                 _ => None,
             })
             .collect();
@@ -85,40 +114,24 @@ impl Loader {
         let mut decided = rows.iter().zip(outcomes);
         let mut documents = Vec::new();
         let mut inserted = 0;
-        for item in items {
+        for item in batch {
             match item {
-                Item::Mark(mark, line) => {
-                    let accepted = output.close_unit(&mark)?;
-                    if accepted && !self.dry_run {
+                Parsed::Mark(mark) => {
+                    let (mark, line) = &*mark;
+                    if output.close_unit(mark)? && !self.dry_run {
                         let database = self.store.address();
-                        self.confirm.mark(&mark, &line, output, database)?;
+                        self.confirm.mark(mark, line, output, database)?;
                     }
                 }
-                Item::Reject(reject) => {
-                    counters.add_read(1);
-                    output.reject(&reject)?;
-                }
-                Item::Row(candidate) => {
-                    let Some((row, outcome)) = decided.next() else {
+                item => {
+                    let Some(pending) = output.settle(item)? else {
                         continue;
                     };
-                    counters.add_read(1);
-                    if self.dry_run {
-                        say(row, &outcome, output)?;
-                    }
-                    match outcome {
-                        LoadOutcome::Inserted(id) => {
-                            counters.add_written(1);
-                            inserted += 1;
-                            documents.extend(id.and_then(|id| document(id, *candidate)));
-                        }
-                        LoadOutcome::EtagRenewed => counters.dropped("ETag renewed", 1),
-                        LoadOutcome::Known => counters.dropped("known", 1),
-                        LoadOutcome::Refused(reason) => {
-                            let (line, number) = (row.line.as_bytes(), candidate.number);
-                            output.reject(&Reject::new(line, number, "refused", reason))?;
-                        }
-                    }
+                    let Some((row, outcome)) = decided.next() else {
+                        break;
+                    };
+                    inserted += u64::from(matches!(outcome, LoadOutcome::Inserted(_)));
+                    documents.extend(self.report(row, outcome, *pending, output)?);
                 }
             }
         }
@@ -132,15 +145,41 @@ impl Loader {
         }
         Ok(())
     }
+
+    /// Reports what became of a row; returns the document to index.
+    fn report(
+        &self,
+        row: &BuildRow,
+        outcome: LoadOutcome,
+        pending: PendingRow,
+        output: &mut StageOutput,
+    ) -> Result<Option<Document>> {
+        if self.dry_run {
+            print_plan(row, &outcome, output)?;
+        }
+        match outcome {
+            LoadOutcome::Inserted(id) => {
+                output.add_written(1);
+                return Ok(id.and_then(|id| document(id, pending)));
+            }
+            LoadOutcome::EtagRenewed => output.drop("ETag renewed", 1),
+            LoadOutcome::Known => output.drop("known", 1),
+            LoadOutcome::Refused(reason) => {
+                let (line, number) = (row.line.as_bytes(), pending.number);
+                output.reject(&Reject::new(line, number, "refused", reason))?;
+            }
+        }
+        Ok(None)
+    }
 }
 
-fn document(id: i64, candidate: Candidate) -> Option<Document> {
-    let members = candidate.document?;
+fn document(id: i64, pending: PendingRow) -> Option<Document> {
+    let members = pending.document?;
     Some(Document { id, members })
 }
 
-/// What would happen to a row, as a line of JSON.
-fn say(row: &BuildRow, outcome: &LoadOutcome, output: &mut StageOutput) -> Result<()> {
+/// Writes what would happen to a row, as a line of JSON.
+fn print_plan(row: &BuildRow, outcome: &LoadOutcome, output: &mut StageOutput) -> Result<()> {
     let action = match outcome {
         LoadOutcome::Inserted(_) => "insert",
         LoadOutcome::EtagRenewed => "renew ETag",

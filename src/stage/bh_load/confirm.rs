@@ -9,7 +9,7 @@ use crate::record::coverage::Interval;
 use crate::record::mark::Mark;
 use crate::resume::{Confirmed, StateFile, loaded_path};
 
-pub struct Confirm {
+pub struct Checkpoint {
     file: Option<(StateFile, Confirmed)>,
     changed: bool,
     /// A run of which a part was stored, and lost with its database.
@@ -20,7 +20,7 @@ pub struct Confirm {
     quiet: bool,
 }
 
-impl Confirm {
+impl Checkpoint {
     /// Creates the file before anything else is done, so that s3-list knows
     /// that a loader takes part.
     pub fn open(resume_file: Option<&Path>, dry_run: bool, quiet: bool) -> Result<Self> {

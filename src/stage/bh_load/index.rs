@@ -89,14 +89,13 @@ impl Indexer {
         }
     }
 
-    /// Backoff for the last documents, and reports those that were refused, by
+    /// Waits for the last documents, and reports those that were refused, by
     /// this loader or by one that did not live to say so.
     pub fn finish(
         self,
         loaded: bool,
         store: &mut dyn Store,
         output: &mut StageOutput,
-        counters: &Counters,
     ) -> Result<()> {
         drop(self.batches);
         let done = match (self.thread, self.away) {
@@ -104,7 +103,7 @@ impl Indexer {
             (None, Some(error)) => Err(error),
             (None, None) => Ok(()),
         };
-        let reported = report(store, output, counters);
+        let reported = report(store, output);
         match done {
             Ok(()) => reported,
             // The loader has a reason of its own to stop.
@@ -118,16 +117,15 @@ fn lost() -> Result<()> {
     Err(Error::message(Kind::Internal, "the indexer panicked"))
 }
 
-fn report(store: &mut dyn Store, output: &mut StageOutput, counters: &Counters) -> Result<()> {
+fn report(store: &mut dyn Store, output: &mut StageOutput) -> Result<()> {
     let refused = store.unreported()?;
     if refused.is_empty() {
         return Ok(());
     }
     for row in &refused {
-        counters.refused_later("refused by Elasticsearch", 1);
-        output.report(&reject(row))?;
+        output.reject_later(&reject(row), "refused by Elasticsearch")?;
     }
-    output.settle_rejects()?;
+    output.sync_rejects()?;
     let ids: Vec<i64> = refused.iter().map(|row| row.id).collect();
     store.mark_reported(&ids)
 }

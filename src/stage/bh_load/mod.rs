@@ -2,7 +2,6 @@
 
 mod batch;
 mod confirm;
-mod gather;
 mod index;
 mod read;
 
@@ -11,16 +10,15 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use self::batch::Loader;
-use self::confirm::Confirm;
-use self::gather::Limits;
+use self::batch::{LARGEST, Loader};
+use self::confirm::Checkpoint;
 use self::index::Indexer;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::context::Context;
 use crate::error::Result;
 use crate::metrics::Metrics;
-use crate::ndjson::{self, Io};
+use crate::ndjson::{self, BatchLimits, Io, RecordLine};
 use crate::remote::elastic::ElasticArgs;
 use crate::resume;
 use crate::store::{DatabaseArgs, DryRun, Location, Provenance, Store};
@@ -103,7 +101,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let quiet = io.output.is_terminal();
-    let mut confirm = Confirm::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
+    let mut confirm = Checkpoint::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
     let location = Location::new(&args.database, io)?;
     let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {
         (Box::new(DryRun::new(location.open_existing()?)), None)
@@ -128,30 +126,27 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         skip_validation: args.skip_validation,
         kinto_migration: args.kinto_migration,
     };
-    let limits = Limits {
-        rows: args.batch_size,
+    let limits = BatchLimits {
+        records: args.batch_size as usize,
+        bytes: LARGEST,
         wait: args.flush_interval,
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let Io {
         input,
         output,
         context,
     } = io;
-    let Context {
-        counters,
-        shutdown,
-        log,
-    } = context;
+    let Context { shutdown, log, .. } = context;
+    let parse = |record: RecordLine<'_>| read::pending_row(record, documents, provenance);
     let loaded = ndjson::par_map_ordered(
         input,
         shutdown,
-        threads,
-        |block| read::items(block, documents, provenance),
-        |results| gather::load(results, &limits, &mut loader, (output, counters, shutdown)),
+        ndjson::cores(),
+        |block| ndjson::parse_block(block, parse),
+        |results| batch::load(results, &limits, &mut loader, output, shutdown),
     );
     let indexed = match loader.indexer.take() {
-        Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, output, counters),
+        Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, output),
         None => Ok(()),
     };
     loaded.and(indexed)?;

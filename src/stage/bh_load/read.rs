@@ -1,22 +1,14 @@
 //! A line as a row: parsed, checked and hashed once, on any core.
 
 use crate::json::{self, Value};
-use crate::ndjson::Block;
+use crate::ndjson::{Parsed, RecordLine};
 use crate::record::build::Canonical;
-use crate::record::mark::Mark;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
 use crate::store::{BuildRow, LONGEST, Provenance};
 
-/// What a line of the input is to the loader.
-pub enum Item {
-    Row(Box<Candidate>),
-    Mark(Mark, Vec<u8>),
-    Reject(Reject),
-}
-
 /// A row with what is needed to refuse or to index it.
-pub struct Candidate {
+pub struct PendingRow {
     pub row: BuildRow,
     /// Of its line in the input.
     pub number: u64,
@@ -24,27 +16,24 @@ pub struct Candidate {
     pub document: Option<Vec<u8>>,
 }
 
-/// The lines of a block, which came that way; `documents` says whether they
-/// will be indexed.
-pub fn items(block: Block<'_>, documents: bool, provenance: Provenance) -> Vec<Item> {
-    block
-        .lines()
-        .map(|(number, line)| match Mark::parse(line) {
-            Some(mark) => Item::Mark(mark, line.to_vec()),
-            None => match candidate(line, number, documents, provenance) {
-                Ok(candidate) => Item::Row(Box::new(candidate)),
-                Err(reject) => Item::Reject(reject),
-            },
-        })
-        .collect()
+/// Returns the row of a record; `documents` says whether it will be indexed.
+pub fn pending_row(
+    record: RecordLine<'_>,
+    documents: bool,
+    provenance: Provenance,
+) -> Parsed<Box<PendingRow>> {
+    match check(record.bytes, record.number, documents, provenance) {
+        Ok(row) => Parsed::Record(Box::new(row)),
+        Err(reject) => Parsed::reject(reject),
+    }
 }
 
-fn candidate(
+fn check(
     line: &[u8],
     number: u64,
     documents: bool,
     provenance: Provenance,
-) -> Result<Candidate, Reject> {
+) -> Result<PendingRow, Reject> {
     let refused = |kind: &'static str, message: String| Reject::new(line, number, kind, message);
     let bad_line = |message: String| refused("bad_line", message);
     let (members, record) = json::object(line).map_err(|error| bad_line(error.to_string()))?;
@@ -80,7 +69,7 @@ fn candidate(
     let text = std::str::from_utf8(line).map_err(|error| bad_line(error.to_string()))?;
     let canonical = Canonical::new(value, build.len());
     let document = documents.then(|| canonical.document());
-    Ok(Candidate {
+    Ok(PendingRow {
         row: BuildRow {
             hash: canonical.hash(),
             line: text.to_owned(),

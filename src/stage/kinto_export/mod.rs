@@ -174,7 +174,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let done = writer.write(workers, &gaps, before, io);
     if let Err(error) = &done {
         let path = args.state.resume_file.as_deref();
-        writer.recorder.print_resume_hint(error, path, io)?;
+        writer
+            .publisher
+            .recorder
+            .print_resume_hint(error, path, io)?;
     }
     done
 }

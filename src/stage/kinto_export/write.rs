@@ -10,31 +10,23 @@ use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
-use crate::record::mark;
-use crate::resume::Recorder;
+use crate::resume::{PageMark, PublishedPage, Publisher, Recorder};
 
 /// A page, and the part of the export that it is.
 type Part = (Page, Span);
 
 pub struct Writer {
-    pub recorder: Recorder<Export>,
+    pub publisher: Publisher<Export>,
     scale: Scale,
     metrics: Metrics,
-    run: String,
-    /// Of this process, not of the whole run.
-    records: u64,
-    pages: u64,
 }
 
 impl Writer {
     pub fn new(recorder: Recorder<Export>, scale: Scale) -> Self {
         Self {
-            run: recorder.read(|exported| exported.run.clone()),
-            recorder,
+            publisher: Publisher::new(recorder, PageMark::Page),
             scale,
             metrics: Metrics::from_environment(),
-            records: 0,
-            pages: 0,
         }
     }
 
@@ -84,18 +76,14 @@ impl Writer {
             self.check(pages.as_mut(), gaps, before)?;
         }
         let through = self
+            .publisher
             .recorder
             .read(|exported| exported.source.through.clone());
         let through = through
             .and_then(|through| through.parse().ok())
             .unwrap_or(0);
         let since = self.scale.milliseconds(through);
-        let counts = [
-            ("records", self.records),
-            ("pages", self.pages),
-            ("since", since),
-        ];
-        self.recorder.end(&counts, &mut io.output)?;
+        self.publisher.end(&[("since", since)], &mut io.output)?;
         io.context.log.info(format!(
             "what changes from now on comes with --since {since}"
         ));
@@ -112,37 +100,32 @@ impl Writer {
             io.context.counters.waits(Waiting::Nothing);
             match part {
                 Err(_) => return failed,
-                Ok(Ok(part)) => self.hand_on(part, io)?,
+                Ok(Ok(part)) => {
+                    let (page, _) = &part;
+                    io.context.counters.add_read(page.records + page.deleted);
+                    self.hand_on(part, io)?;
+                }
                 Ok(Err(error)) => failed = failed.and(Err(error)),
             }
         }
     }
 
-    fn hand_on(&mut self, (mut page, span): Part, io: &mut Io) -> Result<()> {
+    fn hand_on(&mut self, (page, span): Part, io: &mut Io) -> Result<()> {
         let after = span.after.map(|after| self.scale.text(after));
         let next = Some(self.scale.text(span.through));
-        mark::write_page(
-            &self.run,
-            after.as_deref(),
-            next.as_deref(),
-            &mut page.lines,
-        );
-        io.context.counters.add_read(page.records + page.deleted);
-        io.context.counters.add_written(page.records);
         if page.deleted > 0 {
-            io.context.counters.dropped("deleted", page.deleted);
+            io.output.drop("deleted", page.deleted);
         }
         io.context.counters.note("pages", 1);
-        self.records += page.records;
-        self.pages += 1;
-        io.output.write(&page.lines)?;
-        io.output.flush()?;
-        self.metrics.incr("kinto_migrated", page.records);
-        self.recorder.record(|exported| {
-            exported.records += page.records;
-            exported.pages += 1;
-            exported.coverage.insert(Interval::new(after, next));
-        })
+        let records = page.records;
+        let page = PublishedPage {
+            lines: page.lines,
+            records,
+            covers: Interval::new(after, next),
+        };
+        self.publisher.publish(page, &mut io.output, |_| {})?;
+        self.metrics.incr("kinto_migrated", records);
+        Ok(())
     }
 
     /// What came has to be what the server counts: while records are only
@@ -151,15 +134,17 @@ impl Writer {
         let Some((before, now)) = before.zip(count(pages, gaps)?) else {
             return Ok(());
         };
-        if (now.min(before)..=before.max(now)).contains(&self.records) {
+        if (now.min(before)..=before.max(now)).contains(&self.publisher.records()) {
             return Ok(());
         }
         // To go on would be to leave out again what did not come.
-        self.recorder.record(|exported| exported.finished = true)?;
+        self.publisher
+            .recorder
+            .record(|exported| exported.finished = true)?;
         Err(Error::unavailable(format!(
             "{}: the server counts {now} records, and {} came; run again, or read its --database",
             pages.place(),
-            self.records
+            self.publisher.records()
         )))
     }
 }

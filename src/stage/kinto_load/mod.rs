@@ -11,12 +11,12 @@ use std::time::Duration;
 use clap::Parser;
 
 use self::known::Known;
-use self::send::{Limits, Sender};
+use self::send::LARGEST;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::ndjson::{self, Io};
+use crate::ndjson::{self, BatchLimits, Io, RecordLine};
 use crate::remote::kinto::batch::Batches;
 use crate::remote::kinto::manifest::{BUILT_IN, Manifest};
 use crate::remote::kinto::{KintoArgs, Server};
@@ -118,11 +118,12 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     } else {
         None
     };
-    let limits = Limits {
+    let limits = BatchLimits {
         records: batches.size.min(usize::from(args.batch_size)),
+        bytes: LARGEST,
         wait: args.flush_interval,
-        workers: usize::from(args.concurrency),
     };
+    let to = (&batches, usize::from(args.concurrency));
     let Io {
         input,
         output,
@@ -131,11 +132,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let Context {
         counters, shutdown, ..
     } = context;
+    let parse =
+        |line: RecordLine<'_>| read::pending_put(line, (bucket, collection), known.as_ref());
     ndjson::par_map_ordered(
         input,
         shutdown,
         ndjson::cores(),
-        |block| read::items(block, (bucket, collection), known.as_ref()),
-        |results| Sender::new(&batches, &limits, output, counters, known.is_some()).send(results),
+        |block| ndjson::parse_block(block, parse),
+        |results| send::store(results, &limits, to, known.is_some(), (output, counters)),
     )
 }

@@ -4,29 +4,31 @@ use std::ops::Range;
 
 use super::known::{Known, hash};
 use crate::json::{self, Members, Value};
-use crate::ndjson::Block;
-use crate::record::mark::Mark;
+use crate::ndjson::{Parsed, RecordLine};
 use crate::record::reject::{Reject, cleared};
 use crate::remote::kinto::batch::Put;
 use crate::remote::kinto::records_path;
 
-/// What a line of the input is to the loader.
-pub enum Item {
-    Put(Box<Put>, u64),
-    /// One that the server had when the run began.
-    Unchanged(Box<Put>, u64),
-    Mark(Mark, Vec<u8>),
-    Reject(Reject),
+/// A record to store.
+pub struct PendingPut {
+    pub put: Put,
+    /// The number of its line in the input.
+    pub number: u64,
+    /// The server had it when the run began.
+    pub unchanged: bool,
 }
 
-/// The lines of a block, for this bucket and collection where a line names no
-/// other.
-pub fn items(block: Block<'_>, place: (&str, &str), known: Option<&Known>) -> Vec<Item> {
-    let item = |(number, line): (u64, &[u8])| match Mark::parse(line) {
-        Some(mark) => Item::Mark(mark, line.to_vec()),
-        None => record(&cleared(line), number, place, known).unwrap_or_else(Item::Reject),
-    };
-    block.lines().map(item).collect()
+/// Returns what to store for a record, in this bucket and collection where the
+/// line names no other.
+pub fn pending_put(
+    line: RecordLine<'_>,
+    place: (&str, &str),
+    known: Option<&Known>,
+) -> Parsed<Box<PendingPut>> {
+    match record(&cleared(line.bytes), line.number, place, known) {
+        Ok(pending) => Parsed::Record(Box::new(pending)),
+        Err(reject) => Parsed::reject(reject),
+    }
 }
 
 fn record(
@@ -34,7 +36,7 @@ fn record(
     number: u64,
     (bucket, collection): (&str, &str),
     known: Option<&Known>,
-) -> Result<Item, Reject> {
+) -> Result<PendingPut, Reject> {
     let refused = |kind, message: &str| Reject::new(line, number, kind, message);
     let bad_line = |message: &str| refused("bad_line", message);
     let (members, whole) = json::object(line).map_err(|error| bad_line(&error.to_string()))?;
@@ -83,12 +85,11 @@ fn record(
         if_match: version.and_then(integer),
         line: line.to_vec(),
     };
-    let item = if unchanged {
-        Item::Unchanged
-    } else {
-        Item::Put
-    };
-    Ok(item(Box::new(put), number))
+    Ok(PendingPut {
+        put,
+        number,
+        unchanged,
+    })
 }
 
 fn named(members: &Members<'_>, name: &str) -> Option<String> {

@@ -3,56 +3,38 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender as Channel, bounded};
 
 use super::known::digest;
-use super::read::Item;
+use super::read::PendingPut;
 use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Metrics;
-use crate::ndjson::{Polled, Results, StageOutput};
+use crate::ndjson::{BatchLimits, BatchSink, Parsed, Results, StageOutput, Weight, batched};
 use crate::record::reject::Reject;
 use crate::remote::kinto::batch::{Batches, Outcome, Put};
 
-/// When a batch is sent at the latest.
-pub struct Limits {
-    pub records: usize,
-    pub wait: Duration,
-    pub workers: usize,
-}
-
 /// A batch is sent before it holds more than this, in bytes.
-const LARGEST: usize = 1 << 20;
+pub const LARGEST: usize = 1 << 20;
 
-/// A line of a batch, without what is on its way in the batch itself.
-enum Place {
-    Put(u64),
-    Unchanged,
-    Mark(crate::record::mark::Mark, Vec<u8>),
-    Reject(Reject),
-}
-
-#[derive(Default)]
-struct Batch {
-    places: Vec<Place>,
-    puts: Vec<Put>,
-    bytes: usize,
-}
+type Item = Parsed<Box<PendingPut>>;
 
 type Done = (Arc<Vec<Put>>, Result<Vec<Outcome>>);
 
-/// A batch at work.
+type Job = (Arc<Vec<Put>>, Channel<Done>);
+
+/// A batch at work: of a record to store only the number of its line is left.
 struct Sent {
-    places: Vec<Place>,
+    items: Vec<Parsed<u64>>,
     done: Receiver<Done>,
-    paths: Arc<Vec<Put>>,
+    puts: Arc<Vec<Put>>,
 }
 
-pub struct Sender<'a> {
-    batches: &'a Batches,
-    limits: &'a Limits,
+/// Sends batches, some at once, and reports them in their order.
+struct Sender<'a> {
+    workers: usize,
+    jobs: Channel<Job>,
     output: &'a mut StageOutput,
     counters: &'a Counters,
     metrics: Metrics,
@@ -63,150 +45,117 @@ pub struct Sender<'a> {
     changed: Option<HashSet<u64>>,
 }
 
-type Job = (Arc<Vec<Put>>, Channel<Done>);
-
-impl<'a> Sender<'a> {
-    pub fn new(
-        batches: &'a Batches,
-        limits: &'a Limits,
-        output: &'a mut StageOutput,
-        counters: &'a Counters,
-        skips_unchanged: bool,
-    ) -> Self {
-        Self {
-            batches,
-            limits,
+/// Stores what `results` bring, with so many batches at work at once.
+pub fn store(
+    results: &mut Results<Vec<Item>>,
+    limits: &BatchLimits,
+    (batches, workers): (&Batches, usize),
+    skips_unchanged: bool,
+    (output, counters): (&mut StageOutput, &Counters),
+) -> Result<()> {
+    let (jobs, waiting) = bounded::<Job>(workers);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let waiting = waiting.clone();
+            scope.spawn(move || {
+                for (puts, done) in waiting {
+                    let outcomes = batches.store(&puts);
+                    // Nobody listens any more once the run has failed.
+                    drop(done.send((puts, outcomes)));
+                }
+            });
+        }
+        drop(waiting);
+        let mut sender = Sender {
+            workers,
+            jobs,
             output,
             counters,
             metrics: Metrics::from_environment(),
             at_work: VecDeque::new(),
             paths: HashMap::new(),
             changed: skips_unchanged.then(HashSet::new),
-        }
-    }
-
-    /// Sends what `results` bring.
-    pub fn send(mut self, results: &mut Results<Vec<Item>>) -> Result<()> {
-        let (jobs, waiting) = bounded::<Job>(self.limits.workers);
-        let batches = self.batches;
-        std::thread::scope(|scope| {
-            for _ in 0..self.limits.workers {
-                let waiting = waiting.clone();
-                scope.spawn(move || {
-                    for (puts, done) in waiting {
-                        let outcomes = batches.store(&puts);
-                        // Nobody listens any more once the run has failed.
-                        drop(done.send((puts, outcomes)));
-                    }
-                });
-            }
-            drop(waiting);
-            let gathered = self.gather(results, &jobs);
-            drop(jobs);
-            gathered
-        })
-    }
-
-    /// What the server had is sent all the same behind another version of it.
-    fn decide(&mut self, item: Item) -> Item {
-        let Some(changed) = &mut self.changed else {
-            return item;
         };
-        match item {
-            Item::Put(put, number) => {
-                changed.insert(digest(&put.path));
-                Item::Put(put, number)
-            }
-            Item::Unchanged(put, number) if changed.contains(&digest(&put.path)) => {
-                Item::Put(put, number)
-            }
-            item => item,
-        }
-    }
+        batched(results, limits, &mut sender)
+    })
+}
 
-    fn gather(&mut self, results: &mut Results<Vec<Item>>, jobs: &Channel<Job>) -> Result<()> {
-        let mut batch = Batch::default();
-        let mut deadline: Option<Instant> = None;
-        loop {
-            let now = match deadline {
-                // What is finished leaves before any wait.
-                None => results.ready(),
-                deadline => results.next(deadline),
-            };
-            let flow = match now {
-                Polled::Late if deadline.is_none() => {
-                    self.report_all()?;
-                    results.next(None)
-                }
-                flow => flow,
-            };
-            let late = match flow {
-                Polled::Item(items) => {
-                    for item in items {
-                        batch.add(self.decide(item));
-                        if batch.puts.len() >= self.limits.records || batch.bytes >= LARGEST {
-                            self.begin(std::mem::take(&mut batch), jobs)?;
-                            deadline = None;
-                        }
+impl BatchSink<Box<PendingPut>> for Sender<'_> {
+    fn admit(&mut self, item: &mut Item) -> Weight {
+        let (records, bytes) = match item {
+            Parsed::Record(pending) => {
+                if let Some(changed) = &mut self.changed {
+                    let path = digest(&pending.put.path);
+                    // What the server had is sent all the same after another
+                    // version of it.
+                    pending.unchanged &= !changed.contains(&path);
+                    if !pending.unchanged {
+                        changed.insert(path);
                     }
-                    deadline.is_some_and(|deadline| deadline <= Instant::now())
                 }
-                Polled::Late => true,
-                Polled::End => {
-                    self.begin(batch, jobs)?;
-                    return self.report_all();
+                if pending.unchanged {
+                    (0, 64)
+                } else {
+                    (1, pending.put.line.len())
                 }
-            };
-            if late {
-                self.begin(std::mem::take(&mut batch), jobs)?;
-                self.report_all()?;
-                deadline = None;
-            } else if deadline.is_none() && !batch.places.is_empty() {
-                deadline = Some(Instant::now() + self.limits.wait);
             }
-        }
+            Parsed::Reject(reject) => (0, reject.line.len()),
+            Parsed::Mark(mark) => (0, mark.1.len()),
+            Parsed::Dropped(..) => (0, 0),
+        };
+        Weight { records, bytes }
     }
 
-    fn begin(&mut self, batch: Batch, jobs: &Channel<Job>) -> Result<()> {
-        if batch.places.is_empty() {
-            return Ok(());
+    fn submit(&mut self, batch: Vec<Item>) -> Result<()> {
+        let mut puts = Vec::new();
+        let mut items = Vec::with_capacity(batch.len());
+        for item in batch {
+            items.push(match item {
+                Parsed::Record(pending) if pending.unchanged => Parsed::Dropped("unchanged", 1),
+                Parsed::Record(pending) => {
+                    puts.push(pending.put);
+                    Parsed::Record(pending.number)
+                }
+                Parsed::Dropped(reason, records) => Parsed::Dropped(reason, records),
+                Parsed::Reject(reject) => Parsed::Reject(reject),
+                Parsed::Mark(mark) => Parsed::Mark(mark),
+            });
         }
         // Of two versions of a record the later one has to arrive last.
-        while batch
-            .puts
-            .iter()
-            .any(|put| self.paths.contains_key(&put.path))
-            || self.at_work.len() > self.limits.workers
+        while puts.iter().any(|put| self.paths.contains_key(&put.path))
+            || self.at_work.len() > self.workers
         {
             self.report()?;
         }
-        for put in &batch.puts {
+        for put in &puts {
             *self.paths.entry(put.path.clone()).or_default() += 1;
         }
         let (done, receiver) = bounded(1);
-        let puts = Arc::new(batch.puts);
+        let puts = Arc::new(puts);
         self.at_work.push_back(Sent {
-            places: batch.places,
+            items,
             done: receiver,
-            paths: Arc::clone(&puts),
+            puts: Arc::clone(&puts),
         });
-        let lost = |_| Error::message(Kind::Internal, "the senders are gone");
         if puts.is_empty() {
             return done
                 .send((puts, Ok(Vec::new())))
                 .map_err(|_| Error::message(Kind::Internal, "a batch without records is lost"));
         }
-        jobs.send((puts, done)).map_err(lost)
+        let lost = |_| Error::message(Kind::Internal, "the senders are gone");
+        self.jobs.send((puts, done)).map_err(lost)
     }
 
-    fn report_all(&mut self) -> Result<()> {
+    fn settle(&mut self) -> Result<()> {
         while !self.at_work.is_empty() {
             self.report()?;
         }
         self.output.flush()
     }
+}
 
-    /// Backoff for the first batch at work, and says what became of its lines.
+impl Sender<'_> {
+    /// Waits for the first batch at work, and says what became of its lines.
     fn report(&mut self) -> Result<()> {
         let Some(sent) = self.at_work.pop_front() else {
             return Ok(());
@@ -216,7 +165,7 @@ impl<'a> Sender<'a> {
         self.counters.waits(Waiting::Nothing);
         let (puts, outcomes) =
             done.map_err(|_| Error::message(Kind::Internal, "a sender panicked"))?;
-        for put in sent.paths.iter() {
+        for put in sent.puts.iter() {
             if let Some(count) = self.paths.get_mut(&put.path) {
                 *count -= 1;
                 if *count == 0 {
@@ -225,71 +174,36 @@ impl<'a> Sender<'a> {
             }
         }
         let mut outcomes = puts.iter().zip(outcomes?);
-        let stored = self.counters.snapshot().1;
-        for place in sent.places {
-            match place {
-                Place::Mark(mark, line) => {
-                    if self.output.close_unit(&mark)? && !self.output.is_terminal() {
-                        self.output.write(&line)?;
-                        self.output.write(b"\n")?;
-                    }
+        let mut stored = 0;
+        for item in sent.items {
+            // On a terminal nobody reads marks.
+            if let Parsed::Mark(mark) = &item
+                && self.output.is_terminal()
+            {
+                self.output.close_unit(&mark.0)?;
+                continue;
+            }
+            let Some(number) = self.output.settle(item)? else {
+                continue;
+            };
+            let Some((put, outcome)) = outcomes.next() else {
+                break;
+            };
+            match outcome {
+                Outcome::Created => stored += 1,
+                Outcome::Updated => {
+                    stored += 1;
+                    self.counters.note("over earlier ones", 1);
                 }
-                Place::Reject(reject) => {
-                    self.counters.add_read(1);
+                Outcome::There => self.output.drop("there already", 1),
+                Outcome::Refused(reason) => {
+                    let reject = Reject::new(&put.line, number, "refused", reason);
                     self.output.reject(&reject)?;
-                }
-                Place::Unchanged => {
-                    self.counters.add_read(1);
-                    self.counters.dropped("unchanged", 1);
-                }
-                Place::Put(number) => {
-                    let Some((put, outcome)) = outcomes.next() else {
-                        continue;
-                    };
-                    self.counters.add_read(1);
-                    match outcome {
-                        Outcome::Created => self.counters.add_written(1),
-                        Outcome::Updated => {
-                            self.counters.add_written(1);
-                            self.counters.note("over earlier ones", 1);
-                        }
-                        Outcome::There => self.counters.dropped("there already", 1),
-                        Outcome::Refused(reason) => {
-                            self.output
-                                .reject(&Reject::new(&put.line, number, "refused", reason))?;
-                        }
-                    }
                 }
             }
         }
-        self.metrics.incr(
-            "to_kinto_update_record",
-            self.counters.snapshot().1 - stored,
-        );
+        self.output.add_written(stored);
+        self.metrics.incr("to_kinto_update_record", stored);
         Ok(())
-    }
-}
-
-impl Batch {
-    fn add(&mut self, item: Item) {
-        self.places.push(match item {
-            Item::Put(put, number) => {
-                self.bytes += put.line.len();
-                self.puts.push(*put);
-                Place::Put(number)
-            }
-            Item::Unchanged(..) => {
-                self.bytes += 64;
-                Place::Unchanged
-            }
-            Item::Mark(mark, line) => {
-                self.bytes += line.len();
-                Place::Mark(mark, line)
-            }
-            Item::Reject(reject) => {
-                self.bytes += reject.line.len();
-                Place::Reject(reject)
-            }
-        });
     }
 }

@@ -70,6 +70,7 @@ fn add(
     options: RowOptions,
     made: &mut Rows,
 ) {
+    made.records += 1;
     // Keys are URL-encoded in CSV alone.
     let options = RowOptions {
         raw_keys: true,
@@ -77,8 +78,8 @@ fn add(
     };
     let row = row(fields, columns);
     match row.and_then(|row| row.write(options, &mut made.emitted.out)) {
-        Ok(RowOutcome::Written) => made.emitted.written(1),
-        Ok(RowOutcome::Dropped(reason)) => made.emitted.dropped(reason, 1),
+        Ok(RowOutcome::Written) => made.emitted.add_written(1),
+        Ok(RowOutcome::Dropped(reason)) => made.emitted.drop(reason, 1),
         Err(what) => {
             let message = format!("{name}, row {line}: {what}");
             made.refused = true;

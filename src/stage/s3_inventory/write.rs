@@ -110,7 +110,8 @@ impl Writer {
         let (_, before, _) = counters.snapshot();
         unit.line = unit.line.max(rows.through);
         unit.open |= rows.refused && !self.rejects_are_kept;
-        output.pass(rows.emitted, &[])?;
+        counters.add_read(rows.records);
+        output.emit(rows.emitted, &[])?;
         let records = counters.snapshot().1 - before;
         self.records += records;
         if let Some(line) = rows.torn {
@@ -122,7 +123,7 @@ impl Writer {
             ));
         }
         if rows.refused {
-            output.settle_rejects()?;
+            output.sync_rejects()?;
         }
         let done = (!unit.open).then(|| unit.through(position::behind(unit.file, unit.line)));
         if done.is_some() {

@@ -7,27 +7,19 @@ use crate::counters::Waiting;
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
-use crate::record::mark;
-use crate::resume::Recorder;
+use crate::resume::{ListingSource, PageMark, PublishedPage, Publisher, Recorder};
 
-/// A listing at work.
-pub struct Lister<'a> {
+/// Writes what the workers list.
+pub struct ListingWriter<'a> {
     args: &'a Args,
-    recorder: Recorder,
-    run: String,
-    /// Of this process, not of the whole run.
-    records: u64,
-    pages: u64,
+    publisher: Publisher<ListingSource>,
 }
 
-impl<'a> Lister<'a> {
+impl<'a> ListingWriter<'a> {
     pub fn new(args: &'a Args, recorder: Recorder) -> Self {
         Self {
             args,
-            run: recorder.read(|listed| listed.run.clone()),
-            recorder,
-            records: 0,
-            pages: 0,
+            publisher: Publisher::new(recorder, PageMark::Listed),
         }
     }
 
@@ -37,14 +29,13 @@ impl<'a> Lister<'a> {
         pool.shutdown();
         done?;
         let url = self.args.url();
-        if self.recorder.read(|listed| listed.records) == 0 && !url.prefix.is_empty() {
+        if self.publisher.recorder.read(|listed| listed.records) == 0 && !url.prefix.is_empty() {
             let place = format!("s3://{}/{}", url.bucket, url.prefix);
             io.context
                 .log
                 .warn(format!("{place}: no key was found that begins with it"));
         }
-        let counts = [("records", self.records), ("pages", self.pages)];
-        self.recorder.end(&counts, &mut io.output)
+        self.publisher.end(&[], &mut io.output)
     }
 
     fn hand_on_all(&mut self, pool: &mut WorkerPool, gaps: &[Interval], io: &mut Io) -> Result<()> {
@@ -62,15 +53,18 @@ impl<'a> Lister<'a> {
             drop(patience.take());
             match part {
                 None => return failed,
-                Some(Ok(part)) => match &mut ordered {
-                    None => self.hand_on(part, io)?,
-                    Some(ordered) => {
-                        ordered.push(part)?;
-                        while let Some(part) = ordered.pop()? {
-                            self.hand_on(part, io)?;
+                Some(Ok(part)) => {
+                    io.context.counters.add_read(part.records);
+                    match &mut ordered {
+                        None => self.hand_on(part, io)?,
+                        Some(ordered) => {
+                            ordered.push(part)?;
+                            while let Some(part) = ordered.pop()? {
+                                self.hand_on(part, io)?;
+                            }
                         }
                     }
-                },
+                }
                 Some(Err(error)) => {
                     pool.close();
                     failed = failed.and(Err(error));
@@ -79,34 +73,24 @@ impl<'a> Lister<'a> {
         }
     }
 
-    fn hand_on(&mut self, mut part: ListedPage, io: &mut Io) -> Result<()> {
-        let Interval { after, through } = &part.covers;
-        mark::write_listed(
-            &self.run,
-            after.as_deref(),
-            through.as_deref(),
-            &mut part.lines,
-        );
-        io.context.counters.add_read(part.records);
-        io.context.counters.add_written(part.records);
+    fn hand_on(&mut self, part: ListedPage, io: &mut Io) -> Result<()> {
         io.context.counters.note("pages", 1);
-        self.records += part.records;
-        self.pages += 1;
-        io.output.write(&part.lines)?;
-        io.output.flush()?;
-        self.recorder.record(|listed| {
-            listed.records += part.records;
-            listed.pages += 1;
-            if let Some(last) = &part.last {
-                listed.sample.add(last, part.records);
+        let (last, records) = (part.last, part.records);
+        let page = PublishedPage {
+            lines: part.lines,
+            records,
+            covers: part.covers,
+        };
+        self.publisher.publish(page, &mut io.output, |state| {
+            if let Some(last) = &last {
+                state.sample.add(last, records);
             }
-            listed.coverage.insert(part.covers);
         })
     }
 
     /// Notes in the state how the run ended, and logs how to resume it.
     pub fn print_resume_hint(&mut self, error: &Error, io: &Io) -> Result<()> {
         let path = self.args.state.resume_file.as_deref();
-        self.recorder.print_resume_hint(error, path, io)
+        self.publisher.recorder.print_resume_hint(error, path, io)
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::runtime::Builder;
 
-use self::lister::Lister;
+use self::lister::ListingWriter;
 use self::worker_pool::{BucketClient, Shared, WorkerPool};
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
@@ -222,7 +222,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let planner = Planner::new(settings, gaps.clone(), hints.unwrap_or_default());
     let shared = Shared::new(client, planner, io);
     let pool = WorkerPool::start(runtime, shared, workers);
-    let mut lister = Lister::new(args, Recorder::new(listed, file, io.output.file()?));
+    let mut lister = ListingWriter::new(args, Recorder::new(listed, file, io.output.file()?));
     let done = lister.list(pool, &gaps, io);
     if let Err(error) = &done {
         lister.print_resume_hint(error, io)?;

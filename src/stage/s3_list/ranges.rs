@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Args, Shard};
 use crate::error::{Error, Result};
-use crate::ndjson::{Input, Io};
+use crate::ndjson::{Input, Io, Line, RecordLine};
 use crate::record::coverage::{Coverage, Interval};
 
 /// A line of a plan.
@@ -37,12 +37,7 @@ pub fn wanted(args: &Args, io: &mut Io) -> Result<Option<Coverage>> {
         read("standard input", &mut io.input, args)?
     } else {
         let file = File::open(path).map_err(|error| Error::local(&name, &error))?;
-        let mut input = Input::named(
-            &name,
-            file,
-            io.context.shutdown.clone(),
-            io.context.counters.clone(),
-        );
+        let mut input = Input::named(&name, file, &io.context);
         read(&name, &mut input, args)?
     };
     let ranges = match args.shard {
@@ -58,8 +53,16 @@ pub fn wanted(args: &Args, io: &mut Io) -> Result<Option<Coverage>> {
 
 fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
     let mut ranges = Vec::new();
+    input.set_bare();
     while let Some(block) = input.next()? {
-        for (number, line) in block.lines() {
+        for line in block.lines() {
+            let Line::Record(RecordLine {
+                number,
+                bytes: line,
+            }) = line
+            else {
+                continue;
+            };
             let wrong = |why: &dyn std::fmt::Display| {
                 Error::configuration(format!("{name}: line {number}: {why}"))
             };

@@ -1,0 +1,113 @@
+//! What a line is: a record, a mark, or nothing that a stage has to deal with.
+
+use crate::record::mark::{self, Mark};
+
+/// A line that a stage has to deal with.
+pub enum Line<'a> {
+    Record(RecordLine<'a>),
+    /// A mark, and the line that it was read from.
+    Mark(Mark, &'a [u8]),
+}
+
+/// A record as it came.
+#[derive(Clone, Copy)]
+pub struct RecordLine<'a> {
+    /// Its number in the input, from 1.
+    pub number: u64,
+    /// Without its line end.
+    pub bytes: &'a [u8],
+}
+
+/// What the lines of an input hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// Records and marks, or the JSON array that `rclone lsjson` prints: its
+    /// brackets and commas are taken off.
+    #[default]
+    Protocol,
+    /// Each line is a document itself: there are no marks.
+    Bare,
+}
+
+impl Framing {
+    /// Returns what `line` holds; `None` for a blank one and for a bracket.
+    #[must_use]
+    pub fn parse(self, number: u64, line: &[u8]) -> Option<Line<'_>> {
+        let bytes = line.strip_suffix(b"\r").unwrap_or(line);
+        if self == Self::Protocol
+            && let Some(mark) = Mark::parse(bytes)
+        {
+            return Some(Line::Mark(mark, bytes));
+        }
+        self.record(bytes)
+            .map(|bytes| Line::Record(RecordLine { number, bytes }))
+    }
+
+    /// Returns whether `line` is a record, as [`parse`](Self::parse) tells.
+    pub(super) fn is_record(self, line: &[u8]) -> bool {
+        match line {
+            [b'{', ..] if self == Self::Bare || !line.starts_with(mark::OPENING) => true,
+            _ => matches!(self.parse(0, line), Some(Line::Record(_))),
+        }
+    }
+
+    fn record(self, line: &[u8]) -> Option<&[u8]> {
+        let text = line.trim_ascii();
+        match (self, text) {
+            (_, []) | (Self::Protocol, b"[" | b"]" | b"[]") => None,
+            (Self::Protocol, [object @ .., b',']) if object.ends_with(b"}") => Some(object),
+            _ => Some(line),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(framing: Framing, lines: &[&str]) -> Vec<String> {
+        let records = lines.iter().filter_map(|line| {
+            let parsed = framing.parse(1, line.as_bytes());
+            let is_record = matches!(parsed, Some(Line::Record(_)));
+            assert_eq!(framing.is_record(line.as_bytes()), is_record, "{line:?}");
+            match parsed {
+                Some(Line::Record(record)) => Some(String::from_utf8_lossy(record.bytes).into()),
+                _ => None,
+            }
+        });
+        records.collect()
+    }
+
+    const LINES: &[&str] = &[
+        "[",
+        "{\"Path\":\"a\"},",
+        "{\"Path\":\"b\"}\r",
+        "]",
+        "[]",
+        "",
+        " \t",
+        "x,",
+        " {} ",
+        "{\"mark\":{\"end\":{}}}",
+        "{\"mark\":1,\"key\":\"k\"}",
+    ];
+
+    #[test]
+    fn blanks_brackets_and_marks_are_no_records() {
+        assert_eq!(
+            records(Framing::Protocol, LINES),
+            [
+                "{\"Path\":\"a\"}",
+                "{\"Path\":\"b\"}",
+                "x,",
+                " {} ",
+                "{\"mark\":1,\"key\":\"k\"}"
+            ]
+        );
+    }
+
+    #[test]
+    fn bare_documents_are_taken_as_they_are() {
+        assert_eq!(records(Framing::Bare, LINES).len(), LINES.len() - 2);
+    }
+}

@@ -1,0 +1,162 @@
+//! An ordered asynchronous stage: what each record needs is asked for as it is
+//! read, and what comes of it is written in the order of the input.
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::{Input, Io, Line, Parsed, RecordLine, StageOutput, with_reader};
+use crate::context::Context;
+use crate::counters::{Counters, Waiting};
+use crate::error::Result;
+use crate::record::reject::Reject;
+
+/// An answer that is on its way.
+pub trait Promise: Send {
+    type Answer;
+
+    /// Returns the answer if it is there.
+    fn poll(&mut self) -> Option<Result<Self::Answer>>;
+
+    /// Blocks until the answer is there.
+    fn wait(self) -> Result<Self::Answer>;
+}
+
+/// A record whose answer is on its way.
+struct Pending<P> {
+    number: u64,
+    line: Vec<u8>,
+    promise: P,
+}
+
+/// Where the reader leaves what has to be written, in order.
+pub struct PendingQueue<P> {
+    sender: Sender<Parsed<Pending<P>>>,
+    /// Records in a row that are not wanted.
+    dropped: Vec<(&'static str, u64)>,
+    /// What the current record has given so far.
+    given: u64,
+    /// The writer has failed.
+    closed: bool,
+}
+
+impl<P> PendingQueue<P> {
+    /// Adds a record that is written once `promise` is kept.
+    pub fn ask(&mut self, record: RecordLine<'_>, promise: P) {
+        self.push(Parsed::Record(Pending {
+            number: record.number,
+            line: record.bytes.to_vec(),
+            promise,
+        }));
+    }
+
+    pub fn reject(&mut self, reject: Reject) {
+        self.push(Parsed::reject(reject));
+    }
+
+    pub fn drop(&mut self, reason: &'static str) {
+        self.given += 1;
+        match self.dropped.iter_mut().find(|(own, _)| *own == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.dropped.push((reason, 1)),
+        }
+    }
+
+    fn push(&mut self, parsed: Parsed<Pending<P>>) {
+        self.given += 1;
+        self.flush_dropped();
+        self.send(parsed);
+    }
+
+    fn flush_dropped(&mut self) {
+        for (reason, records) in std::mem::take(&mut self.dropped) {
+            self.send(Parsed::Dropped(reason, records));
+        }
+    }
+
+    fn send(&mut self, parsed: Parsed<Pending<P>>) {
+        self.closed |= self.sender.send(parsed).is_err();
+    }
+}
+
+/// Runs `ask` over the records of the input on another thread, and `emit` over
+/// their answers on this one, with at most `ahead` of them waiting.
+///
+/// A line that gives several records is counted as read once; `ask` counts the
+/// others as made by queueing more than one of them.
+///
+/// # Errors
+/// That of `emit` or of an answer, else that of `ask` or the input.
+pub fn ordered<P: Promise>(
+    io: &mut Io,
+    ahead: usize,
+    mut ask: impl FnMut(RecordLine<'_>, &mut PendingQueue<P>) -> Result<()> + Send,
+    mut emit: impl FnMut(RecordLine<'_>, P::Answer, &mut StageOutput) -> Result<()>,
+) -> Result<()> {
+    let Io {
+        input,
+        output,
+        context,
+    } = io;
+    let Context {
+        counters, shutdown, ..
+    } = context;
+    let counters: &Counters = counters;
+    let (sender, pending) = bounded(ahead);
+    let queue = PendingQueue {
+        sender,
+        dropped: Vec::new(),
+        given: 0,
+        closed: false,
+    };
+    with_reader(
+        shutdown,
+        move || read(input, queue, counters, &mut ask),
+        move || {
+            while let Some(parsed) = output.receive(&pending)? {
+                let Some(mut next) = output.settle(parsed)? else {
+                    continue;
+                };
+                let answer = match next.promise.poll() {
+                    Some(answer) => answer,
+                    None => {
+                        output.flush()?;
+                        counters.waits(Waiting::Server);
+                        let answer = next.promise.wait();
+                        counters.waits(Waiting::Nothing);
+                        answer
+                    }
+                };
+                let record = RecordLine {
+                    number: next.number,
+                    bytes: &next.line,
+                };
+                emit(record, answer?, output)?;
+            }
+            Ok(())
+        },
+    )
+}
+
+fn read<P>(
+    input: &mut Input,
+    mut queue: PendingQueue<P>,
+    counters: &Counters,
+    ask: &mut impl FnMut(RecordLine<'_>, &mut PendingQueue<P>) -> Result<()>,
+) -> Result<()> {
+    while let Some(block) = input.next()? {
+        for line in block.lines() {
+            match line {
+                Line::Mark(mark, line) => queue.push(Parsed::mark(mark, line)),
+                Line::Record(record) => {
+                    queue.given = 0;
+                    ask(record, &mut queue)?;
+                    counters.add_made(queue.given.saturating_sub(1));
+                }
+            }
+            if queue.closed {
+                return Ok(());
+            }
+        }
+        queue.flush_dropped();
+    }
+    Ok(())
+}
