@@ -5,7 +5,7 @@ use super::check::RecordTarget;
 use super::columns;
 use super::date::{self, Date, from_build_id};
 use super::metadata::Metadata;
-use crate::json::{self, Kind, Value};
+use crate::json::{self, Value, ValueKind};
 
 /// What a listing says of an archive.
 #[derive(Debug, Clone)]
@@ -128,7 +128,7 @@ impl<'a> CheckedMetadata<'a> {
     fn read(metadata: &'a Metadata) -> Result<Self, Rejection> {
         let bad = |message: String| ("bad_metadata", message);
         let document = json::parse(metadata.text()).map_err(|error| bad(error.to_string()))?;
-        if document.kind() != Kind::Object {
+        if document.kind() != ValueKind::Object {
             let found = document.kind();
             return Err(bad(format!("the metadata are {found}, expected an object")));
         }

@@ -1,5 +1,6 @@
 //! Tokens: strings, numbers and white space, as `CPython`'s scanner takes them.
 
+use super::escape::parse_unit;
 use super::text::{Shape, Text};
 use super::{Number, ParseError};
 
@@ -132,19 +133,10 @@ impl<'a> Lexer<'a> {
 fn escape(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
     match bytes.get(at + 1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
-        Some(b'u') if hex(&bytes[at + 2..]).is_some() => Ok(at + 6),
+        Some(b'u') if parse_unit(&bytes[at + 2..]).is_some() => Ok(at + 6),
         Some(b'u') => fail(at, "expected four hexadecimal digits after \\u"),
         _ => fail(at, "an unknown escape"),
     }
-}
-
-/// The number that the first four bytes are in hexadecimal, of either case.
-pub(super) fn hex(bytes: &[u8]) -> Option<u16> {
-    let digits = bytes.first_chunk::<4>()?;
-    digits.iter().try_fold(0, |sum: u16, &digit| {
-        let value = char::from(digit).to_digit(16)?;
-        Some(sum << 4 | u16::try_from(value).ok()?)
-    })
 }
 
 /// The first byte from `at` on that ends a run in a string: a quote, a backslash or a control

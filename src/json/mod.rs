@@ -18,6 +18,7 @@
 
 mod canonical;
 mod encoding;
+mod escape;
 mod lexer;
 mod number;
 mod read;
@@ -35,9 +36,9 @@ pub use encoding::{DecodeError, decode};
 pub use number::Number;
 pub use read::parse;
 pub use scan::{Member, Members, compact, members, object, text_of};
-pub use storable::{Reason, Unstorable};
+pub use storable::{Unstorable, UnstorableReason};
 pub use text::{LoneSurrogate, Text};
-pub use value::{Kind, Value};
+pub use value::{Value, ValueKind};
 
 /// How many arrays and objects may be open at once: what `CPython` 3.11's recursion limit leaves to
 /// `json.loads` at the top of a program.

@@ -1,7 +1,7 @@
 //! A text built into a value.
 
 use super::walk::{Visitor, walk};
-use super::{Kind, ParseError, Text, Value, utf8};
+use super::{ParseError, Text, Value, ValueKind, utf8};
 
 /// Reads a text as `json.loads` does: `NaN`, `Infinity` and `-Infinity` are numbers, duplicate
 /// members are kept all, integers may have any number of digits.
@@ -67,9 +67,9 @@ impl<'a> Visitor<'a> for Builder<'a> {
     }
 
     #[inline]
-    fn open(&mut self, kind: Kind) {
+    fn open(&mut self, kind: ValueKind) {
         self.open.push((self.object, self.start));
-        self.object = kind == Kind::Object;
+        self.object = kind == ValueKind::Object;
         self.start = if self.object {
             self.members.len()
         } else {
@@ -78,8 +78,8 @@ impl<'a> Visitor<'a> for Builder<'a> {
     }
 
     #[inline]
-    fn close(&mut self, kind: Kind) {
-        let value = if kind == Kind::Object {
+    fn close(&mut self, kind: ValueKind) {
+        let value = if kind == ValueKind::Object {
             Value::Object(self.members.drain(self.start..).collect())
         } else {
             Value::Array(self.items.drain(self.start..).collect())

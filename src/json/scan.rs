@@ -3,14 +3,14 @@
 use super::lexer::{Lexer, fail};
 use super::read::Builder;
 use super::walk::{Visitor, walk};
-use super::{Kind, ParseError, Text, Value, utf8};
+use super::{ParseError, Text, Value, ValueKind, utf8};
 
 /// Appends `text` to `out` without the white space between its tokens, which stay as they are;
 /// the kind of its value.
 ///
 /// The result is for every JSON reader, so `NaN`, `Infinity` and `-Infinity` are errors, besides
 /// what [`parse`](super::parse) refuses. After an error `out` is what it was.
-pub fn compact(text: &[u8], out: &mut Vec<u8>) -> Result<Kind, ParseError> {
+pub fn compact(text: &[u8], out: &mut Vec<u8>) -> Result<ValueKind, ParseError> {
     let length = out.len();
     let mut copy = Copy { text, done: 0, out };
     match walk(utf8(text)?, &mut copy) {
@@ -201,7 +201,7 @@ impl<'a> Visitor<'a> for Points<'a> {
     }
 
     #[inline]
-    fn close(&mut self, _kind: Kind) {
+    fn close(&mut self, _kind: ValueKind) {
         self.text = None;
     }
 
@@ -239,12 +239,12 @@ impl<'a> Visitor<'a> for Both<'a> {
     }
 
     #[inline]
-    fn open(&mut self, kind: Kind) {
+    fn open(&mut self, kind: ValueKind) {
         self.1.open(kind);
     }
 
     #[inline]
-    fn close(&mut self, kind: Kind) {
+    fn close(&mut self, kind: ValueKind) {
         self.0.close(kind);
         self.1.close(kind);
     }

@@ -11,12 +11,12 @@ pub struct Unstorable {
     /// surrogates.
     pub pointer: String,
     /// What stands there
-    pub reason: Reason,
+    pub reason: UnstorableReason,
 }
 
 /// Why a value cannot be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Reason {
+pub enum UnstorableReason {
     /// Half a surrogate pair: no Unicode
     #[error("a lone surrogate")]
     LoneSurrogate,
@@ -67,7 +67,10 @@ type Place<'v, 'a> = (&'v Value<'a>, usize);
 
 /// Goes on to the next value, or finds out that its name cannot be stored. No value is left when
 /// the path is empty.
-fn next<'v, 'a>(path: &mut Vec<Place<'v, 'a>>, value: &mut &'v Value<'a>) -> Option<Reason> {
+fn next<'v, 'a>(
+    path: &mut Vec<Place<'v, 'a>>,
+    value: &mut &'v Value<'a>,
+) -> Option<UnstorableReason> {
     while let Some((container, count)) = path.last_mut() {
         let index = *count;
         *count += 1;
@@ -99,29 +102,29 @@ fn step((container, count): Place<'_, '_>) -> String {
 }
 
 #[inline]
-fn text_reason(text: Text<'_>) -> Option<Reason> {
+fn text_reason(text: Text<'_>) -> Option<UnstorableReason> {
     if text.is_plain() {
         return None;
     }
     // control characters are refused unless they are escaped
     text.pieces().find_map(|piece| match piece {
-        Piece::Lone(_) => Some(Reason::LoneSurrogate),
-        Piece::Char('\0') => Some(Reason::Nul),
+        Piece::Lone(_) => Some(UnstorableReason::LoneSurrogate),
+        Piece::Char('\0') => Some(UnstorableReason::Nul),
         Piece::Run(_) | Piece::Char(_) => None,
     })
 }
 
-fn number_reason(number: Number<'_>) -> Option<Reason> {
+fn number_reason(number: Number<'_>) -> Option<UnstorableReason> {
     let token = number.token();
     if number.constant().is_some() {
-        return Some(Reason::NoNumber);
+        return Some(UnstorableReason::NoNumber);
     }
     if number.is_integer() {
         let digits = token.trim_start_matches('-').len();
-        return (digits > 131_072).then_some(Reason::TooLong);
+        return (digits > 131_072).then_some(UnstorableReason::TooLong);
     }
     if number.to_f64().is_infinite() {
-        return Some(Reason::NotFinite);
+        return Some(UnstorableReason::NotFinite);
     }
     let (mantissa, exponent) = token.split_once(['e', 'E']).unwrap_or((token, "0"));
     let fraction = mantissa
@@ -134,5 +137,5 @@ fn number_reason(number: Number<'_>) -> Option<Reason> {
     });
     places
         .is_none_or(|places| places > 16_383)
-        .then_some(Reason::TooLong)
+        .then_some(UnstorableReason::TooLong)
 }

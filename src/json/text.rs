@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::lexer::hex;
+use super::escape::parse_unit;
 
 /// What a token is made of; the later, the more work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,12 +210,12 @@ impl<'a> Iterator for Pieces<'a> {
 /// The `\u` escape that `bytes` start with, joined with the next one if the two are a pair, and
 /// its length in bytes.
 fn unit(bytes: &[u8]) -> Option<(Piece<'static>, usize)> {
-    let first = hex(bytes.get(2..)?)?;
+    let first = parse_unit(bytes.get(2..)?)?;
     if let Some(char) = char::from_u32(u32::from(first)) {
         return Some((Piece::Char(char), 6));
     }
     let second = bytes.get(6..).and_then(|next| next.strip_prefix(b"\\u"));
-    if let Some(second) = second.and_then(hex)
+    if let Some(second) = second.and_then(parse_unit)
         && let Some(Ok(char)) = char::decode_utf16([first, second]).next()
     {
         return Some((Piece::Char(char), 12));

@@ -2,7 +2,7 @@
 //! It keeps no stack of its own frames, so nesting costs a bit per level.
 
 use super::lexer::{Lexer, fail};
-use super::{Kind, MAX_DEPTH, Number, ParseError, Text, Value};
+use super::{MAX_DEPTH, Number, ParseError, Text, Value, ValueKind};
 
 /// What a reader wants to know. `depth` counts the arrays and objects that are open.
 pub(super) trait Visitor<'a> {
@@ -15,9 +15,9 @@ pub(super) trait Visitor<'a> {
     /// A value that is neither an array nor an object.
     fn scalar(&mut self, _value: Value<'a>) {}
     /// The start of an array or object.
-    fn open(&mut self, _kind: Kind) {}
+    fn open(&mut self, _kind: ValueKind) {}
     /// The end of the innermost array or object.
-    fn close(&mut self, _kind: Kind) {}
+    fn close(&mut self, _kind: ValueKind) {}
     /// A value of the container at `depth` is complete and ends before `at`.
     fn end(&mut self, _depth: usize, _at: usize) {}
 }
@@ -26,16 +26,16 @@ pub(super) trait Visitor<'a> {
 struct Nest {
     objects: [u64; MAX_DEPTH / 64 + 1],
     depth: usize,
-    kind: Kind,
+    kind: ValueKind,
 }
 
 impl Nest {
-    fn push(&mut self, kind: Kind, at: usize) -> Result<(), ParseError> {
+    fn push(&mut self, kind: ValueKind, at: usize) -> Result<(), ParseError> {
         if self.depth == MAX_DEPTH {
             return fail(at, "nested deeper than 995 levels");
         }
         let (word, bit) = (self.depth / 64, self.depth % 64);
-        let object = u64::from(kind == Kind::Object);
+        let object = u64::from(kind == ValueKind::Object);
         self.objects[word] = self.objects[word] & !(1 << bit) | object << bit;
         self.depth += 1;
         self.kind = kind;
@@ -48,18 +48,25 @@ impl Nest {
             return;
         };
         let object = self.objects[outer / 64] >> (outer % 64) & 1 == 1;
-        self.kind = if object { Kind::Object } else { Kind::Array };
+        self.kind = if object {
+            ValueKind::Object
+        } else {
+            ValueKind::Array
+        };
     }
 }
 
 /// Reads the one value that `text` is and nothing else; the kind of that value.
 #[inline]
-pub(super) fn walk<'a, V: Visitor<'a>>(text: &'a str, visitor: &mut V) -> Result<Kind, ParseError> {
+pub(super) fn walk<'a, V: Visitor<'a>>(
+    text: &'a str,
+    visitor: &mut V,
+) -> Result<ValueKind, ParseError> {
     let mut lexer = Lexer::new(text);
     let mut nest = Nest {
         objects: [0; MAX_DEPTH / 64 + 1],
         depth: 0,
-        kind: Kind::Null,
+        kind: ValueKind::Null,
     };
     gap(&mut lexer, visitor);
     let kind = kind_at(lexer.peek());
@@ -80,7 +87,7 @@ pub(super) fn walk<'a, V: Visitor<'a>>(text: &'a str, visitor: &mut V) -> Result
                 lexer.at += 1;
                 nest.pop();
                 visitor.close(kind);
-            } else if kind == Kind::Object {
+            } else if kind == ValueKind::Object {
                 name(&mut lexer, nest.depth, visitor)?;
             }
         } else {
@@ -97,7 +104,7 @@ pub(super) fn walk<'a, V: Visitor<'a>>(text: &'a str, visitor: &mut V) -> Result
                     lexer.fail("expected the end of the text")
                 };
             }
-            let object = nest.kind == Kind::Object;
+            let object = nest.kind == ValueKind::Object;
             match lexer.peek() {
                 b',' => {
                     lexer.at += 1;
@@ -110,12 +117,12 @@ pub(super) fn walk<'a, V: Visitor<'a>>(text: &'a str, visitor: &mut V) -> Result
                 b'}' if object => {
                     lexer.at += 1;
                     nest.pop();
-                    visitor.close(Kind::Object);
+                    visitor.close(ValueKind::Object);
                 }
                 b']' if !object => {
                     lexer.at += 1;
                     nest.pop();
-                    visitor.close(Kind::Array);
+                    visitor.close(ValueKind::Array);
                 }
                 _ if object => return lexer.fail("expected a comma or the end of the object"),
                 _ => return lexer.fail("expected a comma or the end of the array"),
@@ -174,22 +181,22 @@ fn scalar<'a, V: Visitor<'a>>(lexer: &mut Lexer<'a>, first: u8) -> Result<Value<
     }
 }
 
-fn brackets(first: u8) -> (Kind, u8) {
+fn brackets(first: u8) -> (ValueKind, u8) {
     if first == b'{' {
-        (Kind::Object, b'}')
+        (ValueKind::Object, b'}')
     } else {
-        (Kind::Array, b']')
+        (ValueKind::Array, b']')
     }
 }
 
 /// The kind of the value that starts with this byte, if one does.
-fn kind_at(first: u8) -> Kind {
+fn kind_at(first: u8) -> ValueKind {
     match first {
-        b'{' => Kind::Object,
-        b'[' => Kind::Array,
-        b'"' => Kind::String,
-        b't' | b'f' => Kind::Bool,
-        b'n' => Kind::Null,
-        _ => Kind::Number,
+        b'{' => ValueKind::Object,
+        b'[' => ValueKind::Array,
+        b'"' => ValueKind::String,
+        b't' | b'f' => ValueKind::Bool,
+        b'n' => ValueKind::Null,
+        _ => ValueKind::Number,
     }
 }

@@ -337,7 +337,7 @@ fn document(bytes: &[u8]) -> Result<Vec<u8>, (&'static str, String)> {
     let text = json::decode(bytes).map_err(|error| not_json(&error))?;
     let mut compact = Vec::with_capacity(text.len());
     match json::compact(&text, &mut compact).map_err(|error| not_json(&error))? {
-        json::Kind::Object => Ok(compact),
+        json::ValueKind::Object => Ok(compact),
         other => Err((
             "not_an_object",
             format!("expected a JSON object, found {other}"),

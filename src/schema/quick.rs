@@ -27,14 +27,14 @@ impl Json for AsRead {
     }
 }
 
-type Member<'a> = (Text<'a>, Value<'a>);
+type NamedValue<'a> = (Text<'a>, Value<'a>);
 
 impl<'a> Node<'a, AsRead> for &'a Value<'a> {
-    type Object = &'a [Member<'a>];
+    type Object = &'a [NamedValue<'a>];
     type Array = &'a [Value<'a>];
     type Number = serde_json::Number;
 
-    fn as_object(&self) -> Option<&'a [Member<'a>]> {
+    fn as_object(&self) -> Option<&'a [NamedValue<'a>]> {
         match self {
             Value::Object(members) => Some(members),
             _ => None,
@@ -97,10 +97,10 @@ impl<'a> Node<'a, AsRead> for &'a Value<'a> {
     }
 }
 
-impl<'a> Object<'a, AsRead> for &'a [Member<'a>] {
+impl<'a> Object<'a, AsRead> for &'a [NamedValue<'a>] {
     type Node = &'a Value<'a>;
     type MemberName = Cow<'a, str>;
-    type MembersIter = Members<'a>;
+    type MembersIter = NamedValues<'a>;
 
     fn len(&self) -> usize {
         <[_]>::len(self)
@@ -111,14 +111,14 @@ impl<'a> Object<'a, AsRead> for &'a [Member<'a>] {
         named.map(|(_, value)| value)
     }
 
-    fn members(&self) -> Members<'a> {
-        Members(self.iter())
+    fn members(&self) -> NamedValues<'a> {
+        NamedValues(self.iter())
     }
 }
 
-pub struct Members<'a>(std::slice::Iter<'a, Member<'a>>);
+pub struct NamedValues<'a>(std::slice::Iter<'a, NamedValue<'a>>);
 
-impl<'a> Iterator for Members<'a> {
+impl<'a> Iterator for NamedValues<'a> {
     type Item = (Cow<'a, str>, &'a Value<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -55,7 +55,7 @@ fn values() -> Outcome {
     assert!(
         value
             .get("é")
-            .is_some_and(|value| value.kind() == Kind::Null)
+            .is_some_and(|value| value.kind() == ValueKind::Null)
     );
     assert!(value.get("b").is_none() && Value::Null.get("a").is_none());
     let number = |name| match value.get(name) {
@@ -193,13 +193,13 @@ fn compacts() -> Outcome {
         (
             " { \"b c\" :\t[ 1.0 , -0 ,\"\\u0061 \" ]\r\n, \"b c\":{ } } ",
             r#"{"b c":[1.0,-0,"\u0061 "],"b c":{}}"#,
-            Kind::Object,
+            ValueKind::Object,
         ),
-        ("\n[ ]", "[]", Kind::Array),
-        ("1e400", "1e400", Kind::Number),
-        (" \"é\" ", "\"é\"", Kind::String),
-        ("true", "true", Kind::Bool),
-        ("null ", "null", Kind::Null),
+        ("\n[ ]", "[]", ValueKind::Array),
+        ("1e400", "1e400", ValueKind::Number),
+        (" \"é\" ", "\"é\"", ValueKind::String),
+        ("true", "true", ValueKind::Bool),
+        ("null ", "null", ValueKind::Null),
     ];
     for (text, expected, kind) in table {
         let mut out = b">".to_vec();
