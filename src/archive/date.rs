@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use regex::Regex;
 
@@ -31,8 +32,7 @@ impl Date {
     /// The moment in UTC.
     #[must_use]
     pub fn timestamp(self) -> Option<Timestamp> {
-        let zoned = self.0.to_zoned(jiff::tz::TimeZone::UTC);
-        zoned.ok().map(|zoned| zoned.timestamp())
+        TimeZone::UTC.to_timestamp(self.0).ok()
     }
 }
 

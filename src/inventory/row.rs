@@ -177,8 +177,8 @@ pub fn time(text: &[u8]) -> Result<LastModified<'_>, String> {
         Ok(civil) => civil,
         Err(_) => text.parse::<Date>().map_err(|_| wrong())?.into(),
     };
-    let zoned = civil.to_zoned(TimeZone::UTC).map_err(|_| wrong())?;
-    Ok(LastModified::Instant(zoned.timestamp()))
+    let instant = TimeZone::UTC.to_timestamp(civil);
+    instant.map(LastModified::Instant).map_err(|_| wrong())
 }
 
 /// Returns whether a time has the form of records and is certainly one.
