@@ -7,7 +7,7 @@ use std::io::{BufRead, BufWriter, Write};
 use serde_json::Value;
 
 fn main() -> anyhow::Result<()> {
-    let schema: Value = serde_yaml_ng::from_str(include_str!("../schema.yaml"))?;
+    let schema: Value = serde_saphyr::from_str(include_str!("../schema.yaml"))?;
     let validator = jsonschema::validator_for(&schema["schema"])?;
     let mut input = std::io::stdin().lock();
     let mut output = BufWriter::new(std::io::stdout().lock());

@@ -41,3 +41,4 @@ pub mod schema;
 pub mod shutdown;
 pub mod stage;
 pub mod store;
+mod yaml;

@@ -15,6 +15,7 @@ use self::quick::AsRead;
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::record::reject::Violation;
+use crate::yaml;
 
 const BUILT_IN: &str = include_str!("../schema.yaml");
 
@@ -44,7 +45,7 @@ impl Schema {
         let broken = |what: &dyn std::fmt::Display| {
             Error::configuration(format!("{place}: not a usable schema: {what}"))
         };
-        let mut document: Value = serde_yaml_ng::from_str(&text).map_err(|error| broken(&error))?;
+        let mut document: Value = yaml::parse(&text).map_err(|error| broken(&error))?;
         let schema = match document.get_mut("schema") {
             Some(schema) => schema.take(),
             None => document,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Server, escape};
 use crate::error::{Error, Result};
+use crate::yaml;
 
 /// The v1 jobs' own.
 pub const BUILT_IN: &str = include_str!("../../../kinto/initialization.yml");
@@ -51,8 +52,7 @@ impl Manifest {
                 "{place}: {error}; expected a kinto-wizard manifest"
             ))
         };
-        let mut whole: Map<String, Value> =
-            serde_yaml_ng::from_str(text).map_err(|error| broken(&error))?;
+        let mut whole: Map<String, Value> = yaml::parse(text).map_err(|error| broken(&error))?;
         if let Some(Value::Object(buckets)) = whole.remove("buckets") {
             whole = buckets;
         }
