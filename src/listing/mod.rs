@@ -33,7 +33,7 @@ use std::ops::Range;
 
 use crate::record::coverage::Interval;
 
-pub use page::{Encoding, Page, PageParser, ParseError};
+pub use page::{Encoding, Page, PageParser, ParseError, find_text};
 pub use planner::Planner;
 pub use survey::{PlannedRange, Survey};
 

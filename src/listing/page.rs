@@ -358,5 +358,20 @@ fn wrong(what: &str, text: &[u8]) -> ParseError {
     ))
 }
 
+/// Returns the text of the first element `name` of an XML document, such as the code of an
+/// error.
+#[must_use]
+pub fn find_text(document: &[u8], name: &str) -> Option<String> {
+    let mut scanner = Scanner::new(document);
+    loop {
+        if let Tag::Open(open) = scanner.tag().ok()?
+            && open == name.as_bytes()
+        {
+            let text = scanner.text(open).ok()?;
+            return Text::new(text, Encoding::Plain).owned().ok();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

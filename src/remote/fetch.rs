@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::failure::root;
+use super::cause::root_cause;
 use super::reply::Reply;
 use super::s3::S3;
 use crate::error::{Error, Kind, Result};
@@ -321,7 +321,7 @@ fn cut(
     error: Option<&aws_sdk_s3::primitives::ByteStreamError>,
 ) -> Failure {
     let of = length.map_or_else(String::new, |length| format!(" of {length}"));
-    let error = error.map_or_else(String::new, |error| format!(": {}", root(Some(error))));
+    let error = error.map_or_else(String::new, |error| format!(": {}", root_cause(error)));
     Failure::transient(
         FailureClass::Answered,
         format!("the body was cut after {got}{of} bytes{error}"),

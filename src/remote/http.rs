@@ -8,9 +8,9 @@ use jiff::fmt::rfc2822;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, ClientBuilder};
 
-use super::failure::{is_tls, root, silent};
+use super::cause::{find_tls, root_cause};
 use crate::error::Kind;
-use crate::retry::Failure;
+use crate::retry::{Failure, FailureClass};
 
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(10);
@@ -33,10 +33,10 @@ pub fn builder(timeout: Duration, secure: bool) -> ClientBuilder {
 #[must_use]
 pub fn lost(error: &reqwest::Error) -> Failure {
     if error.is_timeout() {
-        return silent("no answer in time");
+        return Failure::transient(FailureClass::Silent, "no answer in time");
     }
-    let cause = root(Some(error));
-    if is_tls(error) {
+    let cause = root_cause(error);
+    if find_tls(error).is_some() {
         return Failure::permanent(
             Kind::Refused,
             format!("TLS: {cause}; is the certificate trusted (SSL_CERT_FILE)?"),
@@ -45,7 +45,7 @@ pub fn lost(error: &reqwest::Error) -> Failure {
     if error.is_builder() {
         return Failure::InvalidRequest(cause);
     }
-    silent(cause)
+    Failure::transient(FailureClass::Silent, cause)
 }
 
 /// How long the server asks us to stay away: in seconds, or until a date.

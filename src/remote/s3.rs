@@ -1,5 +1,6 @@
 //! One bucket of an S3: a page of its listing, the bytes of an object.
 
+mod failure;
 mod raw_body;
 
 use std::path::PathBuf;
@@ -17,9 +18,10 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use url::Url;
 
+use self::failure::{classify, classify_document};
 use self::raw_body::RawBodyInterceptor;
+use super::cause::root_cause;
 use super::concurrency::{ConcurrencyLimit, Permit};
-use super::failure::{classify, classify_document, root};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -116,7 +118,7 @@ impl Bucket {
         } else {
             Encoding::Url
         };
-        let cut = |error| transient(format!("the page was cut: {}", root(Some(&error))));
+        let cut = |error| transient(format!("the page was cut: {}", root_cause(&error)));
         let expected = usize::try_from(body.size_hint().0).unwrap_or_default();
         let mut parser = PageParser::new(&self.prefix, encoding, expected.min(USUAL_PAGE));
         let page = loop {

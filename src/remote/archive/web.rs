@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Form, Listed, Listing};
 use crate::error::{Error, Result};
-use crate::remote::failure::root;
+use crate::remote::cause::root_cause;
 use crate::remote::http;
 use crate::retry::{Failure, FailureClass};
 
@@ -21,7 +21,7 @@ impl Web {
         builder
             .build()
             .map(Self)
-            .map_err(|error| Error::configuration(format!("HTTP: {}", root(Some(&error)))))
+            .map_err(|error| Error::configuration(format!("HTTP: {}", root_cause(&error))))
     }
 
     pub async fn get(&self, url: &str, form: Form) -> Result<Vec<u8>, Failure> {

@@ -3,16 +3,15 @@
 use elasticsearch::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::backoff::Backoff;
+use super::failure::unexpected;
 use super::reason::Reason;
-use super::server::{Request, Server};
+use super::server::{CREATE, Request, Server};
 use super::version::Version;
 use crate::error::{Error, Result};
+use crate::retry::Attempts;
 
 /// The mapping type of Elasticsearch 6.
 pub const TYPE: &str = "doc";
-
-const CREATE_ATTEMPTS: u32 = 6;
 
 fn mapping() -> Value {
     let keyword = json!({"type": "keyword"});
@@ -39,13 +38,13 @@ pub async fn ensure(
     server: &Server,
     index: &str,
     version: &Version,
-    backoff: &mut Backoff,
+    attempts: &mut Attempts,
 ) -> Result<()> {
     let path = format!("/{index}/_mapping");
     let mut created = false;
     loop {
         let answer = server
-            .ask(Request::new(Method::Get, &path), backoff)
+            .ask(Request::new(Method::Get, &path), attempts)
             .await?;
         match answer.status {
             200 => return examine(server, index, version, &answer.text).await,
@@ -55,7 +54,7 @@ pub async fn ensure(
                 }
                 created = true;
             }
-            _ => return Err(server.unexpected(&answer, index)),
+            _ => return Err(unexpected(answer.status, &answer.text).context(server.place(index))),
         }
     }
 }
@@ -80,7 +79,7 @@ async fn create(server: &Server, index: &str, version: &Version) -> Result<bool>
     }
     match Reason::of_answer(&answer.text).kind.as_str() {
         "resource_already_exists_exception" => Ok(false),
-        _ => Err(server.unexpected(&answer, index)),
+        _ => Err(unexpected(answer.status, &answer.text).context(server.place(index))),
     }
 }
 
@@ -90,13 +89,11 @@ async fn put(server: &Server, path: &str, body: &Value) -> Result<super::Answer>
         body: Some(body.into()),
         ..Request::new(Method::Put, path)
     };
-    server
-        .ask(request, &mut Backoff::new(CREATE_ATTEMPTS))
-        .await
+    server.ask(request, &mut Attempts::new(CREATE)).await
 }
 
 async fn examine(server: &Server, index: &str, version: &Version, text: &str) -> Result<()> {
-    let place = format!("{}/{index}", server.address());
+    let place = server.place(index);
     let all: Map<String, Value> = serde_json::from_str(text)
         .map_err(|error| Error::configuration(format!("{place}: mapping: {error}")))?;
     if all.len() != 1 {
@@ -126,7 +123,7 @@ async fn examine(server: &Server, index: &str, version: &Version, text: &str) ->
     } else if found.missing {
         let answer = put(server, &path, &wanted).await?;
         if answer.status != 200 {
-            return Err(server.unexpected(&answer, index));
+            return Err(unexpected(answer.status, &answer.text).context(server.place(index)));
         }
         server
             .log()

@@ -5,7 +5,6 @@
 //! [`Outcome`] each out. A document replaces an earlier one of its id, so that
 //! sending it twice is harmless and everything may be retried.
 
-mod backoff;
 mod batch;
 mod failure;
 mod mapping;
@@ -15,16 +14,15 @@ mod version;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use elasticsearch::http::{Method, Url};
 
-use self::backoff::Backoff;
 use self::batch::Verdict;
-use self::failure::{Away, Failure};
-use self::server::{Answer, Request, Server};
+use self::failure::{blocked, unexpected};
+use self::server::{Answer, BULK, OPEN, Request, Server};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::retry::{Attempts, Failure, FailureClass};
 
 /// Where new builds are indexed.
 #[derive(Debug, Clone, clap::Args)]
@@ -100,15 +98,7 @@ pub struct Index {
     server: Arc<Server>,
     name: Arc<str>,
     path: Arc<str>,
-    /// How often in a row a request may fail before [`Index::bulk`] gives up.
-    pub attempts: u32,
 }
-
-const OPEN_ATTEMPTS: u32 = 6;
-const OPEN_PATIENCE: Duration = Duration::from_secs(20);
-
-/// As long as a server takes to restart: half a minute on average.
-const BULK_ATTEMPTS: u32 = 16;
 
 /// The server gives up waiting for a shard before we give up waiting for the
 /// server, and so can say which documents it concerns.
@@ -129,9 +119,9 @@ impl Index {
             .log
             .notify_if_slow(format!("waiting for Elasticsearch at {}", server.address()));
         let typed = server.run(async {
-            let mut backoff = Backoff::until(OPEN_ATTEMPTS, OPEN_PATIENCE);
-            let version = server.version(&mut backoff).await?;
-            mapping::ensure(&server, name, &version, &mut backoff).await?;
+            let mut attempts = Attempts::new(OPEN);
+            let version = server.version(&mut attempts).await?;
+            mapping::ensure(&server, name, &version, &mut attempts).await?;
             Ok(version.typed)
         })?;
         drop(waiting);
@@ -146,7 +136,6 @@ impl Index {
             server: Arc::new(server),
             name: name.into(),
             path: path.into(),
-            attempts: BULK_ATTEMPTS,
         }))
     }
 
@@ -178,7 +167,7 @@ impl Index {
     }
 
     async fn settle(&self, documents: &[Document], settled: &mut [Option<Outcome>]) -> Result<()> {
-        let mut backoff = Backoff::new(self.attempts);
+        let mut attempts = Attempts::new(BULK);
         let mut batches = batch::split(documents);
         while let Some(batch) = batches.pop() {
             let request = Request {
@@ -188,17 +177,16 @@ impl Index {
             };
             let answer = match self.server.once(&request).await {
                 Ok(answer) => answer,
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Away(away)) => {
+                Err(failure) => {
                     batches.push(batch);
-                    self.server.pause(&mut backoff, &away).await?;
+                    self.server.pause(&mut attempts, failure).await?;
                     continue;
                 }
             };
             match answer.status {
                 200 => {
                     let again = self
-                        .take(documents, &answer, batch, settled, &mut backoff)
+                        .take(documents, &answer, batch, settled, &mut attempts)
                         .await?;
                     if !again.is_empty() {
                         batches.push(again);
@@ -212,7 +200,10 @@ impl Index {
                         batches.extend([second.to_vec(), first.to_vec()]);
                     }
                 }
-                _ => return Err(self.server.unexpected(&answer, &self.name)),
+                _ => {
+                    let error = unexpected(answer.status, &answer.text);
+                    return Err(error.context(self.server.place(&self.name)));
+                }
             }
         }
         Ok(())
@@ -226,50 +217,51 @@ impl Index {
         answer: &Answer,
         batch: Vec<usize>,
         settled: &mut [Option<Outcome>],
-        backoff: &mut Backoff,
+        attempts: &mut Attempts,
     ) -> Result<Vec<usize>> {
         let Some(verdicts) = batch::verdicts(&answer.text, batch.len()) else {
-            let away = Away::new(format!(
-                "{}: an answer that is none to _bulk",
-                self.address()
-            ));
-            self.server.pause(backoff, &away).await?;
+            let reason = "an answer that is none to _bulk";
+            let failure = Failure::transient(FailureClass::Answered, reason);
+            self.server.pause(attempts, failure).await?;
             return Ok(batch);
         };
-        let (mut again, mut blocked) = (Vec::new(), None);
+        let (mut again, mut abort) = (Vec::new(), None);
         let sent = batch.len();
         for (at, verdict) in batch.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Settled(outcome) => settled[at] = Some(outcome),
                 Verdict::Again(status, reason) => again.push((at, status, reason)),
-                Verdict::Abort(status, reason) => blocked = Some((status, reason)),
+                Verdict::Abort(status, reason) => abort = Some((status, reason)),
             }
         }
-        if let Some((status, reason)) = blocked {
-            return Err(self.server.blocked(status, &reason, &self.name));
+        if let Some((status, reason)) = abort {
+            return Err(blocked(status, &reason).context(self.server.place(&self.name)));
         }
         if again.len() < sent {
-            self.server.progress(backoff);
+            attempts.reset();
         }
         let Some((first, status, reason)) = again.first() else {
             return Ok(Vec::new());
         };
-        let away = Away {
-            busy: again.iter().all(|(_, status, _)| *status == 429),
-            wait: answer.retry_after,
-            text: format!(
-                "{} does not take {} of {sent} documents, first {}: {status} {reason}",
-                self.address(),
+        let is_throttled = again.iter().all(|(_, status, _)| *status == 429);
+        let failure = Failure::Transient {
+            reason: format!(
+                "it does not take {} of {sent} documents, first {}: {status} {reason}",
                 again.len(),
                 documents[*first].id,
             ),
+            after: answer.retry_after,
+            class: match is_throttled {
+                true => FailureClass::Throttled,
+                false => FailureClass::Answered,
+            },
         };
-        match self.server.pause(backoff, &away).await {
+        match self.server.pause(attempts, failure).await {
             Ok(()) => Ok(again.into_iter().map(|(at, ..)| at).collect()),
             // A server that takes others and fails at these, again and again,
             // fails because of them.
             Err(error) if error.kind == Kind::Unavailable && poisonous(&again, settled) => {
-                self.server.progress(backoff);
+                attempts.reset();
                 for (at, status, reason) in again {
                     settled[at] = Some(Outcome::Refused { status, reason });
                 }

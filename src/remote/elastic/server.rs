@@ -1,36 +1,52 @@
 //! One server over HTTP: its connections, and the requests that are sent until
 //! they are answered.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
 use elasticsearch::cert::{Certificate, CertificateValidation};
-use elasticsearch::http::headers::{
-    AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
-};
-use elasticsearch::http::response::Response;
+use elasticsearch::http::headers::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use elasticsearch::http::{Method, Url};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
-use super::backoff::Backoff;
-use super::failure::{Away, Failure, cause};
+use super::failure::{blocked, classify};
 use super::reason::Reason;
+use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::log::Log;
+use crate::remote::cause::root_cause;
+use crate::remote::{http, runtime};
+use crate::retry::{Announce, Attempts, Failure, FailureClass, Limit, Policy, Retry};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// As long as a server takes to restart: half a minute on average.
+pub const BULK: Policy = Policy {
+    limit: Limit::Tries(16),
+    backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
+    announce: Announce::First,
+    counted_as: "retries of Elasticsearch",
+};
+
+/// For all requests together that open an index.
+pub const OPEN: Policy = Policy {
+    limit: Limit::TriesWithin(6, Duration::from_secs(20)),
+    ..BULK
+};
+
+pub const CREATE: Policy = Policy {
+    limit: Limit::Tries(6),
+    ..BULK
+};
 
 pub struct Server {
     runtime: Runtime,
     transport: Transport,
     headers: HeaderMap,
     address: String,
-    pub context: Context,
-    /// Whether it was said that the server is away.
-    told: AtomicBool,
+    retry: Retry,
 }
 
 pub struct Request<'a> {
@@ -70,22 +86,15 @@ impl Server {
         }
         let transport = builder
             .build()
-            .map_err(|error| Error::configuration(format!("{address}: {}", cause(&error))))?;
+            .map_err(|error| Error::configuration(format!("{address}: {}", root_cause(&error))))?;
         // The connections live on a thread of their own, so that any number of
         // callers can wait for answers.
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("elasticsearch")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::local("threads", &error))?;
         Ok(Self {
-            runtime,
+            runtime: runtime("elasticsearch", Some(1))?,
             transport,
             headers: headers()?,
             address,
-            context: context.clone(),
-            told: AtomicBool::new(false),
+            retry: Retry::new(BULK, context),
         })
     }
 
@@ -94,7 +103,7 @@ impl Server {
     }
 
     pub fn log(&self) -> &Log {
-        &self.context.log
+        &self.retry.context.log
     }
 
     /// Waits for `work`, or for the signal that ends it.
@@ -102,24 +111,23 @@ impl Server {
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                stopped = self.context.shutdown.cancelled() => Err(stopped),
+                stopped = self.retry.context.shutdown.cancelled() => Err(stopped),
                 done = work => done,
             }
         })
     }
 
     /// Sends a request until the server answers it.
-    pub async fn ask(&self, mut request: Request<'_>, backoff: &mut Backoff) -> Result<Answer> {
+    pub async fn ask(&self, mut request: Request<'_>, attempts: &mut Attempts) -> Result<Answer> {
         let most = request.timeout;
         loop {
-            request.timeout = backoff.timeout(most);
+            request.timeout = attempts.timeout(most);
             match self.once(&request).await {
                 Ok(answer) => {
-                    self.progress(backoff);
+                    attempts.reset();
                     return Ok(answer);
                 }
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Away(away)) => self.pause(backoff, &away).await?,
+                Err(failure) => self.pause(attempts, failure).await?,
             }
         }
     }
@@ -134,24 +142,27 @@ impl Server {
             request.body.clone(),
             Some(request.timeout),
         );
-        let response = sent.await.map_err(|error| self.lost(&error))?;
+        let response = sent.await.map_err(|error| classify(&error))?;
         let code = response.status_code();
-        let retry_after = retry_after(&response);
-        let text = response.text().await.map_err(|error| self.lost(&error))?;
+        let retry_after = http::retry_after(response.headers());
+        let text = response.text().await.map_err(|error| classify(&error))?;
         let status = code.as_u16();
         match status {
             401 | 403 => {
                 let reason = Reason::of_answer(&text);
-                Err(Failure::Final(self.blocked(status, &reason, "")))
+                Err(Failure::Permanent(blocked(status, &reason)))
             }
             408 | 429 | 500.. => {
                 let reason = Reason::of_answer(&text).text;
                 let colon = if reason.is_empty() { "" } else { ": " };
-                Err(Failure::Away(Away {
-                    text: format!("{}: {code}{colon}{reason}", self.address),
-                    wait: retry_after,
-                    busy: status == 429,
-                }))
+                Err(Failure::Transient {
+                    reason: format!("{code}{colon}{reason}"),
+                    after: retry_after,
+                    class: match status {
+                        429 => FailureClass::Throttled,
+                        _ => FailureClass::Answered,
+                    },
+                })
             }
             _ => Ok(Answer {
                 status,
@@ -161,29 +172,18 @@ impl Server {
         }
     }
 
-    /// Backoff before the next attempt, or gives up.
-    pub async fn pause(&self, backoff: &mut Backoff, away: &Away) -> Result<()> {
-        let Some(wait) = backoff.next(away.wait) else {
-            return Err(Error::unavailable(format!(
-                "{}; gave up after {} attempts, run again when it works",
-                away.text,
-                backoff.failures()
-            )));
-        };
-        self.context.counters.note("retries of Elasticsearch", 1);
-        if !away.busy && !self.told.swap(true, Relaxed) {
-            self.context
-                .log
-                .warn(format!("{}; trying again", away.text));
-        }
-        tokio::time::sleep(wait).await;
-        Ok(())
+    /// Waits before the next try after `failure`.
+    ///
+    /// # Errors
+    /// It is the last one.
+    pub async fn pause(&self, attempts: &mut Attempts, failure: Failure) -> Result<()> {
+        let waited = self.retry.pause(attempts, &self.address, failure).await;
+        waited.map_err(|failure| failure.into_error(&self.address))
     }
 
-    /// The server works again: a later failure is a new one.
-    pub fn progress(&self, backoff: &mut Backoff) {
-        backoff.reset();
-        self.told.store(false, Relaxed);
+    /// Returns where an index is.
+    pub fn place(&self, index: &str) -> String {
+        format!("{}/{index}", self.address)
     }
 }
 
@@ -217,14 +217,9 @@ fn roots() -> Result<Option<Certificate>> {
     let pem = std::fs::read(&path)
         .map_err(|error| Error::configuration(format!("SSL_CERT_FILE: {place}: {error}")))?;
     let certificate = Certificate::from_pem(&pem).map_err(|error| {
-        Error::configuration(format!("SSL_CERT_FILE: {place}: {}", cause(&error)))
+        Error::configuration(format!("SSL_CERT_FILE: {place}: {}", root_cause(&error)))
     })?;
     Ok(Some(certificate))
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    Some(Duration::from_secs(seconds.trim().parse().ok()?))
 }
 
 #[cfg(test)]

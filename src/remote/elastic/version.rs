@@ -6,9 +6,9 @@ use std::time::Duration;
 use elasticsearch::http::Method;
 use serde::Deserialize;
 
-use super::backoff::Backoff;
 use super::server::{Request, Server};
 use crate::error::{Error, Result};
+use crate::retry::Attempts;
 
 /// For the first question, which costs a healthy server nothing.
 const GREETING: Duration = Duration::from_secs(5);
@@ -43,15 +43,15 @@ struct Node {
 
 impl Server {
     /// Asks the server what it is.
-    pub async fn version(&self, backoff: &mut Backoff) -> Result<Version> {
+    pub async fn version(&self, attempts: &mut Attempts) -> Result<Version> {
         let get = |path| Request {
             timeout: GREETING,
             ..Request::new(Method::Get, path)
         };
-        let mut answer = self.ask(get("/"), backoff).await?;
+        let mut answer = self.ask(get("/"), attempts).await?;
         // A bare Elasticsearch 8 has no root resource.
         let number = if matches!(answer.status, 404 | 405) {
-            answer = self.ask(get("/_nodes/_local"), backoff).await?;
+            answer = self.ask(get("/_nodes/_local"), attempts).await?;
             serde_json::from_str::<Nodes>(&answer.text)
                 .ok()
                 .and_then(|all| all.nodes.into_values().next())

@@ -14,10 +14,10 @@ use reqwest::header::HeaderMap;
 use reqwest::redirect;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Deserialize;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use url::Url;
 
-use super::http;
+use super::{http, runtime};
 use crate::backoff::LONGEST_ASKED;
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::Io;
@@ -190,14 +190,8 @@ impl Server {
             .redirect(redirect::Policy::none())
             .build()
             .map_err(|error| Error::configuration(format!("{root}: {error}")))?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("kinto")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::local("threads", &error))?;
         Ok(Self {
-            runtime,
+            runtime: runtime("kinto", Some(1))?,
             client,
             root,
             credentials: text.as_deref().map(Credentials::parse).transpose()?,

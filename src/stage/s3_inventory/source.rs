@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Buf, Bytes};
 use md5::{Digest, Md5};
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 
 use super::{Args, Mozilla};
 use crate::context::Context;
@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::hex;
 use crate::ndjson::Io;
 use crate::record::s3::split_url;
-use crate::remote::download::Download;
 use crate::remote::s3::{S3, S3Args};
+use crate::remote::{self, download::Download};
 
 /// Where a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,11 +75,7 @@ impl LazyS3 {
 
     pub fn s3(&self) -> Result<(&Runtime, &S3)> {
         if self.open.get().is_none() {
-            let runtime = Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .map_err(|error| Error::local("threads", &error))?;
+            let runtime = remote::runtime("s3-inventory", Some(2))?;
             let opened = S3::open(&self.args, &self.context);
             let s3 = runtime.block_on(opened)?;
             // Nobody else has put one there meanwhile.

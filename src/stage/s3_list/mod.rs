@@ -13,18 +13,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::runtime::Builder;
 
 use self::lister::ListingWriter;
 use self::worker_pool::{BucketClient, Shared, WorkerPool};
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::listing::{Planner, Settings};
 use crate::ndjson::Io;
 use crate::record::s3::split_url;
-use crate::remote::concurrency::ConcurrencyLimit;
 use crate::remote::s3::{Bucket, S3, S3Args};
+use crate::remote::{self, concurrency::ConcurrencyLimit};
 use crate::resume::{self, ListingSource, Recorder, ResumeArgs};
 
 /// List the keys of a bucket, a record each
@@ -178,10 +177,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             .log
             .warn("--after stands behind --through in byte order: nothing lies between");
     }
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::local("threads", &error))?;
+    let runtime = remote::runtime("s3-list", None)?;
     let s3 = runtime.block_on(S3::open(&args.s3, &io.context))?;
     let url = args.url();
     let workers = usize::from(args.concurrency);

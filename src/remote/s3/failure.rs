@@ -7,6 +7,8 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::http::Response;
 
 use crate::error::Kind;
+use crate::listing::find_text;
+use crate::remote::cause::{find_tls, root_cause};
 use crate::retry::{Failure, FailureClass};
 
 /// Returns what an error of the SDK means; a permanent one has the exit status of its kind.
@@ -23,22 +25,25 @@ where
     }
     match error {
         SdkError::ServiceError(_) | SdkError::ResponseError(_) => answered(error),
-        SdkError::TimeoutError(_) => silent("no answer in time"),
+        SdkError::TimeoutError(_) => Failure::transient(FailureClass::Silent, "no answer in time"),
         SdkError::ConstructionFailure(_) => Failure::InvalidRequest(chain(error)),
         SdkError::DispatchFailure(failure) => {
-            let root = root(failure.as_connector_error().map(|e| e as _));
-            if is_tls(error) {
+            let cause = failure.as_connector_error().map_or_else(
+                || "the request could not be sent".to_owned(),
+                |error| root_cause(error),
+            );
+            if find_tls(error).is_some() {
                 return Failure::permanent(
                     Kind::Refused,
-                    format!("TLS: {root}; is the certificate trusted (AWS_CA_BUNDLE)?"),
+                    format!("TLS: {cause}; is the certificate trusted (AWS_CA_BUNDLE)?"),
                 );
             }
             if failure.is_user() {
-                return Failure::permanent(Kind::Configuration, root);
+                return Failure::permanent(Kind::Configuration, cause);
             }
-            silent(root)
+            Failure::transient(FailureClass::Silent, cause)
         }
-        _ => silent(chain(error)),
+        _ => Failure::transient(FailureClass::Silent, chain(error)),
     }
 }
 
@@ -66,7 +71,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let Some(raw) = error.raw_response() else {
-        return silent(chain(error));
+        return Failure::transient(FailureClass::Silent, chain(error));
     };
     let headers = raw.headers();
     let seconds = headers.get("retry-after");
@@ -76,16 +81,16 @@ where
         code: error
             .code()
             .map(str::to_owned)
-            .or_else(|| element(body, "Code")),
+            .or_else(|| find_text(body, "Code")),
         message: error
             .message()
             .map(str::to_owned)
-            .or_else(|| element(body, "Message"))
+            .or_else(|| find_text(body, "Message"))
             .unwrap_or_default(),
         region: headers
             .get("x-amz-bucket-region")
             .map(str::to_owned)
-            .or_else(|| element(body, "Region")),
+            .or_else(|| find_text(body, "Region")),
         after: seconds
             .and_then(|seconds| seconds.parse().ok())
             .map(Duration::from_secs),
@@ -97,9 +102,9 @@ where
 pub fn classify_document(document: &[u8]) -> Failure {
     let answer = Answer {
         status: 200,
-        code: element(document, "Code"),
-        message: element(document, "Message").unwrap_or_default(),
-        region: element(document, "Region"),
+        code: find_text(document, "Code"),
+        message: find_text(document, "Message").unwrap_or_default(),
+        region: find_text(document, "Region"),
         after: None,
     };
     answer.classify(|| "it is no listing".to_owned())
@@ -191,32 +196,6 @@ fn wrong_region(region: Option<&str>, said: &str) -> Failure {
     Failure::permanent(Kind::Configuration, format!("{next} ({said})"))
 }
 
-pub fn silent(reason: impl Into<String>) -> Failure {
-    Failure::transient(FailureClass::Silent, reason)
-}
-
-pub fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    if error.is::<rustls::Error>() {
-        return true;
-    }
-    // An I/O error's own `source` skips the error that it wraps.
-    let wrapped = error
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref);
-    wrapped.is_some_and(|inner| is_tls(inner)) || error.source().is_some_and(is_tls)
-}
-
-/// The innermost cause: what a person needs to know.
-pub fn root(error: Option<&(dyn std::error::Error + 'static)>) -> String {
-    let Some(mut error) = error else {
-        return "the request could not be sent".to_owned();
-    };
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -228,12 +207,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = error.source();
     }
     text
-}
-
-/// The text of the first element `name` of an error document.
-fn element(body: &[u8], name: &str) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
-    let start = text.find(&format!("<{name}>"))? + name.len() + 2;
-    let length = text[start..].find("</")?;
-    Some(text[start..start + length].to_owned())
 }
