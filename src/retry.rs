@@ -141,6 +141,12 @@ impl Attempts {
         (self.failed, self.conflicts, self.announced) = (0, 0, false);
     }
 
+    /// Returns how many tries have failed in a row.
+    #[must_use]
+    pub fn failed(&self) -> u32 {
+        self.failed
+    }
+
     /// Returns the time that is left for a request that may take `most`.
     #[must_use]
     pub fn timeout(&self, most: Duration) -> Duration {

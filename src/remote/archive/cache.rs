@@ -29,7 +29,7 @@ pub enum Found {
 }
 
 /// Something found, and whether the next run may rely on it.
-pub struct Asked {
+pub struct Lookup {
     pub found: Found,
     pub keep: bool,
 }
@@ -172,11 +172,11 @@ impl Cache {
     /// What is known at `url`; whoever comes first asks, the others wait.
     pub async fn get<F>(&self, group: Group, url: &str, ask: impl FnOnce() -> F) -> Result<Found>
     where
-        F: Future<Output = Result<Asked>>,
+        F: Future<Output = Result<Lookup>>,
     {
         let cell = self.cell(group, url);
         let asked = cell.get_or_try_init(|| async {
-            let Asked { found, keep } = ask().await?;
+            let Lookup { found, keep } = ask().await?;
             if keep {
                 self.keep(group, url, &found)?;
             }

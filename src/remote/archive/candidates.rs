@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
-use super::{Archive, Got, Listing};
+use super::{Archive, Fetched, Listing};
 use crate::archive::{candidates, places};
 use crate::error::{Error, Kind, Result};
 
@@ -100,9 +100,9 @@ async fn scan(archive: &Arc<Archive>, folder: &str) -> Result<Latest> {
 
 async fn listing(archive: &Archive, url: &str) -> Result<Listing> {
     match archive.list(url, false).await? {
-        Got::There(listing) => Ok(listing),
-        Got::Failed(reason) => Err(Error::unavailable(reason)),
-        Got::Missing => Err(Error::configuration(format!(
+        Fetched::Found(listing) => Ok(listing),
+        Fetched::Failed(reason) => Err(Error::unavailable(reason)),
+        Fetched::Missing => Err(Error::configuration(format!(
             "there is no {url}; check --archive-url or --bucket, and --products"
         ))),
     }

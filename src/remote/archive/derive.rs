@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cache::{Asked, Cache, Found, Group};
+use super::cache::{Cache, Found, Group, Lookup};
 use super::candidates::{Candidates, Latest};
-use super::{Archive, Form, Got};
+use super::{Accept, Archive, Fetched};
 use crate::archive::build::{Build, BuildKind};
 use crate::archive::merge::{self, ArchiveFile, Rejection};
 use crate::archive::metadata::Metadata;
@@ -87,37 +87,37 @@ impl Deriver {
         };
         let ask = || async {
             let url = places::with_end(&english, "json");
-            match self.archive.get(&url, Form::Json, false).await? {
-                Got::There(document) => Ok(read(&url, &document)),
+            match self.archive.get(&url, Accept::Json, false).await? {
+                Fetched::Found(document) => Ok(read(&url, &document)),
                 // All builds of that day would be lost with it.
-                Got::Failed(reason) => Err(Error::unavailable(reason)),
-                Got::Missing => self.old_nightly(&url, &english).await,
+                Fetched::Failed(reason) => Err(Error::unavailable(reason)),
+                Fetched::Missing => self.old_nightly(&url, &english).await,
             }
         };
         self.cache.get(Group::Nightly, &english, ask).await
     }
 
-    async fn old_nightly(&self, json: &str, english: &str) -> Result<Asked> {
+    async fn old_nightly(&self, json: &str, english: &str) -> Result<Lookup> {
         let url = places::with_end(english, "txt");
-        let found = match self.archive.get(&url, Form::Text, false).await? {
-            Got::There(text) => match old_text::read(&String::from_utf8_lossy(&text)) {
+        let found = match self.archive.get(&url, Accept::Text, false).await? {
+            Fetched::Found(text) => match old_text::read(&String::from_utf8_lossy(&text)) {
                 Some(metadata) => Found::There(Arc::new(metadata)),
                 None => Found::Absent(format!("{url} is no metadata, and there is no {json}")),
             },
-            Got::Missing => Found::Absent(format!("there is neither {json} nor a .txt")),
-            Got::Failed(reason) => Found::Failed(reason),
+            Fetched::Missing => Found::Absent(format!("there is neither {json} nor a .txt")),
+            Fetched::Failed(reason) => Found::Failed(reason),
         };
-        Ok(Asked { found, keep: true })
+        Ok(Lookup { found, keep: true })
     }
 
     async fn candidate(&self, build: &Build) -> Result<Found> {
         let english = places::english_candidate(&build.url);
         let ask = || async {
             let url = places::candidate_metadata(build, &english);
-            Ok(match self.archive.get(&url, Form::Json, false).await? {
-                Got::There(document) => read(&url, &document),
-                Got::Missing => passing(format!("there is no {url}")),
-                Got::Failed(reason) => Asked {
+            Ok(match self.archive.get(&url, Accept::Json, false).await? {
+                Fetched::Found(document) => read(&url, &document),
+                Fetched::Missing => passing(format!("there is no {url}")),
+                Fetched::Failed(reason) => Lookup {
                     found: Found::Failed(reason),
                     keep: true,
                 },
@@ -150,12 +150,12 @@ impl Deriver {
         Ok((found, Some(number)))
     }
 
-    async fn release_metadata(&self, build: &Build, folder: &str) -> Result<Asked> {
-        let kept = |found| Asked { found, keep: true };
+    async fn release_metadata(&self, build: &Build, folder: &str) -> Result<Lookup> {
+        let kept = |found| Lookup { found, keep: true };
         let listing = match self.archive.list(folder, false).await? {
-            Got::There(listing) => listing,
-            Got::Missing => return Ok(passing(format!("there is no {folder}"))),
-            Got::Failed(reason) => return Ok(kept(Found::Failed(reason))),
+            Fetched::Found(listing) => listing,
+            Fetched::Missing => return Ok(passing(format!("there is no {folder}"))),
+            Fetched::Failed(reason) => return Ok(kept(Found::Failed(reason))),
         };
         let mut found = Found::Absent(format!("no file of {folder} holds the metadata"));
         let names = listing.files.iter().map(|file| &file.name);
@@ -163,10 +163,10 @@ impl Deriver {
             names.filter(|name| candidates::is_metadata(&build.product, &build.version, name))
         {
             let url = format!("{folder}{name}");
-            match self.archive.get(&url, Form::Json, false).await? {
-                Got::There(document) => return Ok(read(&url, &document)),
-                Got::Missing => return Ok(passing(format!("there is no {url}"))),
-                Got::Failed(reason) => found = Found::Failed(reason),
+            match self.archive.get(&url, Accept::Json, false).await? {
+                Fetched::Found(document) => return Ok(read(&url, &document)),
+                Fetched::Missing => return Ok(passing(format!("there is no {url}"))),
+                Fetched::Failed(reason) => found = Found::Failed(reason),
             }
         }
         Ok(kept(found))
@@ -174,13 +174,13 @@ impl Deriver {
 }
 
 /// What a document says; one that is cut or broken may be whole by the next run.
-fn read(url: &str, document: &[u8]) -> Asked {
+fn read(url: &str, document: &[u8]) -> Lookup {
     match Metadata::read(document) {
-        Ok(Some(metadata)) => Asked {
+        Ok(Some(metadata)) => Lookup {
             found: Found::There(Arc::new(metadata)),
             keep: true,
         },
-        Ok(None) => Asked {
+        Ok(None) => Lookup {
             found: Found::Absent(format!("{url} is empty")),
             keep: true,
         },
@@ -189,8 +189,8 @@ fn read(url: &str, document: &[u8]) -> Asked {
 }
 
 /// Absent for this run.
-fn passing(reason: String) -> Asked {
-    Asked {
+fn passing(reason: String) -> Lookup {
+    Lookup {
         found: Found::Absent(reason),
         keep: false,
     }

@@ -1,4 +1,4 @@
-//! Where builds are handed in, and their records fetched in any order.
+//! The queue of builds being derived, in any order.
 
 use std::sync::Arc;
 

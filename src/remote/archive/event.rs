@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::derive::{Deriver, Outcome};
-use super::{Form, Got, Listed, Listing};
+use super::{Accept, Fetched, FolderFile, Listing};
 use crate::archive::build::Build;
 use crate::archive::event::CreatedObject;
 use crate::archive::merge::{self, ArchiveFile};
@@ -16,24 +16,24 @@ use crate::archive::{name, pattern, places};
 use crate::error::{Error, Kind, Result};
 
 /// Why there are no records of an event.
-enum Trouble {
+enum EventFailure {
     Outcome(Outcome),
     Error(Error),
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for EventFailure {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
 }
 
-fn failed<T>(reason: impl Into<String>) -> Result<T, Trouble> {
-    Err(Trouble::Outcome(Outcome::Failed(reason.into())))
+fn failed<T>(reason: impl Into<String>) -> Result<T, EventFailure> {
+    Err(EventFailure::Outcome(Outcome::Failed(reason.into())))
 }
 
-fn refused<T>(reason: impl Into<String>) -> Result<T, Trouble> {
+fn refused<T>(reason: impl Into<String>) -> Result<T, EventFailure> {
     let outcome = Outcome::Refused("bad_metadata", reason.into());
-    Err(Trouble::Outcome(outcome))
+    Err(EventFailure::Outcome(outcome))
 }
 
 /// Where the localised builds of a nightly stand.
@@ -59,18 +59,18 @@ impl Deriver {
         match records {
             Ok(records) if records.is_empty() => Ok(vec![Outcome::Dropped("no archive yet")]),
             Ok(records) => Ok(records),
-            Err(Trouble::Outcome(outcome)) => Ok(vec![outcome]),
+            Err(EventFailure::Outcome(outcome)) => Ok(vec![outcome]),
             // The next event may have more luck, and this one comes again.
-            Err(Trouble::Error(error))
+            Err(EventFailure::Error(error))
                 if matches!(error.kind, Kind::Unavailable | Kind::Configuration) =>
             {
                 Ok(vec![Outcome::Failed(error.to_string())])
             }
-            Err(Trouble::Error(error)) => Err(error),
+            Err(EventFailure::Error(error)) => Err(error),
         }
     }
 
-    async fn archive_first(&self, url: &str, file: &ArchiveFile) -> Result<Outcome, Trouble> {
+    async fn archive_first(&self, url: &str, file: &ArchiveFile) -> Result<Outcome, EventFailure> {
         let build = match Build::parse(url) {
             Ok(build) => build,
             Err(reason) => return Ok(Outcome::Refused("no_record", reason)),
@@ -82,8 +82,8 @@ impl Deriver {
         })
     }
 
-    async fn candidate_first(&self, folder: &str, url: &str) -> Result<Vec<Outcome>, Trouble> {
-        let metadata = self.awaited(url).await?;
+    async fn candidate_first(&self, folder: &str, url: &str) -> Result<Vec<Outcome>, EventFailure> {
+        let metadata = self.metadata_until_there(url).await?;
         let Some(number) = places::build_number(url) else {
             return refused(format!("{url} names no /buildN/"));
         };
@@ -92,12 +92,12 @@ impl Deriver {
             folders.push(format!("{before}multi/"));
         } else {
             let parent = url.split_once("en-US/").map_or(url, |(before, _)| before);
-            let children = self.patiently(parent).await?.folders;
+            let children = self.list_until_there(parent).await?.folders;
             folders.extend(children.iter().map(|child| format!("{parent}{child}")));
         }
         let mut records = Vec::new();
         for place in folders {
-            for file in self.patiently(&place).await?.files {
+            for file in self.list_until_there(&place).await?.files {
                 let url = format!("{place}{}", file.name);
                 if is_build(folder, &url) {
                     records.push(record(&url, &file, &metadata, Some(number)));
@@ -107,7 +107,7 @@ impl Deriver {
         Ok(records)
     }
 
-    async fn nightly_first(&self, folder: &str, url: &str) -> Result<Vec<Outcome>, Trouble> {
+    async fn nightly_first(&self, folder: &str, url: &str) -> Result<Vec<Outcome>, EventFailure> {
         let Some(document) = self.document(url).await? else {
             return refused(format!("{url} is empty"));
         };
@@ -118,11 +118,11 @@ impl Deriver {
         let platform = format!(".{platform}.");
         let place = url.strip_suffix(name(url)).unwrap_or(url);
         let english = match self.archive.list(place, false).await? {
-            Got::There(listing) => listing,
-            Got::Missing => return failed(format!("there is no {place}")),
-            Got::Failed(reason) => return failed(reason),
+            Fetched::Found(listing) => listing,
+            Fetched::Missing => return failed(format!("there is no {place}")),
+            Fetched::Failed(reason) => return failed(reason),
         };
-        let wanted = |place: &str, file: &Listed| {
+        let wanted = |place: &str, file: &FolderFile| {
             let url = format!("{place}{}", file.name);
             is_build(folder, &url).then(|| record(&url, file, &metadata, None))
         };
@@ -135,21 +135,21 @@ impl Deriver {
         if ENGLISH.is_match(url) {
             let place = ENGLISH.replace(url, "-${1}-central${2}-l10n/").into_owned();
             match self.archive.list(&place, true).await? {
-                Got::There(localised) => {
+                Fetched::Found(localised) => {
                     let all = folder == "mobile";
                     let files = localised.files.iter();
                     let files = files.filter(|file| all || file.name.contains(&platform));
                     records.extend(files.filter_map(|file| wanted(&place, file)));
                 }
                 // Not every nightly is localised.
-                Got::Missing => {}
-                Got::Failed(reason) => records.push(Outcome::Failed(reason)),
+                Fetched::Missing => {}
+                Fetched::Failed(reason) => records.push(Outcome::Failed(reason)),
             }
         }
         Ok(records)
     }
 
-    async fn awaited(&self, url: &str) -> Result<Metadata, Trouble> {
+    async fn metadata_until_there(&self, url: &str) -> Result<Metadata, EventFailure> {
         match self.document(url).await? {
             Some((metadata, _)) => Ok(metadata),
             None => refused(format!("{url} is empty")),
@@ -158,11 +158,14 @@ impl Deriver {
 
     /// Metadata that were announced and may take a while to be there, and the
     /// platform that they name.
-    async fn document(&self, url: &str) -> Result<Option<(Metadata, Option<String>)>, Trouble> {
-        let document = match self.archive.get(url, Form::Json, true).await? {
-            Got::There(document) => document,
-            Got::Failed(reason) => return failed(reason),
-            Got::Missing => return failed(self.archive.never_came(url)),
+    async fn document(
+        &self,
+        url: &str,
+    ) -> Result<Option<(Metadata, Option<String>)>, EventFailure> {
+        let document = match self.archive.get(url, Accept::Json, true).await? {
+            Fetched::Found(document) => document,
+            Fetched::Failed(reason) => return failed(reason),
+            Fetched::Missing => return failed(self.archive.missing_to_the_end(url)),
         };
         match Metadata::read(&document) {
             Ok(metadata) => Ok(metadata.map(|metadata| (metadata, Metadata::platform(&document)))),
@@ -170,16 +173,16 @@ impl Deriver {
         }
     }
 
-    async fn patiently(&self, url: &str) -> Result<Listing, Trouble> {
+    async fn list_until_there(&self, url: &str) -> Result<Listing, EventFailure> {
         match self.archive.list(url, true).await? {
-            Got::There(listing) => Ok(listing),
-            Got::Missing => failed(self.archive.never_came(url)),
-            Got::Failed(reason) => failed(reason),
+            Fetched::Found(listing) => Ok(listing),
+            Fetched::Missing => failed(self.archive.missing_to_the_end(url)),
+            Fetched::Failed(reason) => failed(reason),
         }
     }
 }
 
-fn record(url: &str, listed: &Listed, metadata: &Metadata, number: Option<u64>) -> Outcome {
+fn record(url: &str, listed: &FolderFile, metadata: &Metadata, number: Option<u64>) -> Outcome {
     let build = match Build::parse(url) {
         Ok(build) => build,
         Err(reason) => return Outcome::Refused("no_record", format!("{url}: {reason}")),

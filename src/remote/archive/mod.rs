@@ -70,18 +70,18 @@ fn address(text: &str) -> Result<String, String> {
     Ok(format!("{}/", text.trim_end_matches('/')))
 }
 
-/// What came of asking for a document.
-enum Got<T> {
-    There(T),
+/// What a request for a document or a folder gave.
+enum Fetched<T> {
+    Found(T),
     /// Not there.
     Missing,
-    /// Not to be had now: why.
+    /// It cannot be had now: why.
     Failed(String),
 }
 
-/// What is asked for.
+/// The form in which a document is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum Accept {
     Json,
     Text,
 }
@@ -91,10 +91,10 @@ enum Form {
 struct Listing {
     /// Each with its slash.
     folders: Vec<String>,
-    files: Vec<Listed>,
+    files: Vec<FolderFile>,
 }
 
-struct Listed {
+struct FolderFile {
     name: String,
     size: String,
     last_modified: String,
@@ -118,7 +118,7 @@ pub struct Archive {
 const NOT_YET: &str = "not there yet (404)";
 
 /// How the archive is asked.
-pub struct Manner {
+pub struct ArchiveOptions {
     /// Requests at the same time.
     pub concurrency: usize,
     pub timeout: Duration,
@@ -132,31 +132,31 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_sec
 impl Archive {
     /// # Errors
     /// Of the client.
-    pub fn open(args: &ArchiveArgs, s3: Option<S3>, manner: Manner) -> Result<Self> {
+    pub fn open(args: &ArchiveArgs, s3: Option<S3>, options: ArchiveOptions) -> Result<Self> {
         let source = match (&args.bucket, s3) {
             (Some(bucket), Some(s3)) => {
-                Source::Store(Box::new(Store::new(s3, bucket, manner.concurrency)))
+                Source::Store(Box::new(Store::new(s3, bucket, options.concurrency)))
             }
-            _ => Source::Web(Web::open(&args.archive_url, manner.timeout)?),
+            _ => Source::Web(Web::open(&args.archive_url, options.timeout)?),
         };
         let policy = Policy {
             backoff: BACKOFF,
-            ..Policy::requests(manner.tries)
+            ..Policy::requests(options.tries)
         };
         Ok(Self {
             source,
             base: args.archive_url.clone(),
-            retry: Retry::new(policy, &manner.context),
-            tries: manner.tries,
-            slots: Semaphore::new(manner.concurrency),
+            retry: Retry::new(policy, &options.context),
+            tries: options.tries,
+            slots: Semaphore::new(options.concurrency),
         })
     }
 
     /// A document; what is missing may still come where the asker is `patient`,
     /// and is asked for as often as what fails.
-    async fn get(&self, url: &str, form: Form, patient: bool) -> Result<Got<Vec<u8>>> {
+    async fn get(&self, url: &str, accept: Accept, patient: bool) -> Result<Fetched<Vec<u8>>> {
         let attempt = || async {
-            match self.attempt(url, form).await {
+            match self.attempt(url, accept).await {
                 Err(Failure::NotFound) if patient => {
                     Err(Failure::transient(FailureClass::Missing, NOT_YET))
                 }
@@ -165,26 +165,26 @@ impl Archive {
         };
         let what = format!("get {url}");
         match self.retry.try_run(&what, attempt).await {
-            Ok(document) => Ok(Got::There(document)),
+            Ok(document) => Ok(Fetched::Found(document)),
             Err(
                 Failure::NotFound
                 | Failure::Transient {
                     class: FailureClass::Missing,
                     ..
                 },
-            ) => Ok(Got::Missing),
+            ) => Ok(Fetched::Missing),
             Err(Failure::Transient { reason, class, .. }) if class != FailureClass::Silent => {
-                Ok(Got::Failed(reason))
+                Ok(Fetched::Failed(reason))
             }
-            Err(Failure::InvalidRequest(reason)) => Ok(Got::Failed(reason)),
+            Err(Failure::InvalidRequest(reason)) => Ok(Fetched::Failed(reason)),
             Err(failure) => Err(failure.into_error(&what)),
         }
     }
 
-    async fn attempt(&self, url: &str, form: Form) -> Result<Vec<u8>, Failure> {
+    async fn attempt(&self, url: &str, accept: Accept) -> Result<Vec<u8>, Failure> {
         let slot = self.slots.acquire().await;
         let answer = match &self.source {
-            Source::Web(web) => web.get(url, form).await,
+            Source::Web(web) => web.get(url, accept).await,
             // Boxed, since the types of nested futures grow beyond the compiler's limit.
             Source::Store(store) => Box::pin(store.get(self.key(url))).await,
         };
@@ -193,22 +193,22 @@ impl Archive {
     }
 
     /// What stands in the folder at `url`.
-    async fn list(&self, url: &str, patient: bool) -> Result<Got<Listing>> {
+    async fn list(&self, url: &str, patient: bool) -> Result<Fetched<Listing>> {
         if let Source::Store(store) = &self.source {
             return store.list(self.key(url)).await;
         }
-        Ok(match self.get(url, Form::Json, patient).await? {
-            Got::Missing => Got::Missing,
-            Got::Failed(reason) => Got::Failed(reason),
-            Got::There(document) => match web::listing(&document) {
-                Ok(listing) => Got::There(listing),
-                Err(reason) => Got::Failed(format!("{url} is no listing: {reason}")),
+        Ok(match self.get(url, Accept::Json, patient).await? {
+            Fetched::Missing => Fetched::Missing,
+            Fetched::Failed(reason) => Fetched::Failed(reason),
+            Fetched::Found(document) => match web::listing(&document) {
+                Ok(listing) => Fetched::Found(listing),
+                Err(reason) => Fetched::Failed(format!("{url} is no listing: {reason}")),
             },
         })
     }
 
     /// Why there is nothing of what was asked for with patience.
-    fn never_came(&self, url: &str) -> String {
+    fn missing_to_the_end(&self, url: &str) -> String {
         let tries = self.tries;
         format!("get {url}: {NOT_YET}; given up after {tries} tries")
     }

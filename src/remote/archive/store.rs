@@ -1,6 +1,6 @@
 //! The archive as the bucket that it is served from.
 
-use super::{Got, Listed, Listing};
+use super::{Fetched, FolderFile, Listing};
 use crate::error::Result;
 use crate::json;
 use crate::listing::{Keys, Page};
@@ -28,7 +28,7 @@ impl Store {
     }
 
     /// What stands directly below `prefix`.
-    pub async fn list(&self, prefix: &str) -> Result<Got<Listing>> {
+    pub async fn list(&self, prefix: &str) -> Result<Fetched<Listing>> {
         let mut listing = Listing::default();
         let take = |mut page: Page| {
             let names = std::mem::take(&mut page.prefixes).into_iter();
@@ -43,9 +43,9 @@ impl Store {
         self.s3.below(&self.bucket, prefix, take).await?;
         let empty = listing.folders.is_empty() && listing.files.is_empty();
         Ok(if empty {
-            Got::Missing
+            Fetched::Missing
         } else {
-            Got::There(listing)
+            Fetched::Found(listing)
         })
     }
 }
@@ -55,14 +55,14 @@ fn below(prefix: &str, key: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-fn listed(prefix: &str, line: &[u8]) -> Option<Listed> {
+fn listed(prefix: &str, line: &[u8]) -> Option<FolderFile> {
     let members = json::members(line).ok()?;
     let text = |name: &str| {
         let text = members.get(name)?.text?;
         Some(text.to_string_lossy().into_owned())
     };
     let size = members.value("size").unwrap_or_default();
-    Some(Listed {
+    Some(FolderFile {
         name: below(prefix, &text("key")?)?,
         size: String::from_utf8_lossy(size).into_owned(),
         last_modified: text("last_modified").unwrap_or_default(),

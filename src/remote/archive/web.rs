@@ -7,7 +7,7 @@ use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Form, Listed, Listing};
+use super::{Accept, FolderFile, Listing};
 use crate::error::{Error, Result};
 use crate::remote::cause::root_cause;
 use crate::remote::http;
@@ -24,9 +24,9 @@ impl Web {
             .map_err(|error| Error::configuration(format!("HTTP: {}", root_cause(&error))))
     }
 
-    pub async fn get(&self, url: &str, form: Form) -> Result<Vec<u8>, Failure> {
+    pub async fn get(&self, url: &str, accept: Accept) -> Result<Vec<u8>, Failure> {
         let mut request = self.0.get(url);
-        if form == Form::Json {
+        if accept == Accept::Json {
             request = request
                 .header(ACCEPT, "application/json")
                 .header(HeaderName::from_static("cache"), "no-cache");
@@ -44,7 +44,7 @@ impl Web {
         if status.is_client_error() || status.is_server_error() {
             return Err(transient(format!("the server answers {status}")));
         }
-        if form == Form::Json {
+        if accept == Accept::Json {
             let found = answer.headers().get(CONTENT_TYPE);
             let found = found
                 .and_then(|found| found.to_str().ok())
@@ -92,7 +92,7 @@ struct File<'a> {
 /// The listing in a document.
 pub fn listing(document: &[u8]) -> Result<Listing, String> {
     let folder: Folder = serde_json::from_slice(document).map_err(|error| error.to_string())?;
-    let files = folder.files.into_iter().map(|file| Listed {
+    let files = folder.files.into_iter().map(|file| FolderFile {
         name: file.name,
         size: file
             .size

@@ -19,6 +19,7 @@ use super::{Refusal, Server};
 use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::json;
+use crate::retry::{Announce, Attempts, Failure, FailureClass, Limit, Policy};
 
 /// A record on its way.
 pub struct Put {
@@ -32,23 +33,23 @@ pub struct Put {
 }
 
 /// What Kinto itself sets in a record.
-const SET: [&str; 3] = ["id", "last_modified", "schema"];
+const SET_BY_KINTO: [&str; 3] = ["id", "last_modified", "schema"];
 
 impl Put {
-    /// Whether it is the record that stands there.
-    fn is(&self, existing: Option<&Value>) -> bool {
+    /// Whether the existing record has the same content, apart from what Kinto sets.
+    fn matches(&self, existing: Option<&Value>) -> bool {
         let Ok(Value::Object(mut mine)) = serde_json::from_slice(&self.line[self.data.clone()])
         else {
             return false;
         };
-        let Some(Value::Object(mut there)) = existing.cloned() else {
+        let Some(Value::Object(mut theirs)) = existing.cloned() else {
             return false;
         };
-        for name in SET {
+        for name in SET_BY_KINTO {
             mine.remove(name);
-            there.remove(name);
+            theirs.remove(name);
         }
-        mine == there
+        mine == theirs
     }
 }
 
@@ -57,8 +58,8 @@ impl Put {
 pub enum Outcome {
     Created,
     Updated,
-    /// It is there already, and was to be left as it is.
-    There,
+    /// It existed, and existing records are not to be changed.
+    Existing,
     Refused(String),
 }
 
@@ -99,11 +100,14 @@ struct Response<'a> {
 
 /// Conflicts of a batch before it is sent with nothing beside it.
 const SHARED: u32 = 2;
-const CONFLICT: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_secs(1));
 
-/// Failures of a batch in a row, each taken back by the server, before it is
-/// given up.
-const MOST: u32 = 12;
+/// For a batch that the server has rolled back.
+const ROLLED_BACK: Policy = Policy {
+    limit: Limit::Tries(12),
+    backoff: Backoff::new(Duration::from_millis(40), Duration::from_secs(1)),
+    announce: Announce::Never,
+    counted_as: "batches again",
+};
 
 /// Without a limit of the server's.
 const LARGEST: usize = 1000;
@@ -148,11 +152,12 @@ impl Batches {
     }
 
     fn settle(&self, puts: &[Put], outcomes: &mut [Option<Outcome>]) -> Result<()> {
-        let mut conflicts = 0;
+        let mut attempts = Attempts::new(ROLLED_BACK);
+        let batch_url = format!("{}/batch", self.server.address());
         // What was answered before, and may have been taken back or not.
         let mut earlier = vec![0; puts.len()];
         loop {
-            let answer = if conflicts < SHARED {
+            let answer = if attempts.failed() < SHARED {
                 let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
                 self.send(puts)?
             } else {
@@ -160,10 +165,10 @@ impl Batches {
                 self.send(puts)?
             };
             if matches!(answer.status, 400 | 413) {
-                return self.apart(puts, outcomes, &answer);
+                return self.split(puts, outcomes, &answer);
             }
             if answer.status != 200 {
-                return Err(answer.refusal(&format!("{}/batch", self.server.address())));
+                return Err(answer.refusal(&batch_url));
             }
             let responses = self.read(&answer.body, puts.len())?;
             let taken_back = responses
@@ -180,30 +185,20 @@ impl Batches {
                     *earlier = response.status;
                 }
             }
-            conflicts += 1;
-            self.server.retry.context.counters.note("batches again", 1);
-            if conflicts >= MOST {
-                if puts.len() > 1 {
-                    return self.apart(puts, outcomes, &answer);
-                }
-                return Err(Error::unavailable(format!(
-                    "{}/batch: {} for {} after {conflicts} tries; run again when it works",
-                    self.server.address(),
-                    taken_back.status,
-                    puts.first().map_or("", |put| &put.path),
-                )));
+            let path = puts.first().map_or("", |put| &put.path);
+            let reason = format!("{} for {path}", taken_back.status);
+            let failure = Failure::transient(FailureClass::Answered, reason);
+            match self.server.retry.step(&mut attempts, &batch_url, failure) {
+                Ok(wait) => self.server.retry.context.shutdown.sleep(wait)?,
+                Err(_) if puts.len() > 1 => return self.split(puts, outcomes, &answer),
+                Err(failure) => return Err(failure.into_error(&batch_url)),
             }
-            self.server
-                .retry
-                .context
-                .shutdown
-                .sleep(CONFLICT.delay(conflicts, None))?;
         }
     }
 
-    /// A batch that the server does not take as a whole, in halves: so the
-    /// record that it minds is found.
-    fn apart(
+    /// Stores the halves of a batch that the server does not take as a whole, which finds the
+    /// record that it refuses.
+    fn split(
         &self,
         puts: &[Put],
         outcomes: &mut [Option<Outcome>],
@@ -223,14 +218,14 @@ impl Batches {
     fn outcome(&self, put: &Put, response: &Response<'_>, earlier: u16) -> Result<Outcome> {
         let status = response.status;
         // It stayed from an earlier try of this batch, if it is not another writer's.
-        let stayed = earlier > 0 && status == 412 && put.is(refusal(response).existing());
+        let stayed = earlier > 0 && status == 412 && put.matches(refusal(response).existing());
         Ok(match status {
             201 => Outcome::Created,
             200 if earlier == 201 => Outcome::Created,
             200 => Outcome::Updated,
             412 if stayed && earlier == 201 => Outcome::Created,
             412 if stayed => Outcome::Updated,
-            412 if self.if_not_exists => Outcome::There,
+            412 if self.if_not_exists => Outcome::Existing,
             401 | 403 => {
                 let said = refusal(response).text();
                 return Err(Error::message(

@@ -96,7 +96,7 @@ pub struct Server {
     root: Url,
     credentials: Option<Credentials>,
     retry: Retry,
-    /// Until when the server wants to be left alone.
+    /// Until when the server wants no requests.
     quiet: Mutex<Option<Instant>>,
 }
 
@@ -221,7 +221,7 @@ impl Server {
         let place = url.split('?').next().unwrap_or_default();
         let what = format!("{method} {place}");
         let answer = self.runtime.block_on(self.retry.run(&what, || async {
-            self.leave_alone().await;
+            self.wait_for_quiet_period().await;
             let mut request = self.client.request(method.clone(), &url);
             if let Some(credentials) = &self.credentials {
                 request = credentials.on(request);
@@ -269,8 +269,8 @@ impl Server {
         }
     }
 
-    /// Waits as long as the server has asked for with `Backoff`.
-    async fn leave_alone(&self) {
+    /// Waits as long as the server has asked for in its header `Backoff`.
+    async fn wait_for_quiet_period(&self) {
         let until = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(until) = until {
             tokio::time::sleep_until(until.into()).await;

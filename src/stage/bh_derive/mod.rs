@@ -17,7 +17,9 @@ use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
 use crate::ndjson::{self, Io, PendingQueue, RecordLine, StageOutput};
 use crate::record::reject::Reject;
-use crate::remote::archive::{Archive, ArchiveArgs, Cache, Deriver, Desk, Manner, Outcome, Ticket};
+use crate::remote::archive::{
+    Archive, ArchiveArgs, ArchiveOptions, Cache, Deriver, Desk, Outcome, Ticket,
+};
 use crate::remote::s3::{S3, S3Args};
 
 /// Make release records of the builds in a listing of Mozilla's archive
@@ -114,13 +116,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         Some(_) => Some(runtime.block_on(S3::open(&args.s3, &io.context))?),
         None => None,
     };
-    let manner = Manner {
+    let options = ArchiveOptions {
         concurrency: usize::from(args.concurrency),
         timeout: Duration::from_secs(args.s3.timeout),
         tries: args.s3.tries,
         context: io.context.clone(),
     };
-    let archive = Archive::open(&args.archive, s3, manner)?;
+    let archive = Archive::open(&args.archive, s3, options)?;
     let lasts = args.event.then(|| Duration::from_secs(args.refresh));
     let cache = match lasts {
         Some(lasts) => Cache::passing(lasts),

@@ -195,7 +195,7 @@ impl Sender<'_> {
                     stored += 1;
                     self.counters.note("over earlier ones", 1);
                 }
-                Outcome::There => self.output.drop("there already", 1),
+                Outcome::Existing => self.output.drop("there already", 1),
                 Outcome::Refused(reason) => {
                     let reject = Reject::new(&put.line, number, "refused", reason);
                     self.output.reject(&reject)?;
