@@ -137,7 +137,7 @@ impl Error {
     pub fn context(self, context: impl fmt::Display) -> Self {
         Self {
             kind: self.kind,
-            text: anyhow::Error::msg(format!("{context}: {:#}", self.text)),
+            text: self.text.context(context.to_string()),
         }
     }
 }
