@@ -3,10 +3,11 @@
 
 use postgres::Client;
 
-use super::postgres::{AWAY, ConnectionTarget, Judgement, judge, told};
+use super::postgres::{BACKOFF, ConnectionTarget};
 use crate::address::without_password;
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::retry::{Announce, Failure, FailureClass, Limit, Policy, Retry};
 
 /// A record of the table.
 pub struct Record {
@@ -70,11 +71,10 @@ const MICROSECONDS: &str = "round(extract(epoch FROM last_modified) * 1000000)::
 pub struct Records {
     target: ConnectionTarget,
     address: String,
-    context: Context,
+    retry: Retry,
     bucket: String,
     collection: String,
     page_size: u16,
-    retries: u32,
     open: Option<Open>,
 }
 
@@ -94,14 +94,19 @@ impl Records {
         (page_size, retries): (u16, u32),
         context: Context,
     ) -> Result<Self> {
+        let policy = Policy {
+            limit: Limit::Tries(retries.saturating_add(1)),
+            backoff: BACKOFF,
+            announce: Announce::Never,
+            counted_as: "retries",
+        };
         Ok(Self {
             target: ConnectionTarget::new(url)?,
             address: without_password(url),
-            context,
+            retry: Retry::new(policy, &context),
             bucket: format!("/buckets/{bucket}"),
             collection: collection.to_owned(),
             page_size,
-            retries,
             open: None,
         })
     }
@@ -171,49 +176,34 @@ impl Records {
         &mut self,
         mut work: impl FnMut(&mut Open) -> Result<T, postgres::Error>,
     ) -> Result<T> {
-        let mut tried = 0;
-        loop {
-            self.context.shutdown.check()?;
-            let error = match self.attempt(&mut work) {
-                Ok(Some(done)) => return Ok(done),
-                Ok(None) => {
-                    return Err(Error::configuration(format!(
-                        "{}: neither a table objects nor records of Kinto is there",
-                        self.address
-                    )));
-                }
-                Err(error) => error,
-            };
-            self.open = None;
-            let said = format!("{}: {}", self.address, told(&error));
-            match judge(&error) {
-                Judgement::Final(kind) => return Err(Error::message(kind, said)),
-                Judgement::Away | Judgement::Conflict if tried < self.retries => {
-                    tried += 1;
-                    self.context.counters.note("retries", 1);
-                    self.context.shutdown.sleep(AWAY.delay(tried, None))?;
-                }
-                Judgement::Away | Judgement::Conflict => {
-                    return Err(Error::unavailable(format!(
-                        "{said}; given up after {} tries",
-                        tried + 1
-                    )));
-                }
+        let (retry, address) = (self.retry.clone(), self.address.clone());
+        retry.run_blocking(&address, || {
+            let done = self.attempt(&mut work);
+            if done.is_err() {
+                self.open = None;
             }
-        }
+            done.map_err(|failure| match failure {
+                // A standby cancels queries: no transaction of ours is at fault.
+                Failure::Transient { reason, .. } => {
+                    Failure::transient(FailureClass::Silent, reason)
+                }
+                failure => failure,
+            })
+        })
     }
 
     fn attempt<T>(
         &mut self,
         work: &mut impl FnMut(&mut Open) -> Result<T, postgres::Error>,
-    ) -> Result<Option<T>, postgres::Error> {
+    ) -> Result<T, Failure> {
         let open = match &mut self.open {
             Some(open) => open,
             none => {
                 let mut client = self.target.connect()?;
-                let Some(layout) = Layout::of(&mut client)? else {
-                    return Ok(None);
-                };
+                let layout = Layout::of(&mut client)?.ok_or_else(|| {
+                    let reason = "neither a table objects nor records of Kinto is there";
+                    Failure::permanent(Kind::Configuration, reason)
+                })?;
                 none.insert(Open {
                     client,
                     layout,
@@ -221,7 +211,7 @@ impl Records {
                 })
             }
         };
-        work(open).map(Some)
+        Ok(work(open)?)
     }
 }
 

@@ -9,7 +9,7 @@ use postgres::error::SqlState;
 use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 use postgres::{Client, GenericClient, Transaction};
 
-use super::told;
+use super::describe;
 use crate::store::plan::{ContentStatus, Insert, Plan};
 use crate::store::{BuildRow, LoadOutcome, StoredRow, metadata, quoted};
 
@@ -185,7 +185,7 @@ fn copy_or_refuse(
         Err(error) if refuses_data(&error) => {
             attempt.rollback()?;
             if let [insert] = inserts {
-                refused.push((insert.at, told(&error)));
+                refused.push((insert.at, describe(&error)));
                 return Ok(());
             }
         }

@@ -14,32 +14,34 @@ use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::Type;
 
 pub(super) use self::connect::ConnectionTarget;
-use self::shape::CheckError;
 use super::plan::ContentStatus;
 use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store, known_queries};
 use crate::address::without_password;
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::counters::Waiting;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
+use crate::retry::{Announce, Failure, FailureClass, Limit, Policy, Retry};
 
 const TABLES: &str = include_str!("tables.sql");
 
 /// Any number will do, as long as it is the same in every loader.
 const CREATION_LOCK: i64 = 0x6275_696c_6468_7562;
 
-/// Tries to reach the server before it is given up: about 20 seconds.
-const TRIES: u32 = 9;
-pub(super) const AWAY: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(10));
-
-/// Conflicts with other transactions before a batch is given up.
-const CONFLICTS: u32 = 100;
-const CONFLICT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(50));
+/// About 20 seconds.
+const POLICY: Policy = Policy {
+    limit: Limit::Tries(9),
+    backoff: BACKOFF,
+    announce: Announce::First,
+    counted_as: "reconnections",
+};
+pub(super) const BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(400), Duration::from_secs(10));
 
 pub struct Postgres {
     target: ConnectionTarget,
     address: String,
-    context: Context,
+    retry: Retry,
     client: Option<Client>,
     read_only: bool,
 }
@@ -54,91 +56,58 @@ impl Postgres {
         let mut store = Self {
             target: ConnectionTarget::new(url)?,
             address: without_password(url),
-            context,
+            retry: Retry::new(POLICY, &context),
             client: None,
             read_only,
         };
         let waiting = format!("connecting to {}", store.address);
-        let _patience = store.context.log.notify_if_slow(waiting);
+        let _patience = context.log.notify_if_slow(waiting);
         store.retry(|_| Ok(()))?;
         Ok(store)
     }
 
-    /// Runs `work`, which must be whole or not at all, until it succeeds:
-    /// after a lost connection on a new one, after a conflict once more.
+    /// Runs `work`, a transaction or a query, until it succeeds: after a lost
+    /// connection on a new one, after a conflict on the same one.
     fn retry<T>(
         &mut self,
         mut work: impl FnMut(&mut Client) -> Result<T, postgres::Error>,
     ) -> Result<T> {
-        let (mut tried, mut conflicts) = (0, 0);
-        loop {
-            self.context.shutdown.check()?;
-            self.context.counters.waits(Waiting::Server);
+        let (retry, address) = (self.retry.clone(), self.address.clone());
+        retry.run_blocking(&address, || {
+            retry.context.counters.waits(Waiting::Server);
             let done = self.attempt(&mut work);
-            self.context.counters.waits(Waiting::Nothing);
-            let error = match done {
-                Ok(done) => return Ok(done),
-                Err(CheckError::Shape(error)) => return Err(error),
-                Err(CheckError::Server(error)) => error,
-            };
-            match judge(&error) {
-                Judgement::Conflict if conflicts < CONFLICTS => {
-                    conflicts += 1;
-                    self.context.counters.note("batches again", 1);
-                    self.context
-                        .shutdown
-                        .sleep(CONFLICT.delay(conflicts, None))?;
-                }
-                Judgement::Conflict => {
-                    return Err(Error::unavailable(format!(
-                        "{}: {}; given up after {conflicts} conflicts",
-                        self.address,
-                        told(&error)
-                    )));
-                }
-                Judgement::Away => {
-                    self.client = None;
-                    tried += 1;
-                    let reason = told(&error);
-                    if tried >= TRIES {
-                        return Err(Error::unavailable(format!(
-                            "{}: {reason}; given up after {tried} tries",
-                            self.address
-                        )));
-                    }
-                    if tried == 1 {
-                        let again = format!("{}: {reason}; trying again", self.address);
-                        self.context.log.warn(again);
-                    }
-                    self.context.counters.note("reconnections", 1);
-                    self.context.shutdown.sleep(AWAY.delay(tried, None))?;
-                }
-                Judgement::Final(kind) => {
-                    return Err(Error::message(
-                        kind,
-                        format!("{}: {}", self.address, told(&error)),
-                    ));
-                }
-            }
-        }
+            retry.context.counters.waits(Waiting::Nothing);
+            done
+        })
     }
 
     fn attempt<T>(
         &mut self,
         work: &mut impl FnMut(&mut Client) -> Result<T, postgres::Error>,
-    ) -> Result<T, CheckError> {
+    ) -> Result<T, Failure> {
         let client = match &mut self.client {
             Some(client) => client,
             none => {
                 let mut client = self.target.connect()?;
-                shape::check(&mut client, &self.address)?;
+                shape::check(&mut client)?;
                 if !self.read_only {
                     prepare(&mut client)?;
                 }
                 none.insert(client)
             }
         };
-        Ok(work(client)?)
+        let failed = match work(client) {
+            Ok(done) => return Ok(done),
+            Err(error) => Failure::from(error),
+        };
+        if let Failure::Transient {
+            class: FailureClass::Silent,
+            ..
+        } = failed
+        {
+            self.client = None;
+        }
+        Err(failed)
     }
 
     fn has(&mut self, table: &str) -> Result<bool> {
@@ -157,41 +126,43 @@ fn prepare(client: &mut Client) -> Result<(), postgres::Error> {
     transaction.commit()
 }
 
-pub(super) enum Judgement {
-    /// Lost against another transaction.
-    Conflict,
-    /// The server or the connection is gone.
-    Away,
-    Final(Kind),
-}
-
-pub(super) fn judge(error: &postgres::Error) -> Judgement {
-    let Some(code) = error.code() else {
-        let source = std::error::Error::source(error);
-        let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
-        let untrusted = source.is_some_and(|source| source.to_string().contains("certificate"));
-        let gone = io.is_some() || error.is_closed() || error.to_string().contains("timeout");
-        // What is left are passwords, TLS and ways to log in.
-        return if gone && !untrusted {
-            Judgement::Away
-        } else {
-            Judgement::Final(Kind::Refused)
+impl From<postgres::Error> for Failure {
+    fn from(error: postgres::Error) -> Self {
+        let silent = Self::transient(FailureClass::Silent, describe(&error));
+        let permanent = |kind| Self::permanent(kind, describe(&error));
+        let Some(code) = error.code() else {
+            let source = std::error::Error::source(&error);
+            let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+            let untrusted = source.is_some_and(|source| source.to_string().contains("certificate"));
+            let gone = io.is_some() || error.is_closed() || error.to_string().contains("timeout");
+            // What is left are passwords, TLS and ways to log in.
+            return if gone && !untrusted {
+                silent
+            } else {
+                permanent(Kind::Refused)
+            };
         };
-    };
-    if *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE {
-        return Judgement::Conflict;
-    }
-    match code.code().get(..2) {
-        // Connection exceptions, and an operator who intervenes: a restart.
-        Some("08" | "57") if *code != SqlState::QUERY_CANCELED => Judgement::Away,
-        Some("53") if *code == SqlState::TOO_MANY_CONNECTIONS => Judgement::Away,
-        Some("53") => Judgement::Final(Kind::Unavailable),
-        Some("28") => Judgement::Final(Kind::Refused),
-        _ => Judgement::Final(Kind::Configuration),
+        if [
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::T_R_SERIALIZATION_FAILURE,
+        ]
+        .contains(code)
+        {
+            return Self::transient(FailureClass::Conflict, describe(&error));
+        }
+        match code.code().get(..2) {
+            // Connection exceptions, and an operator who intervenes: a restart.
+            Some("08" | "57") if *code != SqlState::QUERY_CANCELED => silent,
+            Some("53") if *code == SqlState::TOO_MANY_CONNECTIONS => silent,
+            Some("53") => permanent(Kind::Unavailable),
+            Some("28") => permanent(Kind::Refused),
+            _ => permanent(Kind::Configuration),
+        }
     }
 }
 
-pub(super) fn told(error: &postgres::Error) -> String {
+/// Returns the server's message and its code, or the cause of a failed connection.
+fn describe(error: &postgres::Error) -> String {
     match error.as_db_error() {
         Some(answer) => format!("{} ({})", answer.message(), answer.code().code()),
         None => match std::error::Error::source(error) {

@@ -2,7 +2,8 @@
 
 use postgres::Client;
 
-use crate::error::{Error, Result};
+use crate::error::Kind;
+use crate::retry::Failure;
 use crate::store::LONGEST;
 
 /// A column: its name, the types it may have, the width it needs, and whether
@@ -43,11 +44,11 @@ struct FoundColumn {
     filled: bool,
 }
 
-/// Every difference between the table and what is needed, or nothing.
+/// Checks that the table, if it exists, has the columns that are needed.
 ///
 /// # Errors
 /// The table has another shape (78), or the server failed.
-pub fn check(client: &mut Client, address: &str) -> Result<(), CheckError> {
+pub fn check(client: &mut Client) -> Result<(), Failure> {
     let rows = client.query(
         "SELECT column_name::text, data_type::text, character_maximum_length::int,
                 is_nullable = 'YES', column_default IS NOT NULL OR is_identity = 'YES'
@@ -85,21 +86,13 @@ pub fn check(client: &mut Client, address: &str) -> Result<(), CheckError> {
     if differences.is_empty() {
         return Ok(());
     }
-    Err(CheckError::Shape(Error::configuration(format!(
-        "{address}: the table main_build has another shape: {}; use another database or schema",
-        differences.join("; ")
-    ))))
-}
-
-pub enum CheckError {
-    Shape(Error),
-    Server(postgres::Error),
-}
-
-impl From<postgres::Error> for CheckError {
-    fn from(error: postgres::Error) -> Self {
-        Self::Server(error)
-    }
+    Err(Failure::permanent(
+        Kind::Configuration,
+        format!(
+            "the table main_build has another shape: {}; use another database or schema",
+            differences.join("; ")
+        ),
+    ))
 }
 
 fn differences(found: &[FoundColumn]) -> Vec<String> {
