@@ -1,10 +1,10 @@
-//! A store that says what would happen, and writes nothing.
+//! A store that returns what would happen, and writes nothing.
 
 use super::plan::{ContentStatus, Plan};
 use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store};
 use crate::error::Result;
 
-/// Looks at the store behind it, if there is one yet.
+/// Reads an existing store, if there is one.
 pub struct DryRun(Option<Box<dyn Store>>);
 
 impl DryRun {

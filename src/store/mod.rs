@@ -1,9 +1,9 @@
-//! The database: the truth of what is stored, and what still has to be
+//! The database: which builds are stored, and which of them still have to be
 //! indexed.
 //!
-//! Buildhub's table `main_build` is used as it is. Two tables of our own stand
-//! beside it: `bh_object` remembers every object that was dealt with, whatever
-//! it led to, and `bh_outbox` the rows that Elasticsearch has not confirmed.
+//! Buildhub's table `main_build` is used as it is. Two tables are our own:
+//! `bh_object` has a row per object that was loaded, whatever the outcome, and
+//! `bh_outbox` a row per build that Elasticsearch has not confirmed.
 
 mod dry;
 pub mod kinto;
@@ -38,13 +38,13 @@ pub struct DatabaseArgs {
 
 const DEFAULT: &str = "sqlite:buildhub.db";
 
-/// A build on its way into the table.
+/// A build to load.
 #[derive(Debug, Clone, Default)]
 pub struct BuildRow {
     pub hash: String,
-    /// The line that it came in.
+    /// The line that it was read from.
     pub line: String,
-    /// Where in the line its document stands.
+    /// The position of its document in the line, in bytes.
     pub document: Range<usize>,
     pub key: Option<String>,
     /// Without quotes.
@@ -52,102 +52,101 @@ pub struct BuildRow {
     pub provenance: Provenance,
 }
 
-/// What a row's metadata say of how it came, besides the program.
+/// How a build came here: noted in its row's metadata.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Provenance {
-    /// Nobody has held it against the schema.
+    /// It was not validated.
     pub skip_validation: bool,
-    /// It was Kinto's.
+    /// It comes from Kinto.
     pub kinto_migration: bool,
 }
 
 impl BuildRow {
-    /// The document as it came, JSON.
+    /// Returns the document as it came: JSON.
     #[must_use]
     pub fn build(&self) -> &str {
         self.line.get(self.document.clone()).unwrap_or_default()
     }
 }
 
-/// A row of the table, as far as the next object with its content matters.
+/// A row of the table that has the content of a build to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRow {
     pub id: i64,
     pub key: Option<String>,
-    /// With its quotes, as stored.
+    /// With quotes, as stored.
     pub etag: Option<String>,
 }
 
-/// What became of a row.
+/// What loading a build did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoadOutcome {
-    /// New; with its id where it is queued.
+    /// It was new; the id of its row if that is queued.
     Inserted(Option<i64>),
-    /// There already; the row's ETag was renewed.
+    /// It was stored already; its row got the new ETag.
     EtagRenewed,
-    /// There already.
+    /// It was stored already.
     Known,
-    /// The database cannot hold it.
+    /// The database cannot hold it; the reason.
     Refused(String),
 }
 
-/// A row that waits to be indexed.
+/// A row that is not indexed yet.
 #[derive(Debug)]
 pub struct QueuedRow {
     pub id: i64,
     pub build: String,
 }
 
-/// A row that Elasticsearch refused for good.
+/// A row that Elasticsearch rejected permanently.
 #[derive(Debug)]
 pub struct RefusedRow {
     pub id: i64,
     pub key: Option<String>,
-    /// With its quotes, as stored.
+    /// With quotes, as stored.
     pub etag: Option<String>,
     pub reason: String,
 }
 
 /// A database of builds.
 pub trait Store: Send {
-    /// Where it is, without passwords.
+    /// Returns its URL, without password.
     fn address(&self) -> &str;
 
-    /// Whether the tables are there that remember what was loaded.
+    /// Returns whether a loader has created its tables.
     fn has_tables(&mut self) -> Result<bool>;
 
-    /// Every key with its ETag; of one key the newest comes last.
+    /// Calls `each` with every key and its ETag; of one key the newest comes last.
     fn for_each_known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()>;
 
-    /// What is stored of the contents with these hashes.
+    /// Returns what is stored of the contents with these hashes, one per hash.
     fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>>;
 
-    /// Stores `rows` in one transaction, new ones queued for Elasticsearch if
-    /// `queue` is set; an outcome each.
+    /// Stores `rows` in one transaction, and queues new ones for Elasticsearch
+    /// if `queue` is set; returns one outcome per row.
     fn load(&mut self, rows: &[BuildRow], queue: bool) -> Result<Vec<LoadOutcome>>;
 
-    /// Up to `limit` queued rows with ids above `after`, in order of their
-    /// ids.
+    /// Returns up to `limit` queued rows with ids above `after`, by id.
     fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<QueuedRow>>;
 
-    /// The highest id of the queue, 0 when it is empty.
+    /// Returns the highest id of the queue, 0 if it is empty.
     fn last_queued(&mut self) -> Result<i64>;
 
-    /// Takes confirmed rows off the queue, and notes why others were refused
-    /// for good.
+    /// Removes confirmed rows from the queue, and notes why others were
+    /// rejected permanently.
     fn ack(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()>;
 
-    /// What was refused for good, and not reported yet.
+    /// Returns the permanently rejected rows that were not reported yet.
     fn unreported(&mut self) -> Result<Vec<RefusedRow>>;
 
-    /// These refusals have been reported.
+    /// Notes that these rows have been reported.
     fn mark_reported(&mut self, ids: &[i64]) -> Result<()>;
 
-    /// Queues what was refused before once more.
+    /// Queues rejected rows again; returns how many.
     fn requeue(&mut self) -> Result<u64>;
 }
 
-/// The address of the database, from the flag, the environment or the default.
+/// Returns the database of the flag, the environment or the default.
 fn choose(args: &DatabaseArgs, log: &Log) -> Result<Address> {
     let named = args.database.as_deref().filter(|url| !url.is_empty());
     let url = named.unwrap_or_else(|| {
@@ -176,14 +175,17 @@ enum Address {
     Postgres(String),
 }
 
-/// Which database it is, before anything is opened.
+/// A database that is not open yet.
 pub struct Location {
     address: Address,
     context: Context,
 }
 
 impl Location {
-    /// The database of the flag, the environment or the default.
+    /// Reads the flag or the environment.
+    ///
+    /// # Errors
+    /// Not the URL of a database (2).
     pub fn new(args: &DatabaseArgs, io: &Io) -> Result<Self> {
         Ok(Self {
             address: choose(args, &io.context.log)?,
@@ -191,7 +193,7 @@ impl Location {
         })
     }
 
-    /// Its address, without passwords.
+    /// Returns its URL, without password.
     #[must_use]
     pub fn name(&self) -> String {
         match &self.address {
@@ -200,7 +202,7 @@ impl Location {
         }
     }
 
-    /// The store for reading; `None` when there is no database file yet.
+    /// Opens it for reading; `None` if there is no database file yet.
     pub fn open_existing(&self) -> Result<Option<Box<dyn Store>>> {
         match &self.address {
             Address::Sqlite(path) => match path.try_exists() {
@@ -215,13 +217,13 @@ impl Location {
         }
     }
 
-    /// Whether a loader has made its tables there.
+    /// Returns whether a loader has created its tables.
     pub fn has_tables(&self) -> Result<bool> {
         self.open_existing()?
             .map_or(Ok(false), |mut store| store.has_tables())
     }
 
-    /// The store for loading; tables that are missing are created.
+    /// Prepares loading; an SQLite file and its tables are created if missing.
     pub fn connector(self) -> Result<Connector> {
         Ok(match self.address {
             Address::Sqlite(path) => Connector::Sqlite(sqlite::Sqlite::open(&path, false)?),
@@ -230,15 +232,15 @@ impl Location {
     }
 }
 
-/// Opens the store for loading.
+/// Opens a store for loading, once per thread.
 pub enum Connector {
     Sqlite(sqlite::Sqlite),
     Postgres(String, Context),
 }
 
 impl Connector {
-    /// The store for one thread. PostgreSQL gets a connection for each; of a
-    /// file, in which one writes at a time, a single one knows the pages best.
+    /// Returns the store for one thread: its own connection to PostgreSQL, the
+    /// shared one to SQLite, where only one writes at a time.
     pub fn connect(&self) -> Result<Box<dyn Store>> {
         Ok(match self {
             Self::Sqlite(store) => Box::new(store.clone()),
@@ -249,8 +251,9 @@ impl Connector {
     }
 }
 
-/// The queries that list every key with its ETag, of one key the newest last.
-/// What is remembered as an object stands for all rows of its key.
+/// Returns the queries that list every key with its ETag, of one key the newest
+/// last; `rows` and `objects` say which tables exist. An object replaces all
+/// rows of its key.
 fn known_queries(rows: bool, objects: bool) -> &'static [&'static str] {
     const ROWS: &str = "SELECT s3_object_key, s3_object_etag FROM main_build
         WHERE s3_object_key IS NOT NULL AND s3_object_etag IS NOT NULL ORDER BY id";
@@ -279,7 +282,7 @@ macro_rules! metadata {
     };
 }
 
-/// The facts about the program that loaded a row, as JSON.
+/// Returns the metadata of a row, which name the program that loaded it, as JSON.
 fn metadata(provenance: Provenance) -> &'static str {
     match (provenance.skip_validation, provenance.kinto_migration) {
         (false, false) => metadata!(""),
@@ -289,10 +292,10 @@ fn metadata(provenance: Provenance) -> &'static str {
     }
 }
 
-/// An ETag with the quotes that the table holds it in.
+/// Returns an ETag with quotes, as it is stored.
 fn quoted(etag: &str) -> String {
     format!("\"{etag}\"")
 }
 
-/// The longest key and ETag, in characters, that the table's columns hold.
+/// The longest key or ETag that the columns hold, in characters.
 pub const LONGEST: usize = 400;

@@ -1,15 +1,15 @@
-//! What a batch does to the tables, decided before anything is written.
+//! The changes that a batch makes, decided before anything is written.
 
 use super::{BuildRow, LoadOutcome, StoredRow};
 use crate::record::s3::unquote_etag;
 
-/// What the tables hold of a row.
+/// What the tables hold of the content of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContentStatus {
-    /// Nothing has its content.
+    /// No row has it.
     New,
     Stored(StoredRow),
-    /// Its content is stored, and nothing that its object says is new.
+    /// A row has it, and its object is stored with the same ETag.
     UpToDate,
 }
 
@@ -23,22 +23,21 @@ impl From<Option<StoredRow>> for ContentStatus {
 #[derive(Debug)]
 pub struct Insert<'a> {
     pub at: usize,
-    /// That of the last row of the batch with its content and its key.
+    /// The ETag of the last row of the batch with the same content and key.
     pub etag: Option<&'a str>,
 }
 
 /// The changes of one batch. Positions are those of the rows.
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
-    /// Of each row; that of an inserted one without its id yet.
+    /// One per row; inserted ones have no id yet.
     pub outcomes: Vec<LoadOutcome>,
-    /// One for each new content, sorted by hash so that loaders side by side
-    /// never wait for each other in a circle.
+    /// One per new content, sorted by hash, so that concurrent loaders cannot
+    /// deadlock.
     pub inserts: Vec<Insert<'a>>,
     /// New ETags of stored rows, sorted by id.
     pub renewals: Vec<(i64, &'a str)>,
-    /// Which rows tell what is to be remembered of their object, sorted by
-    /// key; of one key the last.
+    /// Rows whose objects are to be stored, sorted by key; of one key the last.
     pub objects: Vec<usize>,
 }
 
@@ -57,7 +56,7 @@ impl<'a> Plan<'a> {
             plan.content(rows, found, twins);
         }
         plan.renewals.sort_unstable();
-        // A page brings its keys in order: that sort is cheap.
+        // Keys mostly come in order, so this sort is cheap.
         let objects =
             (0..rows.len()).filter(|at| rows[*at].key.is_some() && rows[*at].etag.is_some());
         let mut objects: Vec<usize> = objects.collect();
@@ -69,7 +68,7 @@ impl<'a> Plan<'a> {
         plan
     }
 
-    /// The rows at `twins`, in the order of the input, have one content.
+    /// Plans the rows at `twins`, in input order, which have the same content.
     fn content(&mut self, rows: &'a [BuildRow], found: &'a [ContentStatus], twins: &[usize]) {
         let stored = twins.iter().find_map(|at| match &found[*at] {
             ContentStatus::Stored(stored) => Some(stored),
@@ -102,7 +101,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The database cannot hold the content of the row `at`.
+    /// Refuses all rows with the content of the row `at`.
     pub fn refuse(&mut self, rows: &[BuildRow], at: usize, reason: &str) {
         for (row, outcome) in rows.iter().zip(&mut self.outcomes) {
             if row.hash == rows[at].hash {

@@ -1,4 +1,4 @@
-//! The store in one file, by SQLite.
+//! The store in an SQLite file.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,19 +29,19 @@ const COLUMNS: &[&str] = &[
 /// KiB of pages in memory.
 const CACHE: i64 = 16 * 1024;
 
-/// Pages of 4 KiB that the log holds before they go into the file.
+/// Pages of 4 KiB in the write-ahead log before a checkpoint.
 const LOG: i64 = 8192;
 
-/// How long another loader may hold the file.
+/// How long to wait for another loader that holds the file.
 const BUSY: Duration = Duration::from_mins(1);
 
-/// The address of a file, whole: elsewhere the same relative path is another one.
+/// Returns the URL of a file with its absolute path.
 pub fn address(path: &Path) -> String {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     format!("sqlite:{}", whole.display())
 }
 
-/// One connection, which clones share.
+/// A connection that clones share.
 #[derive(Clone)]
 pub struct Sqlite {
     connection: Arc<Mutex<Connection>>,
@@ -67,8 +67,8 @@ impl Sqlite {
             if !read_only {
                 connection.pragma_update(None, "journal_mode", "wal")?;
                 connection.pragma_update(None, "synchronous", "full")?;
-                // New hashes and keys fall all over their indexes: those pages
-                // are kept, and go from the log into the file once in a while.
+                // New hashes are spread over the whole index: keep its pages in
+                // memory, and checkpoint rarely.
                 connection.pragma_update(None, "cache_size", -CACHE)?;
                 connection.pragma_update(None, "wal_autocheckpoint", LOG)?;
                 connection.execute_batch(TABLES)?;

@@ -1,4 +1,4 @@
-//! The indexer: a thread that sends new rows to Elasticsearch, and what an
+//! The indexer: a thread that sends rows to Elasticsearch, first those that an
 //! earlier loader left in the queue.
 
 use std::sync::Arc;
@@ -18,34 +18,34 @@ use crate::record::s3::unquote_etag;
 use crate::remote::elastic::{Document, Index, Outcome};
 use crate::store::{Connector, QueuedRow, RefusedRow, Store};
 
-/// Rows of the queue that are read at once.
-const DRAINED: usize = 4000;
+/// The number of queued rows to read at once.
+const QUEUE_PAGE: usize = 4000;
 
 pub struct Indexer {
     batches: Option<Sender<Vec<Document>>>,
     thread: Option<JoinHandle<Result<()>>>,
-    /// Elasticsearch was away from the start: rows are only queued.
-    away: Option<Error>,
+    /// Elasticsearch was unavailable at the start: rows are only queued.
+    unavailable: Option<Error>,
     log: Log,
 }
 
-const AWAY: &str =
+const UNAVAILABLE: &str =
     "Elasticsearch is away: rows are stored, and queued to be indexed by a later run";
 
 impl Indexer {
-    /// Connects, and begins with what an earlier loader left. `None` when no
-    /// Elasticsearch is named.
+    /// Connects, and starts with what an earlier loader left; `None` if no
+    /// Elasticsearch is configured.
     pub fn start(args: &Args, connector: &Connector, io: &Io) -> Result<Option<Self>> {
         let log = io.context.log.clone();
         let index = match Index::open(&args.elastic, &io.context) {
             Ok(Some(index)) => index,
             Ok(None) => return Ok(None),
             Err(error) if error.kind == Kind::Unavailable => {
-                log.warn(AWAY);
+                log.warn(UNAVAILABLE);
                 return Ok(Some(Self {
                     batches: None,
                     thread: None,
-                    away: Some(error),
+                    unavailable: Some(error),
                     log,
                 }));
             }
@@ -59,38 +59,38 @@ impl Indexer {
                 .note("refused documents queued again", again);
         }
         let left = queue.last_queued()?;
-        let stream = || -> Result<Stream> {
-            Ok(Stream {
+        let stream = || -> Result<BulkSender> {
+            Ok(BulkSender {
                 index: index.clone(),
                 store: connector.connect()?,
                 counters: Arc::clone(&io.context.counters),
             })
         };
         let streams = [stream()?, stream()?];
-        let work = Work { queue, streams };
+        let thread = IndexerThread { queue, streams };
         let (batches, received) = bounded(0);
         Ok(Some(Self {
             batches: Some(batches),
-            thread: Some(std::thread::spawn(move || work.run(left, &received))),
-            away: None,
+            thread: Some(std::thread::spawn(move || thread.run(left, &received))),
+            unavailable: None,
             log,
         }))
     }
 
-    /// Hands over documents of committed rows. Should the indexer be gone,
-    /// they are in the queue's table.
+    /// Sends documents of committed rows; if the indexer has failed, they stay
+    /// in the queue.
     pub fn send(&mut self, documents: Vec<Document>) {
         if let Some(batches) = &self.batches
             && !documents.is_empty()
             && batches.send(documents).is_err()
         {
             self.batches = None;
-            self.log.warn(AWAY);
+            self.log.warn(UNAVAILABLE);
         }
     }
 
-    /// Waits for the last documents, and reports those that were refused, by
-    /// this loader or by one that did not live to say so.
+    /// Waits for the last documents, and reports the rejected ones, also those
+    /// that a killed loader did not report.
     pub fn finish(
         self,
         loaded: bool,
@@ -98,7 +98,7 @@ impl Indexer {
         output: &mut StageOutput,
     ) -> Result<()> {
         drop(self.batches);
-        let done = match (self.thread, self.away) {
+        let done = match (self.thread, self.unavailable) {
             (Some(thread), _) => thread.join().unwrap_or_else(|_| lost()),
             (None, Some(error)) => Err(error),
             (None, None) => Ok(()),
@@ -130,8 +130,8 @@ fn report(store: &mut dyn Store, output: &mut StageOutput) -> Result<()> {
     store.mark_reported(&ids)
 }
 
-/// The row that was refused. Its build is left out: a database may hold its
-/// numbers in another notation, which would have another hash.
+/// Returns the reject of a row, without its build: a database may store numbers
+/// in another notation, which would change the hash.
 fn reject(row: &RefusedRow) -> Reject {
     let mut line = format!("{{\"id\":{},\"key\":", row.id).into_bytes();
     write_text(row.key.as_deref(), &mut line);
@@ -152,24 +152,24 @@ fn write_text(text: Option<&str>, out: &mut Vec<u8>) {
     }
 }
 
-/// What is sent: two requests at a time, which is what keeps a server busy.
-struct Work {
+/// Sends two requests at a time, which keeps a server busy.
+struct IndexerThread {
     queue: Box<dyn Store>,
-    streams: [Stream; 2],
+    streams: [BulkSender; 2],
 }
 
-impl Work {
-    /// First what was in the queue, up to the id `left`, before this loader
-    /// began; then its own documents as they come; then what others left.
+impl IndexerThread {
+    /// Sends what was queued up to the id `left` before this loader started,
+    /// then its own documents as they come, then what others left.
     fn run(mut self, left: i64, batches: &Receiver<Vec<Document>>) -> Result<()> {
         self.drain(left)?;
         send_all(&mut self.streams, batches)?;
-        // Not for ever: beside a busy loader the queue need never be empty.
+        // Up to a fixed id: a concurrent loader may never let the queue be empty.
         let last = self.queue.last_queued()?;
         self.drain(last)
     }
 
-    /// Sends what the queue's table holds up to the id `until`.
+    /// Sends queued rows up to the id `until`.
     fn drain(&mut self, until: i64) -> Result<()> {
         let Self { queue, streams } = self;
         let (batches, received) = bounded(0);
@@ -185,23 +185,23 @@ impl Work {
 fn read_queue(queue: &mut dyn Store, until: i64, batches: &Sender<Vec<Document>>) -> Result<()> {
     let mut after = i64::MIN;
     loop {
-        let mut queued = queue.queued(after, DRAINED)?;
+        let mut queued = queue.queued(after, QUEUE_PAGE)?;
         queued.retain(|row| row.id <= until);
         let Some(last) = queued.last() else {
             return Ok(());
         };
         after = last.id;
         let documents = queued.iter().map(document).collect::<Result<Vec<_>>>()?;
-        // Who receives knows why it is gone.
+        // The receiver returns the reason.
         if batches.send(documents).is_err() {
             return Ok(());
         }
     }
 }
 
-fn send_all(streams: &mut [Stream], batches: &Receiver<Vec<Document>>) -> Result<()> {
+fn send_all(streams: &mut [BulkSender], batches: &Receiver<Vec<Document>>) -> Result<()> {
     std::thread::scope(|scope| {
-        let send = |stream| scope.spawn(|| Stream::send_each(stream, batches));
+        let send = |stream| scope.spawn(|| BulkSender::send_each(stream, batches));
         let threads: Vec<_> = streams.iter_mut().map(send).collect();
         let sent = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
         sent.map(|sent| sent.unwrap_or_else(|_| lost()))
@@ -209,14 +209,14 @@ fn send_all(streams: &mut [Stream], batches: &Receiver<Vec<Document>>) -> Result
     })
 }
 
-/// Sends one request after another.
-struct Stream {
+/// Sends one request at a time.
+struct BulkSender {
     index: Index,
     store: Box<dyn Store>,
     counters: Arc<Counters>,
 }
 
-impl Stream {
+impl BulkSender {
     fn send_each(&mut self, batches: &Receiver<Vec<Document>>) -> Result<()> {
         batches
             .iter()
@@ -225,7 +225,7 @@ impl Stream {
 
     fn send(&mut self, documents: &[Document]) -> Result<()> {
         let sent = self.index.bulk(documents);
-        let (outcomes, away) = match sent {
+        let (outcomes, failed) = match sent {
             Ok(outcomes) => (outcomes.into_iter().map(Some).collect(), None),
             Err(error) => (error.outcomes, Some(error.error)),
         };
@@ -241,7 +241,7 @@ impl Stream {
         }
         self.store.ack(&confirmed, &refused)?;
         self.counters.note("indexed", confirmed.len() as u64);
-        away.map_or(Ok(()), Err)
+        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -1,5 +1,5 @@
-//! A batch in one transaction: what is stored of it is asked at once, what is
-//! new goes into the tables by COPY.
+//! A batch in one transaction: one query for what is stored of it, COPY for
+//! what is new.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use super::describe;
 use crate::store::plan::{ContentStatus, Insert, Plan};
 use crate::store::{BuildRow, LoadOutcome, StoredRow, metadata, quoted};
 
-/// Whether the server refused the data, and not the statement.
+/// Returns whether the server refused the data, not the statement.
 fn refuses_data(error: &postgres::Error) -> bool {
     let Some(code) = error.code() else {
         return false;
@@ -25,7 +25,7 @@ fn refuses_data(error: &postgres::Error) -> bool {
     matches!(code.code().get(..2), Some("22" | "23" | "54"))
 }
 
-/// What is stored of a content.
+/// The row that has the content of `b`.
 const CONTENT: &str = "SELECT id::bigint, s3_object_key::text AS key, s3_object_etag::text AS etag
     FROM main_build WHERE build_hash = b.hash LIMIT 1";
 
@@ -44,7 +44,7 @@ pub fn find_all(
         .collect()
 }
 
-/// The stored row that begins with the first column.
+/// Reads a row that is NULL where nothing is stored.
 fn stored_row(row: &postgres::Row) -> Result<Option<StoredRow>, postgres::Error> {
     let Some(id) = row.try_get(0)? else {
         return Ok(None);
@@ -56,21 +56,19 @@ fn stored_row(row: &postgres::Row) -> Result<Option<StoredRow>, postgres::Error>
 /// What the tables hold of a batch.
 struct BatchContent {
     found: Vec<ContentStatus>,
-    /// Of each row, whether something is remembered of its key.
+    /// Per row, whether an object with its key is stored.
     remembered: Vec<bool>,
     /// The transaction's time.
     now: SystemTime,
 }
 
-/// Asks first, of indexes alone, what is settled: a content that is stored, and
-/// an object that is remembered with it. Only what is stored of the others is
-/// read.
+/// Returns what is stored of `rows`. A first query uses indexes alone and finds
+/// rows that are up to date, mostly all; only the others are read.
 fn query_content(
     transaction: &mut Transaction<'_>,
     rows: &[BuildRow],
 ) -> Result<BatchContent, postgres::Error> {
-    // The limits make each a look-up by index, however little the planner
-    // knows of the tables yet.
+    // LIMIT makes the planner use the indexes, even without statistics.
     let query = "SELECT b.n, m.stored IS NOT NULL, o.same IS NOT NULL, now()
          FROM unnest($1, $2, $3) WITH ORDINALITY AS b (hash, key, etag, n)
          LEFT JOIN LATERAL (SELECT true AS stored
@@ -114,7 +112,7 @@ fn query_content(
     Ok(content)
 }
 
-/// The position of what stands at `ordinality`, which counts from 1.
+/// Returns the index of an ordinality, which counts from 1.
 fn position(ordinality: i64) -> usize {
     usize::try_from(ordinality - 1).unwrap_or_default()
 }
@@ -166,9 +164,8 @@ fn copy(
     writer.finish().map(drop)
 }
 
-/// Copies the rows of `inserts`; when the server refuses the data of one, the
-/// halves are tried each for itself, until the bad ones stand alone: their
-/// positions with the reasons.
+/// Copies the rows of `inserts`. If the server refuses the data, tries each half,
+/// down to single rows; adds refused ones to `refused`, with the reason.
 fn copy_or_refuse(
     transaction: &mut Transaction<'_>,
     rows: &[BuildRow],
@@ -196,7 +193,7 @@ fn copy_or_refuse(
     copy_or_refuse(transaction, rows, second, now, refused)
 }
 
-/// Stores `rows` in one transaction; an outcome each.
+/// Stores `rows` in one transaction; returns one outcome per row.
 pub fn load(
     client: &mut Client,
     rows: &[BuildRow],
@@ -217,8 +214,8 @@ pub fn load(
                 transaction.commit()?;
                 return Ok(plan.outcomes);
             }
-            // Another loader was faster, and what it committed is found now;
-            // else it is the sequence that is behind its table.
+            // Another loader was faster: its rows are found now. If not, the
+            // sequence of ids is behind the table.
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && new < before => {
                 before = new;
                 transaction.rollback()?;
@@ -247,7 +244,7 @@ fn write(
     upsert_objects(transaction, rows, plan, &content.remembered)
 }
 
-/// Queues what was inserted for Elasticsearch, and notes its ids.
+/// Queues inserted rows for Elasticsearch, and puts their ids into the outcomes.
 fn enqueue(
     transaction: &mut Transaction<'_>,
     rows: &[BuildRow],
@@ -293,8 +290,8 @@ fn refresh_etags(
     Ok(())
 }
 
-/// What is new is copied, which costs half of an INSERT that may conflict. The
-/// keys come sorted, so loaders side by side never wait in a circle.
+/// Stores the objects. New ones are copied, which costs half of an INSERT that
+/// may conflict. Keys are sorted, so concurrent loaders cannot deadlock.
 fn upsert_objects(
     transaction: &mut Transaction<'_>,
     rows: &[BuildRow],

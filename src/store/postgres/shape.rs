@@ -1,4 +1,4 @@
-//! Whether `main_build` is the table that Buildhub made.
+//! Checks that `main_build` is Buildhub's table.
 
 use postgres::Client;
 
