@@ -137,9 +137,9 @@ impl Input {
         }
     }
 
-    /// Takes each line for a document of its own.
-    pub fn set_bare(&mut self) {
-        self.framing = Framing::Bare;
+    /// Sets what the lines hold, before the first is read.
+    pub fn set_framing(&mut self, framing: Framing) {
+        self.framing = framing;
     }
 
     /// The next lines, or `None` at the end; waits only when there is no

@@ -21,10 +21,12 @@ pub struct RecordLine<'a> {
 /// What the lines of an input hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Framing {
-    /// Records and marks, or the JSON array that `rclone lsjson` prints: its
-    /// brackets and commas are taken off.
+    /// Records and marks.
     #[default]
-    Protocol,
+    Records,
+    /// These, or the listing of another tool: blanks around an object, and the
+    /// brackets and commas that `rclone lsjson` prints, are taken off.
+    Listing,
     /// Each line is a document itself: there are no marks.
     Bare,
 }
@@ -34,7 +36,7 @@ impl Framing {
     #[must_use]
     pub fn parse(self, number: u64, line: &[u8]) -> Option<Line<'_>> {
         let bytes = line.strip_suffix(b"\r").unwrap_or(line);
-        if self == Self::Protocol
+        if self != Self::Bare
             && let Some(mark) = Mark::parse(bytes)
         {
             return Some(Line::Mark(mark, bytes));
@@ -46,7 +48,7 @@ impl Framing {
     /// Returns whether `line` is a record, as [`parse`](Self::parse) tells.
     pub(super) fn is_record(self, line: &[u8]) -> bool {
         match line {
-            [b'{', ..] if self == Self::Bare || !line.starts_with(mark::OPENING) => true,
+            [b'{', ..] if !line.starts_with(mark::OPENING) => true,
             _ => matches!(self.parse(0, line), Some(Line::Record(_))),
         }
     }
@@ -54,8 +56,9 @@ impl Framing {
     fn record(self, line: &[u8]) -> Option<&[u8]> {
         let text = line.trim_ascii();
         match (self, text) {
-            (_, []) | (Self::Protocol, b"[" | b"]" | b"[]") => None,
-            (Self::Protocol, [object @ .., b',']) if object.ends_with(b"}") => Some(object),
+            (_, []) | (Self::Listing, b"[" | b"]" | b"[]") => None,
+            (Self::Listing, [object @ .., b',']) if object.ends_with(b"}") => Some(object),
+            (Self::Listing, text) => Some(text),
             _ => Some(line),
         }
     }
@@ -93,14 +96,21 @@ mod tests {
     ];
 
     #[test]
-    fn blanks_brackets_and_marks_are_no_records() {
+    fn blanks_and_marks_are_no_records() {
+        let records = records(Framing::Records, LINES);
+        assert_eq!(records.len(), LINES.len() - 3);
+        assert_eq!(records[6], " {} ");
+    }
+
+    #[test]
+    fn the_frame_of_a_listing_is_taken_off() {
         assert_eq!(
-            records(Framing::Protocol, LINES),
+            records(Framing::Listing, LINES),
             [
                 "{\"Path\":\"a\"}",
                 "{\"Path\":\"b\"}",
                 "x,",
-                " {} ",
+                "{}",
                 "{\"mark\":1,\"key\":\"k\"}"
             ]
         );

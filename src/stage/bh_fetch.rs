@@ -8,7 +8,7 @@ use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
 use crate::json;
 use crate::log::Log;
-use crate::ndjson::{self, Io, PendingQueue, Promise, RecordLine, StageOutput};
+use crate::ndjson::{self, Framing, Io, PendingQueue, Promise, RecordLine, StageOutput};
 use crate::record::line::FetchedRecord;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
@@ -151,6 +151,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             }
         }
     };
+    io.input.set_framing(Framing::Listing);
     ndjson::ordered(io, 4 * limits.concurrency, ask, emit)?;
     missing.report();
     Ok(())

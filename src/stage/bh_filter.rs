@@ -13,7 +13,7 @@ use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
 use crate::json;
-use crate::ndjson::{self, Block, Emitted, Input, Io, Line, Polled, RecordLine};
+use crate::ndjson::{self, Block, Emitted, Framing, Input, Io, Line, Polled, RecordLine};
 use crate::record::known::{Entry, Known};
 use crate::record::mark::Mark;
 use crate::record::object::Object;
@@ -83,6 +83,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         wanted: Wanted::new(args)?,
         known: known(args, io)?,
     };
+    io.input.set_framing(Framing::Listing);
     ndjson::par_filter(io, |block| filter.sift(block))
 }
 
@@ -115,6 +116,7 @@ fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
     let file =
         File::open(path).map_err(|error| Error::configuration(format!("{place}: {error}")))?;
     let mut input = Input::named(path.display(), file, &io.context);
+    input.set_framing(Framing::Listing);
     ndjson::par_map_ordered(
         &mut input,
         &io.context.shutdown,

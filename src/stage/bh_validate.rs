@@ -8,7 +8,7 @@ use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::Result;
 use crate::json::{self, Value};
-use crate::ndjson::{self, Block, Emitted, Io, Line, RecordLine};
+use crate::ndjson::{self, Block, Emitted, Framing, Io, Line, RecordLine};
 use crate::record::reject::{Reject, cleared};
 use crate::schema::Schema;
 
@@ -60,7 +60,7 @@ impl Program for Args {
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let schema = Schema::load(args.schema.as_deref(), args.assert_formats)?;
     if args.bare {
-        io.input.set_bare();
+        io.input.set_framing(Framing::Bare);
     }
     ndjson::par_filter(io, |block| judge(&schema, args, block))
 }

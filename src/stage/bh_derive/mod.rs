@@ -15,7 +15,7 @@ use super::{AFTER_HELP, HELP};
 use crate::archive::PRODUCTS;
 use crate::cli::{Program, SharedArgs};
 use crate::error::{Error, Result};
-use crate::ndjson::{self, Io, PendingQueue, RecordLine, StageOutput};
+use crate::ndjson::{self, Framing, Io, PendingQueue, RecordLine, StageOutput};
 use crate::record::reject::Reject;
 use crate::remote::archive::{
     Archive, ArchiveArgs, ArchiveOptions, Cache, Deriver, Desk, Outcome, Ticket,
@@ -144,6 +144,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         }
         Ok(())
     };
+    if !args.event {
+        io.input.set_framing(Framing::Listing);
+    }
     ndjson::ordered(io, ahead, ask, |line, outcomes, output| {
         counters.add_made(outcomes.len().saturating_sub(1) as u64);
         let mut outcomes = outcomes.into_iter();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Args, Shard};
 use crate::error::{Error, Result};
-use crate::ndjson::{Input, Io, Line, RecordLine};
+use crate::ndjson::{Framing, Input, Io, Line, RecordLine};
 use crate::record::coverage::{Coverage, Interval};
 
 /// A line of a plan.
@@ -53,7 +53,7 @@ pub fn wanted(args: &Args, io: &mut Io) -> Result<Option<Coverage>> {
 
 fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
     let mut ranges = Vec::new();
-    input.set_bare();
+    input.set_framing(Framing::Bare);
     while let Some(block) = input.next()? {
         for line in block.lines() {
             let Line::Record(RecordLine {
