@@ -281,7 +281,7 @@ fn record(segment: &mut Segment, keys: f64, end: bool, classes: &mut ClassStats)
     let ends = end && segment.ends;
     match &mut segment.size {
         SizeEstimate::Dirs { class, dirs, .. } => {
-            classes.record(*class, if ends { *dirs } else { 0.0 }, keys)
+            classes.record(*class, if ends { *dirs } else { 0.0 }, keys);
         }
         SizeEstimate::Hint { then, left } => {
             *left = (*left - keys / classes.growth()).max(0.0);

@@ -115,15 +115,14 @@ pub fn ordered<P: Promise>(
                 let Some(mut next) = output.settle(parsed)? else {
                     continue;
                 };
-                let answer = match next.promise.poll() {
-                    Some(answer) => answer,
-                    None => {
-                        output.flush()?;
-                        counters.waits(Waiting::Server);
-                        let answer = next.promise.wait();
-                        counters.waits(Waiting::Nothing);
-                        answer
-                    }
+                let answer = if let Some(answer) = next.promise.poll() {
+                    answer
+                } else {
+                    output.flush()?;
+                    counters.waits(Waiting::Server);
+                    let answer = next.promise.wait();
+                    counters.waits(Waiting::Nothing);
+                    answer
                 };
                 let record = RecordLine {
                     number: next.number,

@@ -86,7 +86,7 @@ impl Folder {
             drawn,
         };
         folder.publish(row);
-        folder.place.dir.unlock().map_err(errno)?;
+        folder.place.dir.unlock().map_err(|error| errno(&error))?;
         Ok((folder, pen))
     }
 
@@ -196,7 +196,7 @@ impl Place {
 
     fn lock(&self) -> Result<()> {
         loop {
-            match self.dir.lock().map_err(errno) {
+            match self.dir.lock().map_err(|error| errno(&error)) {
                 Err(Errno::INTR) => {}
                 done => return done,
             }
@@ -245,8 +245,8 @@ impl Place {
     }
 }
 
-fn errno(error: std::io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 fn prefix() -> String {

@@ -279,7 +279,7 @@ impl S3 {
             match next {
                 Continuation::End => return Ok(()),
                 Continuation::More(Some(next)) if token.as_ref() != Some(&next) => {
-                    token = Some(next)
+                    token = Some(next);
                 }
                 Continuation::More(_) => {
                     return Err(Error::configuration(format!(

@@ -92,7 +92,7 @@ impl Records {
         url: &str,
         (bucket, collection): (&str, &str),
         (page_size, retries): (u16, u32),
-        context: Context,
+        context: &Context,
     ) -> Result<Self> {
         let policy = Policy {
             limit: Limit::Tries(retries.saturating_add(1)),
@@ -103,7 +103,7 @@ impl Records {
         Ok(Self {
             target: ConnectionTarget::new(url)?,
             address: without_password(url),
-            retry: Retry::new(policy, &context),
+            retry: Retry::new(policy, context),
             bucket: format!("/buckets/{bucket}"),
             collection: collection.to_owned(),
             page_size,

@@ -211,7 +211,7 @@ impl Location {
                 Err(error) => Err(Error::local(path.display(), &error)),
             },
             Address::Postgres(url) => {
-                let store = postgres::Postgres::open(url, self.context.clone(), true)?;
+                let store = postgres::Postgres::open(url, &self.context, true)?;
                 Ok(Some(Box::new(store)))
             }
         }
@@ -245,7 +245,7 @@ impl Connector {
         Ok(match self {
             Self::Sqlite(store) => Box::new(store.clone()),
             Self::Postgres(url, context) => {
-                Box::new(postgres::Postgres::open(url, context.clone(), false)?)
+                Box::new(postgres::Postgres::open(url, context, false)?)
             }
         })
     }

@@ -158,10 +158,12 @@ fn a_signal_ends_the_wait_for_a_server() {
         let run = running.finish().dies_by(signal.as_raw()).prints_nothing();
         let told = run.told();
         assert_eq!(told[0], format!("{stage}: stopped by {name}"), "{run}");
-        assert!(
-            told[1].starts_with(&format!("{stage}: 0 in = 0 out")),
-            "{run}"
-        );
+        // What bh-fetch has read is in flight.
+        let read = run.count("/in");
+        assert_eq!((run.count("/out"), run.count("/in_flight")), (0, read));
+        let start = format!("{stage}: {read} in = 0 out");
+        assert!(told[1].starts_with(&start), "{run}");
+        assert_eq!(told[1].contains("in flight"), stage == "bh-fetch", "{run}");
     }
 }
 

@@ -119,11 +119,13 @@ pub struct Summary {
     pub program: String,
     #[serde(rename = "in")]
     pub read: u64,
+    pub made: u64,
     pub out: u64,
     pub dropped: Value,
     pub rejected: Value,
     pub refused_later: Value,
     pub notes: Value,
+    pub in_flight: u64,
     pub adds_up: bool,
     pub seconds: f64,
 }

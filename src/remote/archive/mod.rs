@@ -132,7 +132,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_sec
 impl Archive {
     /// # Errors
     /// Of the client.
-    pub fn open(args: &ArchiveArgs, s3: Option<S3>, options: ArchiveOptions) -> Result<Self> {
+    pub fn open(args: &ArchiveArgs, s3: Option<S3>, options: &ArchiveOptions) -> Result<Self> {
         let source = match (&args.bucket, s3) {
             (Some(bucket), Some(s3)) => {
                 Source::Store(Box::new(Store::new(s3, bucket, options.concurrency)))

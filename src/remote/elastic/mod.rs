@@ -251,9 +251,10 @@ impl Index {
                 documents[*first].id,
             ),
             after: answer.retry_after,
-            class: match is_throttled {
-                true => FailureClass::Throttled,
-                false => FailureClass::Answered,
+            class: if is_throttled {
+                FailureClass::Throttled
+            } else {
+                FailureClass::Answered
             },
         };
         match self.server.pause(attempts, failure).await {

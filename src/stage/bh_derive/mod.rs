@@ -122,7 +122,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         tries: args.s3.tries,
         context: io.context.clone(),
     };
-    let archive = Archive::open(&args.archive, s3, options)?;
+    let archive = Archive::open(&args.archive, s3, &options)?;
     let lasts = args.event.then(|| Duration::from_secs(args.refresh));
     let cache = match lasts {
         Some(lasts) => Cache::passing(lasts),

@@ -129,7 +129,7 @@ impl Way {
             }
             Self::Database(url) => {
                 let limits = (args.page_size, args.kinto.retries);
-                let records = Records::new(url, (bucket, collection), limits, io.context.clone())?;
+                let records = Records::new(url, (bucket, collection), limits, &io.context)?;
                 Box::new(Database::new(records, args.keep_meta))
             }
         })

@@ -52,11 +52,11 @@ impl Postgres {
     /// # Errors
     /// Not reachable (69), refused (77), no such database or a table of
     /// another shape (78).
-    pub fn open(url: &str, context: Context, read_only: bool) -> Result<Self> {
+    pub fn open(url: &str, context: &Context, read_only: bool) -> Result<Self> {
         let mut store = Self {
             target: ConnectionTarget::new(url)?,
             address: without_password(url),
-            retry: Retry::new(POLICY, &context),
+            retry: Retry::new(POLICY, context),
             client: None,
             read_only,
         };
