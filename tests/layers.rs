@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use buildhub_pipes::stage::STAGES;
 
+use crate::harness::NOTICES;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -54,41 +56,190 @@ fn module(stage: &str) -> String {
     }
 }
 
-#[test]
-fn what_needs_no_socket_knows_of_none() {
-    let folders = [module("bh-filter"), module("bh-validate")];
-    let folders: Vec<&str> = folders
-        .iter()
-        .map(|folder| &**folder)
-        .chain([
-            "src/inventory",
-            "src/listing",
-            "src/record",
-            "src/json",
-            "src/ndjson",
-            "src/store",
-        ])
+/// What each part of `src` may import of the others, from the bottom up. A part
+/// that is not named here may import nothing.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("hex", &[]),
+    ("address", &[]),
+    ("backoff", &[]),
+    ("metrics", &[]),
+    ("counters", &[]),
+    ("error", &[]),
+    ("progress", &["counters"]),
+    ("log", &["progress"]),
+    ("disk", &["error"]),
+    ("shutdown", &["error"]),
+    ("context", &["counters", "error", "log", "shutdown"]),
+    ("retry", &["backoff", "context", "error"]),
+    // Plain data.
+    ("json", &[]),
+    ("record", &["hex", "json"]),
+    ("archive", &["json", "record"]),
+    // A row goes straight into the lines that are written.
+    ("inventory", &["ndjson", "record"]),
+    ("listing", &["record"]),
+    ("schema", &["error", "json", "record"]),
+    ("ndjson", &[BASE, "json", "record"]),
+    // What is touched.
+    (
+        "remote",
+        &[
+            BASE, "address", "archive", "backoff", "json", "listing", "ndjson", "record", "retry",
+        ],
+    ),
+    (
+        "store",
+        &[
+            BASE, "address", "backoff", "json", "ndjson", "record", "retry",
+        ],
+    ),
+    ("resume", &[BASE, "json", "ndjson", "record"]),
+    // The process: only programs know it.
+    ("cli", &[BASE, "ndjson", "progress"]),
+    ("stage/bh_derive", &[STAGE, "archive", "remote"]),
+    ("stage/bh_fetch", &[STAGE, "remote"]),
+    ("stage/bh_filter", &[STAGE, "store"]),
+    (
+        "stage/bh_load",
+        &[STAGE, "metrics", "remote", "resume", "store"],
+    ),
+    ("stage/bh_validate", &[STAGE, "schema"]),
+    (
+        "stage/kinto_export",
+        &[STAGE, "metrics", "remote", "resume", "store"],
+    ),
+    ("stage/kinto_load", &[STAGE, "metrics", "remote"]),
+    (
+        "stage/s3_inventory",
+        &[STAGE, "inventory", "remote", "resume"],
+    ),
+    ("stage/s3_list", &[STAGE, "listing", "remote", "resume"]),
+];
+
+/// What every part that does something may use.
+const BASE: &str = "context counters disk error log shutdown";
+
+/// What every program may use.
+const STAGE: &str = "context counters disk error log shutdown address cli hex json ndjson record";
+
+/// The part of `src` that a file belongs to.
+fn part(file: &Path) -> String {
+    let path = file.strip_prefix(root().join("src")).unwrap();
+    let mut names = path.iter().map(|name| name.to_str().unwrap());
+    let first = names.next().unwrap().trim_end_matches(".rs");
+    match (first, names.next()) {
+        ("stage", Some(name)) => format!("stage/{}", name.trim_end_matches(".rs")),
+        _ => first.to_owned(),
+    }
+}
+
+/// The parts of the crate that `file` imports, by `crate::` or `crate::{`.
+fn imports(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let code: Vec<&str> = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
         .collect();
-    never_name(
-        &folders,
-        &["remote", "aws_", "elasticsearch::", "tokio::"],
-        &[],
-    );
+    let code = code.join("\n");
+    let word = |text: &str| -> String {
+        let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+        text[..end.unwrap_or(text.len())].to_owned()
+    };
+    let uses = code.split("crate::").skip(1).flat_map(|after| {
+        let Some(group) = after.strip_prefix('{') else {
+            return vec![word(after)];
+        };
+        let mut depth = 0;
+        let mut names = vec![String::new()];
+        for character in group.chars() {
+            match character {
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                '{' => depth += 1,
+                ',' if depth == 0 => names.push(String::new()),
+                other if depth == 0 => names.last_mut().unwrap().push(other),
+                _ => {}
+            }
+        }
+        names.iter().map(|name| word(name.trim())).collect()
+    });
+    uses.filter(|name| !name.is_empty()).collect()
 }
 
 #[test]
-fn records_and_json_are_plain_data() {
-    let words = [
-        "std::fs",
-        "std::io",
-        "std::net",
-        "std::env",
-        "std::process",
-        "crate::cli",
-        "crate::stage",
-        "crate::store",
+fn each_part_imports_only_from_below() {
+    let mut wrong = Vec::new();
+    for file in files("src") {
+        let part = part(&file);
+        if ["bin", "lib", "stage/mod"].contains(&&*part) {
+            continue;
+        }
+        let allowed = LAYERS.iter().find(|(name, _)| *name == part);
+        let allowed = allowed.map_or(&[][..], |(_, allowed)| *allowed);
+        for import in imports(&file) {
+            let may = allowed
+                .iter()
+                .any(|words| words.split(' ').any(|word| word == import));
+            if !may && import != part {
+                wrong.push(format!("{}: {import}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_stage_imports_no_other_stage() {
+    for stage in STAGES {
+        let others = STAGES.iter().filter(|other| other.name != stage.name);
+        let others: Vec<String> = others
+            .map(|other| format!("{}::", other.name.replace('-', "_")))
+            .collect();
+        let others: Vec<&str> = others.iter().map(|name| &**name).collect();
+        never_name(&[&module(stage.name)], &others, &[]);
+    }
+}
+
+#[test]
+fn what_needs_no_socket_names_no_client() {
+    let (filter, validate) = (module("bh-filter"), module("bh-validate"));
+    let folders = [
+        &*filter,
+        &*validate,
+        "src/archive",
+        "src/inventory",
+        "src/json",
+        "src/listing",
+        "src/ndjson",
+        "src/record",
+        "src/store",
     ];
-    never_name(&["src/record", "src/json", "src/inventory"], &words, &[]);
+    never_name(&folders, &["aws_", "elasticsearch::", "tokio::"], &[]);
+}
+
+#[test]
+fn plain_data_does_no_input_or_output() {
+    let words = ["std::fs", "std::io", "std::net", "std::env", "std::process"];
+    let folders = ["src/archive", "src/inventory", "src/json", "src/record"];
+    never_name(&folders, &words, &[]);
+}
+
+#[test]
+fn the_harness_knows_every_message_about_a_slow_step() {
+    for file in files("src") {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let calls = text.match_indices(".notify_if_slow(");
+        for (at, _) in calls {
+            let before = text[..at].char_indices().rev().nth(150);
+            let after = text[at..].char_indices().nth(150);
+            let near =
+                &text[before.map_or(0, |(from, _)| from)..at + after.map_or(0, |(to, _)| to)];
+            let known = NOTICES
+                .iter()
+                .any(|notice| near.contains(&format!("\"{notice}")));
+            assert!(known, "{}: {near}", file.display());
+        }
+    }
 }
 
 #[test]

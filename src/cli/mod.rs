@@ -1,6 +1,8 @@
 //! The process: parse, streams, signals, and the result as an exit status and
 //! a last line on standard error. Nobody else exits.
 
+pub(crate) mod values;
+
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;

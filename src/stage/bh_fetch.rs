@@ -4,7 +4,7 @@ use clap::Parser;
 use tokio::runtime::Builder;
 
 use super::{AFTER_HELP, HELP};
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, values};
 use crate::error::{Error, Result};
 use crate::json;
 use crate::log::Log;
@@ -34,7 +34,7 @@ pub struct Args {
     concurrency: u16,
 
     /// Refuse larger objects; bytes, or with K, M or G
-    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = values::bytes)]
     max_size: u64,
 
     /// Bucket of the lines that name none
@@ -52,23 +52,6 @@ impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
     }
-}
-
-/// A number of bytes, with a binary suffix if any.
-fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let factor = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "K" | "KiB" => 1 << 10,
-        "M" | "MiB" => 1 << 20,
-        "G" | "GiB" => 1 << 30,
-        _ => return Err("expected bytes, such as 1000000, 16M or 1G".to_owned()),
-    };
-    let number: u64 = digits.parse().map_err(|_| "expected a number".to_owned())?;
-    number
-        .checked_mul(factor)
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "out of range".to_owned())
 }
 
 /// A download, and the record that its document goes into.

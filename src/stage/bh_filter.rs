@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memrchr};
-use regex::{Regex, RegexSet};
+use regex::RegexSet;
 
 use super::{AFTER_HELP, HELP};
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, values};
 use crate::error::{Error, Result};
 use crate::json;
 use crate::ndjson::{self, Block, Emitted, Framing, Input, Io, Line, Polled, RecordLine};
@@ -39,7 +39,7 @@ pub struct Args {
     suffix: Vec<String>,
 
     /// Of these, keep keys that match; repeatable
-    #[arg(long, value_name = "REGEX", value_parser = pattern)]
+    #[arg(long, value_name = "REGEX", value_parser = values::pattern)]
     key_regex: Vec<String>,
 
     /// What is known: a file of records or a listing, or `none`; else the database
@@ -51,18 +51,6 @@ pub struct Args {
 
     #[command(flatten)]
     shared: SharedArgs,
-}
-
-/// A regular expression, or what is wrong with it in a line.
-fn pattern(text: &str) -> Result<String, String> {
-    match Regex::new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => {
-            let told = error.to_string();
-            let last = told.lines().last().unwrap_or_default();
-            Err(last.trim_start_matches("error: ").to_owned())
-        }
-    }
 }
 
 impl Program for Args {

@@ -48,6 +48,13 @@ pub fn program(name: &str) -> PathBuf {
     folder.join(name)
 }
 
+/// What a program is given of our environment: where to find programs, where to
+/// put temporary files, and a terminal's name for the tests that open one.
+fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
+    let names = ["PATH", "TERM", "TMPDIR"].into_iter();
+    names.filter_map(|name| Some((name, std::env::var_os(name)?)))
+}
+
 /// One program with its arguments; nothing of the caller's own configuration
 /// reaches it.
 pub struct Tool {
@@ -70,7 +77,7 @@ pub struct Run {
 impl Tool {
     pub fn new(name: &str) -> Self {
         let tool = Self::plain(name);
-        let summary = tool.summary.path().join("summary.json");
+        let summary = tool.summary_path();
         tool.arg("--summary").arg(summary)
     }
 
@@ -78,25 +85,9 @@ impl Tool {
     pub fn plain(name: &str) -> Self {
         let summary = folder();
         let mut command = Command::new(program(name));
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if ["AWS_", "PG", "TEST_", "STATSD_", "KINTO_"]
-                .iter()
-                .any(|p| text.starts_with(p))
-                || matches!(
-                    &*text,
-                    "DATABASE_URL"
-                        | "ELASTICSEARCH_URL"
-                        | "AUTH"
-                        | "SERVER_URL"
-                        | "BUCKET"
-                        | "COLLECTION"
-                )
-            {
-                command.env_remove(&name);
-            }
-        }
         command
+            .env_clear()
+            .envs(inherited())
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .current_dir(summary.path());
         Self {
@@ -104,6 +95,11 @@ impl Tool {
             input: Vec::new(),
             summary,
         }
+    }
+
+    /// Where the program writes its summary; the file is there once it runs.
+    pub fn summary_path(&self) -> PathBuf {
+        self.summary.path().join("summary.json")
     }
 
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
@@ -137,6 +133,8 @@ impl Tool {
         let mut outer = Command::new(words.next().unwrap());
         let inner = &self.command;
         outer
+            .env_clear()
+            .envs(inherited())
             .args(words)
             .arg(inner.get_program())
             .args(inner.get_args());
@@ -248,6 +246,17 @@ impl std::fmt::Display for Run {
     }
 }
 
+/// How the messages begin that are only written if something takes long;
+/// `tests/layers.rs` compares them with the programs.
+pub const NOTICES: &[&str] = &[
+    "asking ",
+    "connecting to ",
+    "getting s3://",
+    "listing s3://",
+    "reading what ",
+    "waiting for Elasticsearch at ",
+];
+
 impl Run {
     /// The exit status must be `code`.
     #[track_caller]
@@ -285,10 +294,9 @@ impl Run {
     /// Standard error line by line, without the time that the summary ends
     /// with, and without what is only said when something takes long.
     pub fn told(&self) -> Vec<&str> {
-        let patience = ["listing s3://", "connecting to", "reading what"];
         let lines = self.stderr.lines().filter(|line| {
             let message = line.split_once(": ").map_or("", |(_, message)| message);
-            !patience.iter().any(|text| message.starts_with(text))
+            !NOTICES.iter().any(|text| message.starts_with(text))
         });
         let untimed = |line: &'_ str| match line.rsplit_once("; ") {
             Some((rest, time)) if time.ends_with(" s") => rest.len(),

@@ -269,11 +269,16 @@ fn a_loader_that_starts_with_it_is_waited_for() {
     place.half(&server, |_| {});
     assert!(!place.loaded().exists());
     let load = Tool::new("bh-load").arg("--resume-file").arg(&place.file);
-    // It is not the first to run.
-    let load = load.under(["sh", "-c", "sleep 0.1; exec \"$@\"", "sh"]);
+    let list = place.resume(&server);
+    // It is not the first to run: the lister opens its summary at its start.
+    let later = format!(
+        "until [ -e '{}' ]; do :; done; exec \"$@\"",
+        list.summary_path().display()
+    );
+    let load = load.under(["sh", "-c", &later, "sh"]);
     let load = load.args(["--database", "sqlite:b.db"]);
     let load = load.folder(place.folder.path());
-    let mut runs = pipeline(vec![place.resume(&server), load]);
+    let mut runs = pipeline(vec![list, load]);
     let listed = runs.remove(0).exits(0);
     let listed = listed.says("goes on from its start: the loader has confirmed nothing of it");
     assert_eq!(listed.count("/out"), 10, "{listed}");

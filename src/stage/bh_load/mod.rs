@@ -14,7 +14,7 @@ use self::batch::{LARGEST, Loader};
 use self::confirm::Checkpoint;
 use self::index::Indexer;
 use super::{AFTER_HELP, HELP};
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, values};
 use crate::context::Context;
 use crate::error::Result;
 use crate::metrics::Metrics;
@@ -55,7 +55,7 @@ pub struct Args {
     batch_size: u32,
 
     /// Seconds that a row waits for its batch to fill up, at most
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = values::seconds)]
     flush_interval: Duration,
 
     /// Confirm what is stored beside this file, that of s3-list
@@ -87,15 +87,6 @@ impl Program for Args {
 
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
         resume::files(self.resume_file.as_deref())
-    }
-}
-
-pub fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
-    match Duration::try_from_secs_f64(seconds) {
-        // As far as the clock reaches for certain.
-        Ok(duration) if u32::try_from(duration.as_secs()).is_ok() => Ok(duration),
-        _ => Err("out of range".to_owned()),
     }
 }
 

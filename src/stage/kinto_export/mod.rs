@@ -16,7 +16,7 @@ use self::pages::{Database, Http, Pages, Scale};
 use self::write::Writer;
 use super::{AFTER_HELP, HELP};
 use crate::address::without_password;
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
@@ -55,7 +55,7 @@ pub struct Args {
     database: Option<String>,
 
     /// Only what has changed since then: milliseconds since 1970, or an ETag of Kinto's
-    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    #[arg(long, value_name = "TIME", value_parser = values::timestamp)]
     since: Option<u64>,
 
     /// Keep id, last_modified and schema, beside the build
@@ -87,12 +87,6 @@ impl Program for Args {
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
         resume::files(self.state.resume_file.as_deref())
     }
-}
-
-fn timestamp(text: &str) -> Result<u64, String> {
-    let digits = text.trim().trim_start_matches("W/").trim_matches('"');
-    let number = digits.parse().ok().filter(|number| *number < 1 << 43);
-    number.ok_or_else(|| "expected milliseconds, such as 1795250788754".to_owned())
 }
 
 /// The two ways to the records.

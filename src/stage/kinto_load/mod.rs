@@ -13,7 +13,7 @@ use clap::Parser;
 use self::known::Known;
 use self::send::LARGEST;
 use super::{AFTER_HELP, HELP};
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, values};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ndjson::{self, BatchLimits, Io, RecordLine};
@@ -68,7 +68,7 @@ pub struct Args {
     batch_size: u16,
 
     /// Seconds that a record waits for its batch to fill up, at most
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = super::bh_load::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = values::seconds)]
     flush_interval: Duration,
 
     #[command(flatten)]

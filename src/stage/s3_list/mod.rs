@@ -10,14 +10,13 @@ mod worker_pool;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
 
 use self::lister::ListingWriter;
 use self::worker_pool::{BucketClient, Shared, WorkerPool};
 use super::{AFTER_HELP, HELP};
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
 use crate::listing::{Planner, Settings};
 use crate::ndjson::Io;
@@ -69,7 +68,7 @@ pub struct Args {
     page_size: u16,
 
     /// Requests a second at most
-    #[arg(long, value_name = "N", value_parser = rate)]
+    #[arg(long, value_name = "N", value_parser = values::rate)]
     max_rps: Option<f64>,
 
     /// Print N ranges of about equal size that make up the listing, and list nothing
@@ -125,13 +124,6 @@ fn address(url: &str) -> Result<Address, String> {
         bucket: bucket.to_owned(),
         prefix: prefix.to_owned(),
     })
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if rate > 0.0 && Duration::try_from_secs_f64(1.0 / rate).is_ok() => Ok(rate),
-        _ => Err("expected a number above 0".to_owned()),
-    }
 }
 
 /// One part of so many.
