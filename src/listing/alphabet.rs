@@ -36,11 +36,20 @@ impl Alphabet {
         }
     }
 
-    /// Returns the distance from the lowest name seen to `from`.
-    pub fn distance_from_first(&self, scale: &Scale<'_>, from: u128) -> u128 {
+    /// Returns the names after `name`, up to `far` if given, at a scale that distinguishes
+    /// names between `first` and `last`. Its density is not known yet.
+    pub fn span(&self, name: &str, first: &str, last: &str, far: Option<&str>) -> Option<Span<'_>> {
+        let scale = self.scale(name, first, last, far)?;
+        let from = scale.number(name);
         let origin = self.origin.as_deref();
-        let origin = origin.map_or(from, |origin| scale.number(origin));
-        from.saturating_sub(origin)
+        Some(Span {
+            passed: from.saturating_sub(origin.map_or(from, |origin| scale.number(origin))),
+            to: far.map_or(scale.size, |far| scale.number(far)),
+            from,
+            scale,
+            density: f64::MIN_POSITIVE,
+            closed: false,
+        })
     }
 
     /// Adds to a position with few characters the digits of the positions that share one
@@ -72,13 +81,7 @@ impl Alphabet {
 
     /// Returns a scale for names near `name` that distinguishes positions between `first`
     /// and `last`, and reaches `far` if given.
-    pub fn scale(
-        &self,
-        name: &str,
-        first: &str,
-        last: &str,
-        far: Option<&str>,
-    ) -> Option<Scale<'_>> {
+    fn scale(&self, name: &str, first: &str, last: &str, far: Option<&str>) -> Option<Scale<'_>> {
         let base = |position: usize| self.digits[position].len() as u128;
         let near = differ(first, last).min(self.digits.len());
         let mut low = near;
@@ -113,20 +116,73 @@ fn differ(a: &str, b: &str) -> usize {
     a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count()
 }
 
+/// Names of a directory as numbers, and how densely they are used.
+pub struct Span<'a> {
+    scale: Scale<'a>,
+    from: u128,
+    to: u128,
+    /// Numbers from the lowest name seen to `from`.
+    passed: u128,
+    /// Entries per number.
+    pub density: f64,
+    /// Whether an entry is known to exist near the end.
+    pub closed: bool,
+}
+
+impl Span<'_> {
+    /// Sets the entries per number; a span is never quite empty.
+    pub fn with_density(self, density: f64) -> Self {
+        let density = density.max(f64::MIN_POSITIVE);
+        Self { density, ..self }
+    }
+
+    /// Returns the number of names.
+    pub fn numbers(&self) -> f64 {
+        self.to.saturating_sub(self.from) as f64
+    }
+
+    /// Returns the number of entries at this density.
+    pub fn entries(&self) -> f64 {
+        self.numbers() * self.density
+    }
+
+    /// Returns the number of entries from the lowest name seen to the start.
+    pub fn so_far(&self) -> f64 {
+        self.passed as f64 * self.density
+    }
+
+    /// Returns the distance between two names.
+    pub fn distance(&self, first: &str, last: &str) -> f64 {
+        self.scale.span(first, last) as f64
+    }
+
+    /// Returns whether `name` is near the end.
+    pub fn ends_near(&self, name: &str) -> bool {
+        let hole = self.scale.number(name).saturating_sub(self.to);
+        hole <= self.to.saturating_sub(self.from) / 8
+    }
+
+    /// Returns the name at a distance from the start.
+    pub fn name(&self, distance: f64) -> String {
+        self.scale.name(self.from + distance as u128)
+    }
+
+    /// Returns whether the name at a distance from the start is before the end.
+    pub fn contains(&self, distance: f64) -> bool {
+        self.from + (distance as u128) < self.to
+    }
+}
+
 /// A mapping of names to numbers.
-pub struct Scale<'a> {
+struct Scale<'a> {
     stem: String,
     digits: &'a [Vec<char>],
+    /// The number after the last name.
     size: u128,
 }
 
 impl Scale<'_> {
-    /// Returns the number after the last name.
-    pub fn size(&self) -> u128 {
-        self.size
-    }
-
-    pub fn number(&self, name: &str) -> u128 {
+    fn number(&self, name: &str) -> u128 {
         match name.strip_prefix(self.stem.as_str()) {
             Some(rest) => self.read(rest.chars()),
             None if name < self.stem.as_str() => 0,
@@ -135,7 +191,7 @@ impl Scale<'_> {
     }
 
     /// Returns the distance between two names that agree to the left of the scale.
-    pub fn span(&self, first: &str, last: &str) -> u128 {
+    fn span(&self, first: &str, last: &str) -> u128 {
         let stem = self.stem.chars().count();
         let read = |name: &str| self.read(name.chars().skip(stem));
         read(last).saturating_sub(read(first))
@@ -157,7 +213,7 @@ impl Scale<'_> {
         number.min(self.size)
     }
 
-    pub fn name(&self, number: u128) -> String {
+    fn name(&self, number: u128) -> String {
         let mut rest = number.min(self.size - 1);
         let mut chars = Vec::with_capacity(self.digits.len());
         for digits in self.digits.iter().rev() {

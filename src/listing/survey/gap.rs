@@ -1,30 +1,24 @@
 //! Estimates what is between two listings of a directory, by interpolation.
 
 use super::tree::Dir;
-use crate::listing::alphabet::Scale;
+use crate::listing::alphabet::Span;
 
 /// Maximum number of parts that a gap is divided into at a time.
 const MAX_PARTS: f64 = 64.0;
 
 /// The entries between two listings, or after the last one.
 pub struct Gap<'a> {
-    scale: Scale<'a>,
-    from: u128,
-    to: u128,
-    /// Entries per number.
-    density: f64,
-    /// Whether an entry is known near the end.
-    closed: bool,
+    span: Span<'a>,
     /// Whether the end is a position without entries after it.
     missed: bool,
-    so_far: f64,
-    list: f64,
+    /// Entries in the listing before the gap.
+    listed: f64,
 }
 
 impl Gap<'_> {
     /// Returns the maximum number of entries.
     pub fn most(&self) -> f64 {
-        let most = self.to.saturating_sub(self.from) as f64 * self.density;
+        let most = self.span.entries();
         if self.missed {
             most.min(self.likely())
         } else {
@@ -34,25 +28,24 @@ impl Gap<'_> {
 
     /// A gap is expected to be as long as all before it.
     fn likely(&self) -> f64 {
-        self.so_far + self.list
+        self.span.so_far() + self.listed
     }
 
     /// Returns the estimated number of entries.
     pub fn items(&self) -> f64 {
-        let span = self.to.saturating_sub(self.from) as f64 * self.density;
-        if self.closed {
-            span
+        if self.span.closed {
+            self.span.entries()
         } else {
-            (span / 2.0).min(self.likely())
+            (self.span.entries() / 2.0).min(self.likely())
         }
     }
 
     /// Returns names to list from next, which divide it into gaps of about `goal` entries.
     pub fn names(&self, goal: f64) -> Vec<String> {
-        let span = self.to.saturating_sub(self.from) as f64;
-        let goal = goal.max(self.list) / self.density;
-        let ahead = (7.0 * self.so_far / self.density).max(goal);
-        let distances: Vec<f64> = if self.closed {
+        let span = self.span.numbers();
+        let goal = goal.max(self.listed) / self.span.density;
+        let ahead = (7.0 * self.span.so_far() / self.span.density).max(goal);
+        let distances: Vec<f64> = if self.span.closed {
             let most = (span / goal).ceil().min(MAX_PARTS);
             let part = span / most;
             (1..most as usize).map(|turn| turn as f64 * part).collect()
@@ -62,15 +55,15 @@ impl Gap<'_> {
             vec![span / 2.0]
         };
         let within = |ahead: &f64| *ahead >= 1.0 && *ahead < span;
-        let name = |ahead: f64| self.scale.name(self.from + ahead as u128);
-        distances.into_iter().filter(within).map(name).collect()
+        let names = distances.into_iter().filter(within);
+        names.map(|ahead| self.span.name(ahead)).collect()
     }
 
     /// Returns `count` names at about equal distances.
     pub fn divide(&self, count: usize) -> Vec<String> {
         let items = self.items();
-        let ahead = |turn: usize| items * turn as f64 / (count + 1) as f64 / self.density;
-        let names = (1..=count).map(|turn| self.scale.name(self.from + ahead(turn) as u128));
+        let ahead = |turn: usize| items * turn as f64 / (count + 1) as f64 / self.span.density;
+        let names = (1..=count).map(|turn| self.span.name(ahead(turn)));
         names.collect()
     }
 }
@@ -83,33 +76,30 @@ impl Dir {
         if !list.truncated || next.is_some_and(|next| next.after <= list.last) {
             return None;
         }
-        let tail = |position: &'_ str| position.strip_prefix(self.name.as_str()).map(str::to_owned);
-        let (first, last) = (tail(&list.first)?, tail(&list.last)?);
-        let far = next.and_then(|next| tail(&next.after));
-        let scale = self.alphabet.scale(&last, &first, &last, far.as_deref())?;
-        let from = scale.number(&last);
-        let to = far.as_deref().map_or(scale.size(), |far| scale.number(far));
-        let mut density = list.count / scale.span(&first, &last).max(1) as f64;
+        let (first, last) = (self.name_of(&list.first)?, self.name_of(&list.last)?);
+        let far = next.and_then(|next| self.name_of(&next.after));
+        let mut span = self.alphabet.span(last, first, last, far)?;
+        let mut density = list.count / span.distance(first, last).max(1.0);
         let hit = next.filter(|next| next.count > 0.0);
-        let ends = hit.and_then(|next| Some((next, tail(&next.first)?, tail(&next.last)?)));
-        let mut closed = false;
-        if let Some((next, first, last)) = ends {
-            let hole = scale.number(&first).saturating_sub(to);
-            closed = hole <= to.saturating_sub(from) / 8;
-            let span = scale.span(&first, &last);
-            if closed && span > 0 {
-                density = density.midpoint(next.count / span as f64);
+        if let Some(next) = hit
+            && let Some(first) = self.name_of(&next.first)
+            && let Some(last) = self.name_of(&next.last)
+        {
+            span.closed = span.ends_near(first);
+            let distance = span.distance(first, last);
+            if span.closed && distance > 0.0 {
+                density = density.midpoint(next.count / distance);
             }
         }
         Some(Gap {
-            so_far: self.alphabet.distance_from_first(&scale, from) as f64 * density,
-            scale,
-            from,
-            to,
-            density: density.max(f64::MIN_POSITIVE),
-            closed,
-            missed: next.is_some() && !closed,
-            list: list.count,
+            missed: next.is_some() && !span.closed,
+            span: span.with_density(density),
+            listed: list.count,
         })
+    }
+
+    /// Returns the part of a position below this directory.
+    fn name_of<'a>(&self, position: &'a str) -> Option<&'a str> {
+        position.strip_prefix(self.name.as_str())
     }
 }
