@@ -7,7 +7,7 @@ use super::alphabet::Alphabet;
 use super::dir_class::ClassStats;
 use super::order::partition;
 use super::position::{common_dir, is_before};
-use super::segment::{Bounds, Sample, Segment, SizeEstimate, Strategy};
+use super::segment::{Bounds, Segment, SegmentSample, SizeEstimate, Strategy};
 use super::{Hint, Keys};
 
 /// Statistics of the bucket as a whole.
@@ -229,7 +229,7 @@ impl RangeModel {
         if common_dir(first, last) > 0 {
             return;
         }
-        front.sample = Some(Box::new(Sample {
+        front.sample = Some(Box::new(SegmentSample {
             first: first.to_owned(),
             last: last.to_owned(),
             keys: self.last_page.count,

@@ -10,7 +10,7 @@ mod xml;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use self::text::Text;
+use self::text::XmlText;
 use self::xml::{Scanner, Tag};
 use super::{Continuation, Keys};
 use crate::record::line::{ListedRecord, RecordPrefix};
@@ -220,7 +220,7 @@ impl PageParser {
                 Ok(())
             }
             b"NextContinuationToken" => {
-                let token = Text::new(scanner.text(name)?, Encoding::Plain).owned()?;
+                let token = XmlText::new(scanner.text(name)?, Encoding::Plain).owned()?;
                 self.page.token = Some(token).filter(|token| !token.is_empty());
                 Ok(())
             }
@@ -257,7 +257,7 @@ impl Page {
             }
         }
         let key = key.ok_or_else(without_key)?;
-        let key = Text::new(key, encoding).parse()?;
+        let key = XmlText::new(key, encoding).parse()?;
         let start = self.keys.len();
         self.keys.extend_from_slice(key.as_bytes());
         if let Some(before) = self.ends.len().checked_sub(1)
@@ -291,7 +291,7 @@ impl Page {
         loop {
             match scanner.tag()? {
                 Tag::Open(name @ b"Prefix") => {
-                    prefix = Some(Text::new(scanner.text(name)?, encoding).owned()?);
+                    prefix = Some(XmlText::new(scanner.text(name)?, encoding).owned()?);
                 }
                 Tag::Open(_) => scanner.skip()?,
                 Tag::Empty(_) => {}
@@ -368,7 +368,7 @@ pub fn find_text(document: &[u8], name: &str) -> Option<String> {
             && open == name.as_bytes()
         {
             let text = scanner.text(open).ok()?;
-            return Text::new(text, Encoding::Plain).owned().ok();
+            return XmlText::new(text, Encoding::Plain).owned().ok();
         }
     }
 }

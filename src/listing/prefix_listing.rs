@@ -3,7 +3,7 @@
 use super::dir_class::dir_class;
 use super::model::{BucketStats, RangeModel, SAMPLE_KEYS, UNKNOWN_PAGES};
 use super::position::{dir_end, is_before};
-use super::segment::{Bounds, Sample, Segment, SizeEstimate, Strategy};
+use super::segment::{Bounds, Segment, SegmentSample, SizeEstimate, Strategy};
 
 /// The response to a listing with the delimiter.
 pub struct PrefixListing<'a> {
@@ -221,7 +221,11 @@ fn merge<'a>(
 }
 
 /// Learns the directory's alphabet from its common prefixes.
-fn sample(listing: &PrefixListing, per_name: f64, stats: &mut BucketStats) -> Option<Box<Sample>> {
+fn sample(
+    listing: &PrefixListing,
+    per_name: f64,
+    stats: &mut BucketStats,
+) -> Option<Box<SegmentSample>> {
     let names = listing
         .names
         .iter()
@@ -231,7 +235,7 @@ fn sample(listing: &PrefixListing, per_name: f64, stats: &mut BucketStats) -> Op
     for name in names.clone().step_by(step) {
         alphabet.learn(name);
     }
-    Some(Box::new(Sample {
+    Some(Box::new(SegmentSample {
         first: names.clone().next()?.to_owned(),
         last: names.clone().next_back()?.to_owned(),
         keys: per_name * listing.names.len() as f64,

@@ -44,7 +44,7 @@ pub enum Strategy {
 
 /// The first and the last name of a page in a segment, and its keys.
 #[derive(Debug, Clone)]
-pub struct Sample {
+pub struct SegmentSample {
     pub first: String,
     pub last: String,
     pub keys: f64,
@@ -64,7 +64,7 @@ pub struct Segment {
     pub partial: bool,
     /// Whether it ends where its directories or its hint end.
     pub ends: bool,
-    pub sample: Option<Box<Sample>>,
+    pub sample: Option<Box<SegmentSample>>,
 }
 
 impl Segment {

@@ -55,8 +55,8 @@ struct Shared {
 const PATIENCE: u64 = 3;
 
 /// What became of one object.
-pub enum Answer {
-    Document(Document),
+pub enum FetchAnswer {
+    Document(FetchedDocument),
     /// Not there any more.
     Gone,
     /// Not a document; a word to count by, and why.
@@ -66,7 +66,7 @@ pub enum Answer {
 }
 
 /// An object that holds one JSON object.
-pub struct Document {
+pub struct FetchedDocument {
     /// Without quotes.
     pub etag: String,
     /// Bytes, as stored.
@@ -80,20 +80,20 @@ pub struct Document {
 struct Memory(#[expect(dead_code, reason = "held, not read")] Vec<OwnedSemaphorePermit>);
 
 /// The promise of an answer.
-pub struct Ticket {
+pub struct FetchTicket {
     number: u64,
     head: watch::Sender<u64>,
-    reply: Reply<Answer>,
+    reply: Reply<FetchAnswer>,
 }
 
-impl Promise for Ticket {
-    type Answer = Answer;
+impl Promise for FetchTicket {
+    type Answer = FetchAnswer;
 
-    fn poll(&mut self) -> Option<Result<Answer>> {
+    fn poll(&mut self) -> Option<Result<FetchAnswer>> {
         self.reply.poll()
     }
 
-    fn wait(self) -> Result<Answer> {
+    fn wait(self) -> Result<FetchAnswer> {
         self.head.send_replace(self.number);
         self.reply.wait()
     }
@@ -129,7 +129,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// A signal while waiting.
-    pub fn queue(&self, wanted: Wanted) -> Result<Ticket> {
+    pub fn queue(&self, wanted: Wanted) -> Result<FetchTicket> {
         let shared = Arc::clone(&self.shared);
         let expected = wanted
             .size
@@ -163,7 +163,7 @@ impl Fetcher {
             drop(slot);
             answer
         });
-        Ok(Ticket {
+        Ok(FetchTicket {
             number,
             head: self.head.clone(),
             reply,
@@ -200,7 +200,7 @@ enum Body {
 }
 
 impl Download {
-    async fn run(self, memory: OwnedSemaphorePermit) -> Result<Answer> {
+    async fn run(self, memory: OwnedSemaphorePermit) -> Result<FetchAnswer> {
         let shared = &self.shared;
         let before = shared.succeeded.load(Relaxed);
         let Wanted { bucket, key, .. } = &self.wanted;
@@ -213,7 +213,7 @@ impl Download {
                     Kind::Unavailable | Kind::Refused | Kind::Configuration
                 ) && self.is_own_trouble(before) =>
             {
-                return Ok(Answer::Failed(error.to_string()));
+                return Ok(FetchAnswer::Failed(error.to_string()));
             }
             Err(error) => return Err(error),
         };
@@ -222,9 +222,9 @@ impl Download {
             shared.failed.store(0, Relaxed);
         }
         Ok(match body {
-            Body::Unaskable(reason) => Answer::Failed(format!("{what}: {reason}")),
-            Body::Gone => Answer::Gone,
-            Body::TooLarge(size) => Answer::Refused(
+            Body::Unaskable(reason) => FetchAnswer::Failed(format!("{what}: {reason}")),
+            Body::Gone => FetchAnswer::Gone,
+            Body::TooLarge(size) => FetchAnswer::Refused(
                 "too_large",
                 format!(
                     "the object has {size} bytes, more than --max-size {}",
@@ -232,8 +232,8 @@ impl Download {
                 ),
             ),
             Body::Bytes { etag, bytes, extra } => match document(&bytes) {
-                Err((kind, message)) => Answer::Refused(kind, message),
-                Ok(text) => Answer::Document(Document {
+                Err((kind, message)) => FetchAnswer::Refused(kind, message),
+                Ok(text) => FetchAnswer::Document(FetchedDocument {
                     etag,
                     size: bytes.len() as u64,
                     text,

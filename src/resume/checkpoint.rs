@@ -26,11 +26,11 @@ pub struct ResumeArgs {
 
     /// Go on from what was written (listed), or from what bh-load confirmed (loaded)
     #[arg(long, value_enum, requires = "resume")]
-    pub checkpoint: Option<Checkpoint>,
+    pub checkpoint: Option<ResumeFrom>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Checkpoint {
+pub enum ResumeFrom {
     Listed,
     Loaded,
 }
@@ -198,13 +198,13 @@ fn warn_of_loss<S>(args: &ResumeArgs, state: &RunState<S>, confirmed: Option<&Co
 pub fn resume_point<S>(
     state: &RunState<S>,
     confirmed: Option<&Confirmed>,
-    checkpoint: Option<Checkpoint>,
+    checkpoint: Option<ResumeFrom>,
 ) -> (Option<Coverage>, String) {
     let run = &state.run;
     if state.finished {
         return (None, format!("run {run} is finished: a new run begins"));
     }
-    if checkpoint == Some(Checkpoint::Listed) {
+    if checkpoint == Some(ResumeFrom::Listed) {
         let why = format!("run {run} goes on from what was listed, as asked");
         return (Some(state.coverage.clone()), why);
     }
@@ -218,7 +218,7 @@ pub fn resume_point<S>(
             format!("run {run} goes on from what the loader has confirmed"),
         ),
         Some(_) => from_start("the loader has confirmed nothing of it"),
-        None if checkpoint == Some(Checkpoint::Loaded) => {
+        None if checkpoint == Some(ResumeFrom::Loaded) => {
             from_start("no loader has confirmed anything")
         }
         None if state.delivery_unknown => {
@@ -268,7 +268,7 @@ mod tests {
     fn taken(
         state: &RunState,
         confirmed: Option<&Confirmed>,
-        asked: Option<Checkpoint>,
+        asked: Option<ResumeFrom>,
     ) -> Option<Coverage> {
         resume_point(state, confirmed, asked).0
     }
@@ -284,8 +284,8 @@ mod tests {
         assert_eq!(taken(&run, Some(&other), None), nothing);
         assert_eq!(taken(&run, Some(&untouched), None), nothing);
         assert_eq!(taken(&run, None, None), Some(run.coverage.clone()));
-        assert_eq!(taken(&run, None, Some(Checkpoint::Loaded)), nothing);
-        let asked = Some(Checkpoint::Listed);
+        assert_eq!(taken(&run, None, Some(ResumeFrom::Loaded)), nothing);
+        let asked = Some(ResumeFrom::Listed);
         assert_eq!(taken(&run, Some(&same), asked), Some(run.coverage.clone()));
         let mut broken = listed();
         broken.delivery_unknown = true;

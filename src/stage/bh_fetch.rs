@@ -12,7 +12,7 @@ use crate::ndjson::{self, Framing, Io, PendingQueue, Promise, RecordLine, StageO
 use crate::record::line::FetchedRecord;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
-use crate::remote::fetch::{Answer, Fetcher, Limits, Ticket, Wanted};
+use crate::remote::fetch::{FetchAnswer, FetchTicket, Fetcher, Limits, Wanted};
 use crate::remote::s3::{S3, S3Args};
 
 /// Get the object of each record and add it as `build`
@@ -57,11 +57,11 @@ impl Program for Args {
 /// A download, and the record that its document goes into.
 struct Fetch {
     record: FetchedRecord,
-    ticket: Ticket,
+    ticket: FetchTicket,
 }
 
 impl Promise for Fetch {
-    type Answer = (FetchedRecord, Answer);
+    type Answer = (FetchedRecord, FetchAnswer);
 
     fn poll(&mut self) -> Option<Result<Self::Answer>> {
         let answer = self.ticket.poll()?;
@@ -109,26 +109,26 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         Ok(())
     };
     let emit = |line: RecordLine<'_>,
-                (record, answer): (FetchedRecord, Answer),
+                (record, answer): (FetchedRecord, FetchAnswer),
                 output: &mut StageOutput| {
         let reject = |kind, message| Reject::new(line.bytes, line.number, kind, message);
         match answer {
-            Answer::Document(document) => {
+            FetchAnswer::Document(document) => {
                 missing.found = true;
                 out.clear();
                 record.write(&document.etag, document.size, &document.text, &mut out);
                 output.write_record(&out)
             }
-            Answer::Gone => {
+            FetchAnswer::Gone => {
                 missing.add(line);
                 output.drop("gone", 1);
                 Ok(())
             }
-            Answer::Refused(kind, message) => {
+            FetchAnswer::Refused(kind, message) => {
                 missing.found = true;
                 output.reject(&reject(kind, message))
             }
-            Answer::Failed(message) => {
+            FetchAnswer::Failed(message) => {
                 missing.found = true;
                 output.fail(&reject("failed", message))
             }

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::retry::{Announce, Failure, FailureClass, Limit, Policy, Retry};
 
 /// A record of the table.
-pub struct Record {
+pub struct DatabaseRecord {
     pub id: String,
     /// Microseconds since 1970: Kinto kept them until version 12.
     pub changed: u64,
@@ -149,7 +149,7 @@ impl Records {
 
     /// The next records behind `after` up to `through`, fewer than a page at
     /// the end.
-    pub fn page(&mut self, after: Option<u64>, through: u64) -> Result<Vec<Record>> {
+    pub fn page(&mut self, after: Option<u64>, through: u64) -> Result<Vec<DatabaseRecord>> {
         let (parent, page_size) = (self.parent(), self.page_size);
         self.retry(|open| {
             if open.at.is_none() || open.at != after {
@@ -157,10 +157,10 @@ impl Records {
             }
             let fetch = format!("FETCH {page_size} FROM buildhub");
             let rows = open.client.query(&fetch, &[])?;
-            let records: Vec<Record> = rows
+            let records: Vec<DatabaseRecord> = rows
                 .iter()
                 .map(|row| {
-                    Ok(Record {
+                    Ok(DatabaseRecord {
                         id: row.try_get(0)?,
                         changed: number(row.try_get(1)?),
                         data: row.try_get(2)?,

@@ -26,12 +26,12 @@ fn is_simple(text: &[u8]) -> bool {
 }
 
 /// A name as a server encodes it.
-pub struct Text<'a> {
+pub struct XmlText<'a> {
     raw: &'a [u8],
     encoding: Encoding,
 }
 
-impl<'a> Text<'a> {
+impl<'a> XmlText<'a> {
     pub fn new(raw: &'a [u8], encoding: Encoding) -> Self {
         Self { raw, encoding }
     }
@@ -75,7 +75,7 @@ pub fn parse_etag(raw: &[u8]) -> Result<RecordText<'_>, ParseError> {
     if let Some(inner) = inner {
         return Ok(RecordText::Plain(inner));
     }
-    let etag = Text::new(raw, Encoding::Plain).parse()?;
+    let etag = XmlText::new(raw, Encoding::Plain).parse()?;
     Ok(etag.unquote())
 }
 

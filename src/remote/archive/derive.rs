@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 /// What became of a build.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum DeriveOutcome {
     /// The line of its record.
     Record(Vec<u8>),
     /// A word to count by.
@@ -25,7 +25,7 @@ pub enum Outcome {
     Failed(String),
 }
 
-impl From<Result<Vec<u8>, Rejection>> for Outcome {
+impl From<Result<Vec<u8>, Rejection>> for DeriveOutcome {
     fn from(record: Result<Vec<u8>, Rejection>) -> Self {
         match record {
             Ok(line) => Self::Record(line),
@@ -56,7 +56,7 @@ impl Deriver {
     ///
     /// # Errors
     /// The archive cannot be relied on.
-    pub async fn derive(&self, build: &Build, file: &ArchiveFile) -> Result<Outcome> {
+    pub async fn derive(&self, build: &Build, file: &ArchiveFile) -> Result<DeriveOutcome> {
         let latest = self
             .candidates
             .of(&self.archive, build.product_folder())
@@ -72,11 +72,11 @@ impl Deriver {
         Ok(match found {
             Found::There(_) if build.kind() == BuildKind::Candidate && number.is_none() => {
                 let message = "the URL of a candidate names no /buildN/".to_owned();
-                Outcome::Refused("no_build_number", message)
+                DeriveOutcome::Refused("no_build_number", message)
             }
             Found::There(metadata) => merge::record(build, file, &metadata, number).into(),
-            Found::Absent(reason) => Outcome::Refused("no_metadata", reason),
-            Found::Failed(reason) => Outcome::Failed(reason),
+            Found::Absent(reason) => DeriveOutcome::Refused("no_metadata", reason),
+            Found::Failed(reason) => DeriveOutcome::Failed(reason),
         })
     }
 

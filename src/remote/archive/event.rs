@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::derive::{Deriver, Outcome};
+use super::derive::{DeriveOutcome, Deriver};
 use super::{Accept, Fetched, FolderFile, Listing};
 use crate::archive::build::Build;
 use crate::archive::event::CreatedObject;
@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 
 /// Why there are no records of an event.
 enum EventFailure {
-    Outcome(Outcome),
+    DeriveOutcome(DeriveOutcome),
     Error(Error),
 }
 
@@ -28,12 +28,14 @@ impl From<Error> for EventFailure {
 }
 
 fn failed<T>(reason: impl Into<String>) -> Result<T, EventFailure> {
-    Err(EventFailure::Outcome(Outcome::Failed(reason.into())))
+    Err(EventFailure::DeriveOutcome(DeriveOutcome::Failed(
+        reason.into(),
+    )))
 }
 
 fn refused<T>(reason: impl Into<String>) -> Result<T, EventFailure> {
-    let outcome = Outcome::Refused("bad_metadata", reason.into());
-    Err(EventFailure::Outcome(outcome))
+    let outcome = DeriveOutcome::Refused("bad_metadata", reason.into());
+    Err(EventFailure::DeriveOutcome(outcome))
 }
 
 /// Where the localised builds of a nightly stand.
@@ -45,7 +47,7 @@ impl Deriver {
     ///
     /// # Errors
     /// The archive cannot be relied on.
-    pub async fn event(&self, folder: &str, object: &CreatedObject) -> Result<Vec<Outcome>> {
+    pub async fn event(&self, folder: &str, object: &CreatedObject) -> Result<Vec<DeriveOutcome>> {
         let url = from_key(&self.archive.base, &object.key);
         let records = match Class::parse(folder, &url) {
             Class::Archive => self
@@ -54,35 +56,43 @@ impl Deriver {
                 .map(|one| vec![one]),
             Class::CandidateMetadata => self.candidate_first(folder, &url).await,
             Class::NightlyMetadata => self.nightly_first(folder, &url).await,
-            Class::Other => Ok(vec![Outcome::Dropped("no build")]),
+            Class::Other => Ok(vec![DeriveOutcome::Dropped("no build")]),
         };
         match records {
-            Ok(records) if records.is_empty() => Ok(vec![Outcome::Dropped("no archive yet")]),
+            Ok(records) if records.is_empty() => Ok(vec![DeriveOutcome::Dropped("no archive yet")]),
             Ok(records) => Ok(records),
-            Err(EventFailure::Outcome(outcome)) => Ok(vec![outcome]),
+            Err(EventFailure::DeriveOutcome(outcome)) => Ok(vec![outcome]),
             // The next event may have more luck, and this one comes again.
             Err(EventFailure::Error(error))
                 if matches!(error.kind, Kind::Unavailable | Kind::Configuration) =>
             {
-                Ok(vec![Outcome::Failed(error.to_string())])
+                Ok(vec![DeriveOutcome::Failed(error.to_string())])
             }
             Err(EventFailure::Error(error)) => Err(error),
         }
     }
 
-    async fn archive_first(&self, url: &str, file: &ArchiveFile) -> Result<Outcome, EventFailure> {
+    async fn archive_first(
+        &self,
+        url: &str,
+        file: &ArchiveFile,
+    ) -> Result<DeriveOutcome, EventFailure> {
         let build = match Build::parse(url) {
             Ok(build) => build,
-            Err(reason) => return Ok(Outcome::Refused("no_record", reason)),
+            Err(reason) => return Ok(DeriveOutcome::Refused("no_record", reason)),
         };
         Ok(match self.derive(&build, file).await? {
             // Its record is made when they come.
-            Outcome::Refused("no_metadata", _) => Outcome::Dropped("no metadata yet"),
+            DeriveOutcome::Refused("no_metadata", _) => DeriveOutcome::Dropped("no metadata yet"),
             outcome => outcome,
         })
     }
 
-    async fn candidate_first(&self, folder: &str, url: &str) -> Result<Vec<Outcome>, EventFailure> {
+    async fn candidate_first(
+        &self,
+        folder: &str,
+        url: &str,
+    ) -> Result<Vec<DeriveOutcome>, EventFailure> {
         let metadata = self.metadata_until_there(url).await?;
         let Some(number) = places::build_number(url) else {
             return refused(format!("{url} names no /buildN/"));
@@ -107,7 +117,11 @@ impl Deriver {
         Ok(records)
     }
 
-    async fn nightly_first(&self, folder: &str, url: &str) -> Result<Vec<Outcome>, EventFailure> {
+    async fn nightly_first(
+        &self,
+        folder: &str,
+        url: &str,
+    ) -> Result<Vec<DeriveOutcome>, EventFailure> {
         let Some(document) = self.document(url).await? else {
             return refused(format!("{url} is empty"));
         };
@@ -131,7 +145,7 @@ impl Deriver {
             .iter()
             .filter(|file| file.name.contains(&platform));
         let first = of_platform.find_map(|file| wanted(place, file));
-        let mut records: Vec<Outcome> = first.into_iter().collect();
+        let mut records: Vec<DeriveOutcome> = first.into_iter().collect();
         if ENGLISH.is_match(url) {
             let place = ENGLISH.replace(url, "-${1}-central${2}-l10n/").into_owned();
             match self.archive.list(&place, true).await? {
@@ -143,7 +157,7 @@ impl Deriver {
                 }
                 // Not every nightly is localised.
                 Fetched::Missing => {}
-                Fetched::Failed(reason) => records.push(Outcome::Failed(reason)),
+                Fetched::Failed(reason) => records.push(DeriveOutcome::Failed(reason)),
             }
         }
         Ok(records)
@@ -182,13 +196,18 @@ impl Deriver {
     }
 }
 
-fn record(url: &str, listed: &FolderFile, metadata: &Metadata, number: Option<u64>) -> Outcome {
+fn record(
+    url: &str,
+    listed: &FolderFile,
+    metadata: &Metadata,
+    number: Option<u64>,
+) -> DeriveOutcome {
     let build = match Build::parse(url) {
         Ok(build) => build,
-        Err(reason) => return Outcome::Refused("no_record", format!("{url}: {reason}")),
+        Err(reason) => return DeriveOutcome::Refused("no_record", format!("{url}: {reason}")),
     };
     match ArchiveFile::read(&listed.size, &listed.last_modified) {
         Ok(file) => merge::record(&build, &file, metadata, number).into(),
-        Err(reason) => Outcome::Refused("bad_listing", format!("{url}: {reason}")),
+        Err(reason) => DeriveOutcome::Refused("bad_listing", format!("{url}: {reason}")),
     }
 }

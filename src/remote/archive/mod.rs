@@ -4,8 +4,8 @@
 mod cache;
 mod candidates;
 mod derive;
-mod desk;
 mod event;
+mod queue;
 mod store;
 mod web;
 
@@ -16,10 +16,10 @@ use reqwest::Url;
 use tokio::sync::Semaphore;
 
 pub use self::cache::Cache;
-pub use self::derive::{Deriver, Outcome};
-pub use self::desk::{Desk, Job, Ticket};
+pub use self::derive::{DeriveOutcome, Deriver};
+pub use self::queue::{DeriveQueue, DeriveTicket, Job};
 
-use self::store::Store;
+use self::store::ArchiveBucket;
 use self::web::Web;
 use super::s3::S3;
 use crate::backoff::Backoff;
@@ -102,7 +102,7 @@ struct FolderFile {
 
 enum Source {
     Web(Web),
-    Store(Box<Store>),
+    Store(Box<ArchiveBucket>),
 }
 
 /// The archive, whichever way it is reached.
@@ -134,9 +134,11 @@ impl Archive {
     /// Of the client.
     pub fn open(args: &ArchiveArgs, s3: Option<S3>, options: &ArchiveOptions) -> Result<Self> {
         let source = match (&args.bucket, s3) {
-            (Some(bucket), Some(s3)) => {
-                Source::Store(Box::new(Store::new(s3, bucket, options.concurrency)))
-            }
+            (Some(bucket), Some(s3)) => Source::Store(Box::new(ArchiveBucket::new(
+                s3,
+                bucket,
+                options.concurrency,
+            ))),
             _ => Source::Web(Web::open(&args.archive_url, options.timeout)?),
         };
         let policy = Policy {

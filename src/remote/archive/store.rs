@@ -8,12 +8,12 @@ use crate::remote::concurrency::ConcurrencyLimit;
 use crate::remote::s3::{Bucket, S3};
 use crate::retry::{Failure, FailureClass};
 
-pub struct Store {
+pub struct ArchiveBucket {
     s3: S3,
     bucket: Bucket,
 }
 
-impl Store {
+impl ArchiveBucket {
     pub fn new(s3: S3, bucket: &str, concurrency: usize) -> Self {
         let bucket = Bucket::new(bucket, ConcurrencyLimit::new(concurrency, None));
         Self { s3, bucket }

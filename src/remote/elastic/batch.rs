@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::reason::Reason;
-use super::{Document, Outcome};
+use super::{IndexOutcome, SearchDocument};
 
 const BYTES: usize = 5 << 20;
 const DOCUMENTS: usize = 10_000;
@@ -16,7 +16,7 @@ const DOCUMENTS: usize = 10_000;
 const ACTION: usize = 72;
 
 /// Positions of documents, to be sent together; the last batch goes first.
-pub fn split(documents: &[Document]) -> Vec<Vec<usize>> {
+pub fn split(documents: &[SearchDocument]) -> Vec<Vec<usize>> {
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut bytes = BYTES;
     for (at, document) in documents.iter().enumerate() {
@@ -34,8 +34,8 @@ pub fn split(documents: &[Document]) -> Vec<Vec<usize>> {
 }
 
 /// The body of a request which indexes `documents`.
-pub fn body<'a>(documents: impl Iterator<Item = &'a Document> + Clone) -> Bytes {
-    let length = |document: &Document| document.members.len() + ACTION;
+pub fn body<'a>(documents: impl Iterator<Item = &'a SearchDocument> + Clone) -> Bytes {
+    let length = |document: &SearchDocument| document.members.len() + ACTION;
     let mut body = Vec::with_capacity(documents.clone().map(length).sum());
     for document in documents {
         // Writing to memory cannot fail.
@@ -60,7 +60,7 @@ pub fn body<'a>(documents: impl Iterator<Item = &'a Document> + Clone) -> Bytes 
 /// What the server says of one document.
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
-    Settled(Outcome),
+    Settled(IndexOutcome),
     /// Not now: the status and the reason.
     Again(u16, String),
     /// Neither this one nor any other.
@@ -68,7 +68,7 @@ pub enum Verdict {
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct ElasticAnswer<'a> {
     errors: bool,
     #[serde(borrow)]
     items: Vec<Item<'a>>,
@@ -89,10 +89,10 @@ struct Result<'a> {
 
 /// The verdicts of an answer to `sent` documents; `None` when it is not one.
 pub fn verdicts(text: &str, sent: usize) -> Option<Vec<Verdict>> {
-    let answer: Answer = serde_json::from_str(text).ok()?;
+    let answer: ElasticAnswer = serde_json::from_str(text).ok()?;
     let results = answer.items.into_iter().map(|item| item.index);
     let verdicts: Vec<_> = results.map(|result| verdict(&result)).collect();
-    let failed = |verdict: &Verdict| *verdict != Verdict::Settled(Outcome::Indexed);
+    let failed = |verdict: &Verdict| *verdict != Verdict::Settled(IndexOutcome::Indexed);
     let whole = verdicts.len() == sent && (answer.errors || !verdicts.iter().any(failed));
     whole.then_some(verdicts)
 }
@@ -100,15 +100,15 @@ pub fn verdicts(text: &str, sent: usize) -> Option<Vec<Verdict>> {
 fn verdict(result: &Result) -> Verdict {
     let status = result.status;
     if (200..300).contains(&status) {
-        return Verdict::Settled(Outcome::Indexed);
+        return Verdict::Settled(IndexOutcome::Indexed);
     }
     let reason = result.error.map(Reason::of).unwrap_or_default();
     match status {
-        409 => Verdict::Settled(Outcome::Known),
+        409 => Verdict::Settled(IndexOutcome::Known),
         408 | 429 | 500.. => Verdict::Again(status, reason.text),
         401 | 403 | 404 => Verdict::Abort(status, reason),
         _ if reason.kind == "index_closed_exception" => Verdict::Abort(status, reason),
-        _ => Verdict::Settled(Outcome::Refused {
+        _ => Verdict::Settled(IndexOutcome::Refused {
             status,
             reason: reason.text,
         }),
@@ -119,9 +119,9 @@ fn verdict(result: &Result) -> Verdict {
 mod tests {
     use super::*;
 
-    fn document(id: i64, members: &str) -> Document {
+    fn document(id: i64, members: &str) -> SearchDocument {
         let members = members.as_bytes().to_vec();
-        Document { id, members }
+        SearchDocument { id, members }
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn batches_are_bounded_by_count_and_size() {
-        let lengths = |documents: &[Document]| -> Vec<usize> {
+        let lengths = |documents: &[SearchDocument]| -> Vec<usize> {
             split(documents).iter().map(Vec::len).collect()
         };
         assert!(lengths(&[]).is_empty());
@@ -168,11 +168,11 @@ mod tests {
         let reason = "t: r".to_owned();
         let refused = |status| {
             let reason = "t: r".to_owned();
-            Some(Verdict::Settled(Outcome::Refused { status, reason }))
+            Some(Verdict::Settled(IndexOutcome::Refused { status, reason }))
         };
         assert_eq!(of(400, "t"), refused(400));
         assert_eq!(of(413, "t"), refused(413));
-        assert_eq!(of(409, "t"), Some(Verdict::Settled(Outcome::Known)));
+        assert_eq!(of(409, "t"), Some(Verdict::Settled(IndexOutcome::Known)));
         for status in [408, 429, 500, 503] {
             assert_eq!(
                 of(status, "t"),
@@ -189,7 +189,7 @@ mod tests {
         let indexed = r#"{"errors":false,"items":[{"index":{"status":201}}]}"#;
         assert_eq!(
             verdicts(indexed, 1),
-            Some(vec![Verdict::Settled(Outcome::Indexed)])
+            Some(vec![Verdict::Settled(IndexOutcome::Indexed)])
         );
         assert_eq!(verdicts(indexed, 2), None);
         assert_eq!(verdicts("{}", 1), None);

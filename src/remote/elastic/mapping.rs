@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::failure::unexpected;
 use super::reason::Reason;
-use super::server::{CREATE, Request, Server};
+use super::server::{CREATE, ElasticRequest, ElasticServer};
 use super::version::Version;
 use crate::error::{Error, Result};
 use crate::retry::Attempts;
@@ -35,7 +35,7 @@ fn mapping() -> Value {
 /// Sees to it that the index is there before its first document: the server
 /// would make one whose fields are all text.
 pub async fn ensure(
-    server: &Server,
+    server: &ElasticServer,
     index: &str,
     version: &Version,
     attempts: &mut Attempts,
@@ -44,7 +44,7 @@ pub async fn ensure(
     let mut created = false;
     loop {
         let answer = server
-            .ask(Request::new(Method::Get, &path), attempts)
+            .ask(ElasticRequest::new(Method::Get, &path), attempts)
             .await?;
         match answer.status {
             200 => return examine(server, index, version, &answer.text).await,
@@ -60,7 +60,7 @@ pub async fn ensure(
 }
 
 /// Whether it is ours; another loader may have been faster.
-async fn create(server: &Server, index: &str, version: &Version) -> Result<bool> {
+async fn create(server: &ElasticServer, index: &str, version: &Version) -> Result<bool> {
     let mappings = if version.typed {
         json!({TYPE: mapping()})
     } else {
@@ -83,16 +83,16 @@ async fn create(server: &Server, index: &str, version: &Version) -> Result<bool>
     }
 }
 
-async fn put(server: &Server, path: &str, body: &Value) -> Result<super::Answer> {
+async fn put(server: &ElasticServer, path: &str, body: &Value) -> Result<super::ElasticAnswer> {
     let body = body.to_string();
-    let request = Request {
+    let request = ElasticRequest {
         body: Some(body.into()),
-        ..Request::new(Method::Put, path)
+        ..ElasticRequest::new(Method::Put, path)
     };
     server.ask(request, &mut Attempts::new(CREATE)).await
 }
 
-async fn examine(server: &Server, index: &str, version: &Version, text: &str) -> Result<()> {
+async fn examine(server: &ElasticServer, index: &str, version: &Version, text: &str) -> Result<()> {
     let place = server.place(index);
     let all: Map<String, Value> = serde_json::from_str(text)
         .map_err(|error| Error::configuration(format!("{place}: mapping: {error}")))?;

@@ -2,7 +2,7 @@
 //!
 //! Opening an [`Index`] learns what the server is and makes the index where it
 //! is missing. What remains is one verb, [`Index::bulk`]: documents in, one
-//! [`Outcome`] each out. A document replaces an earlier one of its id, so that
+//! [`IndexOutcome`] each out. A document replaces an earlier one of its id, so that
 //! sending it twice is harmless and everything may be retried.
 
 mod batch;
@@ -19,7 +19,7 @@ use elasticsearch::http::{Method, Url};
 
 use self::batch::Verdict;
 use self::failure::{blocked, unexpected};
-use self::server::{Answer, BULK, OPEN, Request, Server};
+use self::server::{BULK, ElasticAnswer, ElasticRequest, ElasticServer, OPEN};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::retry::{Attempts, Failure, FailureClass};
@@ -50,7 +50,7 @@ pub struct ElasticArgs {
 
 /// A document of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
+pub struct SearchDocument {
     pub id: i64,
     /// Those of its JSON object but for the id, each after a comma.
     pub members: Vec<u8>,
@@ -58,7 +58,7 @@ pub struct Document {
 
 /// What became of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum IndexOutcome {
     Indexed,
     /// The server has a newer version of it.
     Known,
@@ -74,7 +74,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct BulkError {
     pub error: Error,
-    pub outcomes: Vec<Option<Outcome>>,
+    pub outcomes: Vec<Option<IndexOutcome>>,
 }
 
 impl fmt::Display for BulkError {
@@ -95,7 +95,7 @@ impl From<BulkError> for Error {
 /// to be used from async code.
 #[derive(Clone)]
 pub struct Index {
-    server: Arc<Server>,
+    server: Arc<ElasticServer>,
     name: Arc<str>,
     path: Arc<str>,
 }
@@ -114,7 +114,7 @@ impl Index {
             return Ok(None);
         };
         let name = args.name()?;
-        let server = Server::new(url, context)?;
+        let server = ElasticServer::new(url, context)?;
         let waiting = context
             .log
             .notify_if_slow(format!("waiting for Elasticsearch at {}", server.address()));
@@ -148,7 +148,7 @@ impl Index {
     /// Indexes `documents` and says, in their order, what became of each.
     ///
     /// What the server cannot take just now is sent again, and only that.
-    pub fn bulk(&self, documents: &[Document]) -> Result<Vec<Outcome>, BulkError> {
+    pub fn bulk(&self, documents: &[SearchDocument]) -> Result<Vec<IndexOutcome>, BulkError> {
         let mut settled = vec![None; documents.len()];
         let done = self.server.run(self.settle(documents, &mut settled));
         if done.is_ok() && settled.iter().all(Option::is_some) {
@@ -166,14 +166,18 @@ impl Index {
         })
     }
 
-    async fn settle(&self, documents: &[Document], settled: &mut [Option<Outcome>]) -> Result<()> {
+    async fn settle(
+        &self,
+        documents: &[SearchDocument],
+        settled: &mut [Option<IndexOutcome>],
+    ) -> Result<()> {
         let mut attempts = Attempts::new(BULK);
         let mut batches = batch::split(documents);
         while let Some(batch) = batches.pop() {
-            let request = Request {
+            let request = ElasticRequest {
                 query: BULK_QUERY,
                 body: Some(batch::body(batch.iter().map(|&at| &documents[at]))),
-                ..Request::new(Method::Post, &self.path)
+                ..ElasticRequest::new(Method::Post, &self.path)
             };
             let answer = match self.server.once(&request).await {
                 Ok(answer) => answer,
@@ -213,10 +217,10 @@ impl Index {
     /// be sent again.
     async fn take(
         &self,
-        documents: &[Document],
-        answer: &Answer,
+        documents: &[SearchDocument],
+        answer: &ElasticAnswer,
         batch: Vec<usize>,
-        settled: &mut [Option<Outcome>],
+        settled: &mut [Option<IndexOutcome>],
         attempts: &mut Attempts,
     ) -> Result<Vec<usize>> {
         let Some(verdicts) = batch::verdicts(&answer.text, batch.len()) else {
@@ -264,7 +268,7 @@ impl Index {
             Err(error) if error.kind == Kind::Unavailable && poisonous(&again, settled) => {
                 attempts.reset();
                 for (at, status, reason) in again {
-                    settled[at] = Some(Outcome::Refused { status, reason });
+                    settled[at] = Some(IndexOutcome::Refused { status, reason });
                 }
                 Ok(Vec::new())
             }
@@ -273,12 +277,13 @@ impl Index {
     }
 }
 
-fn poisonous(again: &[(usize, u16, String)], settled: &[Option<Outcome>]) -> bool {
-    again.iter().all(|(_, status, _)| *status == 500) && settled.contains(&Some(Outcome::Indexed))
+fn poisonous(again: &[(usize, u16, String)], settled: &[Option<IndexOutcome>]) -> bool {
+    again.iter().all(|(_, status, _)| *status == 500)
+        && settled.contains(&Some(IndexOutcome::Indexed))
 }
 
-fn too_large(document: &Document) -> Outcome {
-    Outcome::Refused {
+fn too_large(document: &SearchDocument) -> IndexOutcome {
+    IndexOutcome::Refused {
         status: 413,
         reason: format!(
             "{} bytes are more than the server takes (http.max_content_length)",

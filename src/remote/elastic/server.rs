@@ -41,7 +41,7 @@ pub const CREATE: Policy = Policy {
     ..BULK
 };
 
-pub struct Server {
+pub struct ElasticServer {
     runtime: Runtime,
     transport: Transport,
     headers: HeaderMap,
@@ -49,7 +49,7 @@ pub struct Server {
     retry: Retry,
 }
 
-pub struct Request<'a> {
+pub struct ElasticRequest<'a> {
     pub method: Method,
     pub path: &'a str,
     pub query: &'a [(&'a str, &'a str)],
@@ -57,7 +57,7 @@ pub struct Request<'a> {
     pub timeout: Duration,
 }
 
-impl<'a> Request<'a> {
+impl<'a> ElasticRequest<'a> {
     pub fn new(method: Method, path: &'a str) -> Self {
         Self {
             method,
@@ -70,13 +70,13 @@ impl<'a> Request<'a> {
 }
 
 /// An answer that trying again would not change.
-pub struct Answer {
+pub struct ElasticAnswer {
     pub status: u16,
     pub text: String,
     pub retry_after: Option<Duration>,
 }
 
-impl Server {
+impl ElasticServer {
     pub fn new(url: Url, context: &Context) -> Result<Self> {
         let address = address(&url);
         let secure = url.scheme() == "https";
@@ -118,7 +118,11 @@ impl Server {
     }
 
     /// Sends a request until the server answers it.
-    pub async fn ask(&self, mut request: Request<'_>, attempts: &mut Attempts) -> Result<Answer> {
+    pub async fn ask(
+        &self,
+        mut request: ElasticRequest<'_>,
+        attempts: &mut Attempts,
+    ) -> Result<ElasticAnswer> {
         let most = request.timeout;
         loop {
             request.timeout = attempts.timeout(most);
@@ -133,7 +137,7 @@ impl Server {
     }
 
     /// Sends a request once.
-    pub async fn once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
+    pub async fn once(&self, request: &ElasticRequest<'_>) -> Result<ElasticAnswer, Failure> {
         let sent = self.transport.send(
             request.method,
             request.path,
@@ -164,7 +168,7 @@ impl Server {
                     },
                 })
             }
-            _ => Ok(Answer {
+            _ => Ok(ElasticAnswer {
                 status,
                 text,
                 retry_after,

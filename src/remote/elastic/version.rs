@@ -6,7 +6,7 @@ use std::time::Duration;
 use elasticsearch::http::Method;
 use serde::Deserialize;
 
-use super::server::{Request, Server};
+use super::server::{ElasticRequest, ElasticServer};
 use crate::error::{Error, Result};
 use crate::retry::Attempts;
 
@@ -41,12 +41,12 @@ struct Node {
     version: String,
 }
 
-impl Server {
+impl ElasticServer {
     /// Asks the server what it is.
     pub async fn version(&self, attempts: &mut Attempts) -> Result<Version> {
-        let get = |path| Request {
+        let get = |path| ElasticRequest {
             timeout: GREETING,
-            ..Request::new(Method::Get, path)
+            ..ElasticRequest::new(Method::Get, path)
         };
         let mut answer = self.ask(get("/"), attempts).await?;
         // A bare Elasticsearch 8 has no root resource.

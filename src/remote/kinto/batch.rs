@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Refusal, Server};
+use super::{KintoServer, Refusal};
 use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::json;
@@ -55,7 +55,7 @@ impl Put {
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PutOutcome {
     Created,
     Updated,
     /// It existed, and existing records are not to be changed.
@@ -65,7 +65,7 @@ pub enum Outcome {
 
 /// Where batches go.
 pub struct Batches {
-    server: Arc<Server>,
+    server: Arc<KintoServer>,
     if_not_exists: bool,
     /// The most that the server takes at once.
     pub size: usize,
@@ -115,7 +115,7 @@ const LARGEST: usize = 1000;
 impl Batches {
     /// # Errors
     /// It is no Kinto, or one that cannot be written to.
-    pub fn open(server: &Arc<Server>, if_not_exists: bool) -> Result<Self> {
+    pub fn open(server: &Arc<KintoServer>, if_not_exists: bool) -> Result<Self> {
         let answer = server.ask(&Method::GET, "/", |request| request)?;
         let place = server.address();
         if answer.status != 200 {
@@ -139,7 +139,7 @@ impl Batches {
     }
 
     /// Stores `puts`, in order; an outcome each.
-    pub fn store(&self, puts: &[Put]) -> Result<Vec<Outcome>> {
+    pub fn store(&self, puts: &[Put]) -> Result<Vec<PutOutcome>> {
         let mut outcomes = vec![None; puts.len()];
         self.settle(puts, &mut outcomes)?;
         let settled: Option<Vec<_>> = outcomes.into_iter().collect();
@@ -151,7 +151,7 @@ impl Batches {
         })
     }
 
-    fn settle(&self, puts: &[Put], outcomes: &mut [Option<Outcome>]) -> Result<()> {
+    fn settle(&self, puts: &[Put], outcomes: &mut [Option<PutOutcome>]) -> Result<()> {
         let mut attempts = Attempts::new(ROLLED_BACK);
         let batch_url = format!("{}/batch", self.server.address());
         // What was answered before, and may have been taken back or not.
@@ -201,8 +201,8 @@ impl Batches {
     fn split(
         &self,
         puts: &[Put],
-        outcomes: &mut [Option<Outcome>],
-        answer: &super::Answer,
+        outcomes: &mut [Option<PutOutcome>],
+        answer: &super::KintoAnswer,
     ) -> Result<()> {
         if puts.len() > 1 {
             let middle = puts.len() / 2;
@@ -211,21 +211,21 @@ impl Batches {
             return self.settle(&puts[middle..], second);
         }
         let said = Refusal::of(&answer.body).text();
-        outcomes[0] = Some(Outcome::Refused(format!("{} {said}", answer.status)));
+        outcomes[0] = Some(PutOutcome::Refused(format!("{} {said}", answer.status)));
         Ok(())
     }
 
-    fn outcome(&self, put: &Put, response: &Response<'_>, earlier: u16) -> Result<Outcome> {
+    fn outcome(&self, put: &Put, response: &Response<'_>, earlier: u16) -> Result<PutOutcome> {
         let status = response.status;
         // It stayed from an earlier try of this batch, if it is not another writer's.
         let stayed = earlier > 0 && status == 412 && put.matches(refusal(response).existing());
         Ok(match status {
-            201 => Outcome::Created,
-            200 if earlier == 201 => Outcome::Created,
-            200 => Outcome::Updated,
-            412 if stayed && earlier == 201 => Outcome::Created,
-            412 if stayed => Outcome::Updated,
-            412 if self.if_not_exists => Outcome::Existing,
+            201 => PutOutcome::Created,
+            200 if earlier == 201 => PutOutcome::Created,
+            200 => PutOutcome::Updated,
+            412 if stayed && earlier == 201 => PutOutcome::Created,
+            412 if stayed => PutOutcome::Updated,
+            412 if self.if_not_exists => PutOutcome::Existing,
             401 | 403 => {
                 let said = refusal(response).text();
                 return Err(Error::message(
@@ -236,11 +236,11 @@ impl Batches {
                     ),
                 ));
             }
-            _ => Outcome::Refused(format!("{status} {}", refusal(response).text())),
+            _ => PutOutcome::Refused(format!("{status} {}", refusal(response).text())),
         })
     }
 
-    fn send(&self, puts: &[Put]) -> Result<super::Answer> {
+    fn send(&self, puts: &[Put]) -> Result<super::KintoAnswer> {
         let body = self.body(puts);
         self.server.ask(&Method::POST, "/batch", |request| {
             request

@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Server, escape};
+use super::{KintoServer, escape};
 use crate::error::{Error, Result};
 use crate::yaml;
 
@@ -76,7 +76,7 @@ impl Manifest {
     }
 
     /// Makes them so; what was written, none where nothing differs.
-    pub fn apply(&self, server: &Server) -> Result<Vec<String>> {
+    pub fn apply(&self, server: &KintoServer) -> Result<Vec<String>> {
         let bucket = format!("/buckets/{}", escape(&self.bucket.0));
         let collection = format!("{bucket}/collections/{}", escape(&self.collection.0));
         let mut written = Vec::new();
@@ -92,7 +92,7 @@ impl Manifest {
 /// The races that are tried again: somebody else made the same.
 const TRIES: u32 = 3;
 
-fn ensure(server: &Server, path: &str, wanted: &Object) -> Result<bool> {
+fn ensure(server: &KintoServer, path: &str, wanted: &Object) -> Result<bool> {
     let what = format!("{}{path}", server.address());
     for _ in 0..TRIES {
         let found = server.ask(&Method::GET, path, |request| request)?;

@@ -90,7 +90,7 @@ const ID: &AsciiSet = &NON_ALPHANUMERIC
 
 /// A server, its connections, and who we are there. Clones of an `Arc` share
 /// it among threads; not to be used from async code.
-pub struct Server {
+pub struct KintoServer {
     runtime: Runtime,
     client: Client,
     root: Url,
@@ -101,7 +101,7 @@ pub struct Server {
 }
 
 /// An answer that trying again would not change.
-pub struct Answer {
+pub struct KintoAnswer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -147,7 +147,7 @@ impl Refusal {
     }
 }
 
-impl Answer {
+impl KintoAnswer {
     /// Why the server did not do as asked, as an error about `what`.
     #[must_use]
     pub fn refusal(&self, what: &str) -> Error {
@@ -166,7 +166,7 @@ impl Answer {
     }
 }
 
-impl Server {
+impl KintoServer {
     /// # Errors
     /// An address or credentials that cannot be used. Nothing is sent yet.
     pub fn open(args: &KintoArgs, io: &Io) -> Result<Self> {
@@ -216,7 +216,7 @@ impl Server {
         method: &Method,
         path: &str,
         build: impl Fn(RequestBuilder) -> RequestBuilder,
-    ) -> Result<Answer> {
+    ) -> Result<KintoAnswer> {
         let url = format!("{}{path}", self.address());
         let place = url.split('?').next().unwrap_or_default();
         let what = format!("{method} {place}");
@@ -238,7 +238,7 @@ impl Server {
         Ok(answer)
     }
 
-    async fn classify(&self, response: Response) -> Result<Answer, Failure> {
+    async fn classify(&self, response: Response) -> Result<KintoAnswer, Failure> {
         let status = response.status();
         let headers = response.headers().clone();
         if let Some(wait) = http::backoff(&headers) {
@@ -261,7 +261,7 @@ impl Server {
                 };
                 Err(transient(class, format!("{} {said}", status.as_u16())))
             }
-            status => Ok(Answer {
+            status => Ok(KintoAnswer {
                 status,
                 body: body.map_err(|error| http::lost(&error))?,
                 headers,

@@ -6,19 +6,19 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Answer, Server, records_path};
+use super::{KintoAnswer, KintoServer, records_path};
 use crate::error::{Error, Kind, Result};
 
 /// A collection of a server.
 pub struct Collection {
-    server: Arc<Server>,
+    server: Arc<KintoServer>,
     path: String,
     page_size: u16,
 }
 
 /// A record as the server tells it, or that it was deleted.
 #[derive(Debug, Deserialize)]
-pub struct Record<'a> {
+pub struct KintoRecord<'a> {
     pub id: String,
     /// Milliseconds since 1970, and never the same for two records.
     pub last_modified: u64,
@@ -35,18 +35,18 @@ struct Body<'a> {
 }
 
 /// Some records that were asked for, and how to ask for those behind them.
-pub struct Page {
-    answer: Answer,
+pub struct KintoPage {
+    answer: KintoAnswer,
     /// The query of the next page, where there is one.
     pub next: Option<String>,
 }
 
-impl Page {
+impl KintoPage {
     /// Hands each record to `each`, in order; the change of the last one.
     pub fn records(
         &self,
         after: Option<u64>,
-        mut each: impl FnMut(&Record<'_>) -> Result<()>,
+        mut each: impl FnMut(&KintoRecord<'_>) -> Result<()>,
     ) -> Result<Option<u64>> {
         let unread = |error: serde_json::Error| {
             Error::message(
@@ -57,7 +57,7 @@ impl Page {
         let body: Body<'_> = serde_json::from_slice(&self.answer.body).map_err(unread)?;
         let mut last = after;
         for raw in body.data {
-            let mut record: Record<'_> = serde_json::from_str(raw.get()).map_err(unread)?;
+            let mut record: KintoRecord<'_> = serde_json::from_str(raw.get()).map_err(unread)?;
             record.text = raw.get();
             let (id, now) = (&record.id, record.last_modified);
             if last.is_some_and(|last| now <= last) {
@@ -84,7 +84,7 @@ pub struct Head {
 
 impl Collection {
     #[must_use]
-    pub fn new(server: Arc<Server>, bucket: &str, collection: &str, page_size: u16) -> Self {
+    pub fn new(server: Arc<KintoServer>, bucket: &str, collection: &str, page_size: u16) -> Self {
         Self {
             path: records_path(bucket, collection),
             server,
@@ -118,7 +118,7 @@ impl Collection {
 
     /// The first page behind `after`. Where there are bounds, deletions are
     /// told as well.
-    pub fn first(&self, after: Option<u64>, through: Option<u64>) -> Result<Page> {
+    pub fn first(&self, after: Option<u64>, through: Option<u64>) -> Result<KintoPage> {
         let mut query = vec![
             "_sort=last_modified".to_owned(),
             format!("_limit={}", self.page_size),
@@ -128,7 +128,7 @@ impl Collection {
     }
 
     /// The page of a query that a page before it named.
-    pub fn page(&self, query: &str) -> Result<Page> {
+    pub fn page(&self, query: &str) -> Result<KintoPage> {
         let answer = self.ask(&Method::GET, &format!("{}?{query}", self.path))?;
         let header = answer.headers.get("next-page");
         // It may name a host that only the server knows: the query is enough.
@@ -151,10 +151,10 @@ impl Collection {
                 self.place()
             )));
         }
-        Ok(Page { answer, next })
+        Ok(KintoPage { answer, next })
     }
 
-    fn ask(&self, method: &Method, path: &str) -> Result<Answer> {
+    fn ask(&self, method: &Method, path: &str) -> Result<KintoAnswer> {
         let answer = self.server.ask(method, path, |request| request)?;
         match answer.status {
             200 => Ok(answer),

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::ndjson::{self, Framing, Io, PendingQueue, RecordLine, StageOutput};
 use crate::record::reject::Reject;
 use crate::remote::archive::{
-    Archive, ArchiveArgs, ArchiveOptions, Cache, Deriver, Desk, Outcome, Ticket,
+    Archive, ArchiveArgs, ArchiveOptions, Cache, DeriveOutcome, DeriveQueue, DeriveTicket, Deriver,
 };
 use crate::remote::s3::{S3, S3Args};
 
@@ -128,7 +128,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         Some(lasts) => Cache::passing(lasts),
         None => Cache::open(&args.archive.cache_folder)?,
     };
-    let desk = &Desk::new(runtime, Deriver::new(archive, cache, lasts));
+    let derive_queue = &DeriveQueue::new(runtime, Deriver::new(archive, cache, lasts));
     let counters = Arc::clone(&io.context.counters);
     let wish = Wish {
         base: &args.archive.archive_url,
@@ -136,11 +136,11 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         oldest: oldest(args.max_age),
     };
     let ahead = AT_WORK * usize::from(args.concurrency);
-    let ask = |record: RecordLine<'_>, queue: &mut PendingQueue<Ticket>| {
+    let ask = |record: RecordLine<'_>, queue: &mut PendingQueue<DeriveTicket>| {
         if args.event {
-            read::ask_event(record, desk, queue);
+            read::ask_event(record, derive_queue, queue);
         } else {
-            wish.ask(record, desk, queue);
+            wish.ask(record, derive_queue, queue);
         }
         Ok(())
     };
@@ -155,16 +155,16 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
 }
 
 /// Writes what became of a build of `line`.
-fn write(outcome: Outcome, line: RecordLine<'_>, output: &mut StageOutput) -> Result<()> {
+fn write(outcome: DeriveOutcome, line: RecordLine<'_>, output: &mut StageOutput) -> Result<()> {
     let reject = |kind, message| Reject::new(line.bytes, line.number, kind, message);
     match outcome {
-        Outcome::Record(record) => output.write_record(&record),
-        Outcome::Dropped(reason) => {
+        DeriveOutcome::Record(record) => output.write_record(&record),
+        DeriveOutcome::Dropped(reason) => {
             output.drop(reason, 1);
             Ok(())
         }
-        Outcome::Refused(kind, message) => output.reject(&reject(kind, message)),
-        Outcome::Failed(message) => output.fail(&reject("failed", message)),
+        DeriveOutcome::Refused(kind, message) => output.reject(&reject(kind, message)),
+        DeriveOutcome::Failed(message) => output.fail(&reject("failed", message)),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::archive::{PRODUCTS, url};
 use crate::json;
 use crate::ndjson::{PendingQueue, RecordLine};
 use crate::record::reject::Reject;
-use crate::remote::archive::{Desk, Job, Ticket};
+use crate::remote::archive::{DeriveQueue, DeriveTicket, Job};
 
 /// What is wanted of a listing.
 pub struct Wish<'a> {
@@ -58,19 +58,28 @@ impl Wish<'_> {
     }
 
     /// Asks for the build of a line of a listing.
-    pub fn ask(&self, record: RecordLine<'_>, desk: &Desk, queue: &mut PendingQueue<Ticket>) {
+    pub fn ask(
+        &self,
+        record: RecordLine<'_>,
+        derive_queue: &DeriveQueue,
+        queue: &mut PendingQueue<DeriveTicket>,
+    ) {
         match self.judge(record.bytes) {
             Err(Unwanted::Dropped(reason)) => queue.drop(reason),
             Err(Unwanted::Refused(kind, message)) => {
                 queue.reject(Reject::new(record.bytes, record.number, kind, message));
             }
-            Ok((build, file)) => queue.ask(record, desk.queue(Job::Build(build, file))),
+            Ok((build, file)) => queue.ask(record, derive_queue.queue(Job::Build(build, file))),
         }
     }
 }
 
 /// Asks for the builds of what an event says has come.
-pub fn ask_event(record: RecordLine<'_>, desk: &Desk, queue: &mut PendingQueue<Ticket>) {
+pub fn ask_event(
+    record: RecordLine<'_>,
+    derive_queue: &DeriveQueue,
+    queue: &mut PendingQueue<DeriveTicket>,
+) {
     let reject =
         |line: &[u8], message: &str| Reject::new(line, record.number, "bad_event", message);
     let events = match event::read(record.bytes) {
@@ -83,7 +92,7 @@ pub fn ask_event(record: RecordLine<'_>, desk: &Desk, queue: &mut PendingQueue<T
             Err(message) => queue.reject(reject(&line, &message)),
             Ok(object) => match url::product_folder(&object.key) {
                 Some(folder) if PRODUCTS.contains(&folder) => {
-                    let ticket = desk.queue(Job::Event(folder.to_owned(), object));
+                    let ticket = derive_queue.queue(Job::Event(folder.to_owned(), object));
                     let own = RecordLine {
                         number: record.number,
                         bytes: &line,

@@ -11,7 +11,7 @@ use crate::json;
 use crate::metrics::Metrics;
 use crate::ndjson::{BatchLimits, BatchSink, Parsed, Results, StageOutput, Weight, batched};
 use crate::record::reject::Reject;
-use crate::remote::elastic::Document;
+use crate::remote::elastic::SearchDocument;
 use crate::shutdown::Shutdown;
 use crate::store::{BuildRow, LoadOutcome, Store};
 
@@ -153,7 +153,7 @@ impl Loader {
         outcome: LoadOutcome,
         pending: PendingRow,
         output: &mut StageOutput,
-    ) -> Result<Option<Document>> {
+    ) -> Result<Option<SearchDocument>> {
         if self.dry_run {
             print_plan(row, &outcome, output)?;
         }
@@ -173,9 +173,9 @@ impl Loader {
     }
 }
 
-fn document(id: i64, pending: PendingRow) -> Option<Document> {
+fn document(id: i64, pending: PendingRow) -> Option<SearchDocument> {
     let members = pending.document?;
-    Some(Document { id, members })
+    Some(SearchDocument { id, members })
 }
 
 /// Writes what would happen to a row, as a line of JSON.

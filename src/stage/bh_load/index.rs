@@ -15,14 +15,14 @@ use crate::ndjson::{Io, StageOutput};
 use crate::record::build::Canonical;
 use crate::record::reject::Reject;
 use crate::record::s3::unquote_etag;
-use crate::remote::elastic::{Document, Index, Outcome};
+use crate::remote::elastic::{Index, IndexOutcome, SearchDocument};
 use crate::store::{Connector, QueuedRow, RefusedRow, Store};
 
 /// The number of queued rows to read at once.
 const QUEUE_PAGE: usize = 4000;
 
 pub struct Indexer {
-    batches: Option<Sender<Vec<Document>>>,
+    batches: Option<Sender<Vec<SearchDocument>>>,
     thread: Option<JoinHandle<Result<()>>>,
     /// Elasticsearch was unavailable at the start: rows are only queued.
     unavailable: Option<Error>,
@@ -79,7 +79,7 @@ impl Indexer {
 
     /// Sends documents of committed rows; if the indexer has failed, they stay
     /// in the queue.
-    pub fn send(&mut self, documents: Vec<Document>) {
+    pub fn send(&mut self, documents: Vec<SearchDocument>) {
         if let Some(batches) = &self.batches
             && !documents.is_empty()
             && batches.send(documents).is_err()
@@ -161,7 +161,7 @@ struct IndexerThread {
 impl IndexerThread {
     /// Sends what was queued up to the id `left` before this loader started,
     /// then its own documents as they come, then what others left.
-    fn run(mut self, left: i64, batches: &Receiver<Vec<Document>>) -> Result<()> {
+    fn run(mut self, left: i64, batches: &Receiver<Vec<SearchDocument>>) -> Result<()> {
         self.drain(left)?;
         send_all(&mut self.streams, batches)?;
         // Up to a fixed id: a concurrent loader may never let the queue be empty.
@@ -182,7 +182,11 @@ impl IndexerThread {
     }
 }
 
-fn read_queue(queue: &mut dyn Store, until: i64, batches: &Sender<Vec<Document>>) -> Result<()> {
+fn read_queue(
+    queue: &mut dyn Store,
+    until: i64,
+    batches: &Sender<Vec<SearchDocument>>,
+) -> Result<()> {
     let mut after = i64::MIN;
     loop {
         let mut queued = queue.queued(after, QUEUE_PAGE)?;
@@ -199,7 +203,7 @@ fn read_queue(queue: &mut dyn Store, until: i64, batches: &Sender<Vec<Document>>
     }
 }
 
-fn send_all(streams: &mut [BulkSender], batches: &Receiver<Vec<Document>>) -> Result<()> {
+fn send_all(streams: &mut [BulkSender], batches: &Receiver<Vec<SearchDocument>>) -> Result<()> {
     std::thread::scope(|scope| {
         let send = |stream| scope.spawn(|| BulkSender::send_each(stream, batches));
         let threads: Vec<_> = streams.iter_mut().map(send).collect();
@@ -217,13 +221,13 @@ struct BulkSender {
 }
 
 impl BulkSender {
-    fn send_each(&mut self, batches: &Receiver<Vec<Document>>) -> Result<()> {
+    fn send_each(&mut self, batches: &Receiver<Vec<SearchDocument>>) -> Result<()> {
         batches
             .iter()
             .try_for_each(|documents| self.send(&documents))
     }
 
-    fn send(&mut self, documents: &[Document]) -> Result<()> {
+    fn send(&mut self, documents: &[SearchDocument]) -> Result<()> {
         let sent = self.index.bulk(documents);
         let (outcomes, failed) = match sent {
             Ok(outcomes) => (outcomes.into_iter().map(Some).collect(), None),
@@ -232,8 +236,8 @@ impl BulkSender {
         let (mut confirmed, mut refused) = (Vec::new(), Vec::new());
         for (document, outcome) in documents.iter().zip(outcomes) {
             match outcome {
-                Some(Outcome::Indexed | Outcome::Known) => confirmed.push(document.id),
-                Some(Outcome::Refused { status, reason }) => {
+                Some(IndexOutcome::Indexed | IndexOutcome::Known) => confirmed.push(document.id),
+                Some(IndexOutcome::Refused { status, reason }) => {
                     refused.push((document.id, format!("{status} {reason}")));
                 }
                 None => {}
@@ -245,11 +249,11 @@ impl BulkSender {
     }
 }
 
-fn document(queued: &QueuedRow) -> Result<Document> {
+fn document(queued: &QueuedRow) -> Result<SearchDocument> {
     let value = json::parse(queued.build.as_bytes()).map_err(|error| {
         Error::configuration(format!("row {}: its build is not JSON: {error}", queued.id))
     })?;
-    Ok(Document {
+    Ok(SearchDocument {
         id: queued.id,
         members: Canonical::new(&value, queued.build.len()).document(),
     })

@@ -13,7 +13,7 @@ use clap::Parser;
 
 use self::export::Export;
 use self::pages::{Database, Http, Pages, Scale};
-use self::write::Writer;
+use self::write::ExportWriter;
 use super::{AFTER_HELP, HELP};
 use crate::address::without_password;
 use crate::cli::{Program, SharedArgs, values};
@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::remote::kinto::pages::Collection;
-use crate::remote::kinto::{KintoArgs, Server};
+use crate::remote::kinto::{KintoArgs, KintoServer};
 use crate::resume::{self, Recorder, ResumeArgs};
 use crate::store::kinto::Records;
 
@@ -91,7 +91,7 @@ impl Program for Args {
 
 /// The two ways to the records.
 enum Way {
-    Http(Arc<Server>),
+    Http(Arc<KintoServer>),
     Database(String),
 }
 
@@ -100,7 +100,7 @@ impl Way {
         let url = args.database.as_deref().map(str::trim);
         match url.filter(|url| !url.is_empty()) {
             Some(url) => Ok(Self::Database(url.to_owned())),
-            None => Ok(Self::Http(Arc::new(Server::open(&args.kinto, io)?))),
+            None => Ok(Self::Http(Arc::new(KintoServer::open(&args.kinto, io)?))),
         }
     }
 
@@ -164,7 +164,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         workers.push(way.pages(args, io)?);
     }
     let recorder = Recorder::new(exported, file, io.output.file()?);
-    let mut writer = Writer::new(recorder, scale);
+    let mut writer = ExportWriter::new(recorder, scale);
     let done = writer.write(workers, &gaps, before, io);
     if let Err(error) = &done {
         let path = args.state.resume_file.as_deref();

@@ -3,12 +3,12 @@
 use crate::error::{Error, Result};
 use crate::record::coverage::Interval;
 use crate::record::release::{Meta, write_line};
-use crate::remote::kinto::pages::{Collection, Page as Answer};
+use crate::remote::kinto::pages::{Collection, KintoPage};
 use crate::store::kinto::Records;
 
 /// Changes behind the one and until the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
+pub struct KintoSpan {
     pub after: Option<u64>,
     pub through: u64,
 }
@@ -38,14 +38,14 @@ impl Scale {
         number / self.units
     }
 
-    pub fn spans(gaps: &[Interval]) -> Result<Vec<Span>> {
+    pub fn spans(gaps: &[Interval]) -> Result<Vec<KintoSpan>> {
         let number = |text: &str| {
             text.parse::<u64>().map_err(|_| {
                 Error::configuration(format!("the state holds {text:?}, which is no time"))
             })
         };
         let span = |gap: &Interval| {
-            Ok(Span {
+            Ok(KintoSpan {
                 after: gap.after.as_deref().map(number).transpose()?,
                 through: gap.through.as_deref().map_or(Ok(u64::MAX), number)?,
             })
@@ -56,7 +56,7 @@ impl Scale {
 
 /// A page as lines.
 #[derive(Default)]
-pub struct Page {
+pub struct ExportPage {
     pub lines: Vec<u8>,
     pub records: u64,
     pub deleted: u64,
@@ -65,7 +65,7 @@ pub struct Page {
     pub more: bool,
 }
 
-impl Page {
+impl ExportPage {
     fn record(&mut self, text: &str, changed: u64, meta: &Meta<'_>, keep: bool) -> Result<()> {
         let kept = keep.then_some(meta);
         write_line(text.as_bytes(), kept, &mut self.lines).map_err(|error| {
@@ -92,9 +92,9 @@ pub trait Pages: Send {
     /// The latest change.
     fn latest(&mut self) -> Result<u64>;
     /// How many live records there are in the span, where that can be asked.
-    fn count(&mut self, span: Span) -> Result<Option<u64>>;
+    fn count(&mut self, span: KintoSpan) -> Result<Option<u64>>;
     /// The first page of the span.
-    fn page(&mut self, span: Span) -> Result<Page>;
+    fn page(&mut self, span: KintoSpan) -> Result<ExportPage>;
 }
 
 /// Empty pages in a row, each of which names a next one, before it is said
@@ -117,7 +117,7 @@ impl Http {
         }
     }
 
-    fn ask(&mut self, span: Span) -> Result<Answer> {
+    fn ask(&mut self, span: KintoSpan) -> Result<KintoPage> {
         match self.next.take() {
             Some((at, query)) if at == span.after => self.collection.page(&query),
             _ => self.collection.first(span.after, Some(span.through)),
@@ -141,13 +141,13 @@ impl Pages for Http {
         self.collection.head(None, None).map(|head| head.timestamp)
     }
 
-    fn count(&mut self, span: Span) -> Result<Option<u64>> {
+    fn count(&mut self, span: KintoSpan) -> Result<Option<u64>> {
         let head = self.collection.head(span.after, Some(span.through))?;
         Ok(head.total)
     }
 
-    fn page(&mut self, span: Span) -> Result<Page> {
-        let mut page = Page::default();
+    fn page(&mut self, span: KintoSpan) -> Result<ExportPage> {
+        let mut page = ExportPage::default();
         for _ in 0..EMPTY {
             let answer = self.ask(span)?;
             let mut beyond = false;
@@ -210,15 +210,15 @@ impl Pages for Database {
     }
 
     /// A cursor sees what it was opened on: nothing can go missing.
-    fn count(&mut self, _: Span) -> Result<Option<u64>> {
+    fn count(&mut self, _: KintoSpan) -> Result<Option<u64>> {
         Ok(None)
     }
 
-    fn page(&mut self, span: Span) -> Result<Page> {
+    fn page(&mut self, span: KintoSpan) -> Result<ExportPage> {
         let records = self.records.page(span.after, span.through)?;
-        let mut page = Page {
+        let mut page = ExportPage {
             more: !records.is_empty(),
-            ..Page::default()
+            ..ExportPage::default()
         };
         for record in records {
             if record.changed > span.through {

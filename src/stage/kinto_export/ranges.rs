@@ -2,7 +2,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::pages::Span;
+use super::pages::KintoSpan;
 
 pub struct Ranges {
     state: Mutex<State>,
@@ -10,7 +10,7 @@ pub struct Ranges {
 }
 
 struct State {
-    waiting: Vec<Span>,
+    waiting: Vec<KintoSpan>,
     at_work: Vec<Work>,
     ended: bool,
 }
@@ -18,13 +18,13 @@ struct State {
 /// What a worker has in hand.
 #[derive(Clone, Copy)]
 struct Work {
-    rest: Option<Span>,
+    rest: Option<KintoSpan>,
     /// How long its last page was, in time; not known before the first.
     step: Option<u64>,
 }
 
 impl Ranges {
-    pub fn new(spans: &[Span], workers: usize) -> Self {
+    pub fn new(spans: &[KintoSpan], workers: usize) -> Self {
         let idle = Work {
             rest: None,
             step: None,
@@ -44,7 +44,7 @@ impl Ranges {
     }
 
     /// What `worker` has to do now; `None` when nothing is left to share.
-    pub fn take(&self, worker: usize) -> Option<Span> {
+    pub fn take(&self, worker: usize) -> Option<KintoSpan> {
         let mut state = self.state();
         loop {
             if state.ended {
@@ -71,7 +71,7 @@ impl Ranges {
 
     /// `worker` got a page with these ends: the part of its span that is done
     /// now. Nothing behind a `more` that is false is left.
-    pub fn done(&self, worker: usize, ends: Option<(u64, u64)>, more: bool) -> Option<Span> {
+    pub fn done(&self, worker: usize, ends: Option<(u64, u64)>, more: bool) -> Option<KintoSpan> {
         let mut state = self.state();
         let work = &mut state.at_work[worker];
         let rest = work.rest?;
@@ -79,13 +79,13 @@ impl Ranges {
             Some((first, last)) if more && last < rest.through => {
                 let begun = rest.after.unwrap_or(first);
                 *work = Work {
-                    rest: Some(Span {
+                    rest: Some(KintoSpan {
                         after: Some(last),
                         ..rest
                     }),
                     step: Some(last - begun),
                 };
-                Span {
+                KintoSpan {
                     through: last,
                     ..rest
                 }
@@ -107,7 +107,7 @@ impl Ranges {
 }
 
 impl State {
-    fn split(&mut self) -> Option<Span> {
+    fn split(&mut self) -> Option<KintoSpan> {
         let long = |work: &Work| {
             let (rest, step) = (work.rest?, work.step?);
             let length = rest.through - rest.after?;
@@ -117,7 +117,7 @@ impl State {
         let length = long(longest)?;
         let rest = longest.rest.as_mut()?;
         let middle = rest.through - length / 2;
-        let taken = Span {
+        let taken = KintoSpan {
             after: Some(middle),
             through: rest.through,
         };
@@ -133,7 +133,7 @@ mod tests {
     /// Two workers export the changes 1 to 100, ten a page.
     #[test]
     fn halves_make_up_the_whole() {
-        let whole = Span {
+        let whole = KintoSpan {
             after: None,
             through: 100,
         };

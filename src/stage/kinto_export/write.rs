@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, bounded};
 
 use super::export::Export;
-use super::pages::{Page, Pages, Scale, Span};
+use super::pages::{ExportPage, KintoSpan, Pages, Scale};
 use super::ranges::Ranges;
 use crate::counters::Waiting;
 use crate::error::{Error, Result};
@@ -13,15 +13,15 @@ use crate::record::coverage::Interval;
 use crate::resume::{PageMark, PublishedPage, Publisher, Recorder};
 
 /// A page, and the part of the export that it is.
-type Part = (Page, Span);
+type Part = (ExportPage, KintoSpan);
 
-pub struct Writer {
+pub struct ExportWriter {
     pub publisher: Publisher<Export>,
     scale: Scale,
     metrics: Metrics,
 }
 
-impl Writer {
+impl ExportWriter {
     pub fn new(recorder: Recorder<Export>, scale: Scale) -> Self {
         Self {
             publisher: Publisher::new(recorder, PageMark::Page),
@@ -35,7 +35,7 @@ impl Writer {
     pub fn write(
         &mut self,
         workers: Vec<Box<dyn Pages>>,
-        gaps: &[Span],
+        gaps: &[KintoSpan],
         before: Option<u64>,
         io: &mut Io,
     ) -> Result<()> {
@@ -130,7 +130,12 @@ impl Writer {
 
     /// What came has to be what the server counts: while records are only
     /// added and changed, it counts fewer and fewer within the bounds.
-    fn check(&mut self, pages: &mut dyn Pages, gaps: &[Span], before: Option<u64>) -> Result<()> {
+    fn check(
+        &mut self,
+        pages: &mut dyn Pages,
+        gaps: &[KintoSpan],
+        before: Option<u64>,
+    ) -> Result<()> {
         let Some((before, now)) = before.zip(count(pages, gaps)?) else {
             return Ok(());
         };
@@ -150,7 +155,7 @@ impl Writer {
 }
 
 /// How many records are in `spans`, where that can be asked.
-pub fn count(pages: &mut dyn Pages, spans: &[Span]) -> Result<Option<u64>> {
+pub fn count(pages: &mut dyn Pages, spans: &[KintoSpan]) -> Result<Option<u64>> {
     let counts = spans.iter().map(|span| pages.count(*span));
     let counts: Option<Vec<u64>> = counts.collect::<Result<_>>()?;
     Ok(counts.map(|counts| counts.iter().sum()))

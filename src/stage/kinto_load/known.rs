@@ -15,7 +15,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::json::{self, ParseError};
 use crate::record::release::write_members;
-use crate::remote::kinto::Server;
+use crate::remote::kinto::KintoServer;
 use crate::remote::kinto::pages::Collection;
 
 /// The identity of a content.
@@ -27,7 +27,7 @@ const PAGE: u16 = 5000;
 const FORMAT: &str = "kinto-load cache 1";
 
 #[derive(Default)]
-pub struct Known {
+pub struct KintoContents {
     /// By a hash of the id: a content names its id, so a clash of two ids can
     /// only cause a record to be sent that need not be.
     contents: HashMap<u64, Hash>,
@@ -53,11 +53,11 @@ pub fn digest(id: &str) -> u64 {
     hasher.finish()
 }
 
-impl Known {
+impl KintoContents {
     /// What the file knows, and what has changed since; then the file is
     /// written anew.
     pub fn read(
-        server: &Arc<Server>,
+        server: &Arc<KintoServer>,
         (folder, bucket, collection): (&Path, &str, &str),
     ) -> Result<Self> {
         let place = format!("{} {bucket} {collection}", server.address());
@@ -150,12 +150,12 @@ fn name(place: &str) -> PathBuf {
 }
 
 /// What is cached can be asked for again: a file that is not whole is none.
-fn load(path: &Path, place: &str) -> Known {
+fn load(path: &Path, place: &str) -> KintoContents {
     let known = std::fs::File::open(path).ok().and_then(|file| {
         let mut lines = BufReader::new(file).lines().map_while(Result::ok);
         let first = lines.next()?;
         let (latest, own) = first.strip_prefix(FORMAT)?.trim().split_once(' ')?;
-        let mut known = Known {
+        let mut known = KintoContents {
             contents: HashMap::new(),
             latest: Some(latest.parse().ok()?),
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use self::known::Known;
+use self::known::KintoContents;
 use self::send::LARGEST;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::ndjson::{self, BatchLimits, Io, RecordLine};
 use crate::remote::kinto::batch::Batches;
 use crate::remote::kinto::manifest::{BUILT_IN, Manifest};
-use crate::remote::kinto::{KintoArgs, Server};
+use crate::remote::kinto::{KintoArgs, KintoServer};
 
 /// Load records into a Kinto collection
 #[derive(Debug, Parser)]
@@ -87,7 +87,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let KintoArgs {
         bucket, collection, ..
     } = &args.kinto;
-    let server = Arc::new(Server::open(&args.kinto, io)?);
+    let server = Arc::new(KintoServer::open(&args.kinto, io)?);
     if args.initialize {
         let (text, place) = match &args.manifest {
             None => (BUILT_IN.to_owned(), "the built-in manifest".to_owned()),
@@ -110,7 +110,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         let waiting = format!("reading what {} has", server.address());
         let _patience = io.context.log.notify_if_slow(waiting);
         let place = (&*args.cache_folder, &**bucket, &**collection);
-        let known = Known::read(&server, place)?;
+        let known = KintoContents::read(&server, place)?;
         io.context
             .counters
             .note("records in Kinto", known.len() as u64);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::known::{Known, hash};
+use super::known::{KintoContents, hash};
 use crate::json::{self, Members, Value};
 use crate::ndjson::{Parsed, RecordLine};
 use crate::record::reject::{Reject, cleared};
@@ -23,7 +23,7 @@ pub struct PendingPut {
 pub fn pending_put(
     line: RecordLine<'_>,
     place: (&str, &str),
-    known: Option<&Known>,
+    known: Option<&KintoContents>,
 ) -> Parsed<Box<PendingPut>> {
     match record(&cleared(line.bytes), line.number, place, known) {
         Ok(pending) => Parsed::Record(Box::new(pending)),
@@ -35,7 +35,7 @@ fn record(
     line: &[u8],
     number: u64,
     (bucket, collection): (&str, &str),
-    known: Option<&Known>,
+    known: Option<&KintoContents>,
 ) -> Result<PendingPut, Reject> {
     let refused = |kind, message: &str| Reject::new(line, number, kind, message);
     let bad_line = |message: &str| refused("bad_line", message);

@@ -13,14 +13,14 @@ use crate::error::{Error, Kind, Result};
 use crate::metrics::Metrics;
 use crate::ndjson::{BatchLimits, BatchSink, Parsed, Results, StageOutput, Weight, batched};
 use crate::record::reject::Reject;
-use crate::remote::kinto::batch::{Batches, Outcome, Put};
+use crate::remote::kinto::batch::{Batches, Put, PutOutcome};
 
 /// A batch is sent before it holds more than this, in bytes.
 pub const LARGEST: usize = 1 << 20;
 
 type Item = Parsed<Box<PendingPut>>;
 
-type Done = (Arc<Vec<Put>>, Result<Vec<Outcome>>);
+type Done = (Arc<Vec<Put>>, Result<Vec<PutOutcome>>);
 
 type Job = (Arc<Vec<Put>>, Channel<Done>);
 
@@ -190,13 +190,13 @@ impl Sender<'_> {
                 break;
             };
             match outcome {
-                Outcome::Created => stored += 1,
-                Outcome::Updated => {
+                PutOutcome::Created => stored += 1,
+                PutOutcome::Updated => {
                     stored += 1;
                     self.counters.note("over earlier ones", 1);
                 }
-                Outcome::Existing => self.output.drop("there already", 1),
-                Outcome::Refused(reason) => {
+                PutOutcome::Existing => self.output.drop("there already", 1),
+                PutOutcome::Refused(reason) => {
                     let reject = Reject::new(&put.line, number, "refused", reason);
                     self.output.reject(&reject)?;
                 }

@@ -20,7 +20,7 @@ use self::proof::Proof;
 use self::read::Readers;
 use self::source::LazyS3;
 use self::state::InventorySource;
-use self::write::Writer;
+use self::write::InventoryWriter;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::context::Context;
@@ -146,7 +146,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let proof = Proof::new(&listed.source.checks);
     let recorder = Recorder::new(listed, file, io.output.file()?);
     let rejects_are_kept = args.shared.rejects.rejects.is_some();
-    let mut writer = Writer::new(recorder, rejects_are_kept);
+    let mut writer = InventoryWriter::new(recorder, rejects_are_kept);
     let (readers, feeds) = Readers::new(&inventory, args.row_options(), &origin, gaps);
     let Io {
         input,

@@ -19,7 +19,7 @@ use crate::shutdown::Shutdown;
 /// Lines of standard input that are closed by one mark.
 const UNIT: u64 = 100_000;
 
-pub struct Writer {
+pub struct InventoryWriter {
     pub recorder: Recorder<InventorySource>,
     rejects_are_kept: bool,
     run: String,
@@ -43,7 +43,7 @@ struct Unit {
     check: Option<Check>,
 }
 
-impl Writer {
+impl InventoryWriter {
     pub fn new(recorder: Recorder<InventorySource>, rejects_are_kept: bool) -> Self {
         Self {
             run: recorder.read(|listed| listed.run.clone()),

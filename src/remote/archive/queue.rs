@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
-use super::derive::{Deriver, Outcome};
+use super::derive::{DeriveOutcome, Deriver};
 use crate::archive::build::Build;
 use crate::archive::event::CreatedObject;
 use crate::archive::merge::ArchiveFile;
@@ -18,21 +18,21 @@ pub enum Job {
 }
 
 /// The promise of what becomes of a job.
-pub type Ticket = Reply<Vec<Outcome>>;
+pub type DeriveTicket = Reply<Vec<DeriveOutcome>>;
 
-pub struct Desk {
+pub struct DeriveQueue {
     runtime: Runtime,
     deriver: Arc<Deriver>,
 }
 
-impl Desk {
+impl DeriveQueue {
     #[must_use]
     pub fn new(runtime: Runtime, deriver: Deriver) -> Self {
         let deriver = Arc::new(deriver);
         Self { runtime, deriver }
     }
 
-    pub fn queue(&self, job: Job) -> Ticket {
+    pub fn queue(&self, job: Job) -> DeriveTicket {
         let deriver = Arc::clone(&self.deriver);
         Reply::spawn(&self.runtime, async move {
             match &job {
