@@ -1,17 +1,17 @@
 //! bh-fetch: gets the object of each record and adds it as `build`.
 
 use clap::Parser;
-use tokio::runtime::Builder;
 
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::json;
 use crate::log::Log;
 use crate::ndjson::{self, Framing, Io, PendingQueue, Promise, RecordLine, StageOutput};
 use crate::record::line::FetchedRecord;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
+use crate::remote;
 use crate::remote::fetch::{FetchAnswer, FetchTicket, Fetcher, Limits, Wanted};
 use crate::remote::s3::{S3, S3Args};
 
@@ -74,11 +74,7 @@ impl Promise for Fetch {
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Error::local("threads", &error))?;
+    let runtime = remote::runtime("requests", Some(2))?;
     let s3 = runtime.block_on(S3::open(&args.s3, &io.context))?;
     let limits = Limits {
         concurrency: usize::from(args.concurrency),

@@ -8,15 +8,15 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::Resettable;
 use jiff::{SignedDuration, Timestamp};
-use tokio::runtime::Builder;
 
 use self::read::Wish;
 use super::{AFTER_HELP, HELP};
 use crate::archive::PRODUCTS;
 use crate::cli::{Program, SharedArgs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ndjson::{self, Framing, Io, PendingQueue, RecordLine, StageOutput};
 use crate::record::reject::Reject;
+use crate::remote;
 use crate::remote::archive::{
     Archive, ArchiveArgs, ArchiveOptions, Cache, DeriveOutcome, DeriveQueue, DeriveTicket, Deriver,
 };
@@ -107,11 +107,7 @@ impl Program for Args {
 const AT_WORK: usize = 64;
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Error::local("threads", &error))?;
+    let runtime = remote::runtime("requests", Some(2))?;
     let s3 = match &args.archive.bucket {
         Some(_) => Some(runtime.block_on(S3::open(&args.s3, &io.context))?),
         None => None,

@@ -3,7 +3,7 @@
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::confirm::Checkpoint;
+use super::checkpoint::Checkpoint;
 use super::index::Indexer;
 use super::read::PendingRow;
 use crate::error::{Error, Kind, Result};
@@ -89,7 +89,7 @@ fn commit_each(
 pub struct Loader {
     pub store: Box<dyn Store>,
     pub indexer: Option<Indexer>,
-    pub confirm: Checkpoint,
+    pub checkpoint: Checkpoint,
     pub dry_run: bool,
     /// Where the migration from Kinto is counted.
     pub kinto: Option<Metrics>,
@@ -120,7 +120,7 @@ impl Loader {
                     let (mark, line) = &*mark;
                     if output.close_unit(mark)? && !self.dry_run {
                         let database = self.store.address();
-                        self.confirm.mark(mark, line, output, database)?;
+                        self.checkpoint.mark(mark, line, output, database)?;
                     }
                 }
                 item => {
@@ -135,7 +135,7 @@ impl Loader {
                 }
             }
         }
-        self.confirm.save()?;
+        self.checkpoint.save()?;
         if let Some(metrics) = &self.kinto {
             metrics.incr("kinto_inserted", inserted);
         }

@@ -1,7 +1,7 @@
 //! bh-load: stores the builds, indexes them, and confirms what is stored.
 
 mod batch;
-mod confirm;
+mod checkpoint;
 mod index;
 mod read;
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use self::batch::{LARGEST, Loader};
-use self::confirm::Checkpoint;
+use self::checkpoint::Checkpoint;
 use self::index::Indexer;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
@@ -92,14 +92,14 @@ impl Program for Args {
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let quiet = io.output.is_terminal();
-    let mut confirm = Checkpoint::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
+    let mut checkpoint = Checkpoint::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
     let location = Location::new(&args.database, io)?;
     let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {
         (Box::new(DryRun::new(location.open_existing()?)), None)
     } else {
         // Before the tables are made again: a kill in between would hide it.
-        if confirm.relies_on(&location.name()) && !location.has_tables()? {
-            confirm.forget()?;
+        if checkpoint.relies_on(&location.name()) && !location.has_tables()? {
+            checkpoint.forget()?;
         }
         let connector = location.connector()?;
         let store = connector.connect()?;
@@ -109,7 +109,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let mut loader = Loader {
         store,
         indexer,
-        confirm,
+        checkpoint,
         dry_run: args.dry_run,
         kinto: args.kinto_migration.then(Metrics::from_environment),
     };
@@ -147,5 +147,5 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             loader.store.address()
         ));
     }
-    loader.confirm.finish()
+    loader.checkpoint.finish()
 }

@@ -145,8 +145,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let lanes = args.concurrency.map_or_else(ndjson::cores, usize::from);
     let proof = Proof::new(&listed.source.checks);
     let recorder = Recorder::new(listed, file, io.output.file()?);
-    let rejects_are_kept = args.shared.rejects.rejects.is_some();
-    let mut writer = InventoryWriter::new(recorder, rejects_are_kept);
+    let mut writer = InventoryWriter::new(recorder);
     let (readers, feeds) = Readers::new(&inventory, args.row_options(), &origin, gaps);
     let Io {
         input,

@@ -21,7 +21,6 @@ const UNIT: u64 = 100_000;
 
 pub struct InventoryWriter {
     pub recorder: Recorder<InventorySource>,
-    rejects_are_kept: bool,
     run: String,
     /// Of this process, not of the whole run.
     records: u64,
@@ -30,26 +29,23 @@ pub struct InventoryWriter {
     checks: usize,
 }
 
-/// The unit of lines at hand.
+/// The current unit of lines.
 struct Unit {
     file: usize,
-    /// Behind which line it begins.
+    /// The last line before it.
     after: u64,
-    /// Behind which line it has come.
+    /// The last line that it has reached.
     line: u64,
-    /// A row of it was refused to nowhere.
-    open: bool,
     /// Of standard input, as far as it has come.
     check: Option<Check>,
 }
 
 impl InventoryWriter {
-    pub fn new(recorder: Recorder<InventorySource>, rejects_are_kept: bool) -> Self {
+    pub fn new(recorder: Recorder<InventorySource>) -> Self {
         Self {
             run: recorder.read(|listed| listed.run.clone()),
             checks: recorder.read(|listed| listed.source.checks.len()),
             recorder,
-            rejects_are_kept,
             records: 0,
             files: 0,
         }
@@ -70,7 +66,6 @@ impl InventoryWriter {
                 file: at,
                 after,
                 line: after,
-                open: false,
                 check: None,
             };
             let is_stdin = inventory.files[at].place == FileLocation::Stdin;
@@ -109,7 +104,6 @@ impl InventoryWriter {
     ) -> Result<()> {
         let (_, before, _) = counters.snapshot();
         unit.line = unit.line.max(rows.through);
-        unit.open |= rows.refused && !self.rejects_are_kept;
         counters.add_read(rows.records);
         output.emit(rows.emitted, &[])?;
         let records = counters.snapshot().1 - before;
@@ -125,7 +119,8 @@ impl InventoryWriter {
         if rows.refused {
             output.sync_rejects()?;
         }
-        let done = (!unit.open).then(|| unit.through(position::behind(unit.file, unit.line)));
+        let done =
+            (!output.is_unit_open()).then(|| unit.through(position::behind(unit.file, unit.line)));
         if done.is_some() {
             output.flush()?;
         }
@@ -161,11 +156,12 @@ impl InventoryWriter {
             after: done.after.clone(),
             through: done.through.clone(),
         };
+        let open = output.is_unit_open();
         output.mark(&mark, line.trim_ascii_end())?;
         output.flush()?;
         unit.after = unit.line;
         self.checks += usize::from(unit.check.is_some());
-        if std::mem::take(&mut unit.open) {
+        if open {
             return Ok(());
         }
         self.recorder.record(|listed| listed.coverage.insert(done))
