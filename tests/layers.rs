@@ -78,13 +78,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     // A row goes straight into the lines that are written.
     ("inventory", &["ndjson", "record"]),
     ("listing", &["record"]),
-    ("schema", &["error", "json", "record"]),
+    ("yaml", &["hex"]), // its tests compare digests
+    ("schema", &["error", "json", "record", "yaml"]),
     ("ndjson", &[BASE, "json", "record"]),
     // What is touched.
     (
         "remote",
         &[
             BASE, "address", "archive", "backoff", "json", "listing", "ndjson", "record", "retry",
+            "yaml",
         ],
     ),
     (
