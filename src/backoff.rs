@@ -37,7 +37,7 @@ mod tests {
     const WAITS: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
     #[test]
-    fn bounds_double_to_the_longest() {
+    fn delays_double_up_to_the_maximum() {
         for (failed, bound) in (1..).zip([200, 400, 800, 1600, 3200, 5000, 5000]) {
             let drawn = (0..1000).map(|_| WAITS.delay(failed, None));
             let longest = drawn.max().unwrap_or_default();
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_may_ask_for_more() {
+    fn the_server_can_ask_for_a_longer_delay() {
         let asked = |seconds| WAITS.delay(1, Some(Duration::from_secs(seconds)));
         assert!((7..=8).contains(&asked(7).as_secs()));
         assert!(asked(7000) < LONGEST_ASKED + Duration::from_secs(1));

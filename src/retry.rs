@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_end_and_begin_again_after_a_success() {
+    fn a_success_resets_the_count_of_tries() {
         let mut attempts = attempts(Limit::Tries(3));
         assert!(attempts.next(BUSY, None).is_some());
         assert!(attempts.next(FailureClass::Conflict, None).is_some());
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn time_ends() {
+    fn retries_end_when_the_time_is_up() {
         let mut attempts = attempts(Limit::TriesWithin(9, Duration::from_secs(3)));
         assert!(attempts.timeout(Duration::from_mins(1)) <= Duration::from_secs(3));
         assert_eq!(attempts.next(BUSY, Some(Duration::from_secs(4))), None);

@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn of_duplicate_keys_the_last_counts_and_merge_keys_are_plain() {
+    fn the_last_duplicate_key_wins_and_merge_keys_are_plain() {
         let text = "a: &a {x: 1}\nb: {<<: *a}\na: 2\n";
         let expected = json!({"a": 2, "b": {"<<": {"x": 1}}});
         assert_eq!(parse::<Value>(text), Ok(expected));
@@ -58,7 +58,7 @@ mod tests {
     /// The digests are of `json.dumps(yaml.safe_load(file), sort_keys=True)` by
     /// `PyYAML`, without blanks and with characters as they are.
     #[test]
-    fn the_built_in_files_load_as_in_python() {
+    fn built_in_files_are_read_as_by_python() {
         let files = [
             (
                 include_str!("../schema.yaml"),

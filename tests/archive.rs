@@ -63,7 +63,7 @@ fn keys() -> Vec<Named> {
 }
 
 #[test]
-fn which_keys_are_builds() {
+fn keys_of_builds_are_recognised() {
     let rows = keys();
     assert!(rows.len() > 200);
     for row in rows {
@@ -107,7 +107,7 @@ fn record(build: &Build) -> Value {
 }
 
 #[test]
-fn what_a_url_says_of_its_build() {
+fn a_build_is_parsed_from_its_url() {
     let mut read = 0;
     for row in keys().iter().filter(|row| row.is_build_url.is_some()) {
         let build = Build::parse(&row.url);
@@ -132,7 +132,7 @@ fn what_a_url_says_of_its_build() {
 }
 
 #[test]
-fn where_metadata_are_looked_for() {
+fn metadata_are_looked_up_at_the_urls_of_the_v1_jobs() {
     for row in keys().iter().filter(|row| row.metadata_kind.is_some()) {
         let build = Build::parse(&row.url).unwrap();
         let (kind, urls) = match build.kind() {
@@ -157,7 +157,7 @@ fn where_metadata_are_looked_for() {
 
 /// The first jobs took the last digit for the number of a build.
 #[test]
-fn the_latest_build_of_a_version_and_its_number() {
+fn the_build_with_the_highest_number_is_the_latest() {
     for row in rows!("latest_build.ndjson") {
         let folders = row["build_folders"].as_array().unwrap();
         let latest = candidates::latest(folders.iter().map(|folder| folder.as_str().unwrap()));
@@ -174,7 +174,7 @@ fn the_latest_build_of_a_version_and_its_number() {
 
 /// The first jobs took the first file that began with the version.
 #[test]
-fn which_file_of_a_release_holds_its_metadata() {
+fn only_the_json_named_after_the_version_holds_the_metadata() {
     for row in rows!("release_listing_choice.ndjson") {
         let files = row["files"].as_array().unwrap();
         let mut names = files.iter().map(|file| file.as_str().unwrap());
@@ -198,7 +198,7 @@ fn which_file_of_a_release_holds_its_metadata() {
 
 /// The first jobs did not know the line ends of Windows.
 #[test]
-fn metadata_in_old_texts() {
+fn metadata_are_parsed_from_old_text_files() {
     for row in rows!("nightly_txt.ndjson") {
         let text = row["text"].as_str().unwrap();
         let metadata = old_text::read(text);
@@ -217,7 +217,7 @@ fn metadata_in_old_texts() {
 
 /// The first jobs dropped the offset of a zone.
 #[test]
-fn the_columns_of_an_inventory() {
+fn sizes_and_dates_of_an_inventory_are_parsed() {
     for row in rows!("last_modified.ndjson") {
         let text = row["text"].as_str().unwrap();
         let expected = match text {
@@ -252,7 +252,7 @@ fn the_columns_of_an_inventory() {
 }
 
 #[test]
-fn the_date_in_a_build_id() {
+fn build_ids_are_parsed_as_dates() {
     for (id, expected) in [
         ("20170515100238", Some("2017-05-15T10:02:38Z")),
         ("20170515100238-more", Some("2017-05-15T10:02:38Z")),

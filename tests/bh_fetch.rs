@@ -51,7 +51,7 @@ fn order_is_kept_however_many_are_in_flight() {
 }
 
 #[test]
-fn every_key_can_be_had() {
+fn every_key_is_fetched() {
     let mut keys = awkward_keys();
     keys.retain(|key| !key.trim().is_empty());
     let objects: Vec<Value> = keys
@@ -72,7 +72,7 @@ fn every_key_can_be_had() {
 
 /// AWS's own client refuses to ask for them.
 #[test]
-fn a_key_of_white_space_alone_does_not_stop_the_others() {
+fn a_key_of_white_space_only_is_rejected_alone() {
     let keys = [" ", "\r\n", "\u{2028}", "good"];
     let objects = keys.map(|key| object(key, "{}"));
     let server = serve(&objects, &[]);
@@ -96,7 +96,7 @@ fn a_message_is_one_line_whatever_the_key() {
 }
 
 #[test]
-fn an_endpoint_that_is_no_address_is_not_tried_again() {
+fn an_invalid_endpoint_is_not_retried() {
     for stage in ["bh-fetch", "s3-list"] {
         let tool = Tool::new(stage).args(["--no-sign-request", "--tries", "2", "--endpoint-url"]);
         let tool = match stage {
@@ -112,7 +112,7 @@ fn an_endpoint_that_is_no_address_is_not_tried_again() {
 }
 
 #[test]
-fn what_came_takes_the_place_of_what_was_listed() {
+fn fetched_etag_and_size_replace_the_listed_ones() {
     let mut changing = object("k", "{}");
     changing["changed"] = r#"{"new":1}"#.into();
     let server = serve(&[changing, object("l", "{}")], &["--change", "k"]);
@@ -134,7 +134,7 @@ fn what_came_takes_the_place_of_what_was_listed() {
 }
 
 #[test]
-fn fields_stay_as_they_came_and_where_they_stood() {
+fn fields_keep_their_bytes_and_their_order() {
     let mut gift = object("k", "{}");
     gift["etag"] = "e-2".into();
     let server = serve(&[gift], &[]);
@@ -193,7 +193,7 @@ fn fields_stay_as_they_came_and_where_they_stood() {
 }
 
 #[test]
-fn what_is_gone_is_dropped_counted_and_said() {
+fn missing_objects_are_dropped_counted_and_reported() {
     let server = serve(&[object("a", "{}"), object("b", "{}")], &["--gone", "a"]);
     let run = fetch(&server)
         .input(text(["a", "b", "never"].map(entry)))
@@ -216,7 +216,7 @@ fn what_is_gone_is_dropped_counted_and_said() {
 }
 
 #[test]
-fn a_listing_of_which_nothing_is_there_is_told() {
+fn a_listing_with_no_existing_object_is_reported() {
     let server = serve(&[object("a", "{}")], &[]);
     let names: Vec<_> = (0..12).map(|n| format!("b{n}")).collect();
     let run = fetch(&server)
@@ -233,7 +233,7 @@ fn a_listing_of_which_nothing_is_there_is_told() {
 }
 
 #[test]
-fn one_that_always_fails_does_not_stop_the_others() {
+fn an_object_that_always_fails_is_rejected_alone() {
     let objects = ["a", "b", "c"].map(|key| object(key, "{}"));
     let server = serve(&objects, &["--fail-get", "b"]);
     let mark = r#"{"mark":{"message":{"receipt_handle":"1"}}}"#;
@@ -266,7 +266,7 @@ fn one_that_always_fails_does_not_stop_the_others() {
 }
 
 #[test]
-fn a_server_that_never_answers_well_ends_the_run() {
+fn a_server_that_always_fails_ends_the_run() {
     let objects = ["a", "b"].map(|key| object(key, "{}"));
     let table: [(&[&str], i32, &str); 5] = [
         (&["--fail-get", "a", "--fail-get", "b"], 69, "after 4 tries"),
@@ -287,7 +287,7 @@ fn a_server_that_never_answers_well_ends_the_run() {
 }
 
 #[test]
-fn a_body_cut_short_is_fetched_again_and_never_passed_on() {
+fn a_truncated_body_is_fetched_again_and_never_written() {
     let bodies: Vec<String> = [10, 1000, 300_000]
         .map(|size| format!("{{\"a\":\"{}\"}}", "x".repeat(size)))
         .into();

@@ -36,7 +36,7 @@ fn keeps(run: Run, lines: &[&str]) -> Run {
 }
 
 #[test]
-fn keys_are_wanted_by_their_end_and_by_expressions() {
+fn keys_are_selected_by_suffix_and_regex() {
     let keys = [
         "a/buildhub.json",
         "Firefox-99-buildhub.json",
@@ -74,7 +74,7 @@ fn keys_are_wanted_by_their_end_and_by_expressions() {
 }
 
 #[test]
-fn lines_are_kept_byte_for_byte_however_the_key_is_written() {
+fn matching_lines_are_copied_byte_for_byte() {
     let kept = [
         r#"{"key":"a\/buildhub.json"}"#,
         r#"{"key":"a/\u0062uildhub.json"}"#,
@@ -105,7 +105,7 @@ fn lines_are_kept_byte_for_byte_however_the_key_is_written() {
 }
 
 #[test]
-fn what_is_no_listing_is_not_taken_for_other_keys() {
+fn input_that_is_not_a_listing_is_rejected() {
     for input in [
         "pub/a/buildhub.json\npub/b/buildhub.json\nnull\n",
         "2019-01-01 00:00:00  7 a/buildhub.json\n2019-01-01 00:00:00  7 a.zip\nx",
@@ -116,7 +116,7 @@ fn what_is_no_listing_is_not_taken_for_other_keys() {
 }
 
 #[test]
-fn what_cannot_match_is_passed_over_unread() {
+fn lines_that_cannot_match_are_not_parsed() {
     let over = [
         "garbage",
         "{\"key\":1}",
@@ -168,7 +168,7 @@ fn order_and_counts_hold_over_many_blocks() {
 const A: &str = "a/buildhub.json";
 
 #[test]
-fn what_a_file_knows_with_the_same_etag_is_dropped() {
+fn keys_in_the_known_file_with_the_same_etag_are_dropped() {
     let folder = folder();
     let file = folder.path().join("known");
     // What the file says; then the ETag that comes, and whether it passes.
@@ -321,7 +321,7 @@ fn a_database_knows(url: &str, mut execute: impl FnMut(&str)) {
 }
 
 #[test]
-fn sqlite_knows() {
+fn keys_known_to_sqlite_are_dropped() {
     let folder = folder();
     let file = folder.path().join("b.db");
     let connection = rusqlite::Connection::open(&file).unwrap();
@@ -331,7 +331,7 @@ fn sqlite_knows() {
 }
 
 #[test]
-fn postgresql_knows() {
+fn keys_known_to_postgresql_are_dropped() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -340,7 +340,7 @@ fn postgresql_knows() {
 }
 
 #[test]
-fn the_bare_pipeline_uses_the_loader_s_own_file() {
+fn filter_and_loader_share_a_default_database() {
     let folder = folder();
     let here = |tool: Tool| tool.folder(folder.path());
     let records = [record(0), record(1)];
@@ -361,7 +361,7 @@ fn the_bare_pipeline_uses_the_loader_s_own_file() {
 }
 
 #[test]
-fn a_database_that_is_none_is_not_an_empty_one() {
+fn an_invalid_database_is_not_treated_as_empty() {
     let folder = folder();
     let file = folder.path().join("b.db");
     let url = format!("sqlite:{}", file.display());
@@ -383,7 +383,7 @@ fn a_database_that_is_none_is_not_an_empty_one() {
 
 /// It takes its twenty seconds of trying again.
 #[test]
-fn a_postgresql_that_is_away_is_an_error() {
+fn an_unreachable_postgresql_is_an_error() {
     let url = "postgres://me:s3kr1t-w0rd@127.0.0.1:1/db";
     let run = sieve(&["--database", url]).input(entry(&key(0), "e")).run();
     let run = run

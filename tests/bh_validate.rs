@@ -117,7 +117,7 @@ fn judges(args: &[&str], cases: &[Case], line: impl Fn(&Case) -> String) {
 }
 
 #[test]
-fn verdicts_on_bare_builds_are_those_of_python_jsonschema() {
+fn bare_builds_are_judged_as_by_python_jsonschema() {
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.yaml");
     for args in [&["--bare"][..], &["--bare", "--schema", schema]] {
         judges(args, &cases(), |case| case.text.clone());
@@ -125,7 +125,7 @@ fn verdicts_on_bare_builds_are_those_of_python_jsonschema() {
 }
 
 #[test]
-fn verdicts_on_records_are_the_same() {
+fn records_are_judged_as_by_python_jsonschema() {
     let mut cases = cases();
     // Inside of a line a byte order mark is no JSON; one level more is too deep for some.
     cases.retain(|case| !case.text.starts_with('\u{feff}') && !case.kind.starts_with("depth"));
@@ -135,7 +135,7 @@ fn verdicts_on_records_are_the_same() {
 }
 
 #[test]
-fn a_reject_says_everything_that_is_wrong() {
+fn a_reject_lists_every_violation() {
     let folder = folder();
     let file = folder.path().join("rejects");
     let mut wrong = record(0);
@@ -209,7 +209,7 @@ fn a_reject_says_everything_that_is_wrong() {
 }
 
 #[test]
-fn what_has_no_build_is_a_bad_line() {
+fn a_line_without_a_build_is_a_bad_line() {
     for line in [
         "{}",
         "[]",
@@ -242,7 +242,7 @@ fn what_has_no_build_is_a_bad_line() {
 }
 
 #[test]
-fn the_note_of_an_earlier_refusal_goes_and_other_errors_stay() {
+fn the_error_of_an_earlier_reject_is_removed() {
     let good = build(0).to_string();
     let ours = r#""error":{"stage":"bh-fetch","kind":"failed","message":"m","line":1}"#;
     let theirs = r#""error":{"stage":1.0}"#;
@@ -266,7 +266,7 @@ fn the_note_of_an_earlier_refusal_goes_and_other_errors_stay() {
 }
 
 #[test]
-fn another_schema_may_be_given() {
+fn a_custom_schema_is_accepted() {
     let folder = folder();
     let file = folder.path().join("schema");
     let run = |text: &str| {
@@ -293,7 +293,7 @@ fn another_schema_may_be_given() {
 }
 
 #[test]
-fn a_schema_that_is_none_stops_before_the_first_line() {
+fn an_invalid_schema_stops_the_run() {
     let folder = folder();
     let file = folder.path().join("schema");
     for text in [
@@ -325,7 +325,7 @@ fn a_schema_that_is_none_stops_before_the_first_line() {
 }
 
 #[test]
-fn formats_are_asserted_only_if_asked_for() {
+fn formats_are_asserted_only_on_request() {
     let mut odd = record(0);
     odd["build"]["download"]["date"] = json!("yesterday");
     let line = format!("{odd}\n");

@@ -81,7 +81,7 @@ fn objects(total: usize) -> Vec<Value> {
 }
 
 #[test]
-fn each_night_takes_what_is_new_and_tells_what_is_refused() {
+fn each_run_loads_new_builds_and_reports_rejects() {
     let mut all = objects(30);
     all[7]["body"] = json!("{}");
     let s3 = Faulty::start(&all, &[]);
@@ -100,7 +100,7 @@ fn each_night_takes_what_is_new_and_tells_what_is_refused() {
 }
 
 #[test]
-fn one_runs_at_a_time() {
+fn only_one_backfill_runs_at_a_time() {
     let s3 = Faulty::start(&objects(1), &[]);
     let night = Night::new(&s3.url);
     night.ends_with(0, &[]);
@@ -114,7 +114,7 @@ fn one_runs_at_a_time() {
 }
 
 #[test]
-fn a_run_that_is_told_to_stop_has_stored_what_it_took() {
+fn a_stopped_backfill_keeps_what_it_has_stored() {
     let all = objects(40);
     let s3 = Faulty::start(&all, &["--fail-get", &key(39)]);
     let night = Night::new(&s3.url);
@@ -130,7 +130,7 @@ fn a_run_that_is_told_to_stop_has_stored_what_it_took() {
 }
 
 #[test]
-fn a_server_that_is_away_is_told() {
+fn an_unreachable_s3_server_ends_the_backfill() {
     let night = Night::new("http://127.0.0.1:9");
     night.ends_with(69, &["--tries", "1"]);
     assert_eq!(night.last("/stages/s3-list/status"), 69);
@@ -138,7 +138,7 @@ fn a_server_that_is_away_is_told() {
 }
 
 #[test]
-fn of_several_statuses_the_most_serious_counts() {
+fn the_most_serious_exit_status_wins() {
     let order = [
         "127", "2", "78", "77", "70", "74", "137", "69", "143", "75", "141", "65", "0",
     ];

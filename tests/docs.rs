@@ -132,7 +132,7 @@ fn flags_in(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_flag_is_in_the_help_the_man_page_and_the_completions() {
+fn every_flag_is_documented_everywhere() {
     for stage in STAGES {
         let flags = flags(stage);
         assert!(
@@ -240,7 +240,7 @@ fn check_commands(place: &str, shell: &str) -> usize {
 }
 
 #[test]
-fn commands_in_the_documents_have_flags_that_exist() {
+fn commands_in_the_docs_use_existing_flags() {
     let mut documents = vec![
         ("README.md".to_owned(), text("README.md")),
         ("CONTRIBUTING.md".to_owned(), text("CONTRIBUTING.md")),
@@ -267,7 +267,7 @@ fn commands_in_the_documents_have_flags_that_exist() {
 }
 
 #[test]
-fn scripts_and_pages_that_are_named_are_there() {
+fn scripts_and_pages_named_in_the_docs_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for path in [
         "README.md",

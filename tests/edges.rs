@@ -123,7 +123,7 @@ fn help_begins_with_the_name_and_leads_with_examples() {
 }
 
 #[test]
-fn version_is_that_of_the_package_and_its_commit() {
+fn version_names_the_package_version_and_the_commit() {
     let built_from_git = !env!("COMMIT").is_empty();
     for stage in stages() {
         let run = Tool::plain(stage).arg("--version").run().exits(0).silent();
@@ -145,7 +145,7 @@ fn version_is_that_of_the_package_and_its_commit() {
 }
 
 #[test]
-fn an_unknown_flag_is_usage() {
+fn an_unknown_flag_is_a_usage_error() {
     for stage in stages() {
         let run = Tool::plain(stage).arg("--frobnicate").run();
         run.exits(2).prints_nothing().says("'--frobnicate'");
@@ -175,7 +175,7 @@ fn empty_input_is_a_finished_run() {
 }
 
 #[test]
-fn lines_end_as_they_like() {
+fn all_line_endings_are_accepted() {
     let place = Place::new();
     let (a, b) = (line(0), line(1));
     let inputs = [
@@ -200,7 +200,7 @@ fn lines_end_as_they_like() {
 }
 
 #[test]
-fn garbage_is_rejected_with_its_line_and_the_others_go_on() {
+fn a_malformed_line_is_rejected_alone() {
     let place = Place::new();
     for stage in readers() {
         let input = format!("\n\r\n{}\n\n{GARBAGE}\r\n{}", line(0), line(1));
@@ -240,7 +240,7 @@ fn garbage_is_rejected_with_its_line_and_the_others_go_on() {
 }
 
 #[test]
-fn gzip_is_no_line() {
+fn gzip_input_is_an_error() {
     let place = Place::new();
     for stage in readers() {
         let run = place
@@ -252,7 +252,7 @@ fn gzip_is_no_line() {
 }
 
 #[test]
-fn a_file_that_is_a_stream_too_is_not_written_over() {
+fn a_report_never_overwrites_an_open_stream() {
     let place = Place::new();
     let folder = folder();
     let file = folder.path().join("lines");
@@ -283,7 +283,7 @@ fn a_file_that_is_a_stream_too_is_not_written_over() {
 }
 
 #[test]
-fn a_file_that_is_used_already_is_not_written_over() {
+fn a_report_never_overwrites_another_file_of_the_run() {
     let place = Place::new();
     let folder = folder();
     let file = folder.path().join("list.json");
@@ -311,7 +311,7 @@ fn a_file_that_is_used_already_is_not_written_over() {
 }
 
 #[test]
-fn half_a_line_in_a_file_of_rejects_spoils_no_other() {
+fn a_torn_line_in_the_rejects_file_does_not_affect_others() {
     let place = Place::new();
     let folder = folder();
     let file = folder.path().join("rejects");
@@ -338,7 +338,7 @@ fn half_a_line_in_a_file_of_rejects_spoils_no_other() {
 }
 
 #[test]
-fn a_terminal_as_input_gets_the_help() {
+fn a_terminal_as_input_prints_the_help() {
     let place = Place::new();
     if Command::new("script").arg("--version").output().is_err() {
         return left_out("script (of util-linux)");
@@ -368,7 +368,7 @@ fn a_terminal_as_input_gets_the_help() {
 }
 
 #[test]
-fn the_stages_without_sockets_hold_no_aws_sdk() {
+fn programs_without_sockets_contain_no_aws_sdk() {
     let holds = |stage: &str| {
         let bytes = std::fs::read(program(stage)).unwrap();
         memchr::memmem::find(&bytes, b"x-amz-").is_some()

@@ -121,7 +121,7 @@ fn leads_to_the_same_builds(bucket: &Bucket, listing: &[u8]) {
 }
 
 #[test]
-fn of_aws_s3api_through_jq() {
+fn listings_of_aws_s3api_are_read() {
     let Some(bucket) = bucket() else { return };
     let (Some(mut aws), Some(mut jq)) = (command("aws"), command("jq")) else {
         return;
@@ -144,7 +144,7 @@ fn of_aws_s3api_through_jq() {
 }
 
 #[test]
-fn of_s5cmd() {
+fn listings_of_s5cmd_are_read() {
     let Some(bucket) = bucket() else { return };
     let Some(mut s5cmd) = command("s5cmd") else {
         return;
@@ -155,7 +155,7 @@ fn of_s5cmd() {
 }
 
 #[test]
-fn of_rclone_with_and_without_folders() {
+fn listings_of_rclone_are_read() {
     let Some(bucket) = bucket() else { return };
     for flags in [&["-R", "--hash"][..], &["-R", "--hash", "--files-only"]] {
         let Some(mut rclone) = command("rclone") else {

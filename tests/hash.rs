@@ -76,7 +76,7 @@ struct Case {
 }
 
 #[test]
-fn the_vectors_hold() {
+fn the_vectors_have_the_recorded_hashes() {
     let mut cases: Vec<Case> = read(include_bytes!("cases/hash.ndjson"));
     // A byte order mark is taken off where the object is fetched.
     cases.retain(|case| !case.text.contains(['\n', '\r']) && !case.text.starts_with('\u{feff}'));
@@ -276,7 +276,7 @@ impl Writer {
 }
 
 #[test]
-fn random_documents_have_the_hash_that_python_gives_them() {
+fn random_documents_are_hashed_as_by_python() {
     let seed = match std::env::var("BUILDHUB_PIPES_SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => fastrand::u64(..),

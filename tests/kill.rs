@@ -32,7 +32,7 @@ const LANES: u64 = 4;
 const LISTINGS: &[&str] = &["--concurrency=1", "--concurrency=4", "--concurrency=64"];
 
 #[test]
-fn who_is_behind_a_dead_program_says_that_its_input_was_cut() {
+fn programs_after_a_killed_one_report_truncated_input() {
     for victim in 0..5 {
         let Some(scene) = Scene::new(Kind::Sqlite) else {
             return;
@@ -141,7 +141,7 @@ fn run(scene: &Scene, strikes: &[Strike], expected: &Left) -> Vec<strike::Kind> 
 }
 
 #[test]
-fn killed_runs_that_are_resumed_leave_what_an_undisturbed_one_leaves() {
+fn killed_and_resumed_runs_leave_what_an_undisturbed_run_leaves() {
     let Some((expected, totals)) = undisturbed() else {
         return;
     };

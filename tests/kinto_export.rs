@@ -49,7 +49,7 @@ fn export(kinto: &Kinto) -> Tool {
 }
 
 #[test]
-fn what_was_put_in_comes_out() {
+fn every_live_record_is_exported() {
     let Some(kinto) = Kinto::new() else { return };
     kinto.fill(0..10_000);
     for n in (0..10_000).step_by(100) {
@@ -74,7 +74,7 @@ fn what_was_put_in_comes_out() {
 }
 
 #[test]
-fn what_kinto_adds_is_kept_beside_the_build_if_asked() {
+fn keep_meta_keeps_the_id_and_the_time() {
     let Some(kinto) = Kinto::new() else { return };
     kinto.fill(7..8);
     let mut build = release(7);
@@ -90,7 +90,7 @@ fn what_kinto_adds_is_kept_beside_the_build_if_asked() {
 }
 
 #[test]
-fn what_changed_since_comes_alone() {
+fn since_exports_only_changed_records() {
     let Some(kinto) = Kinto::new() else { return };
     kinto.fill(0..50);
     let first = export(&kinto).run().exits(0);
@@ -130,7 +130,7 @@ fn an_empty_collection_is_a_finished_run() {
 }
 
 #[test]
-fn counts_go_to_statsd() {
+fn counts_are_sent_to_statsd() {
     let Some(kinto) = Kinto::new() else { return };
     kinto.fill(0..30);
     let statsd = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

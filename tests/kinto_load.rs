@@ -33,7 +33,7 @@ fn holds(kinto: &Kinto, releases: &[Value]) {
 }
 
 #[test]
-fn concurrent_batches_that_conflict_lose_nothing() {
+fn conflicting_batches_lose_nothing() {
     let total = 1_000;
     let Some(kinto) = Kinto::new() else { return };
     let all: Vec<_> = (0..total).map(release).collect();
@@ -45,7 +45,7 @@ fn concurrent_batches_that_conflict_lose_nothing() {
 }
 
 #[test]
-fn the_last_version_of_a_record_stays() {
+fn the_last_version_of_a_record_wins() {
     let Some(kinto) = Kinto::new() else { return };
     let versions: Vec<Value> = (0..60)
         .map(|n| {
@@ -78,7 +78,7 @@ fn a_mark_passes_when_its_records_are_stored() {
 }
 
 #[test]
-fn what_is_there_already_can_be_left_as_it_is() {
+fn if_not_exists_keeps_existing_records() {
     let Some(kinto) = Kinto::new() else { return };
     let first: Vec<_> = (0..30).map(release).collect();
     let mut later = first.clone();
@@ -98,7 +98,7 @@ fn what_is_there_already_can_be_left_as_it_is() {
 }
 
 #[test]
-fn only_the_version_that_is_named_is_replaced() {
+fn a_record_is_replaced_only_if_last_modified_matches() {
     let Some(kinto) = Kinto::new() else { return };
     let path = format!("{}/firefox_0_win64_fr", kinto.records_path());
     let (_, answer) = kinto.ask("PUT", &path, Some(&json!({"data": release(0)})));
@@ -112,7 +112,7 @@ fn only_the_version_that_is_named_is_replaced() {
 }
 
 #[test]
-fn what_kinto_refuses_is_rejected_and_the_others_are_stored() {
+fn records_that_kinto_refuses_are_rejected_alone() {
     let Some(kinto) = Kinto::new() else { return };
     let path = format!("/buckets/{}/collections/releases", kinto.bucket);
     let schema = json!({"type": "object", "properties": {"target": {"type": "object"}}});

@@ -169,7 +169,7 @@ fn imports(file: &Path) -> Vec<String> {
 }
 
 #[test]
-fn each_part_imports_only_from_below() {
+fn each_part_imports_only_what_the_table_allows() {
     let mut wrong = Vec::new();
     for file in files("src") {
         let part = part(&file);

@@ -99,7 +99,7 @@ fn tiles(listing: &Listing, after: Option<&str>, through: Option<&str>) {
 }
 
 #[test]
-fn a_record_is_what_the_listing_says() {
+fn a_record_holds_what_the_listing_says() {
     let mut gift = object("a b", "gift");
     gift["etag"] = "e-2".into();
     gift["last_modified"] = "2021-02-03T04:05:06Z".into();
@@ -112,7 +112,7 @@ fn a_record_is_what_the_listing_says() {
 }
 
 #[test]
-fn every_key_survives_and_the_parts_join() {
+fn every_key_is_listed_and_the_marks_join() {
     let keys = awkward_keys();
     let server = server_of(&keys, &[]);
     for size in ["1", "3", "1000"] {
@@ -136,7 +136,7 @@ fn every_key_survives_and_the_parts_join() {
 }
 
 #[test]
-fn bounds_are_exclusive_and_inclusive() {
+fn after_is_exclusive_and_through_is_inclusive() {
     let keys = awkward_keys();
     let server = server_of(&keys, &[]);
     for (at, key) in keys
@@ -172,7 +172,7 @@ fn bounds_are_exclusive_and_inclusive() {
 }
 
 #[test]
-fn a_prefix_is_not_a_folder() {
+fn a_prefix_need_not_end_at_a_folder() {
     let keys = ["a", "a/b", "ab", "a b+", "b"].map(String::from);
     let server = server_of(&keys, &[]);
     for (prefix, expected) in [
@@ -189,7 +189,7 @@ fn a_prefix_is_not_a_folder() {
 }
 
 #[test]
-fn odd_pages_lose_nothing() {
+fn empty_and_short_pages_lose_nothing() {
     let keys = numbered(500);
     for flags in [
         &["--empty-pages", "50"][..],
@@ -206,7 +206,7 @@ fn odd_pages_lose_nothing() {
 }
 
 #[test]
-fn lists_every_key_of_a_bucket_with_its_etag() {
+fn a_key_of_a_real_bucket_is_listed_with_its_etag() {
     let Some(bucket) = Bucket::new() else { return };
     let etag = bucket.put("a b+c%d\"é", "x");
     let run = bucket.tool("s3-list").arg(bucket.url()).run().exits(0);
@@ -249,7 +249,7 @@ fn faults_are_retried_counted_and_lose_nothing() {
 }
 
 #[test]
-fn faults_by_chance_lose_nothing() {
+fn random_faults_lose_nothing() {
     let keys = numbered(1500);
     let flags = "--slowdown 10 --slowdown-in-200 10 --error-500 10 --cut 10 --empty-pages 10";
     let server = server_of(&keys, &flags.split(' ').collect::<Vec<_>>());
@@ -289,7 +289,7 @@ type Refusal = (
 );
 
 #[test]
-fn what_does_not_pass_is_said_at_once() {
+fn permanent_failures_are_reported_at_once() {
     let keys = numbered(30);
     let table: [Refusal; 6] = [
         (
@@ -329,7 +329,7 @@ fn what_does_not_pass_is_said_at_once() {
 
 /// A policy may allow one prefix alone: folders below it are not to be asked for.
 #[test]
-fn who_may_not_look_into_folders_lists_all_the_same() {
+fn a_server_that_denies_delimiters_is_listed_completely() {
     let keys: Vec<_> = (0..5000)
         .map(|n| format!("d{:02}/k{n:05}", n / 100))
         .collect();
@@ -344,7 +344,7 @@ fn who_may_not_look_into_folders_lists_all_the_same() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_given_up() {
+fn an_unreachable_server_is_given_up() {
     let tool = |url: &str| {
         let tool = Tool::new("s3-list").args(["--no-sign-request", "--tries", "2"]);
         let tool = tool.args(["--concurrency", "1"]);
@@ -371,7 +371,7 @@ fn a_server_that_is_not_there_is_given_up() {
 }
 
 #[test]
-fn without_credentials_it_says_what_to_do() {
+fn missing_credentials_are_reported_with_a_remedy() {
     let (server, home) = (server_of(&[], &[]), folder());
     let tool = Tool::new("s3-list").args(["--endpoint-url", &server.url, "s3://bench"]);
     fails(
@@ -382,7 +382,7 @@ fn without_credentials_it_says_what_to_do() {
 }
 
 #[test]
-fn values_out_of_range_are_usage() {
+fn values_out_of_range_are_usage_errors() {
     for args in [
         &["bench"][..],
         &["s3://"],
@@ -408,7 +408,7 @@ fn values_out_of_range_are_usage() {
 }
 
 #[test]
-fn a_rate_may_be_set() {
+fn a_request_rate_can_be_set() {
     let server = server_of(&numbered(10), &[]);
     let tool = list(&server).args(["--page-size", "2", "--max-rps", "200.5"]);
     assert_eq!(tool.run().exits(0).listing().keys().len(), 10);

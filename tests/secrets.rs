@@ -21,7 +21,7 @@ fn keeps_the_secret(run: Run, code: i32) -> Run {
 }
 
 #[test]
-fn of_a_database_that_cannot_be_used() {
+fn an_unusable_database_url_shows_no_password() {
     let tails = [
         ("mysql://me:{}@127.0.0.1/db", 2),
         ("postgres://me:{}@127.0.0.1:port/db", 2),
@@ -46,7 +46,7 @@ fn of_a_database_that_cannot_be_used() {
 }
 
 #[test]
-fn of_a_database_that_is_not_there() {
+fn a_missing_database_shows_no_password() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -63,7 +63,7 @@ fn of_a_database_that_is_not_there() {
 }
 
 #[test]
-fn of_a_server_of_objects() {
+fn s3_errors_and_states_show_no_secret() {
     let server = Faulty::start(&[object(&key(0), "{}")], &["--bucket", "b"]);
     let with_password = |url: &str| url.replace("http://", &format!("http://me:{SECRET}@"));
     let keys = |tool: Tool| {
@@ -95,7 +95,7 @@ fn of_a_server_of_objects() {
 }
 
 #[test]
-fn of_a_search_index() {
+fn an_invalid_elasticsearch_url_shows_no_password() {
     let url = format!("http://me:{SECRET}@127.0.0.1:port");
     let folder = folder();
     let tool = Tool::new("bh-load")
@@ -108,7 +108,7 @@ fn of_a_search_index() {
 }
 
 #[test]
-fn of_kinto() {
+fn kinto_errors_and_states_show_no_secret() {
     let server = StandIn::new(|_, asked| Some(kinto::answer(3, asked)));
     let with_password = |url: &str| url.replace("http://", &format!("http://me:{SECRET}@"));
     let folder = folder();

@@ -64,7 +64,7 @@ impl Job {
 }
 
 #[test]
-fn the_newest_inventories_are_in_kinto() {
+fn the_latest_inventories_are_loaded_into_kinto() {
     let Some(mut kinto) = Kinto::without_bucket() else {
         return;
     };

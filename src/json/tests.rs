@@ -21,7 +21,7 @@ fn object(depth: usize) -> String {
 }
 
 #[test]
-fn canonical() -> Outcome {
+fn values_are_written_as_json_dumps_does() -> Outcome {
     let table = [
         (
             " {\"b\":1,\t\"a\" : [ ] , \"\":{}\r\n} ",
@@ -62,7 +62,7 @@ fn canonical() -> Outcome {
 }
 
 #[test]
-fn sorts_many_members_and_keeps_the_last_duplicates() -> Outcome {
+fn many_members_are_sorted_and_the_last_duplicate_wins() -> Outcome {
     let member = |n: usize| format!("\"{}\":{n}", n * 7 % 100);
     let text: Vec<_> = (0..200).map(member).collect();
     let mut expected: Vec<_> = (100..200)
@@ -81,7 +81,7 @@ fn sorts_many_members_and_keeps_the_last_duplicates() -> Outcome {
 }
 
 #[test]
-fn numbers() -> Outcome {
+fn numbers_are_written_as_python_does() -> Outcome {
     let long = "9".repeat(5000);
     let table = [
         ("0", "0"),
@@ -126,7 +126,7 @@ fn numbers() -> Outcome {
 }
 
 #[test]
-fn refuses() {
+fn invalid_texts_are_refused_with_their_position() {
     let table = [
         ("", "expected a value at byte 0"),
         (" \n", "expected a value at byte 2"),
@@ -205,7 +205,7 @@ fn refuses() {
 }
 
 #[test]
-fn strings_at_every_length() -> Outcome {
+fn strings_of_every_length_are_escaped() -> Outcome {
     // the scanner goes by words of eight bytes
     for length in 0..40 {
         let run = "x".repeat(length);
@@ -239,7 +239,7 @@ fn with_stack(size: usize, work: fn() -> Result<(), ParseError>) -> Outcome {
 }
 
 #[test]
-fn the_deepest_texts_need_little_stack() -> Outcome {
+fn the_deepest_texts_fit_a_small_stack() -> Outcome {
     with_stack(512, || {
         for text in [
             array(995, ""),

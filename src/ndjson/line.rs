@@ -96,14 +96,14 @@ mod tests {
     ];
 
     #[test]
-    fn blanks_and_marks_are_no_records() {
+    fn blank_lines_and_marks_are_not_records() {
         let records = records(Framing::Records, LINES);
         assert_eq!(records.len(), LINES.len() - 3);
         assert_eq!(records[6], " {} ");
     }
 
     #[test]
-    fn the_frame_of_a_listing_is_taken_off() {
+    fn the_frame_of_a_listing_is_removed() {
         assert_eq!(
             records(Framing::Listing, LINES),
             [
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_documents_are_taken_as_they_are() {
+    fn bare_documents_are_not_changed() {
         assert_eq!(records(Framing::Bare, LINES).len(), LINES.len() - 2);
     }
 }

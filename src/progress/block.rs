@@ -219,12 +219,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_without_a_block_is_plain() {
+    fn a_message_without_a_block_is_written_unchanged() {
         assert_eq!(frame_at(80, "", "a: b\n", ""), "a: b\n");
     }
 
     #[test]
-    fn a_message_goes_above_the_block() {
+    fn a_message_is_written_above_the_block() {
         assert_eq!(
             frame_at(80, "x\ny", "a: b\n", "x\ny"),
             "\r\x1b[2A\x1b[Ja: b\nx\x1b[K\r\ny\x1b[K\r\n\x1b[J",
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn wrapped_rows_count_as_what_they_cover() {
+    fn wrapped_rows_count_as_several_lines() {
         assert_eq!(
             frame_at(10, "123456789012345\n1", "", ""),
             "\r\x1b[3A\x1b[J"
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_come_and_go_in_order() {
+    fn rows_are_drawn_in_pipeline_order() {
         let row = |program, pid| {
             let mut row = Row::new(program);
             row.pid = pid;

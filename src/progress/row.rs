@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_survives_its_file() {
+    fn a_row_is_read_back_from_its_line() {
         let mut row = Row::new("bh-filter");
         row.count(1200, Duration::from_secs(1), Duration::from_secs(1));
         "waits for input".clone_into(&mut row.waiting);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_stand_in_pipeline_order() {
+    fn rows_are_sorted_in_pipeline_order() {
         let row = |program, pid| Row {
             pid,
             ..Row::new(program)

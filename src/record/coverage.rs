@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_that_touch_are_one() {
+    fn adjacent_intervals_are_merged() {
         let expected = of(&[("a", "d")]);
         for order in [
             [("a", "b"), ("b", "c"), ("c", "d")],
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_and_coverage_make_the_whole() {
+    fn gaps_and_coverage_add_up_to_the_whole() {
         let whole = interval("", "");
         let done = of(&[("b", "c"), ("e", "f")]);
         let gaps = done.gaps(&whole);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_is_a_gap() {
+    fn a_removed_interval_is_a_gap() {
         let mut done = of(&[("", "c"), ("d", "")]);
         done.remove(interval("b", "f"));
         assert_eq!(done, of(&[("", "b"), ("f", "")]));

@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_etag_of_a_key_counts_and_quotes_do_not() {
+    fn the_last_etag_of_a_key_wins_and_quotes_are_ignored() {
         let mut known = Known::default();
         for i in 0..100_000 {
             known.insert(&format!("k{}", i % 10_000), &format!("e{i}"));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_takes_at_most_forty_bytes() {
+    fn a_key_needs_at_most_forty_bytes() {
         let mut known = Known::default();
         let long = "x".repeat(1000);
         for i in 0..300_000 {

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tokens_of_the_build_are_left() {
+    fn only_the_build_is_kept() {
         let text = r#"{"id": "a", "source": {"n": 1.50}, "schema": 7, "last_modified": 3}"#;
         assert_eq!(line(text, None), "{\"build\":{\"source\":{\"n\":1.50}}}\n");
         let meta = Meta {

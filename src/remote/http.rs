@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_or_a_date() {
+    fn retry_after_is_read_as_seconds_or_a_date() {
         assert_eq!(asked("7"), Some(Duration::from_secs(7)));
         assert_eq!(asked("-7"), None);
         assert_eq!(asked("soon"), None);

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_resumed_run_takes_as_done() {
+    fn resume_starts_from_the_confirmed_or_the_listed_coverage() {
         let run = listed();
         let nothing = Some(Coverage::default());
         let same = confirmed_by(&run.run);

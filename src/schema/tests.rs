@@ -98,7 +98,7 @@ fn document(random: &mut Rng, depth: usize, out: &mut String) {
 }
 
 #[test]
-fn the_quick_judge_agrees_with_the_exact_one() {
+fn the_quick_check_agrees_with_the_exact_one() {
     let seed = match std::env::var("BUILDHUB_PIPES_SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => fastrand::u64(..),

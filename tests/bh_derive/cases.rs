@@ -126,7 +126,7 @@ fn mended_requests(name: &str, requests: BTreeSet<Asked>) -> BTreeSet<Asked> {
 }
 
 #[test]
-fn whole_runs_over_an_inventory() {
+fn inventories_give_the_recorded_output() {
     let cases = cases("pipeline");
     assert!(cases.len() >= 8);
     for case in cases {
@@ -156,7 +156,7 @@ fn whole_runs_over_an_inventory() {
 }
 
 #[test]
-fn events_one_after_the_other() {
+fn events_give_the_recorded_output() {
     let cases = cases("events");
     assert!(cases.len() >= 4);
     for case in cases {

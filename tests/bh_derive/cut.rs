@@ -14,7 +14,7 @@ const FILE: &str = ".bh-derive-metadata.ndjson";
 const PLATFORMS: [&str; 3] = ["linux-x86_64", "linux-i686", "linux-armv7l"];
 
 #[test]
-fn a_run_that_was_killed_goes_on_from_its_cache() {
+fn a_killed_run_resumes_from_its_cache() {
     let folder = folder();
     let last = metadata_path(PLATFORMS[2]);
     let archive = Archive::holding(answers(&PLATFORMS), Some(&last));
@@ -70,7 +70,7 @@ fn two_runs_do_not_share_a_cache() {
 }
 
 #[test]
-fn the_cache_of_the_first_jobs_is_taken_over() {
+fn the_cache_of_the_v1_jobs_is_imported() {
     let folder = folder();
     let archive = Archive::start(answers(&[]));
     let english = |platform| format!("{}{}", archive.url, key("en-US", platform));
@@ -96,7 +96,7 @@ fn the_cache_of_the_first_jobs_is_taken_over() {
 }
 
 #[test]
-fn a_damaged_cache_is_named_and_nothing_is_forgotten_silently() {
+fn a_damaged_cache_stops_the_run_and_is_named() {
     let folder = folder();
     let file = folder.path().join(FILE);
     std::fs::write(&file, "{\"group\":1}\n").unwrap();
@@ -115,7 +115,7 @@ fn a_damaged_cache_is_named_and_nothing_is_forgotten_silently() {
 /// What the archive could not give is asked for again by and by, and so is
 /// what was not there.
 #[test]
-fn what_is_missing_is_not_missing_for_ever() {
+fn cached_failures_expire_and_are_requested_again() {
     let folder = folder();
     let archive = Archive::start(answers(&PLATFORMS));
     let url = |platform| format!("{}{}", archive.url, key("en-US", platform));

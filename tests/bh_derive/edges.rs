@@ -19,7 +19,7 @@ fn two() -> [String; 2] {
 }
 
 #[test]
-fn lines_end_as_they_like() {
+fn all_line_endings_are_accepted() {
     let archive = Archive::start(answers(&[PLATFORM]));
     let [a, b] = two();
     for input in [
@@ -57,7 +57,7 @@ fn listings_of_other_tools_are_read() {
 }
 
 #[test]
-fn what_is_refused_goes_on_as_it_came() {
+fn rejects_are_written_and_their_mark_passes() {
     let archive = Archive::start(answers(&[PLATFORM]));
     let folder = folder();
     let file = folder.path().join("rejects");
@@ -126,7 +126,7 @@ fn a_signal_ends_the_wait_for_the_archive() {
 }
 
 #[test]
-fn a_reader_that_left_and_a_full_disk() {
+fn a_closed_pipe_and_a_full_disk_end_the_run() {
     let archive = Archive::start(answers(&[PLATFORM]));
     let input = || {
         use std::io::Write;
@@ -148,7 +148,7 @@ fn a_reader_that_left_and_a_full_disk() {
 }
 
 #[test]
-fn input_that_ends_early_is_said() {
+fn truncated_input_is_reported() {
     let archive = Archive::start(answers(&[PLATFORM]));
     let [a, b] = two();
     let run = archive

@@ -25,7 +25,7 @@ fn event(records: &[Value]) -> Value {
 
 /// Twice around it, and not at all: the news are the same.
 #[test]
-fn news_come_in_many_wrappings() {
+fn events_are_read_in_every_envelope() {
     let archive = Archive::start(answers(&[PLATFORM]));
     let bare = event(&[created(&key("fr", PLATFORM))]);
     let sns = json!({"EventSource": "aws:sns", "Sns": {"Message": bare.to_string()}});
@@ -47,7 +47,7 @@ fn news_come_in_many_wrappings() {
 }
 
 #[test]
-fn one_bad_record_hides_no_other() {
+fn a_bad_record_of_an_event_does_not_affect_the_others() {
     let folder = folder();
     let file = folder.path().join("rejects");
     let archive = Archive::start(answers(&[PLATFORM]));
@@ -86,7 +86,7 @@ fn one_bad_record_hides_no_other() {
 
 /// What the archive does not give may come with the next delivery.
 #[test]
-fn an_event_that_failed_stays_open() {
+fn a_failed_event_keeps_its_unit_open() {
     let folder = folder();
     let file = folder.path().join("rejects");
     let archive = Archive::start([]);
@@ -109,7 +109,7 @@ fn an_event_that_failed_stays_open() {
 /// The metadata of a nightly bring the records of its platform, in English and
 /// in all languages; those of Thunderbird too, and other tools' none.
 #[test]
-fn metadata_of_a_nightly_bring_its_builds() {
+fn an_event_for_nightly_metadata_yields_its_builds() {
     let day = "pub/thunderbird/nightly/2017/12/2017-12-13-04-12-17-comm-central";
     let names = |locale: &str| format!("thunderbird-59.0a1.{locale}.linux-x86_64.tar.bz2");
     let (english, french) = (names("en-US"), names("fr"));
@@ -137,7 +137,7 @@ fn metadata_of_a_nightly_bring_its_builds() {
 
 /// Not every nightly is localised; what cannot be listed is another matter.
 #[test]
-fn localised_builds_that_cannot_be_listed_are_told() {
+fn a_failed_listing_of_localised_builds_rejects_the_event() {
     let day = "pub/thunderbird/nightly/2017/12/2017-12-13-04-12-17-comm-central";
     let english = "thunderbird-59.0a1.en-US.linux-x86_64";
     let json = format!("{day}/{english}.json");
@@ -198,7 +198,7 @@ fn candidates_are_listed_again() {
 
 /// Archives come before their metadata, and behind them.
 #[test]
-fn what_had_no_metadata_is_asked_for_again() {
+fn missing_metadata_are_requested_again() {
     let missing = Answer {
         path: metadata_path(PLATFORM),
         status: Some(404),

@@ -79,7 +79,7 @@ fn check(row: &Row) {
 }
 
 #[test]
-fn every_answer_is_judged_as_it_was() {
+fn every_response_is_classified() {
     let text = include_str!("../cases/v1/fetch_json.ndjson");
     // Python's own constant is no JSON.
     let text = text.replace(r#""ok": {"a": NaN}"#, r#""ok": {"a": 0}"#);
@@ -93,7 +93,7 @@ fn every_answer_is_judged_as_it_was() {
 }
 
 #[test]
-fn a_lost_connection_is_tried_again() {
+fn a_lost_connection_is_retried() {
     let path = metadata_path("linux-x86_64");
     let lost = Answer {
         path: path.clone(),

@@ -10,7 +10,7 @@ use crate::harness::faulty::{Faulty, object};
 const PLATFORM: &str = "linux-x86_64";
 
 #[test]
-fn the_environment_of_the_first_jobs_is_read() {
+fn the_environment_variables_of_the_v1_jobs_are_read() {
     let archive = Archive::start(answers(&[PLATFORM]));
     let other = "pub/thunderbird/releases/52.0/linux-i686/fr/thunderbird-52.0.tar.bz2";
     let input = text([line(&key("fr", PLATFORM)), line(other)]);
@@ -50,7 +50,7 @@ fn the_environment_of_the_first_jobs_is_read() {
 }
 
 #[test]
-fn the_bucket_itself_says_the_same_as_its_web_server() {
+fn metadata_can_be_read_from_the_bucket() {
     let release = "pub/firefox/releases/54.0/win64/fr/Firefox Setup 54.0.exe";
     let of_release = "pub/firefox/candidates/54.0-candidates/build10/win64/en-US/firefox-54.0.json";
     let objects = [

@@ -44,7 +44,7 @@ fn build_of(run: &Run) -> String {
 }
 
 #[test]
-fn tokens_stay_and_only_white_space_goes() {
+fn only_white_space_between_tokens_is_removed() {
     let table = [
         ("{ }", "{}"),
         (
@@ -72,7 +72,7 @@ fn tokens_stay_and_only_white_space_goes() {
 }
 
 #[test]
-fn bytes_are_read_as_python_reads_them() {
+fn encodings_are_detected_as_python_does() {
     let text = r#"{"a":"é😀"}"#;
     let encoded = |bom: bool, wide: bool, big: bool| -> Vec<u8> {
         let text = if bom {
@@ -109,7 +109,7 @@ fn bytes_are_read_as_python_reads_them() {
 }
 
 #[test]
-fn what_is_no_document_is_rejected_by_kind() {
+fn bodies_that_are_not_json_objects_are_rejected() {
     let deep = "[".repeat(2000);
     let table: &[(&[u8], &str)] = &[
         (b"", "not_json"),
@@ -176,7 +176,7 @@ fn what_is_no_document_is_rejected_by_kind() {
 /// JSON has no NaN, Python has: it goes on for others to refuse, or is
 /// refused here; a line with it is never dropped or taken for garbage.
 #[test]
-fn nan_is_refused_with_its_reason_at_the_latest_by_the_loader() {
+fn nan_is_rejected_by_the_fetcher_or_the_loader() {
     for body in [r#"{"a":NaN}"#, r#"{"a":[-Infinity]}"#] {
         let run = fetched(body.as_bytes(), &[]);
         let rest = if run.status.code() == Some(0) {
@@ -198,7 +198,7 @@ fn nan_is_refused_with_its_reason_at_the_latest_by_the_loader() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_before_it_is_read() {
+fn an_object_over_the_size_limit_is_rejected() {
     let body = |size: usize| format!("{{{}}}", " ".repeat(size - 2));
     for (size, limit, fits) in [
         (1000, "1000", true),

@@ -9,11 +9,11 @@ use crate::harness::{Tool, folder, lines_of, wait_for};
 use crate::pipeline::on_each_store;
 
 on_each_store! {
-    batches_of_any_size_hold_the_same
+    the_batch_size_does_not_change_the_rows
     a_line_is_stored_while_the_pipe_stays_open
     marks_leave_after_the_commit
     a_run_is_stored_in_one_database
-    a_database_that_was_lost_is_told
+    a_lost_database_is_reported
 }
 
 fn loader(store: &Store) -> Tool {
@@ -29,7 +29,7 @@ fn end() -> Value {
     json!({"mark": {"end": {"run": "r"}}})
 }
 
-fn batches_of_any_size_hold_the_same(kind: Kind) {
+fn the_batch_size_does_not_change_the_rows(kind: Kind) {
     let mut expected: Option<Vec<_>> = None;
     let mut lines: Vec<_> = (0..30).map(record).collect();
     // Twins within a batch and across batches, one content in two versions.
@@ -161,7 +161,7 @@ fn marks_leave_after_the_commit(kind: Kind) {
 
 /// The server has rules of its own: what it refuses is found in its batch.
 #[test]
-fn what_only_the_server_refuses_is_found() {
+fn a_row_that_the_server_refuses_is_rejected_alone() {
     let Some(store) = Store::new(Kind::Postgres) else {
         return;
     };
@@ -246,7 +246,7 @@ fn a_run_is_stored_in_one_database(kind: Kind) {
 }
 
 /// It was there when the first part of the run was confirmed.
-fn a_database_that_was_lost_is_told(kind: Kind) {
+fn a_lost_database_is_reported(kind: Kind) {
     let Some(store) = Store::new(kind) else {
         return;
     };

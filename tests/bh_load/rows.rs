@@ -12,9 +12,9 @@ use crate::pipeline::on_each_store;
 
 on_each_store! {
     hashes_and_verdicts_are_those_of_cpython_and_postgres
-    lines_that_hold_no_build_are_rejected
+    lines_without_a_build_are_rejected
     builds_without_an_object_are_loaded
-    a_dry_run_says_what_it_would_do_and_writes_nothing
+    a_dry_run_prints_its_actions_and_writes_nothing
 }
 
 fn loader(store: &Store) -> Tool {
@@ -82,7 +82,7 @@ fn hashes_and_verdicts_are_those_of_cpython_and_postgres(kind: Kind) {
     );
 }
 
-fn lines_that_hold_no_build_are_rejected(kind: Kind) {
+fn lines_without_a_build_are_rejected(kind: Kind) {
     let Some(store) = Store::new(kind) else {
         return;
     };
@@ -227,7 +227,7 @@ fn builds_without_an_object_are_loaded(kind: Kind) {
     assert_eq!(store.objects().len(), 1);
 }
 
-fn a_dry_run_says_what_it_would_do_and_writes_nothing(kind: Kind) {
+fn a_dry_run_prints_its_actions_and_writes_nothing(kind: Kind) {
     let Some(store) = Store::new(kind) else {
         return;
     };

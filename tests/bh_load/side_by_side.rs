@@ -12,9 +12,9 @@ use crate::harness::{Run, Tool, folder};
 use crate::pipeline::on_each_store;
 
 on_each_store! {
-    each_build_is_inserted_once
-    etags_are_renewed_whole
-    one_index_follows_them_all
+    concurrent_loaders_insert_each_build_once
+    concurrent_loaders_renew_etags_consistently
+    concurrent_loaders_share_one_index
 }
 
 const BUILDS: usize = 900;
@@ -54,7 +54,7 @@ fn of_own_keys(loader: usize, n: usize) -> Value {
     record
 }
 
-fn each_build_is_inserted_once(kind: Kind) {
+fn concurrent_loaders_insert_each_build_once(kind: Kind) {
     let Some(store) = Store::new(kind) else {
         return;
     };
@@ -69,7 +69,7 @@ fn each_build_is_inserted_once(kind: Kind) {
     assert_eq!(store.objects().len(), BUILDS / 3 * 2 + LOADERS * BUILDS / 3);
 }
 
-fn etags_are_renewed_whole(kind: Kind) {
+fn concurrent_loaders_renew_etags_consistently(kind: Kind) {
     let Some(store) = Store::new(kind) else {
         return;
     };
@@ -94,7 +94,7 @@ fn etags_are_renewed_whole(kind: Kind) {
     assert_eq!(ids(&rows), ids(&before));
 }
 
-fn one_index_follows_them_all(kind: Kind) {
+fn concurrent_loaders_share_one_index(kind: Kind) {
     let (Some(index), Some(store)) = (Index::new(8), Store::new(kind)) else {
         return;
     };

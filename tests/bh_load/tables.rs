@@ -68,7 +68,7 @@ fn a_table_that_django_made_is_used_as_it_is() {
 }
 
 #[test]
-fn a_table_of_another_shape_is_refused_with_the_difference() {
+fn a_postgresql_table_of_another_shape_is_refused() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -122,7 +122,7 @@ fn a_table_of_another_shape_is_refused_with_the_difference() {
 }
 
 #[test]
-fn a_sqlite_table_of_another_shape_is_refused_with_the_difference() {
+fn a_sqlite_table_of_another_shape_is_refused() {
     let folder = folder();
     let path = folder.path().join("other.db");
     let connection = rusqlite::Connection::open(&path).unwrap();
@@ -141,7 +141,7 @@ fn a_sqlite_table_of_another_shape_is_refused_with_the_difference() {
 }
 
 #[test]
-fn a_database_that_is_not_there_is_a_mistake() {
+fn a_missing_database_is_a_configuration_error() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -153,7 +153,7 @@ fn a_database_that_is_not_there_is_a_mistake() {
 }
 
 #[test]
-fn a_server_that_is_away_is_given_up_after_its_tries() {
+fn the_loader_gives_up_an_unreachable_server() {
     // A port that is ours, and closed again: nobody listens there.
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -173,7 +173,7 @@ fn a_server_that_is_away_is_given_up_after_its_tries() {
 
 /// As after a restore by hand: every row fails, whatever it holds.
 #[test]
-fn a_sequence_behind_its_table_stops_the_loader() {
+fn a_sequence_that_lags_its_table_stops_the_loader() {
     let Some(database) = Database::new() else {
         return;
     };

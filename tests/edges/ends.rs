@@ -21,7 +21,7 @@ fn some_input() -> (Stdio, std::io::PipeWriter) {
 }
 
 #[test]
-fn a_reader_that_left_ends_it_by_sigpipe() {
+fn a_closed_pipe_ends_every_program_by_sigpipe() {
     let place = Place::new();
     for stage in stages() {
         let (stdin, _open) = some_input();
@@ -39,7 +39,7 @@ fn a_reader_that_left_ends_it_by_sigpipe() {
 
 /// What a killed program left of a line does not spoil the first of the next one.
 #[test]
-fn an_output_that_ends_in_half_a_line_is_gone_on_with_on_a_new_one() {
+fn appending_to_a_torn_line_starts_a_new_line() {
     let place = Place::new();
     for stage in stages() {
         let folder = folder();
@@ -64,7 +64,7 @@ fn an_output_that_ends_in_half_a_line_is_gone_on_with_on_a_new_one() {
 }
 
 #[test]
-fn a_full_disk_behind_standard_output_is_an_error() {
+fn a_full_disk_at_standard_output_is_an_error() {
     let place = Place::new();
     for stage in stages() {
         let full = File::options().write(true).open("/dev/full").unwrap();
@@ -77,7 +77,7 @@ fn a_full_disk_behind_standard_output_is_an_error() {
 }
 
 #[test]
-fn an_output_that_fails_ends_the_reading_too() {
+fn a_failed_output_ends_the_reading_too() {
     let place = Place::new();
     let folder = folder();
     let file = folder.path().join("lines");
@@ -94,7 +94,7 @@ fn an_output_that_fails_ends_the_reading_too() {
 }
 
 #[test]
-fn what_cannot_be_written_is_named() {
+fn a_file_that_cannot_be_written_is_named() {
     let place = Place::new();
     let full = "No space left on device";
     let no_folder = "Not a directory";
@@ -168,7 +168,7 @@ fn a_signal_ends_the_wait_for_a_server() {
 }
 
 #[test]
-fn under_log_format_json_every_message_is_json() {
+fn with_log_format_json_every_message_is_json() {
     let place = Place::with(3, &["--slowdown", "100", "--most", "2"]);
     // An inventory on this disk meets no trouble to tell of, and no build of
     // the archive is among these records.
@@ -218,7 +218,7 @@ fn under_log_format_json_every_message_is_json() {
 }
 
 #[test]
-fn input_with_marks_but_no_end_has_ended_early() {
+fn input_with_marks_but_without_an_end_mark_is_truncated() {
     let place = Place::new();
     for stage in readers() {
         let input = format!("{}\n{}\n{}\n", line(0), mark(0), line(1));
@@ -233,7 +233,7 @@ fn input_with_marks_but_no_end_has_ended_early() {
 }
 
 #[test]
-fn half_a_line_at_the_end_is_no_reject_but_a_cut_input() {
+fn a_torn_last_line_is_truncated_input_and_no_reject() {
     let place = Place::new();
     let whole = record(1).to_string();
     for stage in readers() {
@@ -257,7 +257,7 @@ fn half_a_line_at_the_end_is_no_reject_but_a_cut_input() {
 }
 
 #[test]
-fn a_mark_is_withheld_when_its_unit_has_a_line_that_went_nowhere() {
+fn a_mark_is_withheld_while_its_unit_has_an_unsaved_reject() {
     let place = Place::new();
     // Marks of others pass byte for byte.
     let odd = r#"{"mark": {"page" : {"run":"\u0072","next":null, "x":1.0}}}"#;

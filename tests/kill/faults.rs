@@ -25,7 +25,7 @@ const FULL: [(usize, &str, &str, &str); 7] = [
 ];
 
 #[test]
-fn a_disk_that_is_full_ends_the_run_and_loses_nothing() {
+fn a_full_disk_ends_the_run_and_loses_nothing() {
     let Some((expected, _)) = super::undisturbed() else {
         return;
     };
@@ -91,7 +91,7 @@ fn faulty(scene: &mut Scene, flags: &[&str]) -> Faulty {
 }
 
 #[test]
-fn a_bucket_that_is_slowed_down_and_cuts_bodies_loses_nothing() {
+fn throttling_and_truncated_bodies_lose_nothing() {
     let Some((expected, _)) = super::undisturbed() else {
         return;
     };
@@ -104,7 +104,7 @@ fn a_bucket_that_is_slowed_down_and_cuts_bodies_loses_nothing() {
 }
 
 #[test]
-fn an_index_that_is_too_busy_for_half_of_it_gets_all() {
+fn a_busy_index_receives_every_document() {
     let Some((expected, _)) = super::undisturbed() else {
         return;
     };
@@ -119,7 +119,7 @@ const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 /// Ten years back, in the middle of a run, and for the run that resumes it.
 #[test]
-fn a_clock_that_is_set_back_changes_nothing() {
+fn setting_the_clock_back_changes_nothing() {
     if !Path::new(FAKETIME).exists() {
         return left_out("libfaketime");
     }

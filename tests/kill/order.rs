@@ -115,7 +115,7 @@ impl Disk {
 }
 
 #[test]
-fn what_is_promised_is_on_disk_first() {
+fn data_is_synced_before_a_state_or_mark_promises_it() {
     if !super::has_strace() {
         return;
     }
@@ -144,7 +144,7 @@ fn what_is_promised_is_on_disk_first() {
 /// A listing into a file, killed at each of its system calls that change a
 /// file, and resumed: each key is there, and nothing else.
 #[test]
-fn a_listing_into_a_file_is_killed_at_each_of_its_calls() {
+fn a_listing_killed_at_any_system_call_resumes_without_loss() {
     if !super::has_strace() {
         return;
     }

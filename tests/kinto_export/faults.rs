@@ -35,7 +35,7 @@ fn error(status: u16, headers: Vec<(&'static str, String)>) -> Answer {
 const FIRST_PAGE: usize = 2;
 
 #[test]
-fn a_next_page_on_another_host_is_asked_for_here() {
+fn a_next_page_on_another_host_is_requested_from_this_one() {
     let (run, server) = run(|_| None);
     let run = run.exits(0);
     assert_eq!(builds(&run), expected(0..TOTAL));
@@ -46,7 +46,7 @@ fn a_next_page_on_another_host_is_asked_for_here() {
 }
 
 #[test]
-fn a_page_that_fails_in_passing_is_asked_for_again() {
+fn a_transient_failure_is_retried() {
     for status in [500, 503, 429, 408, 0] {
         let (run, server) = run(move |n| {
             let fault = (status > 0).then(|| error(status, vec![]));
@@ -62,7 +62,7 @@ fn a_page_that_fails_in_passing_is_asked_for_again() {
 }
 
 #[test]
-fn a_server_that_asks_to_wait_is_left_alone() {
+fn requests_wait_as_long_as_the_server_asks() {
     for (status, header) in [(503, "retry-after"), (200, "backoff")] {
         let begun = Instant::now();
         let server = StandIn::new(move |n, asked| {
@@ -84,7 +84,7 @@ fn a_server_that_asks_to_wait_is_left_alone() {
 }
 
 #[test]
-fn a_server_that_stays_away_ends_it_and_what_came_before_is_whole() {
+fn an_unreachable_server_ends_the_export_after_whole_pages() {
     let (run, server) = run(|n| (n > FIRST_PAGE + 1).then(|| Some(error(503, vec![]))));
     let run = run.exits(69).says("503 so it is; given up after 4 tries");
     assert_eq!(builds(&run), expected(0..20));
@@ -99,7 +99,7 @@ fn a_server_that_stays_away_ends_it_and_what_came_before_is_whole() {
 }
 
 #[test]
-fn who_is_refused_is_told() {
+fn denied_access_is_reported() {
     for (status, code, hint) in [
         (401, 77, "check AUTH"),
         (403, 77, "may not do this"),
@@ -147,7 +147,7 @@ fn pages_that_make_no_progress_are_an_error() {
 }
 
 #[test]
-fn an_empty_page_before_another_one_is_passed_over() {
+fn an_empty_page_before_another_one_is_skipped() {
     let server = StandIn::new(|n, asked| {
         let empty = n == FIRST_PAGE;
         let next = ("next-page", "http://x/y?_limit=10&_token=0".to_owned());
@@ -162,7 +162,7 @@ fn an_empty_page_before_another_one_is_passed_over() {
 }
 
 #[test]
-fn fewer_records_than_the_server_counts_are_no_success() {
+fn fewer_records_than_the_server_counts_is_an_error() {
     let server = StandIn::new(|n, asked| {
         let (status, headers, body) = answer(TOTAL, asked);
         let last = n == FIRST_PAGE + 1;
@@ -181,7 +181,7 @@ fn fewer_records_than_the_server_counts_are_no_success() {
 }
 
 #[test]
-fn the_first_error_of_many_workers_is_told_and_the_others_are_waited_for() {
+fn the_first_error_of_many_workers_is_reported() {
     let server = StandIn::new(|n, asked| {
         let page = asked.0 == "GET" && n > 8;
         Some(if page {

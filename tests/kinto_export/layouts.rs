@@ -44,7 +44,7 @@ fn old(database: &Database, deleted: &str) {
 }
 
 #[test]
-fn the_table_of_old_is_read_too() {
+fn the_old_table_layout_is_read() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -61,7 +61,7 @@ fn the_table_of_old_is_read_too() {
 }
 
 #[test]
-fn deletions_stay_out_of_either_table() {
+fn deleted_records_are_not_exported_from_either_table() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -80,7 +80,7 @@ fn deletions_stay_out_of_either_table() {
 }
 
 #[test]
-fn a_collection_that_is_not_there_is_told() {
+fn a_missing_collection_is_reported() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -98,7 +98,7 @@ fn a_collection_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_database_without_the_tables_is_told() {
+fn a_database_without_the_tables_is_reported() {
     let Some(database) = Database::new() else {
         return;
     };

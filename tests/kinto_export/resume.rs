@@ -32,7 +32,7 @@ fn ended(started: Vec<Started>) -> Vec<Run> {
 }
 
 #[test]
-fn killed_at_any_page_it_goes_on() {
+fn an_export_killed_at_any_page_resumes() {
     let Some(kinto) = Kinto::new() else { return };
     kinto.fill(0..TOTAL);
     let proxy = Proxy::new(&kinto.url);
@@ -87,7 +87,7 @@ fn killed_at_any_page_it_goes_on() {
 }
 
 #[test]
-fn what_is_confirmed_does_not_come_again() {
+fn confirmed_records_are_not_exported_again() {
     let server = StandIn::new(|_, asked| Some(answer(100, asked)));
     let folder = folder();
     let state = folder.path().join("kinto.json");

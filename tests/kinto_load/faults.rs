@@ -36,7 +36,7 @@ fn run(fault: impl Fn(usize) -> Option<Option<Answer>> + Send + Sync + 'static) 
 }
 
 #[test]
-fn a_batch_that_fails_in_passing_is_sent_again() {
+fn a_transient_failure_is_retried() {
     for status in [503, 500, 429, 0] {
         let (run, server) = run(move |n| {
             let wait = vec![("retry-after", "0.1".to_owned())];
@@ -53,14 +53,14 @@ fn a_batch_that_fails_in_passing_is_sent_again() {
 }
 
 #[test]
-fn a_server_that_dies_ends_it_and_what_is_stored_is_counted() {
+fn a_server_that_dies_ends_the_run_and_stored_records_are_counted() {
     let (run, _) = run(|n| (n > FIRST_BATCH).then_some(None));
     let run = run.exits(69).says("given up after 4 tries");
     assert_eq!(run.count("/out"), 25, "{run}");
 }
 
 #[test]
-fn who_is_refused_is_told() {
+fn denied_access_is_reported() {
     for (status, code, hint) in [
         (401, 77, "check AUTH"),
         (403, 77, "may not do this"),
@@ -83,7 +83,7 @@ fn who_is_refused_is_told() {
 }
 
 #[test]
-fn the_record_that_spoils_a_batch_is_found() {
+fn the_record_that_fails_a_batch_is_rejected_alone() {
     for status in [400, 413] {
         let server = StandIn::new(move |_, asked| {
             let spoilt = asked.2.to_string().contains("firefox_42_");
@@ -102,7 +102,7 @@ fn the_record_that_spoils_a_batch_is_found() {
 /// A Kinto on PostgreSQL, as it was seen: of a batch with conflicts only what
 /// stands behind the last one is stored.
 #[test]
-fn what_a_conflict_takes_back_is_sent_again() {
+fn records_rolled_back_by_a_conflict_are_sent_again() {
     let cases = include_str!("../cases/kinto/batch-409-rollback.ndjson");
     let cases = cases
         .lines()
@@ -145,7 +145,7 @@ fn what_a_conflict_takes_back_is_sent_again() {
 /// Of a batch that was taken back, another writer may have stored a record
 /// before it was sent again.
 #[test]
-fn what_another_writer_stored_meanwhile_is_not_taken_for_ones_own() {
+fn a_record_of_another_writer_is_not_counted_as_stored() {
     let record = json!({"id": "a", "n": 1.5, "schema": 7});
     for (arguments, n, stored, there, status) in [
         (["--if-not-exists"].as_slice(), 1.5, 2, 0, 0),
@@ -179,7 +179,7 @@ fn what_another_writer_stored_meanwhile_is_not_taken_for_ones_own() {
 }
 
 #[test]
-fn a_conflict_that_stays_is_told() {
+fn a_persistent_conflict_is_reported() {
     let server = StandIn::new(|_, asked| {
         let (status, headers, mut body) = answer(0, asked);
         if let Some(first) = body.pointer_mut("/responses/0/status") {

@@ -15,7 +15,7 @@ fn case(text: &str) -> Value {
 }
 
 #[test]
-fn what_differs_is_written_and_nothing_else() {
+fn initialize_writes_only_what_differs() {
     let Some(kinto) = Kinto::without_bucket() else {
         return;
     };
@@ -74,7 +74,7 @@ fn what_differs_is_written_and_nothing_else() {
 }
 
 #[test]
-fn a_bucket_that_the_manifest_does_not_name_is_told() {
+fn a_bucket_missing_from_the_manifest_is_reported() {
     let Some(kinto) = Kinto::without_bucket() else {
         return;
     };

@@ -48,7 +48,7 @@ fn rows(folder: &Path) -> Vec<(i64, Value)> {
 }
 
 #[test]
-fn it_can_be_run_until_it_inserts_nothing() {
+fn the_migration_can_be_repeated_until_it_inserts_nothing() {
     let Some(kinto) = Kinto::new() else { return };
     let folder = folder();
     let mut all: Vec<_> = (0..100).map(release).collect();
@@ -87,7 +87,7 @@ fn it_can_be_run_until_it_inserts_nothing() {
 }
 
 #[test]
-fn a_server_that_is_away_is_told() {
+fn an_unreachable_server_ends_the_migration() {
     let Some(mut kinto) = Kinto::without_bucket() else {
         return;
     };

@@ -7,7 +7,7 @@ use crate::harness::kinto::{Kinto, id_of, release};
 use crate::harness::{Run, folder};
 
 #[test]
-fn what_kinto_has_is_not_sent() {
+fn unchanged_records_are_not_sent() {
     let Some(kinto) = Kinto::new() else { return };
     kinto.fill(0..2_000);
     let mut all: Vec<_> = (0..2_000).map(release).collect();
@@ -47,7 +47,7 @@ fn what_kinto_has_is_not_sent() {
 }
 
 #[test]
-fn a_collection_that_was_made_anew_gets_all() {
+fn a_recreated_collection_receives_every_record() {
     let Some(kinto) = Kinto::new() else { return };
     kinto.fill(0..50);
     let all: Vec<_> = (0..50).map(release).collect();

@@ -9,11 +9,11 @@ use crate::harness::sample;
 use crate::harness::stored::{Content, Kind, Store, contents};
 
 on_each_store! {
-    changed_objects
-    one_content_under_two_keys
-    content_that_comes_back
-    rows_of_other_programs
-    gone_between_listing_and_fetching
+    changed_objects_are_loaded_again
+    two_keys_with_one_content_share_a_row
+    reverted_content_renews_the_etag
+    rows_of_other_programs_are_kept
+    objects_deleted_after_the_listing_are_dropped
 }
 
 fn body(n: usize) -> Vec<u8> {
@@ -33,7 +33,7 @@ fn elasticsearch(kind: Kind) -> Option<u32> {
     (kind == Kind::Postgres).then_some(8)
 }
 
-fn changed_objects(kind: Kind) {
+fn changed_objects_are_loaded_again(kind: Kind) {
     let Some(all) = Backfill::new(kind, elasticsearch(kind)) else {
         return;
     };
@@ -73,7 +73,7 @@ fn changed_objects(kind: Kind) {
     all.run().finds_nothing_new();
 }
 
-fn one_content_under_two_keys(kind: Kind) {
+fn two_keys_with_one_content_share_a_row(kind: Kind) {
     let Some(all) = Backfill::new(kind, None) else {
         return;
     };
@@ -102,7 +102,7 @@ fn one_content_under_two_keys(kind: Kind) {
     all.run().finds_nothing_new();
 }
 
-fn content_that_comes_back(kind: Kind) {
+fn reverted_content_renews_the_etag(kind: Kind) {
     let Some(all) = Backfill::new(kind, elasticsearch(kind)) else {
         return;
     };
@@ -140,7 +140,7 @@ fn plant(store: &Store, build: &Value, key: Option<&str>, etag: Option<&str>, me
     ));
 }
 
-fn rows_of_other_programs(kind: Kind) {
+fn rows_of_other_programs_are_kept(kind: Kind) {
     let Some(all) = Backfill::new(kind, None) else {
         return;
     };
@@ -191,7 +191,7 @@ fn rows_of_other_programs(kind: Kind) {
     assert_eq!(all.store.rows().len(), 6);
 }
 
-fn gone_between_listing_and_fetching(kind: Kind) {
+fn objects_deleted_after_the_listing_are_dropped(kind: Kind) {
     let Some(all) = Backfill::new(kind, None) else {
         return;
     };

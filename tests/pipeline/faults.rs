@@ -40,7 +40,7 @@ fn waiting(store: &Store) -> usize {
 
 /// Side by side, since most of it is patience.
 #[test]
-fn elasticsearch_leaves_and_comes_back() {
+fn documents_wait_until_elasticsearch_returns() {
     std::thread::scope(|scope| {
         scope.spawn(|| elasticsearch_leaves(Kind::Postgres, 6));
         scope.spawn(|| elasticsearch_leaves(Kind::Sqlite, 8));
@@ -96,7 +96,7 @@ fn elasticsearch_leaves(kind: Kind, version: u32) {
 }
 
 #[test]
-fn elasticsearch_is_away_from_the_start() {
+fn rows_are_stored_while_elasticsearch_is_unreachable() {
     let (Some(index), Some(store)) = (Index::new(8), Store::new(Kind::Postgres)) else {
         return;
     };
@@ -151,7 +151,7 @@ const TERMINATE: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_ac
       AND application_name = 'buildhub-pipes'";
 
 #[test]
-fn connections_are_ended_between_batches_and_within_one() {
+fn lost_connections_to_postgres_lose_nothing() {
     let Some(store) = Store::new(Kind::Postgres) else {
         return;
     };
@@ -223,7 +223,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn postgres_restarts_between_batches_and_within_one() {
+fn restarts_of_postgres_lose_nothing() {
     let Some(server) = Server::start() else {
         return;
     };

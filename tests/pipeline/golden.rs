@@ -9,27 +9,27 @@ use crate::harness::sample;
 use crate::harness::stored::{Kind, contents};
 
 #[test]
-fn into_sqlite() {
+fn a_backfill_into_sqlite_is_exact() {
     golden(Kind::Sqlite, None);
 }
 
 #[test]
-fn into_postgres() {
+fn a_backfill_into_postgres_is_exact() {
     golden(Kind::Postgres, None);
 }
 
 #[test]
-fn into_postgres_and_elasticsearch_6() {
+fn a_backfill_into_postgres_and_elasticsearch_6_is_exact() {
     golden(Kind::Postgres, Some(6));
 }
 
 #[test]
-fn into_postgres_and_elasticsearch_8() {
+fn a_backfill_into_postgres_and_elasticsearch_8_is_exact() {
     golden(Kind::Postgres, Some(8));
 }
 
 #[test]
-fn into_sqlite_and_elasticsearch_8() {
+fn a_backfill_into_sqlite_and_elasticsearch_8_is_exact() {
     golden(Kind::Sqlite, Some(8));
 }
 

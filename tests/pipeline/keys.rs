@@ -8,7 +8,7 @@ use crate::harness::sample;
 use crate::harness::stored::{Kind, contents};
 
 on_each_store! {
-    awkward_keys
+    awkward_keys_are_loaded
 }
 
 const NAMES: &[&str] = &[
@@ -82,7 +82,7 @@ fn long_key(character: &str, bytes: usize) -> String {
     key + end
 }
 
-fn awkward_keys(kind: Kind) {
+fn awkward_keys_are_loaded(kind: Kind) {
     let Some(all) = Backfill::new(kind, None) else {
         return;
     };
@@ -129,7 +129,7 @@ fn awkward_keys(kind: Kind) {
 
 /// The server ends some listings with an empty page.
 #[test]
-fn any_number_of_objects() {
+fn buckets_of_any_size_are_loaded() {
     let Some(all) = Backfill::new(Kind::Sqlite, None) else {
         return;
     };

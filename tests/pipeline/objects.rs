@@ -12,7 +12,7 @@ use crate::harness::sample;
 use crate::harness::stored::{Kind, contents};
 
 on_each_store! {
-    bad_objects_are_rejected_and_all_others_loaded
+    bad_objects_are_rejected_alone
     odd_objects_are_loaded
 }
 
@@ -163,7 +163,7 @@ fn bad_objects() -> Vec<Bad> {
     bad
 }
 
-fn bad_objects_are_rejected_and_all_others_loaded(kind: Kind) {
+fn bad_objects_are_rejected_alone(kind: Kind) {
     let elasticsearch = (kind == Kind::Postgres).then_some(8);
     let Some(all) = Backfill::new(kind, elasticsearch) else {
         return;
@@ -246,7 +246,7 @@ fn bad_objects_are_rejected_and_all_others_loaded(kind: Kind) {
 
 /// The reason quotes the number of the document, not one that stands for it.
 #[test]
-fn a_number_is_quoted_as_it_stands() {
+fn a_reject_quotes_a_number_as_written() {
     for number in ["1e400", "-1e999"] {
         let build = with("build", "number", number);
         let validate = Tool::new("bh-validate").arg("--bare");

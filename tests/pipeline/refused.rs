@@ -10,17 +10,17 @@ use crate::harness::sample;
 use crate::harness::stored::{Kind, contents};
 
 #[test]
-fn by_elasticsearch_6() {
+fn documents_refused_by_elasticsearch_6_keep_their_rows() {
     refused_documents(Kind::Postgres, 6);
 }
 
 #[test]
-fn by_elasticsearch_8() {
+fn documents_refused_by_elasticsearch_8_keep_their_rows() {
     refused_documents(Kind::Postgres, 8);
 }
 
 #[test]
-fn by_elasticsearch_8_with_sqlite() {
+fn documents_refused_by_elasticsearch_8_keep_their_sqlite_rows() {
     refused_documents(Kind::Sqlite, 8);
 }
 

@@ -19,7 +19,7 @@ fn taken(all: &Backfill, stage: &str) -> Vec<Value> {
 }
 
 #[test]
-fn what_the_schema_refused() {
+fn repaired_rejects_of_bh_validate_are_accepted() {
     let Some(all) = Backfill::new(Kind::Postgres, None) else {
         return;
     };
@@ -63,7 +63,7 @@ fn what_the_schema_refused() {
 }
 
 #[test]
-fn what_could_not_be_fetched() {
+fn repaired_rejects_of_bh_fetch_are_accepted() {
     let Some(all) = Backfill::new(Kind::Sqlite, None) else {
         return;
     };
@@ -114,7 +114,7 @@ fn what_could_not_be_fetched() {
 }
 
 #[test]
-fn what_the_table_cannot_hold() {
+fn repaired_rejects_of_bh_load_are_accepted() {
     let Some(all) = Backfill::new(Kind::Postgres, None) else {
         return;
     };

@@ -13,7 +13,7 @@ use crate::harness::folder;
 use crate::harness::protocol::{Reject, read};
 
 #[test]
-fn a_folder_is_all_its_files_in_order_with_a_mark_for_each() {
+fn a_folder_is_read_in_order_with_a_mark_per_file() {
     let folder = folder();
     let at = folder.path();
     write(
@@ -62,7 +62,7 @@ fn a_folder_is_all_its_files_in_order_with_a_mark_for_each() {
 }
 
 #[test]
-fn many_members_of_many_files_are_all_there() {
+fn every_gzip_member_of_every_file_is_read() {
     let folder = folder();
     let each = 20_000;
     for file in 0..5 {
@@ -106,7 +106,7 @@ fn bad_rows_are_named_with_their_file() {
 
 /// A file, the exit status, what is said of it, and whether rows came before.
 #[test]
-fn damaged_files_are_named_and_get_no_mark() {
+fn a_damaged_file_is_named_and_gets_no_mark() {
     let folder = folder();
     let whole = gzip([rows(0..20_000), rows(20_000..40_000)]);
     let mut flipped = whole.clone();
@@ -295,7 +295,7 @@ pub fn parquet_file(rows: &[(String, bool, bool)], compressed: bool) -> Vec<u8> 
 }
 
 #[test]
-fn parquet_is_read_by_its_own_schema_and_keys_stand_as_they_are() {
+fn parquet_is_read_by_its_schema_and_its_keys_are_not_decoded() {
     let folder = folder();
     let rows: Vec<_> = (0..12_000)
         .map(|n| (format!("a+b%28 {n}"), n % 3 != 1, n % 5 == 2))
@@ -336,7 +336,7 @@ fn parquet_is_read_by_its_own_schema_and_keys_stand_as_they_are() {
 }
 
 #[test]
-fn a_row_without_its_newline_ends_a_file() {
+fn the_last_row_of_a_file_needs_no_newline() {
     let folder = folder();
     let text = row(&key(0), 0);
     let file = write(folder.path(), "x.csv", text.trim_end());

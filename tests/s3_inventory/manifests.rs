@@ -31,7 +31,7 @@ pub fn manifest(files: &[(&str, &[u8])]) -> Value {
 }
 
 #[test]
-fn a_manifest_here_names_files_that_are_checked() {
+fn files_are_checked_against_a_local_manifest() {
     let folder = folder();
     let at = folder.path();
     let first = gzip([rows(0..500), rows(500..1000)]);
@@ -150,7 +150,7 @@ fn published(bucket: &Bucket) {
 }
 
 #[test]
-fn a_manifest_in_a_bucket_and_the_latest_of_many() {
+fn a_manifest_or_the_latest_inventory_is_read_from_a_bucket() {
     let Some(bucket) = Bucket::new() else {
         return;
     };
@@ -233,7 +233,7 @@ fn a_manifest_in_a_bucket_and_the_latest_of_many() {
 }
 
 #[test]
-fn a_local_manifest_finds_its_files_in_their_bucket_and_parquet_is_checked_first() {
+fn a_local_manifest_reads_its_files_from_the_bucket() {
     let Some(bucket) = Bucket::new() else {
         return;
     };
@@ -282,7 +282,7 @@ fn mozilla(name: &str, flags: &[&str]) -> Faulty {
 }
 
 #[test]
-fn mozillas_inventories_are_presets_and_unsigned() {
+fn mozillas_inventories_are_presets_with_unsigned_requests() {
     for name in ["firefox", "archive"] {
         let server = mozilla(name, &[]);
         let tool = || Tool::new("s3-inventory").args(["--endpoint-url", &server.url]);
@@ -303,7 +303,7 @@ fn mozillas_inventories_are_presets_and_unsigned() {
 }
 
 #[test]
-fn bodies_that_break_go_on_where_they_broke() {
+fn an_interrupted_download_resumes_where_it_broke() {
     let server = mozilla(
         "firefox",
         &["--cut", "60", "--error-500", "20", "--most", "3"],

@@ -160,7 +160,7 @@ fn finished_files_and_rows_are_not_read_again() {
 }
 
 #[test]
-fn a_killed_run_goes_on_and_all_rows_are_there() {
+fn a_killed_run_resumes_and_reads_every_row() {
     let place = Place::new();
     let size = place.tool().run().exits(0).stdout.len();
     for bytes in [size / 20, size / 3, size / 2, size * 9 / 10] {
@@ -186,7 +186,7 @@ fn a_killed_run_goes_on_and_all_rows_are_there() {
 }
 
 #[test]
-fn other_files_begin_a_new_run_and_another_inventory_is_refused() {
+fn changed_files_start_a_new_run_and_another_inventory_is_refused() {
     let place = Place::new();
     let kill = || drop(place.killed_after(100_000));
     kill();
@@ -217,7 +217,7 @@ fn other_files_begin_a_new_run_and_another_inventory_is_refused() {
 }
 
 #[test]
-fn what_a_damaged_file_held_is_not_done() {
+fn rows_of_a_damaged_file_are_not_recorded() {
     let place = Place::new();
     let mut bytes = std::fs::read(place.data.join("1.csv.gz")).unwrap();
     let end = bytes.len() - 6;
@@ -231,7 +231,7 @@ fn what_a_damaged_file_held_is_not_done() {
 }
 
 #[test]
-fn standard_input_goes_on_behind_the_rows_that_are_done() {
+fn standard_input_resumes_after_the_finished_rows() {
     let place = Place::new();
     let tool = || {
         inventory()
@@ -257,7 +257,7 @@ fn standard_input_goes_on_behind_the_rows_that_are_done() {
 }
 
 #[test]
-fn another_standard_input_is_not_taken_for_the_rest_of_the_first() {
+fn a_different_standard_input_is_refused() {
     let place = Place::new();
     let tool = || {
         inventory()
@@ -377,7 +377,7 @@ fn an_inventory_is_loaded_into_postgres() {
 
 /// Killed when so many bytes have passed behind it, then resumed.
 #[test]
-fn a_killed_load_is_resumed_to_what_an_undisturbed_one_leaves() {
+fn a_killed_load_resumes_to_the_same_rows() {
     for (at, bytes) in [1000, 2_000_000, 4_000_000, 5_000_000]
         .into_iter()
         .enumerate()

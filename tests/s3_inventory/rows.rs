@@ -27,7 +27,7 @@ fn makes(row: &str, members: &Value) {
 }
 
 #[test]
-fn every_key_comes_out_as_it_is() {
+fn every_key_is_decoded() {
     let keys = awkward_keys();
     let input: String = keys
         .iter()
@@ -54,7 +54,7 @@ fn every_key_comes_out_as_it_is() {
 }
 
 #[test]
-fn keys_that_are_not_encoded_are_taken_as_they_stand() {
+fn raw_keys_are_not_decoded() {
     let input = "b,a+b%28%zz,1,2019-01-01,e\n";
     let run = inventory().arg("--raw-keys").input(input).run().exits(0);
     assert_eq!(run.records()[0]["key"], "a+b%28%zz");
@@ -63,7 +63,7 @@ fn keys_that_are_not_encoded_are_taken_as_they_stand() {
 }
 
 #[test]
-fn rows_are_quoted_as_csv_allows() {
+fn rows_may_be_quoted_as_csv_allows() {
     let whole = json!({"etag": "e", "size": 1, "last_modified": "2019-01-02T03:04:05.678Z"});
     let time = "2019-01-02T03:04:05.678Z";
     for row in [
@@ -87,7 +87,7 @@ fn rows_are_quoted_as_csv_allows() {
 }
 
 #[test]
-fn sizes_and_dates_are_read_in_each_way_that_they_are_written() {
+fn sizes_and_dates_are_read_in_every_notation() {
     let sizes = [
         ("67842", 67842),
         ("0", 0),
@@ -120,7 +120,7 @@ fn sizes_and_dates_are_read_in_each_way_that_they_are_written() {
 }
 
 #[test]
-fn columns_are_those_that_are_named() {
+fn columns_can_be_named() {
     let run = inventory()
         .args(["--columns", "size,StorageClass, e_tag ,KEY,Bucket,Whatever"])
         .input("7,GLACIER,e,k+,b,x\n")
@@ -152,7 +152,7 @@ b,new,,True,false,6
 ";
 
 #[test]
-fn the_latest_versions_alone_unless_more_is_asked_for() {
+fn only_the_latest_versions_are_read_by_default() {
     let of = |flags: &[&str]| {
         let columns = "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size";
         let run = inventory()
@@ -186,7 +186,7 @@ fn the_latest_versions_alone_unless_more_is_asked_for() {
 }
 
 #[test]
-fn bad_rows_are_rejected_with_their_line_and_the_others_go_on() {
+fn bad_rows_are_rejected_alone() {
     let bad = [
         ("b,k", "expected 5 columns, found 2"),
         (
@@ -252,7 +252,7 @@ fn bad_rows_are_rejected_with_their_line_and_the_others_go_on() {
 }
 
 #[test]
-fn quotes_that_are_not_closed_cost_their_own_row_alone() {
+fn an_unclosed_quote_rejects_only_its_own_row() {
     let folder = folder();
     let fields: Vec<_> = row("bad", 1).trim().split(',').map(str::to_owned).collect();
     for column in 0..fields.len() {
@@ -285,7 +285,7 @@ fn quotes_that_are_not_closed_cost_their_own_row_alone() {
 
 /// What is made of rows that are no lines of their own.
 #[test]
-fn rows_that_run_into_each_other_are_refused() {
+fn rows_without_a_newline_between_them_are_rejected() {
     let one = |n| row(&key(n), n);
     let bare = |n| one(n).replace('"', "");
     let without = |row: String| row.trim_end().to_owned();
@@ -304,7 +304,7 @@ fn rows_that_run_into_each_other_are_refused() {
 }
 
 #[test]
-fn a_torn_row_at_the_end_of_a_pipe_is_a_cut_input() {
+fn a_torn_last_row_of_a_pipe_is_truncated_input() {
     let whole = row("k", 7);
     for end in [1, 10, whole.len() / 2, whole.len() - 3] {
         let input = format!("{}{}", row("first", 0), &whole[..end]);
@@ -319,7 +319,7 @@ fn a_torn_row_at_the_end_of_a_pipe_is_a_cut_input() {
 }
 
 #[test]
-fn rows_leave_as_they_come_and_a_signal_ends_the_wait() {
+fn rows_are_written_at_once_and_a_signal_ends_the_wait() {
     use rustix::process::Signal;
     let mut fed = Fed::new(inventory());
     fed.say(row("k", 1).trim_end());
@@ -336,7 +336,7 @@ fn rows_leave_as_they_come_and_a_signal_ends_the_wait() {
 }
 
 #[test]
-fn order_lines_and_quotes_hold_over_many_blocks() {
+fn order_and_line_numbers_hold_over_many_blocks() {
     let mut input = String::new();
     let mut expected = Vec::new();
     for n in 0..40_000 {
@@ -355,7 +355,7 @@ fn order_lines_and_quotes_hold_over_many_blocks() {
 }
 
 #[test]
-fn quotes_that_are_never_closed_cost_one_row() {
+fn a_quote_that_is_never_closed_rejects_one_row() {
     let torn = "\"b\",\"k,\"1\",\"2019-01-01\",\"e\n";
     let input = [rows(0..3), torn.to_owned(), rows(3..30_000)].concat();
     let run = inventory().input(input).run().exits(65);
@@ -364,7 +364,7 @@ fn quotes_that_are_never_closed_cost_one_row() {
 }
 
 #[test]
-fn what_is_no_csv_is_not_held_for_ever() {
+fn input_that_is_not_csv_is_given_up() {
     let run = inventory().input(vec![b'x'; 20 << 20]).run();
     run.exits(78)
         .says("line 1: longer than 16 MiB: is this CSV?");

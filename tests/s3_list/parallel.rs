@@ -24,7 +24,7 @@ fn every_key_space_is_listed_once() {
 
 /// More comes too early than memory holds.
 #[test]
-fn in_order_whatever_comes_first() {
+fn ordered_listings_are_sorted() {
     let server = Faulty::synthetic(200_000, &["--distribution", "hash"]);
     let place = folder();
     let ordered = || list(&server).arg("--ordered").env("TMPDIR", place.path());
@@ -41,7 +41,7 @@ fn in_order_whatever_comes_first() {
 /// All workers slow down together: else some twenty requests would be refused
 /// for each of the 600 pages.
 #[test]
-fn a_bucket_that_wants_fewer_requests_gets_fewer() {
+fn a_throttling_bucket_gets_fewer_requests() {
     let keys = numbered(6000);
     for flags in [
         &["--max-in-flight", "3", "--latency-ms", "5"][..],
@@ -66,7 +66,7 @@ fn a_bucket_that_wants_fewer_requests_gets_fewer() {
 
 /// What a finished run saw tells the next where to cut.
 #[test]
-fn the_next_run_wastes_less() {
+fn the_next_run_needs_fewer_requests() {
     let server = Faulty::synthetic(300_000, &["--distribution", "archive"]);
     let place = folder();
     let file = place.path().join("list.json");

@@ -157,7 +157,7 @@ fn write(path: &Path, state: &impl Serialize) {
 }
 
 #[test]
-fn the_state_is_kept_after_each_page() {
+fn the_state_is_saved_after_each_page() {
     // More than a pipe holds: nobody reads, so it cannot come to the end.
     let keys = numbered(20_000);
     let (server, place) = (server_of(&keys, &[]), Place::new());
@@ -206,7 +206,7 @@ fn the_state_is_kept_after_each_page() {
 }
 
 #[test]
-fn a_run_without_resume_and_one_without_a_file_are_new() {
+fn without_resume_or_a_file_a_new_run_starts() {
     let keys = numbered(10);
     let (server, place) = (server_of(&keys, &[]), Place::new());
     let run = place
@@ -227,7 +227,7 @@ fn a_run_without_resume_and_one_without_a_file_are_new() {
 }
 
 #[test]
-fn the_state_of_another_listing_is_refused_and_left_alone() {
+fn the_state_of_another_listing_is_refused_and_kept() {
     let keys = numbered(10);
     let (server, place) = (server_of(&keys, &[]), Place::new());
     place.half(&server, |_| {});
@@ -264,7 +264,7 @@ fn the_state_of_another_listing_is_refused_and_left_alone() {
 /// In the run before it was killed before it had a file; what was listed then
 /// did not reach it.
 #[test]
-fn a_loader_that_starts_with_it_is_waited_for() {
+fn resume_waits_for_a_loader_that_starts_with_the_listing() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     place.half(&server, |_| {});
     assert!(!place.loaded().exists());
@@ -287,7 +287,7 @@ fn a_loader_that_starts_with_it_is_waited_for() {
 /// The loader begins when the listing has ended: nobody has told either that a
 /// part of the run lay in a pipe when all were killed.
 #[test]
-fn what_no_loader_confirmed_is_not_called_done() {
+fn records_that_no_loader_confirmed_are_reported() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     place.half(&server, |_| {});
     let load = |resumes: bool| {
@@ -337,7 +337,7 @@ fn what_no_loader_confirmed_is_not_called_done() {
 
 /// What starts programs may join them by sockets.
 #[test]
-fn a_socket_is_a_pipe_too() {
+fn a_socket_counts_as_a_pipe() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     place.half(&server, |_| {});
     let (mut reader, stdout) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -356,7 +356,7 @@ fn a_socket_is_a_pipe_too() {
 
 /// The shell has emptied it.
 #[test]
-fn an_output_that_has_lost_what_was_listed_is_told() {
+fn an_emptied_output_file_is_reported() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     let output = place.folder.path().join("keys");
     for (text, told) in [("", true), ("{}\n", false)] {
@@ -371,7 +371,7 @@ fn an_output_that_has_lost_what_was_listed_is_told() {
 }
 
 #[test]
-fn the_state_of_another_program_is_not_called_damaged() {
+fn the_state_of_another_program_is_recognised() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     let kinto = StandIn::new(|_, asked| Some(answer(3, asked)));
     let export = Tool::new("kinto-export").args(["--server", &kinto.url, "--resume-file"]);
@@ -386,7 +386,7 @@ fn the_state_of_another_program_is_not_called_damaged() {
 }
 
 #[test]
-fn a_damaged_state_is_named_and_never_a_fresh_start() {
+fn a_damaged_state_stops_the_run_and_is_named() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     let state = place.half(&server, |_| {});
     let whole = std::fs::read(&place.file).unwrap();
@@ -432,7 +432,7 @@ fn a_damaged_state_is_named_and_never_a_fresh_start() {
 }
 
 #[test]
-fn two_at_once_never_share_a_state() {
+fn two_runs_never_share_a_state() {
     let (mut server, place) = (server_of(&numbered(10), &[]), Place::new());
     let proxy = Proxy::new(&server.url);
     server.url.clone_from(&proxy.url);
@@ -496,7 +496,7 @@ fn a_link_is_kept_and_its_target_is_locked() {
 }
 
 #[test]
-fn files_that_a_killed_run_left_do_not_stop_the_next() {
+fn files_of_a_killed_run_do_not_stop_the_next() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     for (name, text) in [("list.json.lock", ""), ("list.json.tmp", "{\"form")] {
         std::fs::write(place.folder.path().join(name), text).unwrap();
@@ -508,7 +508,7 @@ fn files_that_a_killed_run_left_do_not_stop_the_next() {
 }
 
 #[test]
-fn a_reader_that_left_is_noted() {
+fn a_closed_pipe_is_recorded_in_the_state() {
     let keys = numbered(20_000);
     let (server, place) = (server_of(&keys, &[]), Place::new());
     let (mut reader, stdout) = std::io::pipe().unwrap();
@@ -548,7 +548,7 @@ fn whole_lines(mut written: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn killed_and_resumed_nothing_is_missing() {
+fn a_killed_and_resumed_listing_is_complete() {
     let keys = numbered(20_000);
     for args in [
         &["--concurrency", "1"][..],
@@ -587,7 +587,7 @@ fn killed_and_resumed_nothing_is_missing() {
 
 /// An empty page says nothing of the keys behind it.
 #[test]
-fn killed_after_an_empty_first_page_it_lists_everything() {
+fn a_listing_killed_after_an_empty_page_is_complete() {
     let place = Place::new();
     let server = server_of(&numbered(10), &["--empty-pages", "100"]);
     let slow = place.tool(&server);

@@ -18,7 +18,7 @@ fn lines(ranges: &[Value]) -> Vec<u8> {
 }
 
 #[test]
-fn a_plan_makes_up_the_bucket() {
+fn a_plan_covers_the_bucket() {
     let server = Faulty::synthetic(100_000, &["--distribution", "archive"]);
     let ranges = plan(&server, "8").lines();
     assert!(ranges.len() > 4 && ranges.len() <= 8, "{ranges:?}");
@@ -54,7 +54,7 @@ fn a_plan_makes_up_the_bucket() {
 }
 
 #[test]
-fn shards_of_a_plan_are_all_of_it() {
+fn the_shards_of_a_plan_cover_it() {
     let keys = numbered(5000);
     let (server, place) = (server_of(&keys, &[]), folder());
     let file = place.path().join("plan.ndjson");
@@ -107,7 +107,7 @@ fn a_shard_keeps_to_its_range() {
 }
 
 #[test]
-fn ranges_that_cannot_be_meant_are_refused() {
+fn invalid_ranges_are_refused() {
     let server = server_of(&numbered(10), &[]);
     let range = json!({"after": "k00001", "through": "k00005"});
     let table = [
@@ -144,7 +144,7 @@ fn ranges_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
-fn a_state_is_told_to_people() {
+fn show_state_describes_a_run() {
     let keys = numbered(1000);
     let (server, place) = (server_of(&keys, &[]), folder());
     let file = place.path().join("list.json");
@@ -217,7 +217,7 @@ fn a_state_is_told_to_people() {
 }
 
 #[test]
-fn what_cannot_hold_a_key_is_said() {
+fn empty_ranges_are_reported() {
     let server = server_of(&numbered(3), &[]);
     let tool = list(&server).args(["--after", "z", "--through", "a"]);
     tool.run().exits(0).says("nothing lies between");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn texts() {
+fn strings_are_compared_and_decoded() {
     type Case = (
         &'static str,
         bool,
@@ -49,7 +49,7 @@ fn texts() {
 }
 
 #[test]
-fn values() -> Outcome {
+fn members_of_a_value_are_found() -> Outcome {
     let value = parse(r#"{"a":1,"\u0061":"\u0062","c":-0,"d":1.0,"é":null}"#.as_bytes())?;
     assert_eq!(value.get("a").and_then(Value::as_str).as_deref(), Some("b"));
     assert!(
@@ -70,7 +70,7 @@ fn values() -> Outcome {
 }
 
 #[test]
-fn to_serde() -> Outcome {
+fn values_are_converted_for_serde_json() -> Outcome {
     let huge = "9".repeat(400);
     let table = [
         ("-0", "0"),
@@ -90,7 +90,7 @@ fn to_serde() -> Outcome {
 }
 
 #[test]
-fn unstorable() -> Outcome {
+fn values_that_jsonb_cannot_hold_are_found() -> Outcome {
     let long = "9".repeat(131_073);
     let table = [
         ("{\"a\":[\"\\ud83d\\ude00\\u0001\",1e308,1e-400]}", None),
@@ -136,7 +136,7 @@ fn unstorable() -> Outcome {
 }
 
 #[test]
-fn decodes() -> Outcome {
+fn encodings_are_detected_and_decoded() -> Outcome {
     let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| {
         text.encode_utf16().flat_map(bytes).collect::<Vec<_>>()
     };
@@ -188,7 +188,7 @@ fn decodes() -> Outcome {
 }
 
 #[test]
-fn compacts() -> Outcome {
+fn compacting_keeps_every_token() -> Outcome {
     let table = [
         (
             " { \"b c\" :\t[ 1.0 , -0 ,\"\\u0061 \" ]\r\n, \"b c\":{ } } ",
@@ -218,7 +218,7 @@ fn compacts() -> Outcome {
 }
 
 #[test]
-fn finds_members() -> Outcome {
+fn members_of_an_object_are_found_without_parsing_it() -> Outcome {
     let line = r#" { "key" : "a\"b" ,"n":[1, {"key":2}],"\u006eone":null , "key":NaN } "#;
     let found = members(line.as_bytes())?;
     let table = [

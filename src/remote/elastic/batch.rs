@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_is_understood() {
+    fn every_status_is_classified() {
         let of = |status: u16, kind: &str| {
             let text = format!(
                 r#"{{"errors":true,"items":[{{"index":{{"status":{status},"error":{{"type":"{kind}","reason":"r"}}}}}}]}}"#
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_must_match_the_question() {
+    fn a_response_must_match_its_request() {
         let indexed = r#"{"errors":false,"items":[{"index":{"status":201}}]}"#;
         assert_eq!(
             verdicts(indexed, 1),

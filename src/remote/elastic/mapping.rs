@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mapping_deviates_from_ours_by_name() {
+    fn differences_from_our_mapping_are_named() {
         assert_eq!(compare(&mapping(), &mapping()), Deviation::default());
         let mut more = mapping();
         more["properties"]["build"]["properties"]["cc"] = json!({"type": "text"});
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn complaints_are_short() {
+    fn long_lists_of_differences_are_shortened() {
         let field = ["a", "text", "keyword"].map(str::to_owned);
         let text = complaint("p", &vec![field.clone(); 3]);
         assert!(text.starts_with("p maps a as text instead of keyword, a as"));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn types_other_than_ours_are_seen() {
+    fn fields_of_another_type_are_reported() {
         assert_eq!(other_type(&json!({})), None);
         assert_eq!(other_type(&json!({"doc": {}, "_default_": {}})), None);
         assert_eq!(other_type(&json!({"build": {}})), Some("build"));

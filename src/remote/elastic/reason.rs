@@ -93,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn causes_follow_their_effects_once() {
+    fn a_reason_lists_each_cause_once() {
         let error = r#"{"type":"a","reason":"no size\n at [Source: {}]","caused_by":{"type":"b",
             "reason":"no size","caused_by":{"type":"c","reason":"beyond a long"}}}"#;
         assert_eq!(text(error), "a: no size; caused by c: beyond a long");
     }
 
     #[test]
-    fn a_reason_may_be_anything() {
+    fn any_json_is_accepted_as_a_reason() {
         assert_eq!(text(r#""just text""#), "just text");
         assert_eq!(text(r#"{"type":"npe","reason":null}"#), "npe");
         assert_eq!(text(r#"{"type":"a","reason":"\ud800"}"#), r"a: \ud800");

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_stand_at_the_top_or_below_a_key() {
+    fn buckets_are_read_at_the_top_level_or_under_a_key() {
         let old = "b:\n  permissions:\n    read: [system.Everyone]\n  collections:\n    c:\n      data: {x: 1}\n";
         let new = format!("buckets:\n  {}", old.replace('\n', "\n  "));
         for text in [old, &new] {

@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_stay_one_part_of_a_path() {
+    fn ids_are_encoded_as_one_path_segment() {
         assert_eq!(escape("a/b?c-d_e.f"), "a%2Fb%3Fc-d_e.f");
     }
 }

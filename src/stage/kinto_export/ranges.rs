@@ -132,7 +132,7 @@ mod tests {
 
     /// Two workers export the changes 1 to 100, ten a page.
     #[test]
-    fn halves_make_up_the_whole() {
+    fn halves_add_up_to_the_whole() {
         let whole = KintoSpan {
             after: None,
             through: 100,

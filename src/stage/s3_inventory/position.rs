@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gaps_are_lines_of_files() {
+    fn gaps_are_converted_to_lines_of_files() {
         let all = (0, u64::MAX);
         let mut done = Coverage::default();
         assert_eq!(gaps(&done, 3), [[all], [all], [all]]);

@@ -79,7 +79,7 @@ mod tests {
     use super::fields;
 
     #[test]
-    fn lines_of_a_password_file() {
+    fn a_password_file_is_parsed() {
         let table: &[(&str, &[&str])] = &[
             ("h:5432:db:me:secret", &["h", "5432", "db", "me", "secret"]),
             (r"a\:b:*:*:me:p\\w:x", &["a:b", "*", "*", "me", r"p\w:x"]),

@@ -63,7 +63,7 @@ fn loaded(of: &str, run: &str) -> Option<Loaded> {
 }
 
 #[test]
-fn what_is_done_again_is_what_may_be_lost() {
+fn resume_lists_exactly_what_may_be_lost() {
     let keys = numbered(10);
     let server = server_of(&keys, &[]);
     for case in CASES.trim().lines() {
