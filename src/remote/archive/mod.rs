@@ -1,12 +1,7 @@
-//! The archive of Mozilla's builds: its documents and its listings, over HTTP
-//! or from the bucket behind it, and what is known of its builds.
+//! The archive of Mozilla's builds: its documents and its folders, over HTTP
+//! or from the bucket that it is served from.
 
-mod cache;
-mod candidates;
-mod derive;
-mod event;
-mod queue;
-mod store;
+mod bucket;
 mod web;
 
 use std::path::PathBuf;
@@ -15,11 +10,7 @@ use std::time::Duration;
 use reqwest::Url;
 use tokio::sync::Semaphore;
 
-pub use self::cache::Cache;
-pub use self::derive::{DeriveOutcome, Deriver};
-pub use self::queue::{DeriveQueue, DeriveTicket, Job};
-
-use self::store::ArchiveBucket;
+use self::bucket::ArchiveBucket;
 use self::web::Web;
 use super::s3::S3;
 use crate::backoff::Backoff;
@@ -71,51 +62,49 @@ fn address(text: &str) -> Result<String, String> {
 }
 
 /// What a request for a document or a folder gave.
-enum Fetched<T> {
+pub enum Fetched<T> {
     Found(T),
-    /// Not there.
-    Missing,
+    /// It does not exist: a text that says so.
+    Missing(String),
     /// It cannot be had now: why.
     Failed(String),
 }
 
 /// The form in which a document is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Accept {
+pub enum Accept {
     Json,
     Text,
 }
 
 /// What stands directly in a folder.
 #[derive(Default)]
-struct Listing {
+pub struct ArchiveFolder {
     /// Each with its slash.
-    folders: Vec<String>,
-    files: Vec<FolderFile>,
+    pub folders: Vec<String>,
+    pub files: Vec<FolderFile>,
 }
 
-struct FolderFile {
-    name: String,
-    size: String,
-    last_modified: String,
+/// A file as its folder lists it.
+pub struct FolderFile {
+    pub name: String,
+    pub size: String,
+    pub last_modified: String,
 }
 
 enum Source {
     Web(Web),
-    Store(Box<ArchiveBucket>),
+    Bucket(Box<ArchiveBucket>),
 }
 
 /// The archive, whichever way it is reached.
 pub struct Archive {
     source: Source,
+    /// What the URL of each document begins with.
     pub base: String,
     retry: Retry,
-    tries: u32,
     slots: Semaphore,
 }
-
-/// Of an object that was announced.
-const NOT_YET: &str = "not there yet (404)";
 
 /// How the archive is asked.
 pub struct ArchiveOptions {
@@ -130,15 +119,16 @@ pub struct ArchiveOptions {
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(128));
 
 impl Archive {
+    /// Reads the bucket of `args` through `s3`, or else asks over HTTP; nothing is sent yet.
+    ///
     /// # Errors
-    /// Of the client.
+    /// The certificates to trust cannot be read (78).
     pub fn open(args: &ArchiveArgs, s3: Option<S3>, options: &ArchiveOptions) -> Result<Self> {
         let source = match (&args.bucket, s3) {
-            (Some(bucket), Some(s3)) => Source::Store(Box::new(ArchiveBucket::new(
-                s3,
-                bucket,
-                options.concurrency,
-            ))),
+            (Some(bucket), Some(s3)) => {
+                let bucket = ArchiveBucket::new(s3, bucket, options.concurrency);
+                Source::Bucket(Box::new(bucket))
+            }
             _ => Source::Web(Web::open(&args.archive_url, options.timeout)?),
         };
         let policy = Policy {
@@ -149,32 +139,32 @@ impl Archive {
             source,
             base: args.archive_url.clone(),
             retry: Retry::new(policy, &options.context),
-            tries: options.tries,
             slots: Semaphore::new(options.concurrency),
         })
     }
 
-    /// A document; what is missing may still come where the asker is `patient`,
-    /// and is asked for as often as what fails.
-    async fn get(&self, url: &str, accept: Accept, patient: bool) -> Result<Fetched<Vec<u8>>> {
+    /// Returns a document. Where the caller is `patient`, one that is missing may still
+    /// come, and is asked for as often as one that fails.
+    ///
+    /// # Errors
+    /// The server does not answer (69), or refuses us (77), or a signal.
+    pub async fn get(&self, url: &str, accept: Accept, patient: bool) -> Result<Fetched<Vec<u8>>> {
         let attempt = || async {
             match self.attempt(url, accept).await {
-                Err(Failure::NotFound) if patient => {
-                    Err(Failure::transient(FailureClass::Missing, NOT_YET))
-                }
+                Err(Failure::NotFound) if patient => Err(Failure::transient(
+                    FailureClass::Missing,
+                    "not there yet (404)",
+                )),
                 response => response,
             }
         };
         let what = format!("get {url}");
         match self.retry.try_run(&what, attempt).await {
             Ok(document) => Ok(Fetched::Found(document)),
-            Err(
-                Failure::NotFound
-                | Failure::Transient {
-                    class: FailureClass::Missing,
-                    ..
-                },
-            ) => Ok(Fetched::Missing),
+            Err(Failure::NotFound) => Ok(Fetched::Missing(format!("there is no {url}"))),
+            Err(Failure::Transient { reason, class, .. }) if class == FailureClass::Missing => {
+                Ok(Fetched::Missing(reason))
+            }
             Err(Failure::Transient { reason, class, .. }) if class != FailureClass::Silent => {
                 Ok(Fetched::Failed(reason))
             }
@@ -184,35 +174,35 @@ impl Archive {
     }
 
     async fn attempt(&self, url: &str, accept: Accept) -> Result<Vec<u8>, Failure> {
-        let slot = self.slots.acquire().await;
-        let answer = match &self.source {
+        let _slot = self.slots.acquire().await;
+        match &self.source {
             Source::Web(web) => web.get(url, accept).await,
             // Boxed, since the types of nested futures grow beyond the compiler's limit.
-            Source::Store(store) => Box::pin(store.get(self.key(url))).await,
-        };
-        drop(slot);
-        answer
+            Source::Bucket(bucket) => Box::pin(bucket.get(self.key(url))).await,
+        }
     }
 
-    /// What stands in the folder at `url`.
-    async fn list(&self, url: &str, patient: bool) -> Result<Fetched<Listing>> {
-        if let Source::Store(store) = &self.source {
-            return store.list(self.key(url)).await;
+    /// Returns what stands in the folder at `url`. A bucket is not asked again for a
+    /// folder that is missing.
+    ///
+    /// # Errors
+    /// As for [`Self::get`], and a bucket whose listing has no end (78).
+    pub async fn list(&self, url: &str, patient: bool) -> Result<Fetched<ArchiveFolder>> {
+        if let Source::Bucket(bucket) = &self.source {
+            let folder = bucket.list(self.key(url)).await?;
+            return Ok(match folder {
+                Some(folder) => Fetched::Found(folder),
+                None => Fetched::Missing(format!("there is no {url}")),
+            });
         }
         Ok(match self.get(url, Accept::Json, patient).await? {
-            Fetched::Missing => Fetched::Missing,
+            Fetched::Missing(reason) => Fetched::Missing(reason),
             Fetched::Failed(reason) => Fetched::Failed(reason),
-            Fetched::Found(document) => match web::listing(&document) {
-                Ok(listing) => Fetched::Found(listing),
+            Fetched::Found(document) => match web::read_folder(&document) {
+                Ok(folder) => Fetched::Found(folder),
                 Err(reason) => Fetched::Failed(format!("{url} is no listing: {reason}")),
             },
         })
-    }
-
-    /// Why there is nothing of what was asked for with patience.
-    fn missing_to_the_end(&self, url: &str) -> String {
-        let tries = self.tries;
-        format!("get {url}: {NOT_YET}; given up after {tries} tries")
     }
 
     fn key<'a>(&self, url: &'a str) -> &'a str {

@@ -7,7 +7,7 @@ use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Accept, FolderFile, Listing};
+use super::{Accept, ArchiveFolder, FolderFile};
 use crate::error::{Error, Result};
 use crate::remote::cause::root_cause;
 use crate::remote::http;
@@ -89,8 +89,8 @@ struct File<'a> {
     last_modified: String,
 }
 
-/// The listing in a document.
-pub fn listing(document: &[u8]) -> Result<Listing, String> {
+/// Reads a listing.
+pub fn read_folder(document: &[u8]) -> Result<ArchiveFolder, String> {
     let folder: Folder = serde_json::from_slice(document).map_err(|error| error.to_string())?;
     let files = folder.files.into_iter().map(|file| FolderFile {
         name: file.name,
@@ -101,7 +101,7 @@ pub fn listing(document: &[u8]) -> Result<Listing, String> {
             .to_owned(),
         last_modified: file.last_modified,
     });
-    Ok(Listing {
+    Ok(ArchiveFolder {
         folders: folder.prefixes,
         files: files.collect(),
     })

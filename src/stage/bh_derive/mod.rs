@@ -1,5 +1,10 @@
 //! bh-derive: makes release records of the archives in a listing, or in events.
 
+mod cache;
+mod derive;
+mod event;
+mod latest;
+mod memo;
 mod read;
 
 use std::sync::Arc;
@@ -9,7 +14,9 @@ use clap::Parser;
 use clap::builder::Resettable;
 use jiff::{SignedDuration, Timestamp};
 
-use self::read::Wish;
+use self::cache::Cache;
+use self::derive::{DeriveOutcome, Deriver};
+use self::read::{DeriveQueue, DeriveTicket, Selection};
 use super::{AFTER_HELP, HELP};
 use crate::archive::PRODUCTS;
 use crate::cli::{Program, SharedArgs};
@@ -17,9 +24,7 @@ use crate::error::Result;
 use crate::ndjson::{self, Framing, Io, PendingQueue, RecordLine, StageOutput};
 use crate::record::reject::Reject;
 use crate::remote;
-use crate::remote::archive::{
-    Archive, ArchiveArgs, ArchiveOptions, Cache, DeriveOutcome, DeriveQueue, DeriveTicket, Deriver,
-};
+use crate::remote::archive::{Archive, ArchiveArgs, ArchiveOptions};
 use crate::remote::s3::{S3, S3Args};
 
 /// Make release records of the builds in a listing of Mozilla's archive
@@ -102,9 +107,9 @@ impl Program for Args {
     }
 }
 
-/// Builds that are looked into at once, or wait to be written: many have the
-/// same metadata.
-const AT_WORK: usize = 64;
+/// Builds per request in flight that are in work or wait to be written: many have the same
+/// metadata.
+const BUILDS_AHEAD: usize = 64;
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let runtime = remote::runtime("requests", Some(2))?;
@@ -119,24 +124,27 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         context: io.context.clone(),
     };
     let archive = Archive::open(&args.archive, s3, &options)?;
-    let lasts = args.event.then(|| Duration::from_secs(args.refresh));
-    let cache = match lasts {
-        Some(lasts) => Cache::passing(lasts),
+    let max_age = args.event.then(|| Duration::from_secs(args.refresh));
+    let cache = match max_age {
+        Some(max_age) => Cache::in_memory(max_age),
         None => Cache::open(&args.archive.cache_folder)?,
     };
-    let derive_queue = &DeriveQueue::new(runtime, Deriver::new(archive, cache, lasts));
+    let derive_queue = &DeriveQueue {
+        runtime,
+        deriver: Arc::new(Deriver::new(archive, cache, max_age)),
+    };
     let counters = Arc::clone(&io.context.counters);
-    let wish = Wish {
+    let selection = Selection {
         base: &args.archive.archive_url,
         products: args.products.split_whitespace().collect(),
         oldest: oldest(args.max_age),
     };
-    let ahead = AT_WORK * usize::from(args.concurrency);
+    let ahead = BUILDS_AHEAD * usize::from(args.concurrency);
     let ask = |record: RecordLine<'_>, queue: &mut PendingQueue<DeriveTicket>| {
         if args.event {
             read::ask_event(record, derive_queue, queue);
         } else {
-            wish.ask(record, derive_queue, queue);
+            selection.ask(record, derive_queue, queue);
         }
         Ok(())
     };

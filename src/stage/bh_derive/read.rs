@@ -1,18 +1,47 @@
-//! Lines in: what they wish for.
+//! Reads lines, and asks for the builds that they name.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::runtime::Runtime;
 
+use super::derive::{DeriveOutcome, Deriver};
 use crate::archive::build::Build;
-use crate::archive::event::{self, ListingRow};
+use crate::archive::event::{self, CreatedObject, ListingRow, ObjectEvent};
 use crate::archive::merge::ArchiveFile;
 use crate::archive::{PRODUCTS, url};
 use crate::json;
 use crate::ndjson::{PendingQueue, RecordLine};
 use crate::record::reject::Reject;
-use crate::remote::archive::{DeriveQueue, DeriveTicket, Job};
+use crate::remote::reply::Reply;
 
-/// What is wanted of a listing.
-pub struct Wish<'a> {
+/// The promise of what becomes of the builds of a line.
+pub type DeriveTicket = Reply<Vec<DeriveOutcome>>;
+
+/// Starts the work on builds.
+pub struct DeriveQueue {
+    pub runtime: Runtime,
+    pub deriver: Arc<Deriver>,
+}
+
+impl DeriveQueue {
+    fn start_build(&self, build: Build, file: ArchiveFile) -> DeriveTicket {
+        let deriver = Arc::clone(&self.deriver);
+        Reply::spawn(&self.runtime, async move {
+            deriver.build(&build, &file).await.map(|one| vec![one])
+        })
+    }
+
+    fn start_event(&self, folder: String, object: CreatedObject) -> DeriveTicket {
+        let deriver = Arc::clone(&self.deriver);
+        Reply::spawn(&self.runtime, async move {
+            deriver.event(&folder, &object).await
+        })
+    }
+}
+
+/// Which lines of a listing are wanted.
+pub struct Selection<'a> {
     pub base: &'a str,
     pub products: Vec<&'a str>,
     /// What is older is passed over.
@@ -29,9 +58,10 @@ fn bad_line(message: String) -> Unwanted {
     Unwanted::Refused("bad_line", message)
 }
 
-impl Wish<'_> {
-    /// Asked of most lines of the archive: the cheapest questions come first.
-    fn judge(&self, line: &[u8]) -> Result<(Build, ArchiveFile), Unwanted> {
+impl Selection<'_> {
+    /// Returns the build of a line. Most lines of the archive have none: the cheapest
+    /// checks come first.
+    fn select(&self, line: &[u8]) -> Result<(Build, ArchiveFile), Unwanted> {
         let dropped = |reason| Err(Unwanted::Dropped(reason));
         let members = json::members(line).map_err(|error| bad_line(error.to_string()))?;
         let row = ListingRow::parse(&members).map_err(bad_line)?;
@@ -64,17 +94,17 @@ impl Wish<'_> {
         derive_queue: &DeriveQueue,
         queue: &mut PendingQueue<DeriveTicket>,
     ) {
-        match self.judge(record.bytes) {
+        match self.select(record.bytes) {
             Err(Unwanted::Dropped(reason)) => queue.drop(reason),
             Err(Unwanted::Refused(kind, message)) => {
                 queue.reject(Reject::new(record.bytes, record.number, kind, message));
             }
-            Ok((build, file)) => queue.ask(record, derive_queue.queue(Job::Build(build, file))),
+            Ok((build, file)) => queue.ask(record, derive_queue.start_build(build, file)),
         }
     }
 }
 
-/// Asks for the builds of what an event says has come.
+/// Asks for the builds of the objects that an event names.
 pub fn ask_event(
     record: RecordLine<'_>,
     derive_queue: &DeriveQueue,
@@ -87,12 +117,13 @@ pub fn ask_event(
         Ok(events) => events,
         Err(message) => return queue.reject(reject(record.bytes, &message)),
     };
-    for event::ObjectEvent { line, object } in events {
+    for ObjectEvent { line, object } in events {
         match object {
             Err(message) => queue.reject(reject(&line, &message)),
             Ok(object) => match url::product_folder(&object.key) {
                 Some(folder) if PRODUCTS.contains(&folder) => {
-                    let ticket = derive_queue.queue(Job::Event(folder.to_owned(), object));
+                    let folder = folder.to_owned();
+                    let ticket = derive_queue.start_event(folder, object);
                     let own = RecordLine {
                         number: record.number,
                         bytes: &line,

@@ -1,6 +1,6 @@
 //! The archive as the bucket that it is served from.
 
-use super::{Fetched, FolderFile, Listing};
+use super::{ArchiveFolder, FolderFile};
 use crate::error::Result;
 use crate::json;
 use crate::listing::{Keys, Page};
@@ -27,26 +27,23 @@ impl ArchiveBucket {
         Ok(body.to_vec())
     }
 
-    /// What stands directly below `prefix`.
-    pub async fn list(&self, prefix: &str) -> Result<Fetched<Listing>> {
-        let mut listing = Listing::default();
+    /// Returns what stands directly below `prefix`, `None` where there is nothing.
+    pub async fn list(&self, prefix: &str) -> Result<Option<ArchiveFolder>> {
+        let mut folder = ArchiveFolder::default();
         let take = |mut page: Page| {
             let names = std::mem::take(&mut page.prefixes).into_iter();
-            listing
-                .folders
-                .extend(names.filter_map(|name| below(prefix, &name)));
+            let names = names.filter_map(|name| below(prefix, &name));
+            folder.folders.extend(names);
             let all = 0..page.len();
-            for line in page.into_lines(&all).split(|byte| *byte == b'\n') {
-                listing.files.extend(listed(prefix, line));
-            }
+            let lines = page.into_lines(&all);
+            let lines = lines.split(|byte| *byte == b'\n');
+            folder
+                .files
+                .extend(lines.filter_map(|line| file(prefix, line)));
         };
         self.s3.below(&self.bucket, prefix, take).await?;
-        let empty = listing.folders.is_empty() && listing.files.is_empty();
-        Ok(if empty {
-            Fetched::Missing
-        } else {
-            Fetched::Found(listing)
-        })
+        let is_empty = folder.folders.is_empty() && folder.files.is_empty();
+        Ok((!is_empty).then_some(folder))
     }
 }
 
@@ -55,7 +52,7 @@ fn below(prefix: &str, key: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-fn listed(prefix: &str, line: &[u8]) -> Option<FolderFile> {
+fn file(prefix: &str, line: &[u8]) -> Option<FolderFile> {
     let members = json::members(line).ok()?;
     let text = |name: &str| {
         let text = members.get(name)?.text?;

@@ -1,0 +1,75 @@
+//! Which build of each version is the latest, listed once per product.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::derive::Deriver;
+use crate::archive::{candidates, places};
+use crate::error::{Error, Kind, Result};
+use crate::remote::archive::{Archive, ArchiveFolder, Fetched};
+
+/// The folder of the latest build of each version.
+pub type Latest = HashMap<String, String>;
+
+/// A version that is not found is not listed again sooner.
+const SETTLED: Duration = Duration::from_secs(10);
+
+impl Deriver {
+    /// Returns the latest builds of the product of `folder`.
+    ///
+    /// # Errors
+    /// They cannot be listed: nothing can be said of releases then.
+    pub async fn latest(&self, folder: &str) -> Result<Arc<Latest>> {
+        self.latest_since(folder, self.max_age).await
+    }
+
+    /// The same for a version that they do not have, and may have by now.
+    pub async fn latest_again(&self, folder: &str) -> Result<Arc<Latest>> {
+        let max_age = self.max_age.map(|age| age.min(SETTLED));
+        self.latest_since(folder, max_age).await
+    }
+
+    async fn latest_since(&self, folder: &str, max_age: Option<Duration>) -> Result<Arc<Latest>> {
+        let ask = || async { scan(&self.archive, folder).await.map(Arc::new) };
+        self.latest.get(&folder.to_owned(), max_age, ask).await
+    }
+}
+
+async fn scan(archive: &Arc<Archive>, folder: &str) -> Result<Latest> {
+    let root = places::candidates(&archive.base, folder);
+    let mut scans = JoinSet::new();
+    for entry in list(archive, &root).await?.folders {
+        let Some(version) = candidates::version(&entry) else {
+            continue;
+        };
+        let (archive, url) = (Arc::clone(archive), format!("{root}{version}-candidates/"));
+        scans.spawn(async move {
+            let builds = list(&archive, &url).await?.folders;
+            match candidates::latest(builds.iter().map(String::as_str)) {
+                Some(latest) => Ok((version, latest.to_owned())),
+                None => Err(Error::configuration(format!(
+                    "{url} has no folder of a build; check --archive-url or --bucket"
+                ))),
+            }
+        });
+    }
+    let mut latest = Latest::new();
+    while let Some(scanned) = scans.join_next().await {
+        let scanned = scanned.map_err(|error| Error::message(Kind::Internal, error))?;
+        latest.extend([scanned?]);
+    }
+    Ok(latest)
+}
+
+async fn list(archive: &Archive, url: &str) -> Result<ArchiveFolder> {
+    match archive.list(url, false).await? {
+        Fetched::Found(folder) => Ok(folder),
+        Fetched::Failed(reason) => Err(Error::unavailable(reason)),
+        Fetched::Missing(reason) => Err(Error::configuration(format!(
+            "{reason}; check --archive-url or --bucket, and --products"
+        ))),
+    }
+}

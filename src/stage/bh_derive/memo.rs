@@ -1,0 +1,75 @@
+//! Answers that are asked for once, and shared.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::OnceCell;
+
+use crate::error::Result;
+
+/// Values by key, each with the time when it was first asked for.
+pub struct Memo<K, V> {
+    cells: Mutex<HashMap<K, (Instant, Arc<OnceCell<V>>)>>,
+}
+
+/// With so many values those that are too old are removed.
+const MANY: usize = 4096;
+
+impl<K: Clone + Eq + Hash, V: Clone> Memo<K, V> {
+    pub fn new(known: impl IntoIterator<Item = (K, V)>) -> Self {
+        let now = Instant::now();
+        let cell = |value| (now, Arc::new(OnceCell::new_with(Some(value))));
+        let cells = known.into_iter().map(|(key, value)| (key, cell(value)));
+        Self {
+            cells: Mutex::new(cells.collect()),
+        }
+    }
+
+    /// Returns the value of `key`, which `ask` gives if there is none younger than `max_age`.
+    /// The first caller asks, the others wait.
+    ///
+    /// # Errors
+    /// That of `ask`; the next caller asks again.
+    pub async fn get<F>(
+        &self,
+        key: &K,
+        max_age: Option<Duration>,
+        ask: impl FnOnce() -> F,
+    ) -> Result<V>
+    where
+        F: Future<Output = Result<V>>,
+    {
+        let cell = self.cell(key, max_age);
+        cell.get_or_try_init(ask).await.cloned()
+    }
+
+    /// Removes the value of `key` if it is one of those that `is_wanted` refuses.
+    pub fn retain(&self, key: &K, is_wanted: impl Fn(&V) -> bool) {
+        let mut cells = self.lock();
+        let value = cells.get(key).and_then(|(_, cell)| cell.get());
+        if value.is_some_and(|value| !is_wanted(value)) {
+            cells.remove(key);
+        }
+    }
+
+    fn cell(&self, key: &K, max_age: Option<Duration>) -> Arc<OnceCell<V>> {
+        let now = Instant::now();
+        let is_old = |at: Instant| max_age.is_some_and(|age| now.duration_since(at) >= age);
+        let new = || (now, Arc::default());
+        let mut cells = self.lock();
+        if max_age.is_some() && cells.len() >= MANY {
+            cells.retain(|_, (at, _)| !is_old(*at));
+        }
+        let entry = cells.entry(key.clone()).or_insert_with(new);
+        if is_old(entry.0) {
+            *entry = new();
+        }
+        Arc::clone(&entry.1)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, (Instant, Arc<OnceCell<V>>)>> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
