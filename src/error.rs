@@ -3,7 +3,7 @@
 //! The statuses are those of sysexits.h. [`STATUSES`] is the one table: the
 //! man pages print it and the tests hold every program to it.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// One row of the table of exit statuses.
 pub struct Status {
@@ -96,18 +96,18 @@ impl Kind {
 pub const REJECTED: u8 = 65;
 
 /// A reason to stop: its kind decides the exit status, its text names the
-/// place and the next step.
+/// place and the next step. The text holds those of all causes.
 #[derive(Debug)]
 pub struct Error {
     pub kind: Kind,
-    text: anyhow::Error,
+    cause: anyhow::Error,
 }
 
 impl Error {
-    pub fn new(kind: Kind, text: impl Into<anyhow::Error>) -> Self {
+    fn new(kind: Kind, cause: impl Into<anyhow::Error>) -> Self {
         Self {
             kind,
-            text: text.into(),
+            cause: cause.into(),
         }
     }
 
@@ -127,9 +127,20 @@ impl Error {
         Self::new(kind, anyhow::Error::msg(text.to_string()))
     }
 
-    /// An error of reading or writing `place` on this machine.
-    pub fn local(place: impl fmt::Display, error: &std::io::Error) -> Self {
-        Self::message(Kind::LocalIo, format!("{place}: {error}"))
+    /// A broken promise of our own.
+    pub fn internal(text: impl fmt::Display) -> Self {
+        Self::message(Kind::Internal, text)
+    }
+
+    /// Returns what makes an error of a failure to read or write `place`, and
+    /// keeps the failure as its cause.
+    pub fn at(kind: Kind, place: impl fmt::Display) -> impl Fn(io::Error) -> Self {
+        move |cause| Self::new(kind, cause).context(&place)
+    }
+
+    /// As [`at`](Self::at), of a place on this machine.
+    pub fn local(place: impl fmt::Display) -> impl Fn(io::Error) -> Self {
+        Self::at(Kind::LocalIo, place)
     }
 
     /// Puts `context` before the text.
@@ -137,17 +148,36 @@ impl Error {
     pub fn context(self, context: impl fmt::Display) -> Self {
         Self {
             kind: self.kind,
-            text: self.text.context(context.to_string()),
+            cause: self.cause.context(context.to_string()),
         }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.text)
+        write!(f, "{:#}", self.cause)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.source()
+    }
+}
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_place_keeps_its_cause() {
+        let cause = || io::Error::from_raw_os_error(28);
+        let error = Error::local("the disk")(cause()).context("the run");
+        assert_eq!(error.to_string(), format!("the run: the disk: {}", cause()));
+        let source = std::error::Error::source(&error).and_then(std::error::Error::source);
+        let found = source.and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(found.and_then(io::Error::raw_os_error), Some(28));
+    }
+}

@@ -36,9 +36,8 @@ impl Schema {
         let (place, text) = match file {
             None => ("the built-in schema".to_owned(), BUILT_IN.to_owned()),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    Error::message(Kind::Configuration, format!("{}: {error}", path.display()))
-                })?;
+                let text = std::fs::read_to_string(path)
+                    .map_err(Error::at(Kind::Configuration, path.display()))?;
                 (path.display().to_string(), text)
             }
         };

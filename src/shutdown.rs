@@ -90,7 +90,7 @@ impl Shutdown {
     pub fn check(&self) -> Result<()> {
         match self.signal.load(SeqCst) {
             0 => Ok(()),
-            ABANDONED => Err(Error::message(Kind::Internal, "given up")),
+            ABANDONED => Err(Error::internal("given up")),
             signal => Err(Error::message(
                 Kind::Signal(signal),
                 format!("stopped by {}", name(signal)),
@@ -119,7 +119,7 @@ impl Shutdown {
             let mut bell = [PollFd::new(&self.readable, PollFlags::IN)];
             match poll(&mut bell, Timespec::try_from(left).ok().as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(Error::local("signals", &error.into())),
+                Err(error) => return Err(Error::local("signals")(error.into())),
             }
         }
     }
@@ -135,7 +135,7 @@ impl Shutdown {
         notified.await;
         self.check()
             .err()
-            .unwrap_or_else(|| Error::message(Kind::Internal, "woken without a signal"))
+            .unwrap_or_else(|| Error::internal("woken without a signal"))
     }
 }
 

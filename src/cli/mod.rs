@@ -152,16 +152,15 @@ fn name<P: Program>() -> &'static str {
 }
 
 fn io<P: Program>(shared: &SharedArgs, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
-    let local = |place: &'static str| move |error| Error::local(place, &error);
     let context = Context {
         log: log.clone(),
         counters: Arc::clone(counters),
-        shutdown: Shutdown::watch().map_err(local("signals"))?,
+        shutdown: Shutdown::watch().map_err(Error::local("signals"))?,
     };
     let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-    let stdin = File::from(stdin.map_err(local("standard input"))?);
+    let stdin = File::from(stdin.map_err(Error::local("standard input"))?);
     let stdout = std::io::stdout().as_fd().try_clone_to_owned();
-    let stdout = File::from(stdout.map_err(local("standard output"))?);
+    let stdout = File::from(stdout.map_err(Error::local("standard output"))?);
     let rejects = Rejects::open(name::<P>(), &shared.rejects, log.clone())?;
     Ok(Io {
         input: Input::new(stdin, P::READS_LINES, &context),
@@ -186,8 +185,7 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
     if io.context.counters.adds_up() {
         return Ok(());
     }
-    Err(Error::message(
-        Kind::Internal,
+    Err(Error::internal(
         "the counts do not add up: records are missing; run again and report this",
     ))
 }
@@ -235,10 +233,8 @@ impl<'a> Summary<'a> {
         let Some(path) = path else {
             return Ok(Self(None));
         };
-        match File::create(path) {
-            Ok(file) => Ok(Self(Some((path, file)))),
-            Err(error) => Err(Error::local(path.display(), &error)),
-        }
+        let file = File::create(path).map_err(Error::local(path.display()))?;
+        Ok(Self(Some((path, file))))
     }
 
     fn save(self, counters: &Counters) -> Result<()> {
@@ -247,7 +243,7 @@ impl<'a> Summary<'a> {
         };
         let line = format!("{}\n", counters.json());
         file.write_all(line.as_bytes())
-            .map_err(|error| Error::local(path.display(), &error))
+            .map_err(Error::local(path.display()))
     }
 }
 

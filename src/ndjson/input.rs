@@ -275,10 +275,7 @@ impl Input {
     /// # Errors
     /// A signal, or an unreadable input.
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
-        let failed = |error: &std::io::Error| match error.raw_os_error() {
-            Some(_) => Error::local(&self.place, error),
-            None => Error::message(Kind::LocalIo, format!("{}: {error}", self.place)),
-        };
+        let failed = Error::local(&self.place);
         self.counters.waits(Waiting::Input);
         let read = loop {
             let (signal, input) = (self.shutdown.readable(), self.file.as_fd());
@@ -288,14 +285,14 @@ impl Input {
             ];
             match poll(&mut ready, None) {
                 Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Err(failed(&error.into())),
+                Err(error) => return Err(failed(error.into())),
                 Ok(_) => self.shutdown.check()?,
             }
             match self.file.read(into) {
                 Ok(read) => break read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(failed(&error)),
+                Err(error) => return Err(failed(error)),
             }
         };
         self.counters.waits(Waiting::Nothing);

@@ -60,7 +60,7 @@ impl Output {
     /// Another handle on it, where it is a file on disk.
     pub fn file(&self) -> Result<Option<File>> {
         let file = self.is_file().then(|| self.file.try_clone()).transpose();
-        file.map_err(|error| Error::local("standard output", &error))
+        file.map_err(Error::local("standard output"))
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -95,7 +95,7 @@ impl Output {
                 Kind::Signal(SIGPIPE),
                 "the reader of standard output has left",
             ),
-            _ => Error::local("standard output", &error),
+            _ => Error::local("standard output")(error),
         })
     }
 

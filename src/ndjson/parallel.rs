@@ -5,7 +5,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::{Block, Emitted, Input, Io, Lines};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 
 /// What comes next out of the workers.
@@ -180,7 +180,7 @@ pub fn with_reader(
         }
         let read = reader
             .join()
-            .unwrap_or_else(|_| Err(Error::message(Kind::Internal, "the reader panicked")));
+            .unwrap_or_else(|_| Err(Error::internal("the reader panicked")));
         sunk.and(read)
     })
 }

@@ -37,7 +37,7 @@ impl Rejects {
         let file = match &args.rejects {
             None => None,
             Some(path) => {
-                let file = append(path).map_err(|error| Error::local(path.display(), &error))?;
+                let file = append(path).map_err(Error::local(path.display()))?;
                 Some((path.clone(), file))
             }
         };
@@ -64,7 +64,7 @@ impl Rejects {
         reject.write(self.stage, &mut self.buffer);
         // One write a line, so that stages may share a file.
         file.write_all(&self.buffer)
-            .map_err(|error| Error::local(path.display(), &error))?;
+            .map_err(Error::local(path.display()))?;
         self.unsynced = true;
         Ok(true)
     }
@@ -78,7 +78,7 @@ impl Rejects {
             Some((path, file)) => match file.sync_data() {
                 // Pipes and devices have no disk behind them.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
-                done => done.map_err(|error| Error::local(path.display(), &error)),
+                done => done.map_err(Error::local(path.display())),
             },
             None => Ok(()),
         }

@@ -145,7 +145,7 @@ impl Fetcher {
                 slot.and_then(|slot| Ok((slot, memory?)))
             };
             tokio::select! {
-                room = room => room.map_err(|_| Error::message(Kind::Internal, "the fetcher has closed")),
+                room = room => room.map_err(|_| Error::internal("the fetcher has closed")),
                 stop = shared.s3.retry.context.shutdown.cancelled() => Err(stop),
             }
         })?;

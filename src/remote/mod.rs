@@ -31,5 +31,5 @@ pub fn runtime(name: &str, threads: Option<usize>) -> Result<Runtime> {
         .thread_name(name)
         .enable_all()
         .build()
-        .map_err(|error| Error::local("threads", &error))
+        .map_err(Error::local("threads"))
 }

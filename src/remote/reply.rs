@@ -3,7 +3,7 @@
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::ndjson::Promise;
 
 /// The promise of what a task returns.
@@ -42,5 +42,5 @@ impl<A: Send> Promise for Reply<A> {
 }
 
 fn lost() -> Error {
-    Error::message(Kind::Internal, "an answer was lost")
+    Error::internal("an answer was lost")
 }

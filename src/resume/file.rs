@@ -73,18 +73,19 @@ impl StateFile {
             text.push(b'\n');
             file.write_all(&text)
         })
-        .map_err(|error| Error::local(self.path.display(), &error))
+        .map_err(Error::local(self.path.display()))
     }
 }
 
 /// Locks the lock file of `path`, which stands beside the file that a link
 /// points to, and stays there: to remove it would let in two runs at once.
 fn lock(path: &Path) -> Result<File> {
-    let failed = |error| match std::io::Error::kind(&error) {
-        ErrorKind::NotFound => {
-            Error::local(format!("{}: make its folder first", path.display()), &error)
-        }
-        _ => Error::local(path.display(), &error),
+    let failed = |error| {
+        let todo = match std::io::Error::kind(&error) {
+            ErrorKind::NotFound => ": make its folder first",
+            _ => "",
+        };
+        Error::local(format_args!("{}{todo}", path.display()))(error)
     };
     let lock = disk::beside(&disk::follow_links(path).map_err(failed)?, ".lock");
     let mut options = File::options();
@@ -113,12 +114,12 @@ pub fn peek<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match path.try_exists() {
         Ok(false) => Ok(None),
         Ok(true) => read(path).map(Some),
-        Err(error) => Err(Error::local(path.display(), &error)),
+        Err(error) => Err(Error::local(path.display())(error)),
     }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read(path).map_err(|error| Error::local(path.display(), &error))?;
+    let text = std::fs::read(path).map_err(Error::local(path.display()))?;
     serde_json::from_slice(&text).map_err(|error| {
         let place = path.display();
         Error::configuration(match serde_json::from_slice::<RunState<Value>>(&text) {

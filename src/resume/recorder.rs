@@ -109,7 +109,7 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            return Err(Error::message(Kind::Internal, "the state was not saved"));
+            return Err(Error::internal("the state was not saved"));
         }
         self.shared.state().failed.take().map_or(Ok(()), Err)
     }
@@ -150,7 +150,7 @@ fn keep<S: Clone + Serialize>(shared: &Shared<S>, mut file: StateFile, output: O
         let saved = listed.map_or(Ok(()), |listed| {
             if let Some(output) = output {
                 let synced = output.sync_data();
-                synced.map_err(|error| Error::local("standard output", &error))?;
+                synced.map_err(Error::local("standard output"))?;
             }
             file.save(&listed)
         });

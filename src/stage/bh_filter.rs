@@ -11,7 +11,7 @@ use regex::RegexSet;
 
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::ndjson::{self, Block, Emitted, Framing, Input, Io, Line, Polled, RecordLine};
 use crate::record::known::{Entry, Known};
@@ -101,8 +101,7 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
 
 fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
     let place = path.display();
-    let file =
-        File::open(path).map_err(|error| Error::configuration(format!("{place}: {error}")))?;
+    let file = File::open(path).map_err(Error::at(Kind::Configuration, &place))?;
     let mut input = Input::named(path.display(), file, &io.context);
     input.set_framing(Framing::Listing);
     ndjson::par_map_ordered(

@@ -208,7 +208,7 @@ impl Location {
             Address::Sqlite(path) => match path.try_exists() {
                 Ok(true) => Ok(Some(Box::new(sqlite::Sqlite::open(path, true)?))),
                 Ok(false) => Ok(None),
-                Err(error) => Err(Error::local(path.display(), &error)),
+                Err(error) => Err(Error::local(path.display())(error)),
             },
             Address::Postgres(url) => {
                 let store = postgres::Postgres::open(url, &self.context, true)?;

@@ -155,10 +155,7 @@ impl Index {
             return Ok(settled.into_iter().flatten().collect());
         }
         let error = done.err().unwrap_or_else(|| {
-            Error::message(
-                Kind::Internal,
-                "documents went missing on the way to Elasticsearch",
-            )
+            Error::internal("documents went missing on the way to Elasticsearch")
         });
         Err(BulkError {
             error,

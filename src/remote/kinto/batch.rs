@@ -143,12 +143,7 @@ impl Batches {
         let mut outcomes = vec![None; puts.len()];
         self.settle(puts, &mut outcomes)?;
         let settled: Option<Vec<_>> = outcomes.into_iter().collect();
-        settled.ok_or_else(|| {
-            Error::message(
-                crate::error::Kind::Internal,
-                "records went missing on the way to Kinto",
-            )
-        })
+        settled.ok_or_else(|| Error::internal("records went missing on the way to Kinto"))
     }
 
     fn settle(&self, puts: &[Put], outcomes: &mut [Option<PutOutcome>]) -> Result<()> {

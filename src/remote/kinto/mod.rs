@@ -297,8 +297,9 @@ fn root(args: &KintoArgs) -> Result<Url> {
 /// The name and password, from the file or the environment.
 fn auth(args: &KintoArgs) -> Result<Option<String>> {
     let text = match &args.auth_file {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| Error::configuration(format!("{}: {error}", path.display())))?,
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(Error::at(Kind::Configuration, path.display()))?
+        }
         None => std::env::var("AUTH").unwrap_or_default(),
     };
     let line = text.lines().next().unwrap_or_default().trim();

@@ -93,9 +93,9 @@ impl Cache {
     /// Held by another run (75), not readable or writable (74), damaged (78).
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        let local = |error: std::io::Error| Error::local(path.display(), &error);
+        let local = Error::local(path.display().to_string());
         let options = File::options().create(true).append(true).read(true).clone();
-        let mut file = options.open(&path).map_err(local)?;
+        let mut file = options.open(&path).map_err(&local)?;
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => Error::message(
                 Kind::EndedEarly,
@@ -108,10 +108,10 @@ impl Cache {
             TryLockError::Error(error) => local(error),
         })?;
         let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(local)?;
+        file.read_to_end(&mut text).map_err(&local)?;
         let whole = memchr::memrchr(b'\n', &text).map_or(0, |at| at + 1);
         if whole < text.len() {
-            file.set_len(whole as u64).map_err(local)?;
+            file.set_len(whole as u64).map_err(&local)?;
         }
         let mut known = HashMap::new();
         if whole == 0 {
@@ -189,13 +189,13 @@ impl Cache {
             Lookup::NotYet(_) => return Ok(()),
         }
         let text = serde_json::to_vec(&line);
-        let mut text = text.map_err(|error| Error::message(Kind::Internal, error))?;
+        let mut text = text.map_err(Error::internal)?;
         text.push(b'\n');
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         let (path, file) = &mut *file;
         // One write a line: whole in the file, or torn at its end.
         file.write_all(&text)
-            .map_err(|error| Error::local(path.display(), &error))
+            .map_err(Error::local(path.display()))
     }
 }
 
@@ -210,7 +210,7 @@ fn read_first(path: &Path) -> Result<HashMap<CacheKey, Lookup>> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
-        Err(error) => return Err(Error::local(path.display(), &error)),
+        Err(error) => return Err(Error::local(path.display())(error)),
     };
     let damaged = |error: json::ParseError| damaged(&path.display().to_string(), &error);
     let groups = json::members(&text).map_err(damaged)?;

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::derive::Deriver;
 use crate::archive::{candidates, places};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::remote::archive::{Archive, ArchiveFolder, Fetched};
 
 /// The folder of the latest build of each version.
@@ -58,7 +58,7 @@ async fn scan(archive: &Arc<Archive>, folder: &str) -> Result<Latest> {
     }
     let mut latest = Latest::new();
     while let Some(scanned) = scans.join_next().await {
-        let scanned = scanned.map_err(|error| Error::message(Kind::Internal, error))?;
+        let scanned = scanned.map_err(Error::internal)?;
         latest.extend([scanned?]);
     }
     Ok(latest)

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::checkpoint::Checkpoint;
 use super::index::Indexer;
 use super::read::PendingRow;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::json;
 use crate::metrics::Metrics;
 use crate::ndjson::{BatchLimits, BatchSink, Parsed, Results, StageOutput, Weight, batched};
@@ -40,7 +40,7 @@ impl BatchSink<Box<PendingRow>> for Gatherer {
     }
 
     fn submit(&mut self, batch: Vec<Item>) -> Result<()> {
-        let gone = |_| Error::message(Kind::Internal, "the committer is gone");
+        let gone = |_| Error::internal("the committer is gone");
         self.0.send(batch).map_err(gone)
     }
 
@@ -69,7 +69,7 @@ pub fn load(
         });
         // Fails only when the committer has, which knows why.
         drop(batched(results, limits, &mut Gatherer(batches)));
-        let lost = |_| Err(Error::message(Kind::Internal, "the committer panicked"));
+        let lost = |_| Err(Error::internal("the committer panicked"));
         committer.join().unwrap_or_else(lost)
     })
 }

@@ -114,7 +114,7 @@ impl Indexer {
 }
 
 fn lost() -> Result<()> {
-    Err(Error::message(Kind::Internal, "the indexer panicked"))
+    Err(Error::internal("the indexer panicked"))
 }
 
 fn report(store: &mut dyn Store, output: &mut StageOutput) -> Result<()> {

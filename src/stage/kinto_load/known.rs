@@ -83,7 +83,7 @@ impl KintoContents {
         if changed {
             known
                 .save(&path, &place)
-                .map_err(|error| Error::local(path.display(), &error))?;
+                .map_err(Error::local(path.display()))?;
         }
         Ok(known)
     }

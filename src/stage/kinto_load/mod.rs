@@ -15,7 +15,7 @@ use self::send::LARGEST;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ndjson::{self, BatchLimits, Io, RecordLine};
 use crate::remote::kinto::batch::Batches;
 use crate::remote::kinto::manifest::{BUILT_IN, Manifest};
@@ -94,7 +94,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             Some(path) => {
                 let place = path.display().to_string();
                 let text = std::fs::read_to_string(path)
-                    .map_err(|error| Error::configuration(format!("{place}: {error}")))?;
+                    .map_err(Error::at(Kind::Configuration, &place))?;
                 (text, place)
             }
         };

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender as Channel, bounded};
 use super::known::digest;
 use super::read::PendingPut;
 use crate::counters::{Counters, Waiting};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::ndjson::{BatchLimits, BatchSink, Parsed, Results, StageOutput, Weight, batched};
 use crate::record::reject::Reject;
@@ -140,9 +140,9 @@ impl BatchSink<Box<PendingPut>> for Sender<'_> {
         if puts.is_empty() {
             return done
                 .send((puts, Ok(Vec::new())))
-                .map_err(|_| Error::message(Kind::Internal, "a batch without records is lost"));
+                .map_err(|_| Error::internal("a batch without records is lost"));
         }
-        let lost = |_| Error::message(Kind::Internal, "the senders are gone");
+        let lost = |_| Error::internal("the senders are gone");
         self.jobs.send((puts, done)).map_err(lost)
     }
 
@@ -163,8 +163,7 @@ impl Sender<'_> {
         self.counters.waits(Waiting::Server);
         let done = sent.done.recv();
         self.counters.waits(Waiting::Nothing);
-        let (puts, outcomes) =
-            done.map_err(|_| Error::message(Kind::Internal, "a sender panicked"))?;
+        let (puts, outcomes) = done.map_err(|_| Error::internal("a sender panicked"))?;
         for put in sent.puts.iter() {
             if let Some(count) = self.paths.get_mut(&put.path) {
                 *count -= 1;

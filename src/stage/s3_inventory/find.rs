@@ -293,7 +293,7 @@ impl Search<'_> {
         self.manifest(Some(bucket), &name, &text)?;
         match &self.args.keep_manifest {
             Some(path) => disk::replace(path, |file| file.write_all(&text))
-                .map_err(|error| Error::local(path.display(), &error)),
+                .map_err(Error::local(path.display())),
             None => Ok(()),
         }
     }

@@ -143,7 +143,7 @@ impl Lane<'_> {
                         let object = Download::start(runtime, s3.clone(), bucket, key);
                         read_object(&mut out, file, DownloadReader::new(object))
                     }
-                    None => Err(Error::message(Kind::Internal, "object storage is not open")),
+                    None => Err(Error::internal("object storage is not open")),
                 },
             };
             if let Err(error) = done
@@ -156,16 +156,16 @@ impl Lane<'_> {
 }
 
 fn read_local(out: &mut RowSender<'_>, file: &InventoryFile, mut disk: File) -> Result<()> {
-    let failed = |error: io::Error| Error::local(&file.name, &error);
+    let failed = Error::local(&file.name);
     let mut counted = CountingReader::new(&disk, file.md5.is_some());
-    let head = counted.head().map_err(failed)?;
+    let head = counted.head().map_err(&failed)?;
     if head.get_ref() != b"PAR1" {
         return read_csv(out, file, head, counted);
     }
     if file.md5.is_some() || file.size.is_some() {
         verify(file, counted)?;
     }
-    disk.rewind().map_err(failed)?;
+    disk.rewind().map_err(&failed)?;
     parquet::read(&file.name, disk, out)
 }
 
@@ -180,13 +180,13 @@ fn read_object(
         return read_csv(out, file, head, counted);
     }
     // Parquet begins with its end: it waits in a file without a name.
-    let local = |error: io::Error| Error::local("TMPDIR", &error);
-    let mut disk = tempfile::tempfile().map_err(local)?;
-    io::copy(&mut head, &mut disk).map_err(local)?;
+    let local = Error::local("TMPDIR");
+    let mut disk = tempfile::tempfile().map_err(&local)?;
+    io::copy(&mut head, &mut disk).map_err(&local)?;
     let copied = io::copy(&mut counted, &mut disk);
     copied.map_err(|error| explain(error, file, 0, 1))?;
     verify(file, counted)?;
-    disk.rewind().map_err(local)?;
+    disk.rewind().map_err(&local)?;
     parquet::read(&file.name, disk, out)
 }
 
@@ -302,7 +302,7 @@ fn explain(error: io::Error, file: &InventoryFile, bytes: u64, line: u64) -> Err
         Err(error) => error,
     };
     if error.raw_os_error().is_some() {
-        return Error::local(name, &error);
+        return Error::local(name)(error);
     }
     let place = format!("{name}, line {line}, after {bytes} bytes");
     match error.kind() {

@@ -185,5 +185,5 @@ impl Unit {
 }
 
 fn lost() -> Error {
-    Error::message(Kind::Internal, "rows were lost")
+    Error::internal("rows were lost")
 }

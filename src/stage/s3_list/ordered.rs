@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::worker_pool::ListedPage;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::record::coverage::Interval;
 
 /// Bytes of lines that may wait in memory.
@@ -94,7 +94,7 @@ impl Ordered {
                 ..part
             },
             (Waiting::Spooled { .. }, None) => {
-                return Err(Error::message(Kind::Internal, "a page that waited is lost"));
+                return Err(Error::internal("a page that waited is lost"));
             }
         };
         gap.after.clone_from(&part.covers.through);
@@ -113,14 +113,14 @@ struct Spool {
 
 impl Spool {
     fn new() -> Result<Self> {
-        let file = tempfile::tempfile().map_err(|error| failed(&error))?;
+        let file = tempfile::tempfile().map_err(failed)?;
         Ok(Self { file, end: 0 })
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<u64> {
         let at = self.end;
         let written = self.file.write_all_at(bytes, at);
-        written.map_err(|error| failed(&error))?;
+        written.map_err(failed)?;
         self.end += bytes.len() as u64;
         Ok(at)
     }
@@ -128,7 +128,7 @@ impl Spool {
     fn take(&mut self, at: u64, bytes: usize) -> Result<Vec<u8>> {
         let mut taken = vec![0; bytes];
         let read = self.file.read_exact_at(&mut taken, at);
-        read.map_err(|error| failed(&error))?;
+        read.map_err(failed)?;
         // Some file systems cannot; then the space returns at the end.
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let _ = fallocate(&self.file, hole, at, bytes as u64);
@@ -136,10 +136,10 @@ impl Spool {
     }
 }
 
-fn failed(error: &std::io::Error) -> Error {
+fn failed(error: std::io::Error) -> Error {
     let place = format!(
         "the file in {} for pages that wait (--ordered; set TMPDIR for another place)",
         std::env::temp_dir().display()
     );
-    Error::local(place, error)
+    Error::local(place)(error)
 }

@@ -12,7 +12,7 @@ use super::ranges::RangeLine;
 use super::worker_pool::{BucketClient, Response};
 use super::{Args, Shard};
 use crate::counters::Waiting;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::listing::{Continuation, Hint, PlannedRange, Request, Survey};
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
@@ -95,8 +95,8 @@ pub fn survey(
             responses.spawn_on(response, runtime.handle());
         }
         while let Some(response) = runtime.block_on(responses.join_next()) {
-            let (id, request, response) = response
-                .map_err(|_| Error::message(Kind::Internal, "a request of the survey was lost"))?;
+            let (id, request, response) =
+                response.map_err(|_| Error::internal("a request of the survey was lost"))?;
             let accepted = match (response?, request) {
                 (Response::DelimiterRejected(error), _) => {
                     if !std::mem::replace(&mut rejection_logged, true) {
@@ -128,7 +128,7 @@ pub fn write(client: &BucketClient, parts: Vec<PlannedRange>, io: &mut Io) -> Re
             keys: Some(keys),
         };
         let mut line = serde_json::to_vec(&range)
-            .map_err(|error| Error::message(Kind::Internal, format!("a range: {error}")))?;
+            .map_err(|error| Error::internal(format!("a range: {error}")))?;
         line.push(b'\n');
         io.context.counters.add_read(1);
         io.context.counters.add_written(1);

@@ -36,7 +36,7 @@ pub fn wanted(args: &Args, io: &mut Io) -> Result<Option<Coverage>> {
     let ranges = if path == Path::new("-") {
         read("standard input", &mut io.input, args)?
     } else {
-        let file = File::open(path).map_err(|error| Error::local(&name, &error))?;
+        let file = File::open(path).map_err(Error::local(&name))?;
         let mut input = Input::named(&name, file, &io.context);
         read(&name, &mut input, args)?
     };
