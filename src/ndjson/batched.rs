@@ -1,10 +1,13 @@
-//! A stage that gathers batches: records are parsed on all cores, and handed
-//! on in the order of the input when a batch is full or its time is up.
+//! A stage that gathers batches: records are parsed on all cores, gathered in
+//! the order of the input until a batch is full or its time is up, and stored
+//! while the next batch is gathered.
 
 use std::time::{Duration, Instant};
 
-use super::{Block, Line, Parsed, Polled, RecordLine, Results};
-use crate::error::Result;
+use crossbeam_channel::{Receiver, SendError, Sender, bounded, select_biased};
+
+use super::{Block, Io, Line, Parsed, Polled, RecordLine, Results, StageOutput, par_map_ordered};
+use crate::error::{Error, Result};
 
 /// When a batch is handed on at the latest.
 pub struct BatchLimits {
@@ -15,30 +18,57 @@ pub struct BatchLimits {
     pub wait: Duration,
 }
 
-/// What an item adds to its batch.
-#[derive(Default)]
-pub struct Weight {
-    pub records: usize,
-    pub bytes: usize,
-}
-
 /// Where batches go.
-pub trait BatchSink<T> {
-    /// Admits `item` to the current batch; returns what it adds to it.
-    fn admit(&mut self, item: &mut Parsed<T>) -> Weight;
-
+pub trait BatchSink<T>: Send {
     /// Takes a batch, which is not empty.
-    fn submit(&mut self, batch: Vec<Parsed<T>>) -> Result<()>;
+    fn submit(&mut self, batch: Vec<Parsed<T>>, output: &mut StageOutput) -> Result<()>;
 
     /// Finishes what is in flight: nothing else is there to do.
-    fn settle(&mut self) -> Result<()>;
+    fn settle(&mut self, output: &mut StageOutput) -> Result<()>;
 }
 
-/// Returns what `parse` makes of the records of `block`, with its marks.
-pub fn parse_block<T>(
-    block: Block<'_>,
-    parse: impl Fn(RecordLine<'_>) -> Parsed<T>,
-) -> Vec<Parsed<T>> {
+/// Runs `parse` over the records of the input, and hands on what it returns to
+/// `sink`, which works on a thread of its own: in order, with the marks, and in
+/// batches. `weigh` returns how many records and bytes one adds to its batch.
+///
+/// # Errors
+/// That of `sink`, else that of the input.
+pub fn batched<T: Send>(
+    io: &mut Io,
+    limits: &BatchLimits,
+    parse: impl Fn(RecordLine<'_>) -> Parsed<T> + Sync,
+    weigh: impl FnMut(&mut T) -> (usize, usize),
+    sink: &mut impl BatchSink<T>,
+) -> Result<()> {
+    let Io {
+        input,
+        output,
+        context,
+    } = io;
+    let shutdown = &context.shutdown;
+    let parse = |block: Block<'_>| parse_block(block, &parse);
+    par_map_ordered(input, shutdown, parse, |results| {
+        let (batches, gathered) = bounded(0);
+        let (idle, asked) = bounded(1);
+        std::thread::scope(|scope| {
+            let submitter = scope.spawn(move || {
+                let done = submit_all(&gathered, &asked, sink, output);
+                if done.is_err() {
+                    // The input may be silent for long.
+                    shutdown.cancel_reader();
+                }
+                done
+            });
+            // Fails only when the sink has, which knows why.
+            drop(gather(results, limits, weigh, &batches, &idle));
+            drop(batches);
+            let lost = |_| Err(Error::internal("the committer panicked"));
+            submitter.join().unwrap_or_else(lost)
+        })
+    })
+}
+
+fn parse_block<T>(block: Block<'_>, parse: impl Fn(RecordLine<'_>) -> Parsed<T>) -> Vec<Parsed<T>> {
     block
         .lines()
         .map(|line| match line {
@@ -48,61 +78,79 @@ pub fn parse_block<T>(
         .collect()
 }
 
-/// Hands on what `results` bring, until they end.
-///
-/// # Errors
-/// That of `sink`.
-pub fn batched<T>(
+/// Sends what `results` bring to `batches`, and a word to `idle` when nothing
+/// more has come for now.
+fn gather<T>(
     results: &mut Results<Vec<Parsed<T>>>,
     limits: &BatchLimits,
-    sink: &mut impl BatchSink<T>,
-) -> Result<()> {
-    let mut batch = Vec::new();
-    let mut held = Weight::default();
+    mut weigh: impl FnMut(&mut T) -> (usize, usize),
+    batches: &Sender<Vec<Parsed<T>>>,
+    idle: &Sender<()>,
+) -> Result<(), SendError<Vec<Parsed<T>>>> {
+    // One word that waits is enough.
+    let rest = || _ = idle.try_send(());
+    let (mut batch, mut records, mut bytes) = (Vec::new(), 0, 0);
     let mut deadline: Option<Instant> = None;
     loop {
-        let polled = match (
-            deadline,
-            results.next(deadline.or_else(|| Some(Instant::now()))),
-        ) {
+        let now = Some(Instant::now());
+        let polled = match (deadline, results.next(deadline.or(now))) {
             (None, Polled::Late) => {
-                sink.settle()?;
+                rest();
                 results.next(None)
             }
             (_, polled) => polled,
         };
-        let late = match polled {
-            Polled::Item(items) => {
-                for mut item in items {
-                    let weight = sink.admit(&mut item);
-                    held.records += weight.records;
-                    held.bytes += weight.bytes;
-                    batch.push(item);
-                    if held.records >= limits.records || held.bytes >= limits.bytes {
-                        sink.submit(std::mem::take(&mut batch))?;
-                        held = Weight::default();
-                        deadline = None;
-                    }
-                }
-                deadline.is_some_and(|deadline| deadline <= Instant::now())
-            }
-            Polled::Late => true,
-            Polled::End => {
-                if !batch.is_empty() {
-                    sink.submit(batch)?;
-                }
-                return sink.settle();
-            }
+        let (items, ended) = match polled {
+            Polled::Item(items) => (items, false),
+            Polled::Late => (Vec::new(), false),
+            Polled::End => (Vec::new(), true),
         };
-        if late {
-            if !batch.is_empty() {
-                sink.submit(std::mem::take(&mut batch))?;
-                held = Weight::default();
+        for mut item in items {
+            let (more, size) = match &mut item {
+                Parsed::Record(record) => weigh(record),
+                Parsed::Reject(reject) => (0, reject.line.len()),
+                Parsed::Mark(mark) => (0, mark.1.len()),
+                Parsed::Dropped(..) => (0, 0),
+            };
+            records += more;
+            bytes += size;
+            batch.push(item);
+            if records >= limits.records || bytes >= limits.bytes {
+                batches.send(std::mem::take(&mut batch))?;
+                (records, bytes, deadline) = (0, 0, None);
             }
-            sink.settle()?;
-            deadline = None;
-        } else if deadline.is_none() && !batch.is_empty() {
-            deadline = Some(Instant::now() + limits.wait);
+        }
+        let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if (late || ended) && !batch.is_empty() {
+            batches.send(std::mem::take(&mut batch))?;
+            (records, bytes) = (0, 0);
+        }
+        if ended {
+            return Ok(());
+        }
+        if late {
+            rest();
+        }
+        let next = || Instant::now() + limits.wait;
+        deadline = (!batch.is_empty()).then(|| deadline.unwrap_or_else(next));
+    }
+}
+
+/// Hands `batches` on to `sink`, which settles when a word comes.
+fn submit_all<T>(
+    batches: &Receiver<Vec<Parsed<T>>>,
+    idle: &Receiver<()>,
+    sink: &mut impl BatchSink<T>,
+    output: &mut StageOutput,
+) -> Result<()> {
+    loop {
+        output.flush()?;
+        select_biased! {
+            recv(batches) -> batch => match batch {
+                Ok(batch) => sink.submit(batch, output)?,
+                Err(_) => return sink.settle(output),
+            },
+            recv(idle) -> _ => sink.settle(output)?,
         }
     }
 }

@@ -11,7 +11,7 @@ use memchr::{memchr_iter, memrchr};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::de::IgnoredAny;
 
-use super::line::{Framing, Line};
+use super::line::{Framing, Line, RecordLine};
 use crate::context::Context;
 use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Kind, Result};
@@ -91,6 +91,20 @@ impl<'a> Block<'a> {
             })
             .zip(self.first_line..)
             .filter_map(move |(line, number)| self.framing.parse(number, line))
+    }
+
+    /// Returns what `parse` makes of the records.
+    ///
+    /// # Errors
+    /// The line where it fails, and why.
+    pub fn parse<T>(self, parse: impl Fn(&'a [u8]) -> Result<T, String>) -> Result<Vec<T>, String> {
+        let parsed = self.lines().filter_map(|line| match line {
+            Line::Record(RecordLine { number, bytes }) => {
+                Some(parse(bytes).map_err(|why| format!("line {number}: {why}")))
+            }
+            Line::Mark(..) => None,
+        });
+        parsed.collect()
     }
 
     /// Returns the range of `line` with its newline; `None` where it is not part

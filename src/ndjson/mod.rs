@@ -9,7 +9,7 @@ mod parallel;
 mod rejects;
 mod stage_output;
 
-pub use batched::{BatchLimits, BatchSink, Weight, batched, parse_block};
+pub use batched::{BatchLimits, BatchSink, batched};
 pub use input::{Block, Input, Lines};
 pub use line::{Framing, Line, RecordLine};
 pub use ordered::{PendingQueue, Promise, ordered};

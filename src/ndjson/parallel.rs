@@ -69,38 +69,31 @@ pub fn par_filter(io: &mut Io, work: impl Fn(Block<'_>) -> Emitted + Sync) -> Re
         let emitted = work(lines.block());
         ((emitted, lines), None)
     };
-    each(
-        &mut io.input,
-        &io.context.shutdown,
-        cores(),
-        work,
-        |results| {
-            let mut next = results.ready();
-            loop {
-                next = match next {
-                    Polled::Item((emitted, lines)) => {
-                        output.emit(emitted, lines.block().bytes)?;
-                        results.done_with(lines);
-                        results.ready()
-                    }
-                    Polled::Late => {
-                        output.flush()?;
-                        results.next(None)
-                    }
-                    Polled::End => return Ok(()),
-                };
-            }
-        },
-    )
+    each(&mut io.input, &io.context.shutdown, work, |results| {
+        let mut next = results.ready();
+        loop {
+            next = match next {
+                Polled::Item((emitted, lines)) => {
+                    output.emit(emitted, lines.block().bytes)?;
+                    results.done_with(lines);
+                    results.ready()
+                }
+                Polled::Late => {
+                    output.flush()?;
+                    results.next(None)
+                }
+                Polled::End => return Ok(()),
+            };
+        }
+    })
 }
 
-#[must_use]
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Runs `work` over the blocks of `input` on `threads` threads, and `sink`
-/// over the results, on this thread.
+/// Runs `work` over the blocks of `input` on all cores, and `sink` over the
+/// results, on this thread.
 ///
 /// # Errors
 /// That of `sink`, else that of the input; `sink` has seen every result of
@@ -108,22 +101,21 @@ pub fn cores() -> usize {
 pub fn par_map_ordered<T: Send>(
     input: &mut Input,
     shutdown: &Shutdown,
-    threads: usize,
     work: impl Fn(Block<'_>) -> T + Sync,
     sink: impl FnOnce(&mut Results<T>) -> Result<()>,
 ) -> Result<()> {
     let work = |lines: Lines| (work(lines.block()), Some(lines));
-    each(input, shutdown, threads, work, sink)
+    each(input, shutdown, work, sink)
 }
 
-/// As [`map`]; `work` gives the lines back that it is done with.
+/// As [`par_map_ordered`]; `work` gives the lines back that it is done with.
 fn each<T: Send>(
     input: &mut Input,
     shutdown: &Shutdown,
-    threads: usize,
     work: impl Fn(Lines) -> (T, Option<Lines>) + Sync,
     sink: impl FnOnce(&mut Results<T>) -> Result<()>,
 ) -> Result<()> {
+    let threads = cores();
     let (jobs, waiting) = bounded::<(Lines, Sender<T>)>(threads);
     let (done_with, spares) = bounded(2 * threads);
     let (ordered, order) = bounded(threads + 1);

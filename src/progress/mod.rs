@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use self::block::Block;
+use self::block::Bars;
 use self::folder::{Floor, Folder, Pen};
 use self::row::Row;
 use crate::counters::Counters;
@@ -115,7 +115,7 @@ fn tick_on(terminal: &Weak<Terminal>) {
 struct Seat {
     folder: Folder,
     pen: Pen,
-    block: Block,
+    block: Bars,
     row: Row,
     joined: Instant,
     ticked: Instant,
@@ -132,7 +132,7 @@ impl Seat {
         Some(Self {
             folder,
             pen,
-            block: Block::new(),
+            block: Bars::new(),
             row,
             joined: now,
             ticked: now,
@@ -199,7 +199,7 @@ impl Seat {
     }
 }
 
-fn redraw(floor: &Floor<'_>, block: &mut Block, rows: &[Row]) {
+fn redraw(floor: &Floor<'_>, block: &mut Bars, rows: &[Row]) {
     let before = floor.drawn();
     let after = if rows.iter().any(|row| row.fills_terminal) {
         String::new()

@@ -1,6 +1,5 @@
 //! bh-filter: keeps the records of wanted objects that are not known yet.
 
-use std::fmt::Display;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -102,45 +101,27 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
 fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
     let place = path.display();
     let file = File::open(path).map_err(Error::at(Kind::Configuration, &place))?;
-    let mut input = Input::named(path.display(), file, &io.context);
+    let mut input = Input::named(&place, file, &io.context);
     input.set_framing(Framing::Listing);
-    ndjson::par_map_ordered(
-        &mut input,
-        &io.context.shutdown,
-        ndjson::cores(),
-        entries,
-        |results| {
-            while let Polled::Item(entries) = results.next(None) {
-                let entries =
-                    entries.map_err(|error| Error::configuration(format!("{place}, {error}")))?;
-                for entry in entries {
-                    known.add(entry);
-                }
+    let entries = |block: Block<'_>| block.parse(entry);
+    ndjson::par_map_ordered(&mut input, &io.context.shutdown, entries, |results| {
+        while let Polled::Item(entries) = results.next(None) {
+            let entries =
+                entries.map_err(|error| Error::configuration(format!("{place}, {error}")))?;
+            for entry in entries.into_iter().flatten() {
+                known.add(entry);
             }
-            Ok(())
-        },
-    )
+        }
+        Ok(())
+    })
 }
 
-/// What the lines of a block say is known, or what is wrong with one.
-fn entries(block: Block<'_>) -> Result<Vec<Entry>, String> {
-    let mut entries = Vec::with_capacity(block.bytes.len() / 128);
-    for line in block.lines() {
-        let Line::Record(RecordLine {
-            number,
-            bytes: line,
-        }) = line
-        else {
-            continue;
-        };
-        let wrong = |error: &dyn Display| format!("line {number}: {error}");
-        let members = json::members(line).map_err(|error| wrong(&error))?;
-        let object = Object::parse(&members).map_err(|error| wrong(&error))?;
-        if let Some(etag) = &object.etag {
-            entries.push(Entry::new(&object.key, etag));
-        }
-    }
-    Ok(entries)
+/// Returns what a line says is known; `None` without an ETag.
+fn entry(line: &[u8]) -> Result<Option<Entry>, String> {
+    let members = json::members(line).map_err(|error| error.to_string())?;
+    let object = Object::parse(&members)?;
+    let etag = object.etag.as_ref();
+    Ok(etag.map(|etag| Entry::new(&object.key, etag)))
 }
 
 struct Filter {

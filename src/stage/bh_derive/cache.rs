@@ -194,8 +194,7 @@ impl Cache {
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         let (path, file) = &mut *file;
         // One write a line: whole in the file, or torn at its end.
-        file.write_all(&text)
-            .map_err(Error::local(path.display()))
+        file.write_all(&text).map_err(Error::local(path.display()))
     }
 }
 

@@ -1,89 +1,20 @@
-//! Batches are gathered in the order of the input while the one before is
-//! committed, and reported when they are.
-
-use crossbeam_channel::{Receiver, Sender, bounded};
+//! Batches are committed, and then reported.
 
 use super::checkpoint::Checkpoint;
 use super::index::Indexer;
 use super::read::PendingRow;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::json;
 use crate::metrics::Metrics;
-use crate::ndjson::{BatchLimits, BatchSink, Parsed, Results, StageOutput, Weight, batched};
+use crate::ndjson::{BatchSink, Parsed, StageOutput};
 use crate::record::reject::Reject;
 use crate::remote::elastic::SearchDocument;
-use crate::shutdown::Shutdown;
 use crate::store::{BuildRow, LoadOutcome, Store};
 
 /// A batch is committed before it holds more than this, in bytes.
 pub const LARGEST: usize = 4 << 20;
 
 type Item = Parsed<Box<PendingRow>>;
-
-/// Hands batches over to the thread that commits them, each only when the one
-/// before is committed.
-struct Gatherer(Sender<Vec<Item>>);
-
-impl BatchSink<Box<PendingRow>> for Gatherer {
-    fn admit(&mut self, item: &mut Item) -> Weight {
-        let (records, bytes) = match item {
-            // Held here, by the indexer, and in the body of a request.
-            Parsed::Record(pending) => {
-                let document = pending.document.as_ref().map_or(0, Vec::len);
-                (1, pending.row.line.len() + 3 * document)
-            }
-            Parsed::Reject(reject) => (0, reject.line.len()),
-            Parsed::Mark(mark) => (0, mark.1.len()),
-            Parsed::Dropped(..) => (0, 0),
-        };
-        Weight { records, bytes }
-    }
-
-    fn submit(&mut self, batch: Vec<Item>) -> Result<()> {
-        let gone = |_| Error::internal("the committer is gone");
-        self.0.send(batch).map_err(gone)
-    }
-
-    fn settle(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Commits what `results` bring, in batches and on a thread of its own.
-pub fn load(
-    results: &mut Results<Vec<Item>>,
-    limits: &BatchLimits,
-    loader: &mut Loader,
-    output: &mut StageOutput,
-    shutdown: &Shutdown,
-) -> Result<()> {
-    let (batches, gathered) = bounded(0);
-    std::thread::scope(|scope| {
-        let committer = scope.spawn(move || {
-            let done = commit_each(&gathered, loader, output);
-            if done.is_err() {
-                // The input may be silent for long.
-                shutdown.cancel_reader();
-            }
-            done
-        });
-        // Fails only when the committer has, which knows why.
-        drop(batched(results, limits, &mut Gatherer(batches)));
-        let lost = |_| Err(Error::internal("the committer panicked"));
-        committer.join().unwrap_or_else(lost)
-    })
-}
-
-fn commit_each(
-    batches: &Receiver<Vec<Item>>,
-    loader: &mut Loader,
-    output: &mut StageOutput,
-) -> Result<()> {
-    while let Some(batch) = output.receive(batches)? {
-        loader.commit(batch, output)?;
-    }
-    Ok(())
-}
 
 /// Where batches go.
 pub struct Loader {
@@ -95,10 +26,10 @@ pub struct Loader {
     pub kinto: Option<Metrics>,
 }
 
-impl Loader {
+impl BatchSink<Box<PendingRow>> for Loader {
     /// Commits the batch; then its rejects are kept and its marks pass, in
     /// order.
-    fn commit(&mut self, mut batch: Vec<Item>, output: &mut StageOutput) -> Result<()> {
+    fn submit(&mut self, mut batch: Vec<Item>, output: &mut StageOutput) -> Result<()> {
         let rows: Vec<BuildRow> = batch
             .iter_mut()
             .filter_map(|item| match item {
@@ -146,6 +77,12 @@ impl Loader {
         Ok(())
     }
 
+    fn settle(&mut self, _: &mut StageOutput) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Loader {
     /// Reports what became of a row; returns the document to index.
     fn report(
         &self,

@@ -15,7 +15,6 @@ use self::checkpoint::Checkpoint;
 use self::index::Indexer;
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
-use crate::context::Context;
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::ndjson::{self, BatchLimits, Io, RecordLine};
@@ -122,27 +121,15 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         bytes: LARGEST,
         wait: args.flush_interval,
     };
-    let Io {
-        input,
-        output,
-        context,
-    } = io;
-    let Context { shutdown, log, .. } = context;
     let parse = |record: RecordLine<'_>| read::pending_row(record, documents, provenance);
-    let loaded = ndjson::par_map_ordered(
-        input,
-        shutdown,
-        ndjson::cores(),
-        |block| ndjson::parse_block(block, parse),
-        |results| batch::load(results, &limits, &mut loader, output, shutdown),
-    );
+    let loaded = ndjson::batched(io, &limits, parse, |row| row.weight(), &mut loader);
     let indexed = match loader.indexer.take() {
-        Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, output),
+        Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, &mut io.output),
         None => Ok(()),
     };
     loaded.and(indexed)?;
     if !documents && !args.dry_run && loader.store.last_queued()? > 0 {
-        log.warn(format!(
+        io.context.log.warn(format!(
             "documents wait in {} to be indexed; run again with --elasticsearch",
             loader.store.address()
         ));

@@ -16,6 +16,15 @@ pub struct PendingRow {
     pub document: Option<Vec<u8>>,
 }
 
+impl PendingRow {
+    /// Returns what it adds to a batch: one record, and the bytes that are held here,
+    /// by the indexer, and in the body of a request.
+    pub fn weight(&self) -> (usize, usize) {
+        let document = self.document.as_ref().map_or(0, Vec::len);
+        (1, self.row.line.len() + 3 * document)
+    }
+}
+
 /// Returns the row of a record; `documents` says whether it will be indexed.
 pub fn pending_row(
     record: RecordLine<'_>,

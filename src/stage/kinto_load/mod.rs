@@ -4,17 +4,18 @@ mod known;
 mod read;
 mod send;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 
-use self::known::KintoContents;
-use self::send::LARGEST;
+use self::known::{KintoContents, digest};
+use self::read::PendingPut;
+use self::send::{BatchSender, LARGEST};
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
-use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::{self, BatchLimits, Io, RecordLine};
 use crate::remote::kinto::batch::Batches;
@@ -123,22 +124,32 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         bytes: LARGEST,
         wait: args.flush_interval,
     };
-    let to = (&batches, usize::from(args.concurrency));
-    let Io {
-        input,
-        output,
-        context,
-    } = io;
-    let Context {
-        counters, shutdown, ..
-    } = context;
+    // Hashes of the paths that were sent, where what is unchanged is not.
+    let mut changed = args.skip_unchanged.then(HashSet::new);
     let parse =
         |line: RecordLine<'_>| read::pending_put(line, (bucket, collection), known.as_ref());
-    ndjson::par_map_ordered(
-        input,
-        shutdown,
-        ndjson::cores(),
-        |block| ndjson::parse_block(block, parse),
-        |results| send::store(results, &limits, to, known.is_some(), (output, counters)),
-    )
+    let weigh = |pending: &mut Box<PendingPut>| {
+        if let Some(changed) = &mut changed {
+            let path = digest(&pending.put.path);
+            // What the server had is sent all the same after another version of it.
+            pending.unchanged &= !changed.contains(&path);
+            if !pending.unchanged {
+                changed.insert(path);
+            }
+        }
+        if pending.unchanged {
+            (0, 64)
+        } else {
+            (1, pending.put.line.len())
+        }
+    };
+    std::thread::scope(|scope| {
+        let mut sender = BatchSender::new(
+            scope,
+            &batches,
+            args.concurrency.into(),
+            &io.context.counters,
+        );
+        ndjson::batched(io, &limits, parse, weigh, &mut sender)
+    })
 }

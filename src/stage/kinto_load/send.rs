@@ -1,17 +1,17 @@
 //! Batches: gathered in the order of the input, some at work at once, and
 //! reported in that order.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::thread::Scope;
 
-use crossbeam_channel::{Receiver, Sender as Channel, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::known::digest;
 use super::read::PendingPut;
 use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
-use crate::ndjson::{BatchLimits, BatchSink, Parsed, Results, StageOutput, Weight, batched};
+use crate::ndjson::{BatchSink, Parsed, StageOutput};
 use crate::record::reject::Reject;
 use crate::remote::kinto::batch::{Batches, Put, PutOutcome};
 
@@ -20,93 +20,110 @@ pub const LARGEST: usize = 1 << 20;
 
 type Item = Parsed<Box<PendingPut>>;
 
-type Done = (Arc<Vec<Put>>, Result<Vec<PutOutcome>>);
+type Outcomes = Result<Vec<PutOutcome>>;
 
-type Job = (Arc<Vec<Put>>, Channel<Done>);
+type Job = (Arc<Vec<Put>>, Sender<Outcomes>);
 
 /// A batch at work: of a record to store only the number of its line is left.
 struct Sent {
     items: Vec<Parsed<u64>>,
-    done: Receiver<Done>,
+    done: Receiver<Outcomes>,
     puts: Arc<Vec<Put>>,
 }
 
 /// Sends batches, some at once, and reports them in their order.
-struct Sender<'a> {
+pub struct BatchSender {
     workers: usize,
-    jobs: Channel<Job>,
-    output: &'a mut StageOutput,
-    counters: &'a Counters,
+    jobs: Sender<Job>,
+    counters: Arc<Counters>,
     metrics: Metrics,
     at_work: VecDeque<Sent>,
     /// How many batches at work hold a record of this path.
     paths: HashMap<String, usize>,
-    /// Hashes of the paths that were sent, where what is unchanged is not.
-    changed: Option<HashSet<u64>>,
 }
 
-/// Stores what `results` bring, with so many batches at work at once.
-pub fn store(
-    results: &mut Results<Vec<Item>>,
-    limits: &BatchLimits,
-    (batches, workers): (&Batches, usize),
-    skips_unchanged: bool,
-    (output, counters): (&mut StageOutput, &Counters),
-) -> Result<()> {
-    let (jobs, waiting) = bounded::<Job>(workers);
-    std::thread::scope(|scope| {
+impl BatchSender {
+    /// Starts so many workers, which end when it is dropped.
+    pub fn new<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        batches: &'scope Batches,
+        workers: usize,
+        counters: &Arc<Counters>,
+    ) -> Self {
+        let (jobs, waiting) = bounded::<Job>(workers);
         for _ in 0..workers {
             let waiting = waiting.clone();
             scope.spawn(move || {
                 for (puts, done) in waiting {
-                    let outcomes = batches.store(&puts);
                     // Nobody listens any more once the run has failed.
-                    drop(done.send((puts, outcomes)));
+                    drop(done.send(batches.store(&puts)));
                 }
             });
         }
-        drop(waiting);
-        let mut sender = Sender {
+        Self {
             workers,
             jobs,
-            output,
-            counters,
+            counters: Arc::clone(counters),
             metrics: Metrics::from_environment(),
             at_work: VecDeque::new(),
             paths: HashMap::new(),
-            changed: skips_unchanged.then(HashSet::new),
-        };
-        batched(results, limits, &mut sender)
-    })
-}
-
-impl BatchSink<Box<PendingPut>> for Sender<'_> {
-    fn admit(&mut self, item: &mut Item) -> Weight {
-        let (records, bytes) = match item {
-            Parsed::Record(pending) => {
-                if let Some(changed) = &mut self.changed {
-                    let path = digest(&pending.put.path);
-                    // What the server had is sent all the same after another
-                    // version of it.
-                    pending.unchanged &= !changed.contains(&path);
-                    if !pending.unchanged {
-                        changed.insert(path);
-                    }
-                }
-                if pending.unchanged {
-                    (0, 64)
-                } else {
-                    (1, pending.put.line.len())
-                }
-            }
-            Parsed::Reject(reject) => (0, reject.line.len()),
-            Parsed::Mark(mark) => (0, mark.1.len()),
-            Parsed::Dropped(..) => (0, 0),
-        };
-        Weight { records, bytes }
+        }
     }
 
-    fn submit(&mut self, batch: Vec<Item>) -> Result<()> {
+    /// Waits for the first batch at work, and says what became of its lines.
+    fn report(&mut self, output: &mut StageOutput) -> Result<()> {
+        let Some(sent) = self.at_work.pop_front() else {
+            return Ok(());
+        };
+        self.counters.waits(Waiting::Server);
+        let done = sent.done.recv();
+        self.counters.waits(Waiting::Nothing);
+        let outcomes = done.map_err(|_| Error::internal("a sender panicked"))?;
+        for put in sent.puts.iter() {
+            if let Some(count) = self.paths.get_mut(&put.path) {
+                *count -= 1;
+                if *count == 0 {
+                    self.paths.remove(&put.path);
+                }
+            }
+        }
+        let mut outcomes = sent.puts.iter().zip(outcomes?);
+        let mut stored = 0;
+        for item in sent.items {
+            // On a terminal nobody reads marks.
+            if let Parsed::Mark(mark) = &item
+                && output.is_terminal()
+            {
+                output.close_unit(&mark.0)?;
+                continue;
+            }
+            let Some(number) = output.settle(item)? else {
+                continue;
+            };
+            let Some((put, outcome)) = outcomes.next() else {
+                break;
+            };
+            match outcome {
+                PutOutcome::Created => stored += 1,
+                PutOutcome::Updated => {
+                    stored += 1;
+                    self.counters.note("over earlier ones", 1);
+                }
+                PutOutcome::Existing => output.drop("there already", 1),
+                PutOutcome::Refused(reason) => {
+                    let reject = Reject::new(&put.line, number, "refused", reason);
+                    output.reject(&reject)?;
+                }
+            }
+        }
+        output.add_written(stored);
+        self.metrics.incr("to_kinto_update_record", stored);
+        Ok(())
+    }
+}
+
+impl BatchSink<Box<PendingPut>> for BatchSender {
+    fn submit(&mut self, batch: Vec<Item>, output: &mut StageOutput) -> Result<()> {
         let mut puts = Vec::new();
         let mut items = Vec::with_capacity(batch.len());
         for item in batch {
@@ -125,7 +142,7 @@ impl BatchSink<Box<PendingPut>> for Sender<'_> {
         while puts.iter().any(|put| self.paths.contains_key(&put.path))
             || self.at_work.len() > self.workers
         {
-            self.report()?;
+            self.report(output)?;
         }
         for put in &puts {
             *self.paths.entry(put.path.clone()).or_default() += 1;
@@ -139,70 +156,17 @@ impl BatchSink<Box<PendingPut>> for Sender<'_> {
         });
         if puts.is_empty() {
             return done
-                .send((puts, Ok(Vec::new())))
+                .send(Ok(Vec::new()))
                 .map_err(|_| Error::internal("a batch without records is lost"));
         }
         let lost = |_| Error::internal("the senders are gone");
         self.jobs.send((puts, done)).map_err(lost)
     }
 
-    fn settle(&mut self) -> Result<()> {
+    fn settle(&mut self, output: &mut StageOutput) -> Result<()> {
         while !self.at_work.is_empty() {
-            self.report()?;
+            self.report(output)?;
         }
-        self.output.flush()
-    }
-}
-
-impl Sender<'_> {
-    /// Waits for the first batch at work, and says what became of its lines.
-    fn report(&mut self) -> Result<()> {
-        let Some(sent) = self.at_work.pop_front() else {
-            return Ok(());
-        };
-        self.counters.waits(Waiting::Server);
-        let done = sent.done.recv();
-        self.counters.waits(Waiting::Nothing);
-        let (puts, outcomes) = done.map_err(|_| Error::internal("a sender panicked"))?;
-        for put in sent.puts.iter() {
-            if let Some(count) = self.paths.get_mut(&put.path) {
-                *count -= 1;
-                if *count == 0 {
-                    self.paths.remove(&put.path);
-                }
-            }
-        }
-        let mut outcomes = puts.iter().zip(outcomes?);
-        let mut stored = 0;
-        for item in sent.items {
-            // On a terminal nobody reads marks.
-            if let Parsed::Mark(mark) = &item
-                && self.output.is_terminal()
-            {
-                self.output.close_unit(&mark.0)?;
-                continue;
-            }
-            let Some(number) = self.output.settle(item)? else {
-                continue;
-            };
-            let Some((put, outcome)) = outcomes.next() else {
-                break;
-            };
-            match outcome {
-                PutOutcome::Created => stored += 1,
-                PutOutcome::Updated => {
-                    stored += 1;
-                    self.counters.note("over earlier ones", 1);
-                }
-                PutOutcome::Existing => self.output.drop("there already", 1),
-                PutOutcome::Refused(reason) => {
-                    let reject = Reject::new(&put.line, number, "refused", reason);
-                    self.output.reject(&reject)?;
-                }
-            }
-        }
-        self.output.add_written(stored);
-        self.metrics.incr("to_kinto_update_record", stored);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Args, Shard};
 use crate::error::{Error, Result};
-use crate::ndjson::{Framing, Input, Io, Line, RecordLine};
+use crate::ndjson::{Framing, Input, Io};
 use crate::record::coverage::{Coverage, Interval};
 
 /// A line of a plan.
@@ -55,36 +55,8 @@ fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
     let mut ranges = Vec::new();
     input.set_framing(Framing::Bare);
     while let Some(block) = input.next()? {
-        for line in block.lines() {
-            let Line::Record(RecordLine {
-                number,
-                bytes: line,
-            }) = line
-            else {
-                continue;
-            };
-            let wrong = |why: &dyn std::fmt::Display| {
-                Error::configuration(format!("{name}: line {number}: {why}"))
-            };
-            let range: RangeLine = serde_json::from_slice(line).map_err(|error| {
-                wrong(&format_args!(
-                    "no range, as s3-list --plan writes it: {error}"
-                ))
-            })?;
-            let elsewhere = range
-                .bucket
-                .is_some_and(|bucket| bucket != args.url().bucket)
-                || range
-                    .prefix
-                    .is_some_and(|prefix| prefix != args.url().prefix);
-            if elsewhere {
-                return Err(wrong(&"a range of another listing than the URL says"));
-            }
-            if is_reversed(range.after.as_deref(), range.through.as_deref()) {
-                return Err(wrong(&"a range that ends before it begins"));
-            }
-            ranges.push(Interval::new(range.after, range.through));
-        }
+        let read = block.parse(|line| range(line, args));
+        ranges.extend(read.map_err(|why| Error::configuration(format!("{name}: {why}")))?);
     }
     if ranges.is_empty() {
         return Err(Error::configuration(format!(
@@ -92,6 +64,19 @@ fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
         )));
     }
     Ok(ranges)
+}
+
+fn range(line: &[u8], args: &Args) -> Result<Interval, String> {
+    let range: RangeLine = serde_json::from_slice(line)
+        .map_err(|error| format!("no range, as s3-list --plan writes it: {error}"))?;
+    let is_other = |own: Option<String>, wanted: &str| own.is_some_and(|own| own != wanted);
+    if is_other(range.bucket, &args.url().bucket) || is_other(range.prefix, &args.url().prefix) {
+        return Err("a range of another listing than the URL says".to_owned());
+    }
+    if is_reversed(range.after.as_deref(), range.through.as_deref()) {
+        return Err("a range that ends before it begins".to_owned());
+    }
+    Ok(Interval::new(range.after, range.through))
 }
 
 /// Returns whether the interval is empty because its ends are in the wrong order.
