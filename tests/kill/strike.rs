@@ -67,18 +67,19 @@ pub enum Kind {
 /// How much there is of everything in an undisturbed run.
 #[derive(Debug, Clone)]
 pub struct Totals {
-    /// Bytes behind each program.
+    /// Bytes that each program writes.
     pub bytes: [usize; 4],
     pub pages: usize,
     pub builds: usize,
     pub commits: usize,
+    pub bulks: usize,
 }
 
 #[derive(Debug)]
 pub struct Strike {
-    pub kind: Kind,
     moment: Moment,
-    /// Which program; `None` for all of them.
+    /// Which program; `None` for all of them. When a strike takes place and
+    /// its victim has ended, the next program that runs is struck.
     victim: Option<usize>,
     pub signal: Signal,
 }
@@ -110,19 +111,21 @@ enum Server {
 }
 
 impl Strike {
-    pub fn draw(kind: Kind, totals: &Totals, random: &mut fastrand::Rng) -> Self {
-        let moment = Moment::draw(kind, totals, random);
+    /// Draws a strike. Each of the `earlier` draws, whose moments did not come,
+    /// divides the range to draw from by four, down to the first moment of the
+    /// kind, which comes in every run.
+    pub fn draw(kind: Kind, totals: &Totals, earlier: u32, random: &mut fastrand::Rng) -> Self {
+        let moment = Moment::draw(kind, totals, earlier, random);
         let natural = moment.natural();
         let signals = [Signal::KILL, Signal::KILL, Signal::TERM, Signal::INT];
         let victim = match (natural, random.u8(0..10)) {
             (_, 0 | 1) => None,
             (Some(stage), 2..8) => Some(stage),
-            // Who dies inside a call is that one.
+            // A system call kills the program that makes it.
             (Some(stage), _) if matches!(moment, Moment::Syscall { .. }) => Some(stage),
             _ => Some(random.usize(0..STAGES.len())),
         };
         Self {
-            kind,
             moment,
             victim,
             signal: signals[random.usize(0..signals.len())],
@@ -133,8 +136,9 @@ impl Strike {
         self.victim.is_none_or(|victim| victim == at)
     }
 
-    /// Runs the pipeline and strikes; `None` if it had ended before.
-    pub fn run(&self, scene: &Scene) -> Option<Vec<Run>> {
+    /// Runs the pipeline and strikes at the moment. Returns `None` if the moment
+    /// did not come, or if no program died by the strike.
+    pub fn run(&mut self, scene: &Scene) -> Option<Vec<Run>> {
         let mut tools = scene.all.tools();
         let mut relay = None;
         let mut hold: Option<(Arc<Hold>, usize)> = None;
@@ -162,7 +166,7 @@ impl Strike {
             scene.confirmed();
             came = match &self.moment {
                 Moment::Start => true,
-                Moment::Syscall { stage, .. } => has_ended(&mut programs[*stage]),
+                Moment::Syscall { stage, .. } => self.killed(&mut programs[*stage]),
                 Moment::Relay { settled, .. } => {
                     let relay = relay.as_ref().unwrap();
                     let stored = || {
@@ -179,17 +183,33 @@ impl Strike {
             self.strike(&mut programs);
         }
         if let Some((hold, client)) = hold {
-            // Who was killed did not send it, or never heard of it.
-            let status = programs[client].child.try_wait().unwrap();
-            let killed = |status: ExitStatus| status.signal() == Some(Signal::KILL.as_raw());
-            hold.release(!status.is_some_and(killed));
+            // A killed client has not sent the request, or never reads the answer.
+            let killed = self.signal == Signal::KILL && self.killed(&mut programs[client]);
+            hold.release(!killed);
         }
         let runs: Vec<_> = programs.into_iter().map(Started::finish).collect();
-        let died = |run: &Run| run.status.signal() == Some(self.signal.as_raw());
-        runs.iter().any(died).then_some(runs)
+        let struck = came && runs.iter().any(|run| self.is_cause_of(run.status));
+        struck.then_some(runs)
     }
 
-    fn strike(&self, programs: &mut [Started]) {
+    fn is_cause_of(&self, status: ExitStatus) -> bool {
+        status.signal() == Some(self.signal.as_raw())
+    }
+
+    /// Whether the strike has killed `program`.
+    fn killed(&self, program: &mut Started) -> bool {
+        let status = program.child.try_wait().unwrap();
+        status.is_some_and(|status| self.is_cause_of(status))
+    }
+
+    fn strike(&mut self, programs: &mut [Started]) {
+        let inside = matches!(self.moment, Moment::Syscall { .. });
+        if let (Some(victim), false) = (&mut self.victim, inside) {
+            let mut rest = *victim..programs.len();
+            *victim = rest
+                .find(|at| !has_ended(&mut programs[*at]))
+                .unwrap_or(*victim);
+        }
         let mut struck: Vec<_> = programs
             .iter_mut()
             .enumerate()
@@ -224,56 +244,59 @@ impl Server {
 }
 
 impl Moment {
-    fn draw(kind: Kind, totals: &Totals, random: &mut fastrand::Rng) -> Self {
-        let trap = |server, text, nth, point| Self::Trap {
+    fn draw(kind: Kind, totals: &Totals, earlier: u32, random: &mut fastrand::Rng) -> Self {
+        let within = |most: usize| 1..=(most / 4_usize.pow(earlier)).max(1);
+        let mut trap = |server, text, most, point| Self::Trap {
             server,
-            trap: Trap { text, nth, point },
+            trap: Trap {
+                text,
+                nth: random.usize(within(most)),
+                point,
+            },
         };
-        let mut nth = |most: usize| random.usize(1..=most.max(1));
         let (page, commit, bulk) = ("list-type=2", "COMMIT\0", "/_bulk");
-        let (pages, commits) = (totals.pages, totals.commits);
+        let (pages, commits, bulks) = (totals.pages, totals.commits, totals.bulks);
         match kind {
             Kind::Start => Self::Start,
             Kind::Bytes | Kind::Line => {
-                let behind = nth(4) - 1;
+                let behind = random.usize(0..4);
                 Self::Relay {
                     behind,
-                    bytes: nth(totals.bytes[behind] - 1),
+                    bytes: random.usize(within(totals.bytes[behind] - 1)),
                     settled: kind == Kind::Line,
                 }
             }
-            Kind::PageAsked => trap(Server::S3, page, nth(pages), Point::Asked),
-            Kind::PageAnswered => trap(Server::S3, page, nth(pages), Point::Answered),
-            Kind::Fetch => trap(Server::S3, FETCHED, nth(totals.builds), Point::Asked),
-            Kind::Commit => trap(Server::Database, commit, nth(commits), Point::Asked),
-            Kind::CommitAnswered => trap(Server::Database, commit, nth(commits), Point::Answered),
-            Kind::Committed => trap(Server::Database, commit, nth(commits), Point::Heard),
-            Kind::Bulk => trap(Server::Index, bulk, nth(commits / 3), Point::Asked),
-            Kind::BulkAnswered => trap(Server::Index, bulk, nth(commits / 3), Point::Answered),
-            Kind::Indexed => trap(Server::Index, bulk, nth(commits / 3), Point::Heard),
-            Kind::SaveListed => Self::save(LIST, 2 * totals.pages, random),
-            Kind::SaveLoaded => Self::save(LOAD, totals.pages, random),
-            Kind::Syscall => {
-                let call = ["write", "fdatasync"][random.usize(0..2)];
-                Self::Syscall {
-                    stage: random.usize(0..STAGES.len()),
-                    call,
-                    nth: random.usize(1..=if call == "write" { 12 } else { 2 }),
-                }
+            Kind::PageAsked => trap(Server::S3, page, pages, Point::Asked),
+            Kind::PageAnswered => trap(Server::S3, page, pages, Point::Answered),
+            Kind::Fetch => trap(Server::S3, FETCHED, totals.builds, Point::Asked),
+            Kind::Commit => trap(Server::Database, commit, commits, Point::Asked),
+            Kind::CommitAnswered => trap(Server::Database, commit, commits, Point::Answered),
+            Kind::Committed => trap(Server::Database, commit, commits, Point::Heard),
+            Kind::Bulk => trap(Server::Index, bulk, bulks, Point::Asked),
+            Kind::BulkAnswered => trap(Server::Index, bulk, bulks, Point::Answered),
+            Kind::Indexed => trap(Server::Index, bulk, bulks, Point::Heard),
+            Kind::SaveListed | Kind::SaveLoaded => {
+                // Each save syncs twice and renames once.
+                let (stage, saves) = match kind {
+                    Kind::SaveListed => (LIST, pages),
+                    _ => (LOAD, pages / 2),
+                };
+                let (call, most) = match random.u8(0..3) {
+                    0 => ("rename", saves),
+                    _ => ("fsync", 2 * saves),
+                };
+                let nth = random.usize(within(most));
+                Self::Syscall { stage, call, nth }
             }
-        }
-    }
-
-    /// Each save syncs twice and renames once.
-    fn save(stage: usize, syncs: usize, random: &mut fastrand::Rng) -> Self {
-        let (call, most) = match random.u8(0..3) {
-            0 => ("rename", syncs / 2),
-            _ => ("fsync", syncs),
-        };
-        Self::Syscall {
-            stage,
-            call,
-            nth: random.usize(1..=most),
+            Kind::Syscall => {
+                // Only programs that keep rejects sync data.
+                let (call, stages, most) = match random.bool() {
+                    true => ("write", LIST..=LOAD, 12),
+                    false => ("fdatasync", FETCH..=LOAD, 2),
+                };
+                let (stage, nth) = (random.usize(stages), random.usize(within(most)));
+                Self::Syscall { stage, call, nth }
+            }
         }
     }
 
