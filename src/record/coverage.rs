@@ -4,12 +4,18 @@
 //! in byte order; `None` as `after` is the start of the space, as `through`
 //! its end. Intervals that touch are one.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The keys after the first bound (exclusive) through the second (inclusive).
+///
+/// Both bounds have to be written: one that is missing is not `null`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Interval {
+    #[serde(deserialize_with = "Option::deserialize")]
     pub after: Option<String>,
+    #[serde(deserialize_with = "Option::deserialize")]
     pub through: Option<String>,
 }
 
@@ -28,7 +34,28 @@ impl Interval {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Coverage {
+    #[serde(deserialize_with = "in_order")]
     intervals: Vec<Interval>,
+}
+
+/// Reads intervals that are disjoint and in order, as they are written.
+fn in_order<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Interval>, D::Error> {
+    let intervals = Vec::<Interval>::deserialize(from)?;
+    let wrong = |interval: &Interval, why| {
+        let Interval { after, through } = interval;
+        D::Error::custom(format!("the interval {after:?} to {through:?} {why}"))
+    };
+    if let Some(empty) = intervals.iter().find(|interval| interval.is_empty()) {
+        return Err(wrong(empty, "ends before it begins"));
+    }
+    let apart = |two: &[Interval]| match (&two[0].through, &two[1].after) {
+        (Some(through), Some(after)) => through <= after,
+        _ => false,
+    };
+    match intervals.windows(2).find(|two| !apart(two)) {
+        Some(two) => Err(wrong(&two[1], "overlaps the one before it")),
+        None => Ok(intervals),
+    }
 }
 
 /// Whether an interval that ends at `through` reaches one that begins at `after`.

@@ -1,7 +1,8 @@
 //! A sample of a run's keys at about even distances: where to divide the next
 //! run, and how far this one has come.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::coverage::Coverage;
 
@@ -9,7 +10,16 @@ use super::coverage::Coverage;
 /// before it, through itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Sample(Vec<(String, u64)>);
+pub struct Sample(#[serde(deserialize_with = "in_order")] Vec<(String, u64)>);
+
+/// Reads keys in order, as they are written.
+fn in_order<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, u64)>, D::Error> {
+    let points = Vec::<(String, u64)>::deserialize(from)?;
+    match points.is_sorted_by(|one, next| one.0 < next.0) {
+        true => Ok(points),
+        false => Err(D::Error::custom("the keys of the sample are not in order")),
+    }
+}
 
 /// Keys that are kept.
 const SIZE: usize = 256;

@@ -4,11 +4,11 @@ use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::RunState;
+use super::run::{FORMAT, RunState};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 
@@ -121,15 +121,35 @@ pub fn peek<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read(path).map_err(Error::local(path.display()))?;
     serde_json::from_slice(&text).map_err(|error| {
-        let place = path.display();
-        Error::configuration(match serde_json::from_slice::<RunState<Value>>(&text) {
-            Ok(RunState { source, .. }) => format!(
-                "{place}: holds the state of a run of another program ({source}); name another file"
-            ),
-            Err(_) => format!(
-                "{place}: damaged, or not a resume file ({error}); remove it, and begin anew without \
-                 --resume"
-            ),
-        })
+        let why = explain(&text, &error);
+        Error::configuration(format!("{}: {why}", path.display()))
     })
+}
+
+/// The one member that a state of any format has.
+#[derive(Deserialize)]
+struct AnyFormat {
+    format: u64,
+}
+
+/// Returns why `text` is no state of the program that reads it, and what to do.
+fn explain(text: &[u8], error: &serde_json::Error) -> String {
+    match serde_json::from_slice(text) {
+        Ok(AnyFormat { format }) if format > u64::from(FORMAT) => {
+            return format!(
+                "written by a newer version of this program, in format {format}, and this one \
+                 reads format {FORMAT}; use that version, or name another file"
+            );
+        }
+        _ => {}
+    }
+    match serde_json::from_slice::<RunState<Value>>(text) {
+        Ok(RunState { source, .. }) => format!(
+            "holds the state of a run of another program ({source}), or its source was changed \
+             ({error}); name another file"
+        ),
+        Err(_) => format!(
+            "damaged, or not a resume file ({error}); remove it, and begin anew without --resume"
+        ),
+    }
 }

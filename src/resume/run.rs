@@ -12,9 +12,12 @@ use crate::record::sample::Sample;
 #[serde(try_from = "u32", into = "u32")]
 struct Format;
 
+/// The version that this program reads and writes.
+pub const FORMAT: u32 = 1;
+
 impl From<Format> for u32 {
     fn from(_: Format) -> Self {
-        1
+        FORMAT
     }
 }
 
@@ -23,19 +26,25 @@ impl TryFrom<u32> for Format {
 
     fn try_from(version: u32) -> Result<Self, String> {
         match version {
-            1 => Ok(Self),
-            other => Err(format!("format {other}, and this program knows format 1")),
+            FORMAT => Ok(Self),
+            other => Err(format!(
+                "format {other}, and this program knows format {FORMAT}"
+            )),
         }
     }
 }
 
 /// The part of a bucket that a listing covers; a state of another one is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ListingSource {
+    #[serde(deserialize_with = "Option::deserialize")]
     pub endpoint: Option<String>,
     pub bucket: String,
     pub prefix: String,
+    #[serde(deserialize_with = "Option::deserialize")]
     pub after: Option<String>,
+    #[serde(deserialize_with = "Option::deserialize")]
     pub through: Option<String>,
     /// The ranges to list; `None` lists everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,6 +171,7 @@ impl<S: Clone> RunState<S> {
 pub struct Confirmed {
     format: Format,
     /// `None` until the first mark arrives.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub run: Option<String>,
     /// The database that holds the records, without passwords.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
 //! s3-list: its state, and how a stopped run goes on.
 
+mod damaged;
 mod decisions;
 
 use std::io::Read;

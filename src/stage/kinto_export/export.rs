@@ -15,9 +15,11 @@ pub struct Export {
     pub bucket: String,
     pub collection: String,
     /// Only what has changed after this.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub since: Option<String>,
     /// The latest change when the run began: what changes from then on is for
     /// the next one.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub through: Option<String>,
 }
 

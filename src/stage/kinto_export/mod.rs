@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::Parser;
 
 use self::export::Export;
-use self::pages::{Database, Http, Pages, Scale};
+use self::pages::{Database, Http, Pages};
 use self::write::ExportWriter;
 use super::{AFTER_HELP, HELP};
 use crate::address::without_password;
@@ -157,7 +157,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         file.save(&exported)?;
     }
     let whole = Interval::new(exported.source.since.clone(), Some(through));
-    let gaps = Scale::spans(&exported.coverage.gaps(&whole))?;
+    let gaps = scale.spans(&exported.coverage.gaps(&whole))?;
     let before = write::count(pages.as_mut(), &gaps)?;
     let mut workers = vec![pages];
     for _ in 1..args.concurrency {

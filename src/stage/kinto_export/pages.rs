@@ -38,10 +38,17 @@ impl Scale {
         number / self.units
     }
 
-    pub fn spans(gaps: &[Interval]) -> Result<Vec<KintoSpan>> {
+    pub fn spans(self, gaps: &[Interval]) -> Result<Vec<KintoSpan>> {
         let number = |text: &str| {
-            text.parse::<u64>().map_err(|_| {
-                Error::configuration(format!("the state holds {text:?}, which is no time"))
+            let number = text
+                .parse()
+                .ok()
+                .filter(|number| self.text(*number) == text);
+            number.ok_or_else(|| {
+                Error::configuration(format!(
+                    "the state is damaged: {text:?} is not a time; remove the resume file to start \
+                     over"
+                ))
             })
         };
         let span = |gap: &Interval| {

@@ -141,7 +141,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if let Some(file) = &mut file {
         file.save(&listed)?;
     }
-    let gaps = position::gaps(&listed.coverage, inventory.files.len());
+    let gaps = position::gaps(&listed.coverage, inventory.files.len())?;
     let lanes = args.concurrency.map_or_else(ndjson::cores, usize::from);
     let proof = Proof::new(&listed.source.checks);
     let recorder = Recorder::new(listed, file, io.output.file()?);

@@ -1,6 +1,7 @@
 //! A position in an inventory, as marks and the resume file have it: the
 //! number of a file and of a line in it, so that positions sort as text.
 
+use crate::error::{Error, Result};
 use crate::record::coverage::{Coverage, Interval};
 
 /// Behind `line` of `file`, both counted so that 0 is the start; `None` is the
@@ -20,22 +21,33 @@ pub fn end(file: usize, files: usize) -> Option<String> {
     (file + 1 < files).then(|| format!("{:06}", file + 1))
 }
 
-fn parse(position: &str) -> Option<(usize, u64)> {
-    match position.split_once('.') {
-        None => Some((position.parse().ok()?, 0)),
-        Some((file, line)) => Some((file.parse().ok()?, line.parse().ok()?)),
-    }
+/// The file and the line of a position in so many files, as [`behind`] writes it.
+fn parse(position: &str, files: usize) -> Option<(usize, u64)> {
+    let (file, line) = position.split_once('.').unwrap_or((position, "0"));
+    let (file, line) = (file.parse().ok()?, line.parse().ok()?);
+    let written = behind(file, line)?;
+    (written == position && file < files).then_some((file, line))
 }
 
 /// For each of so many files the lines that `done` does not cover: after the
 /// first, through the second.
-#[must_use]
-pub fn gaps(done: &Coverage, files: usize) -> Vec<Vec<(u64, u64)>> {
+///
+/// # Errors
+/// A bound that is no position in these files (78).
+pub fn gaps(done: &Coverage, files: usize) -> Result<Vec<Vec<(u64, u64)>>> {
     let mut gaps = vec![Vec::new(); files];
+    let bound = |bound: Option<&String>, open| match bound {
+        None => Ok(open),
+        Some(text) => parse(text, files).ok_or_else(|| {
+            Error::configuration(format!(
+                "the state is damaged: {text:?} is not a position in {files} files; remove the \
+                 resume file to start over"
+            ))
+        }),
+    };
     for gap in done.gaps(&Interval::new(None, None)) {
-        let bound = |bound: Option<&String>, open| bound.map_or(Some(open), |it| parse(it));
-        let first = bound(gap.after.as_ref(), (0, 0)).unwrap_or((0, 0));
-        let last = bound(gap.through.as_ref(), (files, 0)).unwrap_or((files, 0));
+        let first = bound(gap.after.as_ref(), (0, 0))?;
+        let last = bound(gap.through.as_ref(), (files, 0))?;
         for (file, gaps) in gaps.iter_mut().enumerate() {
             let after = match first.0 {
                 before if before < file => 0,
@@ -48,7 +60,7 @@ pub fn gaps(done: &Coverage, files: usize) -> Vec<Vec<(u64, u64)>> {
             }
         }
     }
-    gaps
+    Ok(gaps)
 }
 
 #[cfg(test)]
@@ -58,6 +70,7 @@ mod tests {
     #[test]
     fn gaps_are_converted_to_lines_of_files() {
         let all = (0, u64::MAX);
+        let gaps = |done: &Coverage, files| gaps(done, files).unwrap();
         let mut done = Coverage::default();
         assert_eq!(gaps(&done, 3), [[all], [all], [all]]);
         done.insert(Interval::new(None, end(0, 3)));
@@ -71,5 +84,22 @@ mod tests {
         assert_eq!(gaps(&done, 3), [vec![], vec![(7, u64::MAX)], vec![(0, 10)]]);
         done.insert(Interval::new(None, None));
         assert_eq!(gaps(&done, 3), [vec![], vec![], vec![]]);
+    }
+
+    #[test]
+    fn a_bound_that_is_no_position_is_refused() {
+        for text in [
+            "",
+            "x",
+            "1",
+            "000003",
+            "000001.5",
+            "000001.",
+            "000000.000000000000",
+        ] {
+            let mut done = Coverage::default();
+            done.insert(Interval::new(None, Some(text.to_owned())));
+            assert!(gaps(&done, 3).is_err(), "{text:?}");
+        }
     }
 }

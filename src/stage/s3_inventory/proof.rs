@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 
 /// The checksum of all bytes through a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Check {
     pub line: u64,
     crc: u32,

@@ -15,6 +15,7 @@ use crate::resume::{Compatibility, RunSource, RunState};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InventorySource {
+    #[serde(deserialize_with = "Option::deserialize")]
     endpoint: Option<String>,
     /// As they were named.
     inputs: Vec<String>,
