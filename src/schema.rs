@@ -1,4 +1,4 @@
-//! The schema of a build, compiled once.
+//! The schema of builds, compiled once.
 
 mod quick;
 #[cfg(test)]
@@ -20,18 +20,18 @@ use crate::yaml;
 const BUILT_IN: &str = include_str!("../schema.yaml");
 
 pub struct Schema {
-    /// Says what is wrong.
+    /// Finds every violation.
     exact: Validator,
-    /// Says whether something is, of the document as it was read.
+    /// Checks whether there is a violation, without copying the document.
     quick: Validator<AsRead>,
 }
 
 impl Schema {
-    /// The schema in `file`, or the built-in one. Formats are asserted only
-    /// if asked for.
+    /// Loads the schema in `file`, or the built-in one. Formats are asserted
+    /// only if `assert_formats` is set.
     ///
     /// # Errors
-    /// A file that cannot be read, is not YAML (or JSON), or is no schema.
+    /// The file cannot be read, is not YAML (or JSON), or is not a schema.
     pub fn load(file: Option<&Path>, assert_formats: bool) -> Result<Self> {
         let (place, text) = match file {
             None => ("the built-in schema".to_owned(), BUILT_IN.to_owned()),
@@ -64,7 +64,7 @@ impl Schema {
         })
     }
 
-    /// Everything in `document` that the schema forbids.
+    /// Returns every violation in `document`.
     #[must_use]
     pub fn violations(&self, document: &json::Value<'_>) -> Vec<Violation> {
         if quick::is_simple(document) && self.quick.is_valid(document) {
@@ -77,7 +77,7 @@ impl Schema {
         self.exact
             .iter_errors(&value)
             .map(|error| {
-                // A number is told as it stands: the validator has no 1e400.
+                // A number is quoted as written: the validator has no 1e400.
                 let told = match place(document, error.instance_path()) {
                     Some(json::Value::Number(number)) => {
                         error.masked_with(number.token()).to_string()
@@ -95,7 +95,7 @@ impl Schema {
     }
 }
 
-/// The value that a violation is about.
+/// Returns the value that a violation is about.
 fn place<'v, 'a>(
     document: &'v json::Value<'a>,
     location: &Location,
@@ -109,7 +109,7 @@ fn place<'v, 'a>(
         })
 }
 
-/// Messages quote the value, which may be megabytes.
+/// Shortens messages, which quote values of any size.
 fn shortened(message: String) -> String {
     const LONGEST: usize = 300;
     match message.char_indices().nth(LONGEST) {

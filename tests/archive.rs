@@ -1,4 +1,4 @@
-//! The rules of the archive, as the jobs before us kept them.
+//! The rules of the archive, compared with the v1 jobs.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ struct Named {
     metadata_urls: Option<Vec<String>>,
 }
 
-/// What is judged otherwise than by the first jobs: `.tar.xz` is an archive,
+/// Where the expected results differ from the v1 jobs: `.tar.xz` is an archive,
 /// and `.buildhub.json` is not the metadata of a nightly.
 fn mended(row: &mut Named) {
     if row.key.ends_with(".tar.xz") {
@@ -93,7 +93,7 @@ fn keys_of_builds_are_recognised() {
     }
 }
 
-/// The record of a build as the first jobs made it, before its metadata.
+/// The record of a build as the v1 jobs made it, before its metadata.
 fn record(build: &Build) -> Value {
     json!({
         "source": {"product": build.product},
@@ -155,7 +155,7 @@ fn metadata_are_looked_up_at_the_urls_of_the_v1_jobs() {
     }
 }
 
-/// The first jobs took the last digit for the number of a build.
+/// The v1 jobs used the last digit as the number of a build.
 #[test]
 fn the_build_with_the_highest_number_is_the_latest() {
     for row in rows!("latest_build.ndjson") {
@@ -172,7 +172,7 @@ fn the_build_with_the_highest_number_is_the_latest() {
     }
 }
 
-/// The first jobs took the first file that began with the version.
+/// The v1 jobs used the first file that began with the version.
 #[test]
 fn only_the_json_named_after_the_version_holds_the_metadata() {
     for row in rows!("release_listing_choice.ndjson") {
@@ -196,7 +196,7 @@ fn only_the_json_named_after_the_version_holds_the_metadata() {
     }
 }
 
-/// The first jobs did not know the line ends of Windows.
+/// The v1 jobs did not accept CRLF.
 #[test]
 fn metadata_are_parsed_from_old_text_files() {
     for row in rows!("nightly_txt.ndjson") {
@@ -215,7 +215,7 @@ fn metadata_are_parsed_from_old_text_files() {
     assert_eq!(old_text::read(windows), old_text::read(&unix));
 }
 
-/// The first jobs dropped the offset of a zone.
+/// The v1 jobs dropped the offset of a time zone.
 #[test]
 fn sizes_and_dates_of_an_inventory_are_parsed() {
     for row in rows!("last_modified.ndjson") {

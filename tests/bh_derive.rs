@@ -38,7 +38,7 @@ fn metadata() -> Value {
     })
 }
 
-/// The address of the metadata of the nightly in English.
+/// The path of the metadata of the English nightly.
 fn metadata_path(platform: &str) -> String {
     format!("/{DAY}/firefox-55.0a1.en-US.{platform}.json")
 }

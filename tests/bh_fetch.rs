@@ -70,7 +70,7 @@ fn every_key_is_fetched() {
     }
 }
 
-/// AWS's own client refuses to ask for them.
+/// The client of AWS refuses to request such keys.
 #[test]
 fn a_key_of_white_space_only_is_rejected_alone() {
     let keys = [" ", "\r\n", "\u{2028}", "good"];
@@ -147,12 +147,12 @@ fn fields_keep_their_bytes_and_their_order() {
             r#" { "key" : "\u006b" , "bucket":"bench" } "#,
             r#"{"key" : "\u006b","bucket":"bench","etag":"e-2","size":2,"build":{}}"#,
         ),
-        // What was fetched or refused before is done again.
+        // Records fetched or rejected before are fetched again.
         (
             r#"{"bucket":"bench","key":"k","build":{"old":1},"error":{"stage":"bh-fetch","kind":"failed","message":"m","line":1}}"#,
             r#"{"bucket":"bench","key":"k","etag":"e-2","size":2,"build":{}}"#,
         ),
-        // Other tools' lines become records.
+        // Lines of other tools become records.
         (
             r#"{"Key":"k","LastModified":"2020-01-01T00:00:00+00:00","ETag":"\"x\"","Size":1,"StorageClass":"STANDARD"}"#,
             r#"{"bucket":"bench","key":"k","last_modified":"2020-01-01T00:00:00+00:00","StorageClass":"STANDARD","etag":"e-2","size":2,"build":{}}"#,
@@ -183,7 +183,7 @@ fn fields_keep_their_bytes_and_their_order() {
         .exits(65)
         .prints_nothing();
     run.says("--bucket");
-    // A line's own bucket goes first.
+    // The bucket of a line takes precedence.
     let line = r#"{"bucket":"bench","key":"k"}"#;
     fetch(&server)
         .args(["--bucket", "other"])
@@ -239,7 +239,7 @@ fn an_object_that_always_fails_is_rejected_alone() {
     let mark = r#"{"mark":{"message":{"receipt_handle":"1"}}}"#;
     let end = r#"{"mark":{"end":{}}}"#;
     let input = format!("{}{mark}\n{end}\n", text(["a", "b", "c"].map(entry)));
-    // With one at a time nothing else comes through while it is tried.
+    // With a concurrency of 1, other objects wait while it is retried.
     for (keep, concurrency) in [(false, "32"), (true, "32"), (false, "1"), (true, "1")] {
         let folder = folder();
         let args = ["--tries", "4", "--concurrency", concurrency];
@@ -254,7 +254,7 @@ fn an_object_that_always_fails_is_rejected_alone() {
             .map(|record| record["key"].clone())
             .collect();
         assert_eq!(keys, ["a", "c"], "{run}");
-        // It failed, so its unit stays open wherever it is kept.
+        // A failed object keeps its unit open, even if its reject is saved.
         assert_eq!(run.lines().len(), 3, "{run}");
         assert_eq!(run.count("/rejected/failed"), 1, "{run}");
         if keep {

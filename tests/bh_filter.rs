@@ -130,7 +130,7 @@ fn lines_that_cannot_match_are_not_parsed() {
     let lines: Vec<String> = between.iter().map(|&line| line.to_owned()).collect();
     let run = keeps(fresh(&[]).input(text(&lines)).run(), &[]);
     assert_eq!(run.count("/dropped/other keys"), 8, "{run}");
-    // What may match is read, and has to be a record.
+    // A line that may match is parsed, and has to be a record.
     let refused = [
         r#""buildhub.json""#,
         r#"{"x":"buildhub.json"}"#,
@@ -171,7 +171,7 @@ const A: &str = "a/buildhub.json";
 fn keys_in_the_known_file_with_the_same_etag_are_dropped() {
     let folder = folder();
     let file = folder.path().join("known");
-    // What the file says; then the ETag that comes, and whether it passes.
+    // The known file, the ETag of the input, and whether it passes.
     let table: &[(&str, &str, bool)] = &[
         ("", "e", true),
         (r#"{"key":"a/buildhub.json","etag":"e"}"#, "e", false),
@@ -233,8 +233,8 @@ fn keys_in_the_known_file_with_the_same_etag_are_dropped() {
     run.says("/dev/null/x: ").prints_nothing();
 }
 
-/// Rows of `main_build` as (key, ETag as stored), oldest first, and of our
-/// own table; then the ETag that comes, and whether it passes.
+/// Rows of `main_build` as (key, ETag as stored), oldest first; rows of our
+/// own table; the ETag of the input, and whether it passes.
 type Case = (
     &'static [(&'static str, &'static str)],
     &'static [(&'static str, &'static str)],
@@ -259,7 +259,8 @@ const KNOWN: &[Case] = &[
     (&[("NULL", "\"e\"")], &[], "e", true),
 ];
 
-/// Every case in a database that bh-load has made; `execute` runs SQL in it.
+/// Runs every case in a database that bh-load has made; `execute` runs SQL in
+/// it.
 fn a_database_knows(url: &str, mut execute: impl FnMut(&str)) {
     Tool::new("bh-load")
         .args(["--database", url])
@@ -272,7 +273,7 @@ fn a_database_knows(url: &str, mut execute: impl FnMut(&str)) {
     for case @ (rows, objects, etag, passes) in KNOWN {
         execute("DELETE FROM main_build");
         execute("DELETE FROM bh_object");
-        // The content of an object that is remembered is there.
+        // The content of a known object exists.
         execute(
             "INSERT INTO main_build (build_hash, build, metadata, created_at) \
              VALUES ('v1:x', '{}', '{}', '2020-01-01T00:00:00Z')",
@@ -305,7 +306,7 @@ fn a_database_knows(url: &str, mut execute: impl FnMut(&str)) {
             );
         }
     }
-    // Without the table of our own, as the program before this one left it.
+    // Without our own table, as after Buildhub's own programs.
     execute("DELETE FROM main_build");
     execute("DROP TABLE bh_object");
     execute(
@@ -314,7 +315,7 @@ fn a_database_knows(url: &str, mut execute: impl FnMut(&str)) {
     );
     let run = sieve(&["--database", url]).input(entry(A, "e")).run();
     assert_eq!(keeps(run, &[]).count("/notes/keys known before"), 1);
-    // A database without any table knows nothing.
+    // In a database without tables no key is known.
     execute("DROP TABLE main_build");
     let line = entry(A, "e");
     keeps(sieve(&["--database", url]).input(&*line).run(), &[&line]);
@@ -381,7 +382,7 @@ fn an_invalid_database_is_not_treated_as_empty() {
     run.exits(78).prints_nothing().says("s3_object_key");
 }
 
-/// It takes its twenty seconds of trying again.
+/// This takes 20 seconds of retries.
 #[test]
 fn an_unreachable_postgresql_is_an_error() {
     let url = "postgres://me:s3kr1t-w0rd@127.0.0.1:1/db";

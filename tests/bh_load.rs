@@ -1,4 +1,4 @@
-//! bh-load: rows as Buildhub's table holds them, marks as promised.
+//! bh-load.
 
 mod batches;
 mod rows;

@@ -9,7 +9,7 @@ use crate::harness::protocol::{Fault, Reject, read};
 use crate::harness::sample::{build, record};
 use crate::harness::{Run, Tool, folder};
 
-/// A document and what python-jsonschema says of it.
+/// A document and the verdict of python-jsonschema.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -18,14 +18,14 @@ struct Case {
     verdict: String,
     #[serde(default)]
     errors: Vec<(String, String)>,
-    /// What a reader of JSON may refuse before any schema is asked.
+    /// Whether a JSON parser may refuse it before it is validated.
     #[serde(default)]
     soft: bool,
     #[serde(rename = "pg")]
     _postgresql: Option<String>,
 }
 
-/// Those that are a line, and one that holds something.
+/// The cases whose text is a single line and not blank.
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = read(include_bytes!("cases/validate.ndjson"));
     cases.retain(|case| !case.text.contains(['\n', '\r']) && !case.text.trim().is_empty());
@@ -33,7 +33,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// What was added to a refused line, by its number.
+/// The start of each rejected line and its error, by line number.
 fn faults(rejects: &[u8]) -> BTreeMap<u64, (String, Fault)> {
     let text = String::from_utf8(rejects.to_vec()).unwrap();
     let lines = text.lines().map(|line| {
@@ -47,7 +47,7 @@ fn faults(rejects: &[u8]) -> BTreeMap<u64, (String, Fault)> {
     lines.collect()
 }
 
-/// Each line is passed as it came, or rejected for what the case says.
+/// Asserts that each line is copied, or rejected with the errors of its case.
 fn judges(args: &[&str], cases: &[Case], line: impl Fn(&Case) -> String) {
     let folder = folder();
     let file = folder.path().join("rejects");
@@ -127,7 +127,8 @@ fn bare_builds_are_judged_as_by_python_jsonschema() {
 #[test]
 fn records_are_judged_as_by_python_jsonschema() {
     let mut cases = cases();
-    // Inside of a line a byte order mark is no JSON; one level more is too deep for some.
+    // In a record, a byte order mark is not JSON, and one more level may be too
+    // deep.
     cases.retain(|case| !case.text.starts_with('\u{feff}') && !case.kind.starts_with("depth"));
     judges(&[], &cases, |case| {
         format!(r#"{{"key":"k", "build":{},"x":1e5}}"#, case.text)
@@ -225,7 +226,7 @@ fn a_line_without_a_build_is_a_bad_line() {
             .prints_nothing();
         assert_eq!(run.count("/rejected/bad_line"), 1, "{run}");
     }
-    // A null is a build of the wrong type; of two the last counts.
+    // A null is a build of the wrong type; of two builds the last counts.
     let good = build(0).to_string();
     for (line, code) in [
         (r#"{"build":null}"#.to_owned(), 65),

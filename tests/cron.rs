@@ -1,4 +1,4 @@
-//! scripts/backfill, as cron starts it, and the order of exit statuses.
+//! scripts/backfill as started by cron, and the order of exit statuses.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -68,7 +68,7 @@ impl Night {
         lines_of(&self.folder.path().join("state").join(name))
     }
 
-    /// What the line of the last run says.
+    /// Returns a member of the line of the last run.
     fn last(&self, pointer: &str) -> Value {
         let runs = self.state("runs.ndjson");
         runs.last().unwrap().pointer(pointer).unwrap().clone()
@@ -123,7 +123,7 @@ fn a_stopped_backfill_keeps_what_it_has_stored() {
     kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(143));
     assert_eq!(night.last("/status"), 143);
-    // What went wrong alone is left.
+    // Only the failed object is left.
     night.ends_with(69, &["--tries", "1"]);
     assert_eq!(night.rows().len(), 39);
     assert_eq!(night.last("/stages/bh-filter/summary/out"), 1);

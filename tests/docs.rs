@@ -1,4 +1,4 @@
-//! The documents say what the programs do.
+//! The documentation agrees with the programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,7 +14,7 @@ fn text(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The rows of the table under this head.
+/// Returns the rows of the table below this header.
 #[track_caller]
 fn table<'a>(document: &'a str, head: &str) -> Vec<&'a str> {
     let (_, after) = document
@@ -24,7 +24,7 @@ fn table<'a>(document: &'a str, head: &str) -> Vec<&'a str> {
     rows.take_while(|line| line.starts_with('|')).collect()
 }
 
-/// A man page as it is read: without its escapes.
+/// Returns a man page without its escapes.
 fn page(path: &str) -> String {
     let page = text(path)
         .replace("\\-", "-")
@@ -80,7 +80,7 @@ fn every_man_page_has_every_exit_status() {
     }
 }
 
-/// Every file of a folder that the filter takes, by its name.
+/// Returns the files of a folder whose names the filter accepts.
 fn files(folder: &Path, takes: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
     let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap());
     let named = entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
@@ -116,7 +116,7 @@ fn man_pages_and_completions_are_those_of_the_programs() {
     }
 }
 
-/// The long flags of a program.
+/// Returns the long flags of a program.
 fn flags(stage: &Stage) -> BTreeSet<String> {
     let mut command = (stage.command)();
     command.build();
@@ -124,7 +124,7 @@ fn flags(stage: &Stage) -> BTreeSet<String> {
     long.map(|long| format!("--{long}")).collect()
 }
 
-/// What looks like a long flag in a text.
+/// Returns the words of a text that look like long flags.
 fn flags_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
     let flags = words.filter(|word| word.len() > 3 && word.starts_with("--"));
@@ -166,7 +166,7 @@ fn every_flag_is_documented_everywhere() {
     }
 }
 
-/// The blocks of code of a document.
+/// Returns the code blocks of a document.
 fn blocks(document: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut block: Option<String> = None;
@@ -188,7 +188,7 @@ fn blocks(document: &str) -> Vec<String> {
     blocks
 }
 
-/// The commands of a piece of shell, as words; what is quoted is one word.
+/// Splits shell code into commands and words; a quoted text is one word.
 fn commands(shell: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut word = String::new();
@@ -213,7 +213,7 @@ fn commands(shell: &str) -> Vec<Vec<String>> {
     commands
 }
 
-/// Every command that names a program of ours has flags that it has.
+/// Commands with our programs use flags that these have.
 fn check_commands(place: &str, shell: &str) -> usize {
     let mut checked = 0;
     for command in commands(shell) {

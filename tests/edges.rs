@@ -1,6 +1,6 @@
-//! Every program at every edge: usage, odd input, streams that end or fail,
-//! signals. The table of programs is the project's own, so a new one is here
-//! from its first day.
+//! Edge cases of every program: usage, unusual input, streams that end or fail,
+//! signals. The programs are those of `STAGES`, so a new one is covered
+//! at once.
 
 mod ends;
 
@@ -21,18 +21,18 @@ fn stages() -> impl Iterator<Item = &'static str> {
     STAGES.iter().map(|stage| stage.name)
 }
 
-/// The programs that records begin with.
+/// The programs that begin a pipeline.
 fn is_source(stage: &str) -> bool {
     ["s3-list", "s3-inventory", "kinto-export"].contains(&stage)
 }
 
 /// The programs that read lines.
 fn readers() -> impl Iterator<Item = &'static str> {
-    // The archive's lines have edges of their own, in tests/bh_derive.
+    // bh-derive has its own edge cases, in tests/bh_derive.
     stages().filter(|stage| !is_source(stage) && *stage != "bh-derive")
 }
 
-/// What the programs need around them: bucket `b` with the objects of the
+/// The surroundings of the programs: bucket `b` with the objects of the
 /// sample's records 0 to 2, an inventory of it, and a Kinto with as many records.
 struct Place(Faulty, tempfile::NamedTempFile, StandIn);
 
@@ -87,7 +87,7 @@ impl Place {
 
 const GARBAGE: &str = r#"{"key":"x/buildhub.json""#;
 
-/// A record that every program takes.
+/// A record that every program accepts.
 fn line(n: usize) -> String {
     let mut record = record(n);
     record["data"] = kinto::release(n);
@@ -100,7 +100,7 @@ fn mark(n: usize) -> String {
 
 const END: &str = r#"{"mark":{"end":{"run":"r","records":2}}}"#;
 
-/// The summary's word for what came through.
+/// The word of the summary for records that came through.
 fn out(stage: &str) -> &str {
     match stage {
         "bh-load" => "inserted",
@@ -318,7 +318,7 @@ fn a_torn_line_in_the_rejects_file_does_not_affect_others() {
     let torn = "{\"build\":{\"bui";
     for (stage, shared) in readers().flat_map(|stage| [(stage, false), (stage, true)]) {
         std::fs::write(&file, torn).unwrap();
-        // Of another stage, which is at work still.
+        // Another stage, which still runs, has the file open.
         let other = File::open(&file).unwrap();
         if shared {
             flock(&other, FlockOperation::LockShared).unwrap();

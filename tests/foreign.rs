@@ -1,4 +1,4 @@
-//! The listings of other tools lead to the same builds as our own.
+//! Listings of other tools lead to the same builds as those of s3-list.
 
 use std::process::{Command, Output, Stdio};
 
@@ -31,7 +31,7 @@ fn command(name: &str) -> Option<Command> {
     }
     let of = |name: &str| std::env::var(format!("TEST_S3_{name}")).unwrap();
     let mut command = Command::new(name);
-    // A bundle for other servers ends some releases of rclone.
+    // A CA bundle for other servers stops some releases of rclone.
     command
         .env_remove("AWS_CA_BUNDLE")
         .env("AWS_REGION", "us-east-1");
@@ -92,12 +92,13 @@ fn leads_to_the_same_builds(bucket: &Bucket, listing: &[u8]) {
     let fetch = bucket.tool("bh-fetch").args(["--bucket", &bucket.name]);
     let fetched = fetch.input(&*kept.stdout).run().exits(0);
     assert_eq!(essence(&fetched), expected, "{text}");
-    // Nor is bh-filter needed in between; folders are no objects.
+    // bh-filter is not needed in between; folders are not objects.
     let fetch = bucket.tool("bh-fetch").args(["--bucket", &bucket.name]);
     let whole = fetch.input(listing).run().exits(0);
     assert_eq!(essence(&whole).len(), KEYS.len(), "{whole}");
 
-    // What s3-list knows is known by the other's names too, and the reverse.
+    // Keys known from s3-list are known under the names of the other tool, and
+    // vice versa.
     let folder = folder();
     let (theirs, ours) = (folder.path().join("theirs"), folder.path().join("ours"));
     let listed = bucket

@@ -1,4 +1,5 @@
-//! The hash of a build is CPython's, for any text that CPython reads.
+//! The hash of a build equals that of CPython, for any text that CPython
+//! parses.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use crate::harness::protocol::read;
 use crate::harness::{Run, Tool};
 
-/// What `bh-load --dry-run` prints for a record.
+/// A line that `bh-load --dry-run` prints for a record.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plan {
@@ -20,7 +21,7 @@ struct Plan {
     key: String,
 }
 
-/// The hash of each document that can be stored, by its number.
+/// Returns the hash of each document that can be stored, by its number.
 fn hashes<'a>(documents: impl IntoIterator<Item = &'a str>) -> (BTreeMap<usize, String>, Run) {
     let mut input = String::new();
     for (at, document) in documents.into_iter().enumerate() {
@@ -40,7 +41,7 @@ fn hashes<'a>(documents: impl IntoIterator<Item = &'a str>) -> (BTreeMap<usize, 
     (hashes.collect(), run)
 }
 
-/// The same by CPython, one process for all.
+/// Returns the hashes of CPython, by one process for all.
 fn python(documents: &[String]) -> Vec<String> {
     const PROGRAM: &str = "import sys, json, hashlib
 for line in sys.stdin.buffer:
@@ -69,7 +70,7 @@ struct Case {
     #[serde(rename = "kind")]
     _kind: String,
     hash: Option<String>,
-    /// What PostgreSQL says of it, where that was asked: `ok`, or its error.
+    /// The verdict of PostgreSQL, if recorded: `ok`, or its error.
     pg: Option<String>,
     #[serde(rename = "verdict")]
     _verdict: String,
@@ -78,7 +79,7 @@ struct Case {
 #[test]
 fn the_vectors_have_the_recorded_hashes() {
     let mut cases: Vec<Case> = read(include_bytes!("cases/hash.ndjson"));
-    // A byte order mark is taken off where the object is fetched.
+    // bh-fetch removes a byte order mark.
     cases.retain(|case| !case.text.contains(['\n', '\r']) && !case.text.starts_with('\u{feff}'));
     let (hashes, run) = hashes(cases.iter().map(|case| &*case.text));
     let run = run.exits(65);
@@ -107,7 +108,7 @@ fn the_vectors_have_the_recorded_hashes() {
     );
 }
 
-/// Documents that jsonb can hold, in every layout that JSON allows.
+/// Random documents that jsonb can hold, in every layout that JSON allows.
 struct Writer {
     random: Rng,
     out: String,
@@ -136,7 +137,7 @@ impl Writer {
         self.list('{', '}', depth, |writer| {
             writer.space();
             match writer.random.u8(..4) {
-                // Few names, so that some come twice.
+                // Few names, so that some are repeated.
                 0 => {
                     writer.out +=
                         ["\"a\"", "\"b\"", "\"\\u0061\"", "\"\""][writer.random.usize(..4)];
@@ -187,7 +188,7 @@ impl Writer {
                     "1.7976931348623157e308",
                 ][self.random.usize(..10)];
             }
-            // A double, as three printers write it.
+            // A double in three notations.
             1 | 2 => {
                 let bits = f64::from_bits(self.random.u64(..) & !(1 << 63));
                 let double = if bits.is_finite() { bits } else { 0.1 };

@@ -1,5 +1,5 @@
-//! The invariant: whichever program is killed, at whatever moment, the same
-//! pipeline with --resume ends in what an undisturbed run leaves.
+//! The invariant: whichever program is killed, at any moment, the same
+//! pipeline with --resume ends in the state that an undisturbed run leaves.
 
 mod faults;
 mod judge;
@@ -24,7 +24,7 @@ use crate::harness::{Started, left_out, lines_of, start_pipeline, wait_for};
 
 const RUNS: u64 = 304;
 const SEED: u64 = 20_190_101;
-/// Runs at a time, each in a scene of its own.
+/// Concurrent runs, each in its own scene.
 const LANES: u64 = 4;
 
 /// A run whose strike has not hit is drawn again, with an earlier moment. After
@@ -32,8 +32,8 @@ const LANES: u64 = 4;
 /// only a strike that never hits needs more.
 const DRAWS: u32 = 12;
 
-/// How wide s3-list lists, chosen by the seed; the first is one page after
-/// another.
+/// The concurrency of s3-list, chosen by the seed; the first lists
+/// sequentially.
 const LISTINGS: &[&str] = &["--concurrency=1", "--concurrency=4", "--concurrency=64"];
 
 #[test]
@@ -50,13 +50,14 @@ fn programs_after_a_killed_one_report_truncated_input() {
                 point: Point::Asked,
             })
         };
-        // The end does not come before the third page.
+        // The listing cannot end before the third page.
         let mut hold = page(3);
         let mut programs = start_pipeline(scene.all.tools());
         wait_for("two pages", || !scene.confirmed().0.is_empty());
         programs[victim].signal(Signal::KILL);
         for before in (0..victim).rev() {
-            // One more page, for who has not noticed yet that its reader left.
+            // One more page, for a program that has not noticed yet that its
+            // reader left.
             wait_for("the next page, or the reader's death", || {
                 let reader = programs[before].child.try_wait().unwrap();
                 hold.is_held() || reader.is_some()
@@ -76,7 +77,7 @@ fn programs_after_a_killed_one_report_truncated_input() {
                 Ordering::Greater => drop(run.exits(75).says("input ended early")),
             }
         }
-        // What was listed last is open: it is not all stored.
+        // The last pages are open: not all keys are stored.
         assert!(!scene.all_is_confirmed());
         let listed = lines_of(&scene.all.resume_file()).remove(0);
         assert_eq!(listed["finished"], false, "{listed}");
@@ -84,7 +85,8 @@ fn programs_after_a_killed_one_report_truncated_input() {
     }
 }
 
-/// strace strikes and looks at the moment of a system call.
+/// Returns whether there is strace, which strikes at system calls and records
+/// them.
 fn has_strace() -> bool {
     let found = std::process::Command::new("strace")
         .arg("-V")
@@ -96,7 +98,7 @@ fn has_strace() -> bool {
     found
 }
 
-/// What an undisturbed run leaves, and how much there is of everything.
+/// Returns what an undisturbed run leaves, and its totals.
 fn undisturbed() -> Option<(Left, Totals)> {
     let scene = Scene::new(Kind::Postgres)?.reset(0);
     let count = |text| Trap {

@@ -1,5 +1,5 @@
-//! kinto-export: every record once, from the server or its database, whatever
-//! happens on the way.
+//! kinto-export: every record once, from the server or its database, despite
+//! faults.
 
 mod faults;
 mod layouts;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::kinto::{FIRST, Kinto, release};
 use crate::harness::{Run, Tool};
 
-/// The builds that are exported, as text and in order.
+/// Returns the exported builds, as sorted text.
 fn builds(run: &Run) -> BTreeSet<String> {
     let records = run.records();
     let texts: BTreeSet<_> = records.iter().map(|r| r["build"].to_string()).collect();
@@ -20,7 +20,7 @@ fn builds(run: &Run) -> BTreeSet<String> {
     texts
 }
 
-/// The builds that `numbers` are.
+/// Returns the builds with these numbers.
 fn expected(numbers: impl IntoIterator<Item = usize>) -> BTreeSet<String> {
     let build = |n| {
         let mut build = release(n);
@@ -30,7 +30,8 @@ fn expected(numbers: impl IntoIterator<Item = usize>) -> BTreeSet<String> {
     numbers.into_iter().map(build).collect()
 }
 
-/// The pages' bounds, in the order of time; they must make up one whole.
+/// Returns the bounds of the pages in the order of time, which must be
+/// contiguous.
 fn pages(run: &Run) -> Vec<(Option<String>, String)> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let mut pages: Vec<_> = (run.lines().iter())

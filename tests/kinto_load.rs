@@ -1,4 +1,4 @@
-//! kinto-load: what goes in is there, whatever Kinto takes back meanwhile.
+//! kinto-load: every record is stored, despite rollbacks by Kinto.
 
 mod faults;
 mod initialize;
@@ -14,13 +14,13 @@ fn load(kinto: &Kinto) -> Tool {
     kinto.tool("kinto-load")
 }
 
-/// Lines of these records.
+/// Returns lines of these records.
 fn lines<'a>(records: impl IntoIterator<Item = &'a Value>) -> String {
     let line = |record| json!({"data": record}).to_string() + "\n";
     records.into_iter().map(line).collect()
 }
 
-/// Everything of `releases` is in the collection, and nothing else.
+/// Asserts that the collection has exactly these releases.
 #[track_caller]
 fn holds(kinto: &Kinto, releases: &[Value]) {
     let stored = kinto.stored();
@@ -146,7 +146,7 @@ fn records_that_kinto_refuses_are_rejected_alone() {
     assert!(said.contains("'none' is not of type 'object'"), "{said}");
     holds(&kinto, &good);
 
-    // Mended, they go in again.
+    // Repaired, they are loaded.
     let mended: Vec<String> = (rejects.iter())
         .filter(|reject| reject["error"]["kind"] == "refused")
         .map(|reject| {

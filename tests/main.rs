@@ -1,6 +1,6 @@
-//! Every test goes through the real programs; what they need of servers is
-//! named by the environment (see CONTRIBUTING.md), and what is left out for
-//! want of one is said.
+//! Tests run the real programs. Their servers are
+//! named by the environment (see CONTRIBUTING.md); a test whose server
+//! is missing is skipped, and says so.
 
 #![allow(
     clippy::unwrap_used,

@@ -8,7 +8,7 @@ mod objects;
 mod refused;
 mod repaired;
 
-/// The named tests, each against SQLite and against PostgreSQL.
+/// Runs the named tests with SQLite and with PostgreSQL.
 macro_rules! on_each_store {
     ($($test:ident)*) => {
         mod sqlite {$(
@@ -31,7 +31,7 @@ pub(crate) use on_each_store;
 /// Objects with their ETags, as `contents` takes them.
 type Objects = Vec<(String, String, Vec<u8>)>;
 
-/// Stores the objects; gives them back with their ETags.
+/// Stores the objects and returns them with their ETags.
 fn stored(bucket: &crate::harness::minio::Bucket, objects: &[(String, Vec<u8>)]) -> Objects {
     let etags = bucket.put_all(objects.iter().cloned());
     let with_etags = objects.iter().zip(etags);

@@ -19,7 +19,7 @@ fn inventory() -> Tool {
     Tool::new("s3-inventory")
 }
 
-/// As S3 writes it, in the columns of an inventory without a manifest.
+/// A row as S3 writes it, in the columns of an inventory without a manifest.
 fn row(key: &str, n: usize) -> String {
     format!(
         "\"b\",\"{}\",\"{n}\",\"2019-01-02T03:04:05.000Z\",\"e{n}\"\n",
@@ -49,7 +49,7 @@ fn key(n: usize) -> String {
     format!("pub/{n:06}/a b.txt")
 }
 
-/// A key as S3 writes it into an inventory.
+/// Encodes a key as S3 does in an inventory.
 fn encoded(key: &str) -> String {
     const KEPT: AsciiSet = NON_ALPHANUMERIC
         .remove(b'/')
@@ -63,7 +63,7 @@ fn encoded(key: &str) -> String {
         .replace(' ', "+")
 }
 
-/// Each part a gzip member.
+/// Compresses each part as a gzip member.
 fn gzip<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Vec<u8> {
     let mut out = Vec::new();
     for part in parts {
@@ -83,7 +83,7 @@ fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> String {
 
 type Bounds = (Option<String>, Option<String>);
 
-/// The intervals of the marks, and whether the end mark came.
+/// Returns the intervals of the marks, and whether there is an end mark.
 fn marks(run: &Run) -> (Vec<Bounds>, bool) {
     let listing = run.listing();
     let parts = listing.parts.into_iter();

@@ -9,7 +9,7 @@ use crate::harness::minio::Bucket;
 use crate::harness::protocol::Listing;
 use crate::harness::{Run, Tool, folder};
 
-/// Keys that S3 allows and that some layer between is likely to spoil.
+/// Keys that S3 allows and that other layers are likely to damage.
 pub fn awkward_keys() -> Vec<String> {
     let mut keys: Vec<String> = [
         "plain",
@@ -68,8 +68,9 @@ fn list(server: &Faulty) -> Tool {
     server.tool("s3-list").arg("s3://bench")
 }
 
-/// The parts of a run join without gap or overlap from `after` through
-/// `through`, hold what stands before them, and the end counts it all.
+/// Asserts that the parts of a run join without gap or overlap from `after`
+/// through `through`, that they cover the records before their marks, and that
+/// the end mark counts all.
 #[track_caller]
 fn tiles(listing: &Listing, after: Option<&str>, through: Option<&str>) {
     let (run, records, pages) = listing.end.as_ref().expect("an end mark");
@@ -155,7 +156,7 @@ fn after_is_exclusive_and_through_is_inclusive() {
         assert_eq!(listing.sorted(), keys[at + 1..last], "{key:?}");
         tiles(&listing, Some(key), next.map(|next| &**next));
     }
-    // Bounds need not be keys, and what lies between may be nothing.
+    // Bounds need not be keys, and there may be no key between them.
     for (after, through, count) in [
         ("plain!", "plain~", 0),
         ("pl", "plaio", 1),
@@ -216,7 +217,7 @@ fn a_key_of_a_real_bucket_is_listed_with_its_etag() {
     assert_eq!(records[0].etag, Some(etag));
 }
 
-/// Each request meets its fault `most` times before it is answered.
+/// Each request fails `most` times before it succeeds.
 #[test]
 fn faults_are_retried_counted_and_lose_nothing() {
     let keys = numbered(10);
@@ -270,7 +271,8 @@ fn random_faults_lose_nothing() {
     );
 }
 
-/// It fails with this status and these words, and does not say that it ended.
+/// Asserts that the run fails with this status and these words, without an end
+/// mark.
 #[track_caller]
 fn fails(run: Run, code: i32, words: &[&str]) {
     let run = words
@@ -280,7 +282,8 @@ fn fails(run: Run, code: i32, words: &[&str]) {
     assert_eq!(run.told().len(), 2, "one line why, one summary: {run}");
 }
 
-/// Flags of the server and of s3-list, the exit status, and what is said.
+/// Flags of the server and of s3-list, the exit status, and the words of the
+/// message.
 type Refusal = (
     &'static [&'static str],
     &'static [&'static str],
@@ -327,7 +330,8 @@ fn permanent_failures_are_reported_at_once() {
     }
 }
 
-/// A policy may allow one prefix alone: folders below it are not to be asked for.
+/// A policy may allow a single prefix, so that requests with a delimiter are
+/// denied.
 #[test]
 fn a_server_that_denies_delimiters_is_listed_completely() {
     let keys: Vec<_> = (0..5000)

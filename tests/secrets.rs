@@ -1,4 +1,4 @@
-//! Passwords in addresses and in the environment stay there.
+//! No output contains a password of a URL or of the environment.
 
 use crate::harness::faulty::{Faulty, object};
 use crate::harness::kinto::{self, StandIn};
@@ -55,7 +55,7 @@ fn a_missing_database_shows_no_password() {
     url.set_path("no-such-database");
     for stage in ["bh-filter", "bh-load"] {
         let tool = Tool::new(stage).args(["--database", url.as_str()]).run();
-        // Refused where the server looks at passwords.
+        // The status is 77 if the server checks passwords.
         let code = tool.status.code().unwrap();
         assert!(code == 77 || code == 78, "{tool}");
         keeps_the_secret(tool, code).says("/no-such-database: ");
@@ -81,7 +81,7 @@ fn s3_errors_and_states_show_no_secret() {
         let fetch = Tool::new("bh-fetch").args(["--endpoint-url", &url]);
         keeps_the_secret(keys(fetch).input(record(0).to_string()).run(), 69);
     }
-    // The state names the endpoint, and so does what refuses another's state.
+    // The state names the endpoint, and so does the refusal of another state.
     let folder = folder();
     let state = folder.path().join("list.json");
     let list = |url: &str| {

@@ -1,9 +1,9 @@
-//! What the URL of a build says of it.
+//! Builds, as their URLs describe them.
 
 use super::spelled;
 use super::url::mimetype;
 
-/// A build, as far as its URL tells.
+/// A build, as far as its URL describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     pub url: String,
@@ -12,16 +12,16 @@ pub struct Build {
     pub platform: String,
     pub os: &'static str,
     pub locale: String,
-    /// By the URL; metadata may know another.
+    /// The channel by the URL; metadata may name another.
     pub channel: String,
     pub mimetype: Option<&'static str>,
-    /// The platform as the path names it.
+    /// The platform as in the path.
     pub folder: String,
-    /// When a nightly was made, as its folder says it.
+    /// When a nightly was built, by the name of its folder.
     date: Option<String>,
 }
 
-/// Where the metadata of a build are looked for.
+/// Where the metadata of a build are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuildKind {
     Nightly,
@@ -30,10 +30,10 @@ pub enum BuildKind {
 }
 
 impl Build {
-    /// The build at `url`.
+    /// Parses the URL of a build.
     ///
     /// # Errors
-    /// Why it cannot be read as one.
+    /// Why the URL is not that of a build.
     pub fn parse(url: &str) -> Result<Self, String> {
         let spelled = spelled(url);
         let parts: Vec<&str> = spelled.split('/').collect();
@@ -75,7 +75,7 @@ impl Build {
         }
     }
 
-    /// The folder of its product below `pub/`.
+    /// Returns the folder of its product below `pub/`.
     #[must_use]
     pub fn product_folder(&self) -> &str {
         if self.product == "fennec" {
@@ -85,10 +85,10 @@ impl Build {
         }
     }
 
-    /// Its id on `channel`. Ids are what stored records are known by.
+    /// Returns its id on `channel`. Stored records are identified by it.
     #[must_use]
     pub fn id(&self, channel: &str) -> String {
-        // The URL of a candidate says nothing of ESR.
+        // The URL of a candidate does not mention ESR.
         let channel = if channel == "esr" {
             channel
         } else {
@@ -116,7 +116,7 @@ fn part<'a>(parts: &[&'a str], at: usize) -> Result<&'a str, String> {
     found.ok_or_else(|| "the URL has too few parts for a build".to_owned())
 }
 
-/// Version, platform and locale, the first two as the path spells them.
+/// Version, platform and locale, the first two as in the path.
 fn read(url: &str, parts: &[&str], named: &[&str]) -> Result<(String, String, String), String> {
     let (path, name) = (|at| part(parts, at), |at| part(named, at));
     let triple = |version: String, platform: &str, locale: &str| {
@@ -153,7 +153,7 @@ fn read(url: &str, parts: &[&str], named: &[&str]) -> Result<(String, String, St
     triple(path(6)?.to_owned(), path(7)?, path(8)?)
 }
 
-/// A locale with its second part in capitals: `en-us` is `en-US`.
+/// Returns a locale with its second part in capitals: `en-US` for `en-us`.
 fn cased(locale: &str) -> String {
     let parts = locale.split('-').enumerate();
     let cased = parts.map(|(at, part)| match at {
@@ -189,7 +189,7 @@ fn channel(url: &str, version: &str) -> String {
     format!("{channel}{old}")
 }
 
-/// The first six parts of the folder of a nightly.
+/// Parses the first six parts of the folder of a nightly.
 fn date(url: &str) -> Result<String, String> {
     let parts: Vec<&str> = url.split('/').collect();
     let pieces: Vec<&str> = part(&parts, 8)?.split('-').take(6).collect();
@@ -197,7 +197,7 @@ fn date(url: &str) -> Result<String, String> {
 }
 
 fn os(platform: &str) -> Option<&'static str> {
-    // In this order: linux-gnueabi-arm is Android.
+    // The order matters: linux-gnueabi-arm is Android.
     let families = [
         ("eabi", "android"),
         ("linux", "linux"),

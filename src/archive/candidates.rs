@@ -3,7 +3,7 @@
 
 use super::file_product;
 
-/// The version that an entry of the candidates is of; none for other folders.
+/// Returns the version of a folder of candidates; `None` for other folders.
 #[must_use]
 pub fn version(entry: &str) -> Option<String> {
     entry
@@ -11,7 +11,7 @@ pub fn version(entry: &str) -> Option<String> {
         .then(|| entry.replace("-candidates/", ""))
 }
 
-/// The latest of the folders of builds.
+/// Returns the build folder with the highest number.
 #[must_use]
 pub fn latest<'a>(folders: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     folders.into_iter().max_by_key(|folder| {
@@ -20,7 +20,7 @@ pub fn latest<'a>(folders: impl IntoIterator<Item = &'a str>) -> Option<&'a str>
     })
 }
 
-/// The number of a folder of a build.
+/// Returns the number of a build folder.
 #[must_use]
 pub fn number(folder: &str) -> Option<u64> {
     let folder = folder.strip_suffix('/').unwrap_or(folder);
@@ -29,10 +29,10 @@ pub fn number(folder: &str) -> Option<u64> {
     all.then(|| digits.parse().ok())?
 }
 
-/// Beside the metadata stand those of other tools.
+/// The names of other tools, whose files are beside the metadata.
 const OTHERS: [&str; 4] = ["mozinfo", "buildhub", "test_packages", "info"];
 
-/// Whether a file holds the metadata of this version.
+/// Returns whether a file holds the metadata of this version.
 #[must_use]
 pub fn is_metadata(product: &str, version: &str, name: &str) -> bool {
     let rest = name.strip_prefix(file_product(product));
@@ -40,7 +40,7 @@ pub fn is_metadata(product: &str, version: &str, name: &str) -> bool {
     let Some(parts) = rest.and_then(|rest| rest.strip_suffix(".json")) else {
         return false;
     };
-    // A digit behind the dot would go on with the version.
+    // A digit after the dot would belong to the version.
     let foreign =
         |part: &str| part.starts_with(|c: char| c.is_ascii_digit()) || OTHERS.contains(&part);
     parts.is_empty() || (parts.starts_with('.') && !parts.split('.').any(foreign))

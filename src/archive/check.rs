@@ -1,4 +1,4 @@
-//! What a record must look like to be one.
+//! The checks that every record must pass.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ static VERSION: LazyLock<Regex> =
 const CHANNELS: [&str; 5] = ["release", "aurora", "beta", "esr", "nightly"];
 const PLATFORMS: [&str; 6] = ["win", "mac", "linux", "android", "maemo", "eabi"];
 
-/// What a record is judged by.
+/// The members of a record that are checked.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordTarget<'a> {
     pub channel: &'a str,
@@ -24,7 +24,7 @@ pub struct RecordTarget<'a> {
 
 impl RecordTarget<'_> {
     /// # Errors
-    /// The first thing that is wrong, as a word and in words.
+    /// The first failed check: its kind, and a message.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         let channel = trimmed(self.channel);
         let channel = channel.strip_suffix("-old-id").unwrap_or(channel);
@@ -48,7 +48,7 @@ impl RecordTarget<'_> {
     }
 }
 
-/// One line feed at the end is overlooked.
+/// One line feed at the end is ignored.
 fn trimmed(text: &str) -> &str {
     text.strip_suffix('\n').unwrap_or(text)
 }

@@ -1,11 +1,11 @@
-//! The columns of an inventory that a record takes over.
+//! The columns of an inventory that a record copies.
 
-/// A size as inventories write it, a decimal number with an exponent perhaps,
-/// in whole bytes.
+/// Parses a size of an inventory, a decimal number with an optional exponent,
+/// into whole bytes.
 #[must_use]
 pub fn size(text: &str) -> Option<String> {
     let text = text.trim();
-    // Python's numbers may have an underscore between two digits.
+    // Python allows an underscore between two digits.
     let bytes = text.as_bytes();
     let digit = |at: Option<usize>| {
         at.and_then(|at| bytes.get(at))

@@ -1,4 +1,4 @@
-//! Dates, as inventories and build ids write them.
+//! Dates of inventories and build ids.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::pattern;
 
-/// A moment to the second.
+/// A time in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Date(DateTime);
 
@@ -29,7 +29,7 @@ impl Date {
         date.ok().map(Self)
     }
 
-    /// The moment in UTC.
+    /// Returns the time in UTC.
     #[must_use]
     pub fn timestamp(self) -> Option<Timestamp> {
         TimeZone::UTC.to_timestamp(self.0).ok()
@@ -42,8 +42,8 @@ impl std::fmt::Display for Date {
     }
 }
 
-/// Month and day may lack, and so may all from the time on; what stands behind
-/// a date that can be read is overlooked.
+/// Month and day are optional, and so is the time; text after a date that can
+/// be parsed is ignored.
 static ISO: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"(?x)^([0-9]{4})-?(0[0-9]|1[0-2])-?([0-9]{0,2})
@@ -58,7 +58,7 @@ static ISO: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// A date of ISO 8601 in UTC: without a fraction, and a zone's offset applied.
+/// Parses a date of ISO 8601 into UTC, without its fraction of a second.
 #[must_use]
 pub fn iso(text: &str) -> Option<Date> {
     let found = ISO.captures(text)?;
@@ -91,7 +91,7 @@ pub fn iso(text: &str) -> Option<Date> {
     shifted.ok().map(Date)
 }
 
-/// How the parts of a build id are read, each as wide as the rest allows.
+/// How the parts of a build id are parsed, each as wide as the rest allows.
 static BUILD_ID: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         "^([0-9]{4})(1[0-2]|0[1-9]|[1-9])(3[01]|[12][0-9]|0[1-9]|[1-9]| [1-9])\
@@ -99,7 +99,7 @@ static BUILD_ID: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// The date in the first 14 characters of a build id.
+/// Parses the date in the first 14 characters of a build id.
 #[must_use]
 pub fn from_build_id(id: &str) -> Option<Date> {
     let end = id.char_indices().nth(14).map_or(id.len(), |(at, _)| at);

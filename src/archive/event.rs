@@ -1,4 +1,4 @@
-//! Events of S3: which objects have come, whoever handed the events on.
+//! Events of S3: which objects were created, in every envelope.
 
 use std::borrow::Cow;
 
@@ -10,10 +10,10 @@ use super::merge::{self, ArchiveFile};
 use crate::json;
 use crate::record::object::Object;
 
-/// The events of one object.
+/// An event about one object.
 #[derive(Debug)]
 pub struct ObjectEvent {
-    /// The event with this object alone: what is refused, to be read again.
+    /// The event with this object alone, as it is written to the rejects.
     pub line: Vec<u8>,
     pub object: Result<CreatedObject, String>,
 }
@@ -24,7 +24,7 @@ pub struct CreatedObject {
     pub file: ArchiveFile,
 }
 
-/// An event: S3's own, or a notification of SNS around it.
+/// An event of S3, or a notification of SNS around one.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(rename = "Records", borrow)]
@@ -68,15 +68,15 @@ struct Created<'a> {
     size: &'a RawValue,
 }
 
-/// The events in a line, in order: an event, with SNS around it or not, or the
-/// line of a listing.
+/// Parses the events in a line, in order: an event, with or without SNS around
+/// it, or the line of a listing.
 ///
 /// # Errors
-/// It is none of these.
+/// The line is none of these.
 pub fn read(line: &[u8]) -> Result<Vec<ObjectEvent>, String> {
     let members = json::members(line).map_err(|error| error.to_string())?;
     if members.get("Records").or(members.get("Message")).is_none() {
-        // S3 sends one when notifications are set up.
+        // S3 sends this one when notifications are set up.
         let test = members.get("Event").and_then(|event| event.text);
         if test.is_some_and(|test| test == *"s3:TestEvent") {
             return Ok(Vec::new());
@@ -113,7 +113,7 @@ fn unwrap(text: &str, events: &mut Vec<ObjectEvent>) -> Result<(), String> {
     Ok(())
 }
 
-/// White space between tokens may hold line ends, strings may not.
+/// White space between tokens may contain line ends, strings may not.
 fn one_line(json: &str) -> String {
     json.replace(['\n', '\r'], " ")
 }
@@ -127,7 +127,7 @@ fn created(text: &str) -> Result<CreatedObject, String> {
     )
 }
 
-/// What the line of a listing says of an object, as it says it.
+/// The members of a listed object, as in its line.
 pub struct ListingRow<'a> {
     pub key: String,
     date: Option<Cow<'a, str>>,
@@ -136,7 +136,7 @@ pub struct ListingRow<'a> {
 
 impl<'a> ListingRow<'a> {
     /// # Errors
-    /// There is no key.
+    /// The line has no key.
     pub fn parse(members: &json::Members<'a>) -> Result<Self, String> {
         let dates = ["last_modified", "LastModified", "ModTime"];
         let mut dates = dates.iter().filter_map(|name| members.get(name)?.text);
@@ -149,7 +149,7 @@ impl<'a> ListingRow<'a> {
     }
 
     /// # Errors
-    /// It is missing, or cannot be read.
+    /// It is missing or invalid.
     pub fn date(&self) -> Result<Date, String> {
         let date = self.date.as_ref();
         let date = date.ok_or("no date: expected a string for \"last_modified\"")?;
@@ -157,7 +157,7 @@ impl<'a> ListingRow<'a> {
     }
 
     /// # Errors
-    /// It is missing, or cannot be read.
+    /// It is missing or invalid.
     pub fn size(&self) -> Result<String, String> {
         let size = self.size.ok_or("no size: expected a member \"size\"")?;
         merge::size(&String::from_utf8_lossy(size))

@@ -1,4 +1,4 @@
-//! A record: what the URL of a build tells, merged with its metadata.
+//! Records: what the URL of a build says, merged with its metadata.
 
 use super::build::Build;
 use super::check::RecordTarget;
@@ -7,19 +7,19 @@ use super::date::{self, Date, from_build_id};
 use super::metadata::Metadata;
 use crate::json::{self, Value, ValueKind};
 
-/// What a listing says of an archive.
+/// Size and date of a listed archive.
 #[derive(Debug, Clone)]
 pub struct ArchiveFile {
-    /// Bytes, in digits.
+    /// Size in bytes, as digits.
     pub size: String,
     pub date: Date,
 }
 
 impl ArchiveFile {
-    /// Size and date as they stand in a listing, the size in quotes or not.
+    /// Parses size and date of a listing; the size may be in quotes.
     ///
     /// # Errors
-    /// Which of them cannot be read.
+    /// Which of the two is invalid.
     pub fn read(size: &str, date: &str) -> Result<Self, String> {
         let date = date::iso(date).ok_or_else(|| format!("{date:?} is no date"))?;
         let size = self::size(size)?;
@@ -27,16 +27,16 @@ impl ArchiveFile {
     }
 }
 
-/// A size, in quotes or not.
+/// Parses a size that may be in quotes.
 pub(super) fn size(text: &str) -> Result<String, String> {
     let text = text.trim_matches('"');
     columns::size(text).ok_or_else(|| format!("{text:?} is no size"))
 }
 
-/// Why there is no record: a word to count by, and in words.
+/// Why there is no record: a kind to count by, and a message.
 pub type Rejection = (&'static str, String);
 
-/// The members of `build` that metadata tell under another name, or the same.
+/// The members of `build` and their names in the metadata.
 const TOOLS: [(&str, &str); 6] = [
     ("as", "as"),
     ("cc", "cc"),
@@ -46,7 +46,8 @@ const TOOLS: [(&str, &str); 6] = [
     ("target", "target_alias"),
 ];
 
-/// The line `{"data": …}` of a build, as Python's `json.dumps` writes it.
+/// Returns the line `{"data": …}` of a build, as Python's `json.dumps` writes
+/// it.
 ///
 /// # Errors
 /// Why the build has no record.
@@ -110,13 +111,13 @@ pub fn record(
     Ok(out)
 }
 
-/// The tree of a repository on Mozilla's server.
+/// Returns the tree of a repository on Mozilla's server.
 fn tree(repository: &str) -> &str {
     let behind = repository.split_once("hg.mozilla.org/");
     behind.map_or(repository, |(_, tree)| tree)
 }
 
-/// Metadata with what a record cannot do without.
+/// Metadata that have all members that a record needs.
 struct CheckedMetadata<'a> {
     document: Value<'a>,
     channel: Option<String>,

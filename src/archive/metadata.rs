@@ -1,8 +1,8 @@
-//! The metadata of a build: the members of its JSON that a record takes over.
+//! The metadata of a build: the members of its JSON that a record copies.
 
 use crate::json;
 
-/// What is kept of a document, since a cache holds many.
+/// The members that are kept of a document, since a cache holds many.
 const KEPT: [&str; 10] = [
     "as",
     "buildid",
@@ -16,15 +16,15 @@ const KEPT: [&str; 10] = [
     "target_alias",
 ];
 
-/// Metadata as JSON, with the members that are of use.
+/// Metadata as JSON, with only the members that records use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata(Box<[u8]>);
 
 impl Metadata {
-    /// The metadata in a document; none in `null` or in an empty one.
+    /// Parses the metadata of a document; `None` for `null` or an empty one.
     ///
     /// # Errors
-    /// Why it is not JSON.
+    /// Why the document is not JSON.
     pub fn read(document: &[u8]) -> Result<Option<Self>, String> {
         let text = json::decode(document).map_err(|error| error.to_string())?;
         let text = text.trim_ascii();
@@ -34,12 +34,12 @@ impl Metadata {
         match json::parse(text).map_err(|error| error.to_string())? {
             json::Value::Null => Ok(None),
             json::Value::Object(_) => Ok(Some(Self(trimmed(text)))),
-            // Refused where it is used, with the record.
+            // The record is refused when it uses this value.
             _ => Ok(Some(Self(text.into()))),
         }
     }
 
-    /// The platform that a document names as its builds' names do.
+    /// Returns the platform, spelled as in the names of builds.
     #[must_use]
     pub fn platform(document: &[u8]) -> Option<String> {
         let text = json::decode(document).ok()?;
@@ -48,7 +48,7 @@ impl Metadata {
         Some(platform.to_string_lossy().into_owned())
     }
 
-    /// What the texts before JSON told.
+    /// Returns the metadata of a text file from before JSON.
     #[must_use]
     pub fn old(id: &str, repository: &str, revision: &str) -> Self {
         let mut out = b"{\"buildid\":".to_vec();
@@ -61,7 +61,7 @@ impl Metadata {
         Self(out.into())
     }
 
-    /// Its JSON.
+    /// Returns its JSON.
     #[must_use]
     pub fn text(&self) -> &[u8] {
         &self.0

@@ -1,10 +1,10 @@
-//! What the archive of Mozilla's builds says by the names of its files, as
-//! pure functions: which URL is a build ([`url`]), what its record is
-//! ([`build`], [`merge`]), where its metadata stand ([`places`],
-//! [`candidates`]), and how they read ([`metadata`], [`old_text`], [`columns`]).
+//! What the file names of Mozilla's archive say about builds, as pure
+//! functions: which URL is a build ([`url`]), what its record is ([`build`],
+//! [`merge`]), where its metadata are ([`places`], [`candidates`]), and how
+//! they are parsed ([`metadata`], [`old_text`], [`columns`]).
 //!
-//! The rules are those of Buildhub's first jobs, whose records and ids are
-//! kept; what those jobs did wrong is mended here and listed in the manual.
+//! The rules are those of Buildhub's v1 jobs, whose records and ids are
+//! kept; the faults of those jobs are fixed here and listed in the manual.
 
 pub mod build;
 pub mod candidates;
@@ -31,18 +31,18 @@ pub(crate) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a constant pattern")
 }
 
-/// The last part of a path.
+/// Returns the last part of a path.
 #[must_use]
 pub fn name(url: &str) -> &str {
     url.rsplit_once('/').map_or(url, |(_, name)| name)
 }
 
-/// Names are compared in this spelling.
+/// Returns the spelling in which names are compared.
 fn spelled(text: &str) -> String {
     text.replace(' ', "-").to_lowercase()
 }
 
-/// What the files of a folder of products are called after.
+/// Returns the name that the files of a product's folder begin with.
 #[must_use]
 pub fn file_product(folder: &str) -> &str {
     match folder {

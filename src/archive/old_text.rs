@@ -1,11 +1,11 @@
-//! The metadata of nightlies before there was JSON: a build id and where its
+//! The metadata of nightlies from before JSON: a build id and where its
 //! source came from, in one line or in two.
 
 use super::metadata::Metadata;
 
 const CENTRAL: &str = "http://hg.mozilla.org/mozilla-central";
 
-/// Reads either form; lines may end as on Windows.
+/// Parses either form; lines may end with CRLF.
 #[must_use]
 pub fn read(text: &str) -> Option<Metadata> {
     let text = text.replace("\r\n", "\n");
@@ -26,7 +26,7 @@ pub fn read(text: &str) -> Option<Metadata> {
     Some(Metadata::old(id, CENTRAL, revision))
 }
 
-/// Whether `text` holds something and no line feed.
+/// Returns whether `text` is not empty and has no line feed.
 fn one_line(text: &str) -> bool {
     !text.is_empty() && !text.contains('\n')
 }

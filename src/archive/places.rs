@@ -1,4 +1,4 @@
-//! Where the metadata of a build are.
+//! URLs of the metadata of builds.
 
 use std::sync::LazyLock;
 
@@ -11,14 +11,14 @@ static ARCHIVE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"\.(?:zip|tar\.gz|tar\.bz2|tar\.xz|dmg|apk|exe)$"));
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| pattern("/build([0-9]+)/"));
 
-/// `url` with another end in the place of that of an archive.
+/// Returns `url` with its archive's extension replaced.
 #[must_use]
 pub fn with_end(url: &str, end: &str) -> String {
     ARCHIVE.replace(url, format!(".{end}")).into_owned()
 }
 
-/// The nightly in English that was built with `url`; its metadata serve all
-/// languages.
+/// Returns the URL of the English nightly built with `url`; its metadata serve
+/// all languages.
 #[must_use]
 pub fn english_nightly(url: &str) -> Option<String> {
     let url = url.replace("-l10n", "").replace(".installer", "");
@@ -30,7 +30,7 @@ pub fn english_nightly(url: &str) -> Option<String> {
     Some(parts.join("."))
 }
 
-/// The candidate in English that was built with `url`.
+/// Returns the URL of the English candidate built with `url`.
 #[must_use]
 pub fn english_candidate(url: &str) -> String {
     let locale = url.rsplit('/').nth(1).unwrap_or_default();
@@ -39,7 +39,8 @@ pub fn english_candidate(url: &str) -> String {
         .replace("-EME-free", "")
 }
 
-/// The metadata of a candidate whose English one is at `english`.
+/// Returns the URL of a candidate's metadata; its English build is at
+/// `english`.
 #[must_use]
 pub fn candidate_metadata(build: &Build, english: &str) -> String {
     if build.product == "fennec" {
@@ -50,20 +51,20 @@ pub fn candidate_metadata(build: &Build, english: &str) -> String {
     format!("{folder}/{}-{version}.json", file_product(&build.product))
 }
 
-/// The number of the build that the folders of `url` name.
+/// Returns the number of the build in the folders of `url`.
 #[must_use]
 pub fn build_number(url: &str) -> Option<u64> {
     NUMBER.captures(url)?.get(1)?.as_str().parse().ok()
 }
 
-/// Where all candidates of a product stand.
+/// Returns the folder of all candidates of a product.
 #[must_use]
 pub fn candidates(base: &str, product_folder: &str) -> String {
     format!("{base}pub/{product_folder}/candidates/")
 }
 
-/// The English folder of a release among the candidates, of the build in the
-/// folder `latest`.
+/// Returns the English folder of a release among the candidates, of the build
+/// in the folder `latest`.
 #[must_use]
 pub fn release_folder(base: &str, build: &Build, latest: &str) -> String {
     let folder = build.folder.replace("-eme-free", "").replace("-sha1", "");

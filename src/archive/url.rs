@@ -1,4 +1,4 @@
-//! What a URL of the archive is.
+//! Classes of URLs of the archive.
 
 use std::sync::LazyLock;
 
@@ -6,32 +6,32 @@ use regex::Regex;
 
 use super::{file_product, name, pattern, spelled};
 
-/// The ends of the names of archives.
+/// The extensions of archives.
 pub const EXTENSIONS: [&str; 7] = ["zip", "tar.gz", "tar.bz2", "tar.xz", "dmg", "apk", "exe"];
 
-/// The address of a key; inventories and events write a blank as `+`.
+/// Returns the URL of a key; inventories and events write a space as `+`.
 #[must_use]
 pub fn from_key(base: &str, key: &str) -> String {
     format!("{base}{}", key.replace('+', " "))
 }
 
-/// The folder of the product of a key: its second part.
+/// Returns the folder of a key's product: its second part.
 #[must_use]
 pub fn product_folder(key: &str) -> Option<&str> {
     key.split('/').nth(1)
 }
 
-/// Whether a key ends as an archive does.
+/// Returns whether a key has the extension of an archive.
 #[must_use]
 pub fn is_archive(key: &str) -> bool {
     EXTENSIONS.iter().any(|end| key.ends_with(end))
 }
 
-/// The MIME type of a file, by what stands behind its last dot.
+/// Returns the MIME type of a file, by its extension.
 #[must_use]
 pub fn mimetype(url: &str) -> Option<&'static str> {
     let (stem, extension) = name(url).rsplit_once('.')?;
-    // A name that begins with its only dots has no extension.
+    // A name whose only dots are at its start has no extension.
     if stem.chars().all(|c| c == '.') {
         return None;
     }
@@ -47,21 +47,21 @@ pub fn mimetype(url: &str) -> Option<&'static str> {
     })
 }
 
-/// Parts of a URL that no wanted build has.
+/// Parts of a URL that exclude a build.
 static EXCLUDED: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"^.+(tinderbox|try-builds|partner-repacks|latest|contrib|/0\.|experimental|namoroka|debug|sha1-installers|candidates/archived|stylo-bindings|/1.0rc/|/releases/win../|dominspector|/test/|testing|%28.+%29|\sInstaller\.\w{2,3}-?\w{0,3}\.exe)",
     )
 });
 
-/// Parts of a name that no build has.
+/// Parts of a name that exclude a build.
 static NO_BUILD: LazyLock<Regex> =
     LazyLock::new(|| pattern("^.+(sdk|tests|crashreporter|stub|gtk2.+xft|source|asan)"));
 
-/// Windows in a part of a URL, not in the middle of a word such as darwin.
+/// Finds Windows in a part of a URL, but not inside a word such as darwin.
 static WINDOWS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|[^A-Za-z])[Ww]in"));
 
-/// Whether `url` is a build of the product of `folder`.
+/// Returns whether `url` is a build of the product of `folder`.
 #[must_use]
 pub fn is_build(folder: &str, url: &str) -> bool {
     let nightly = url.contains("nightly");
@@ -76,13 +76,13 @@ pub fn is_build(folder: &str, url: &str) -> bool {
     let Some(rest) = rest.and_then(|rest| rest.strip_prefix('-')) else {
         return false;
     };
-    // Zips of Windows hold the same build as its installers.
+    // Zip files for Windows contain the same build as its installers.
     let zips = !WINDOWS.is_match(url);
     let mut extensions = EXTENSIONS.iter().filter(|end| zips || **end != "zip");
     extensions.any(|end| stem(rest, end).is_some_and(|stem| !stem.is_empty()))
 }
 
-/// `name` without `end`, whose dot may be any character.
+/// Returns `name` without `end`, whose dot matches any character.
 fn stem<'a>(name: &'a str, end: &str) -> Option<&'a str> {
     match end.split_once('.') {
         None => name.strip_suffix(end),
@@ -104,7 +104,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Of a URL of the product of `folder`.
+    /// Classifies a URL of the product of `folder`.
     #[must_use]
     pub fn parse(folder: &str, url: &str) -> Self {
         if is_build(folder, url) {
@@ -138,7 +138,7 @@ fn is_candidate_metadata(folder: &str, url: &str) -> bool {
     matches!(*parts, ["", locale, platform, "json"] if !locale.is_empty() && !platform.is_empty())
 }
 
-/// What stands in `text` behind `version`, whose dots may be any character.
+/// Returns the part of `text` after `version`, whose dots match any character.
 fn behind_version<'a>(text: &'a str, version: &str) -> Option<&'a str> {
     let mut rest = text.chars();
     for wanted in version.chars() {
@@ -150,7 +150,7 @@ fn behind_version<'a>(text: &'a str, version: &str) -> Option<&'a str> {
     Some(rest.as_str())
 }
 
-/// The metadata of other tools beside those of a build.
+/// Parts of the URLs of other tools' files, beside the metadata of builds.
 const NO_METADATA: [&str; 5] = [
     "latest-mozilla-central",
     "latest-comm-central",

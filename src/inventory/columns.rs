@@ -1,8 +1,8 @@
-//! Which column of an inventory holds what.
+//! The columns of an inventory.
 
 use std::fmt;
 
-/// The columns that a record is made of; others are passed over.
+/// The columns that a record is made of; others are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
     Bucket,
@@ -27,8 +27,8 @@ impl Column {
         Self::ETag,
     ];
 
-    /// The column of this name, as CSV (`IsLatest`) or Parquet (`is_latest`)
-    /// has it.
+    /// Returns the column of this name, as in CSV (`IsLatest`) or Parquet
+    /// (`is_latest`).
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
@@ -44,22 +44,22 @@ impl fmt::Display for Column {
     }
 }
 
-/// Where in a row each column stands, counted from 0.
+/// The position of each column in a row, from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     places: [Option<usize>; Column::ALL.len()],
-    /// Columns up to and with the last one that a record needs.
+    /// The number of columns through the last one that a record needs.
     pub width: usize,
     names: usize,
-    /// How many there are, where that is certain.
+    /// The number of columns, if it is known.
     pub all: Option<usize>,
 }
 
-/// What an inventory without a manifest holds.
+/// The columns of an inventory without a manifest.
 pub const USUAL: &str = "Bucket, Key, Size, LastModifiedDate, ETag";
 
 impl Layout {
-    /// The layout that names divided by commas describe.
+    /// Parses names separated by commas.
     ///
     /// # Errors
     /// A column is missing, or named twice.
@@ -67,7 +67,7 @@ impl Layout {
         Self::new(names.split(',').map(str::trim))
     }
 
-    /// The layout of columns with these names.
+    /// Returns the layout of columns with these names.
     ///
     /// # Errors
     /// A column is missing, or named twice.
@@ -96,7 +96,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Rows have the columns that were named, and no more.
+    /// Requires rows to have exactly the named columns.
     #[must_use]
     pub fn complete(self) -> Self {
         let all = Some(self.names);

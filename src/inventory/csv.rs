@@ -1,7 +1,7 @@
-//! CSV: where rows end, and what they hold.
+//! CSV: where rows end, and their fields.
 //!
-//! A row is a line, quoted as S3 does it, and cut where it stands. Rows with
-//! doubled quotes, or with a line break in quotes, are read by the crate csv.
+//! A row is usually a line, quoted as S3 does it, and split in place. Rows with
+//! doubled quotes, or with a line break in quotes, are parsed by the csv crate.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use super::row::{self, InventoryRow, RowOptions, RowOutcome};
 use crate::ndjson::Emitted;
 use crate::record::reject::Reject;
 
-/// A row has fewer bytes, as a key has at most 1024.
+/// The maximum length of a row in bytes; a key has at most 1024.
 const LONGEST: usize = 1 << 20;
 
 /// Finds where the rows of a growing buffer end.
@@ -21,13 +21,13 @@ const LONGEST: usize = 1 << 20;
 pub struct RowEnds {
     at: usize,
     quoted: bool,
-    /// Behind the last whole row.
+    /// The offset after the last complete row.
     end: usize,
 }
 
 impl RowEnds {
-    /// Goes on to the end of `bytes`, which begin with a row; where the last
-    /// whole row ends, 0 if there is none yet.
+    /// Scans to the end of `bytes`, which begin with a row. Returns where the
+    /// last complete row ends, or 0.
     pub fn find(&mut self, bytes: &[u8]) -> usize {
         let mut at = self.at;
         while let Some(quote) = memchr(b'"', &bytes[at..]).map(|quote| at + quote) {
@@ -38,7 +38,7 @@ impl RowEnds {
                         self.quoted = false;
                         at = quote + 1;
                     }
-                    // What follows has not come yet.
+                    // The next byte has not arrived yet.
                     None => {
                         at = quote;
                         break;
@@ -46,7 +46,7 @@ impl RowEnds {
                 }
             } else {
                 self.newlines(bytes, at..quote);
-                // Only the first character of a field opens quotes.
+                // Only the first character of a field opens a quote.
                 self.quoted = quote == 0 || matches!(bytes[quote - 1], b',' | b'\n');
                 at = quote + 1;
             }
@@ -55,7 +55,7 @@ impl RowEnds {
             self.newlines(bytes, at..bytes.len());
             at = bytes.len();
         } else if self.end == 0 && bytes.len() > LONGEST {
-            // Quotes that are never closed: that is one bad line.
+            // A quote that is never closed makes one bad line.
             self.end = memchr(b'\n', bytes).map_or(0, |newline| newline + 1);
         }
         self.at = at;
@@ -75,8 +75,8 @@ impl RowEnds {
     }
 }
 
-/// Where the first row of `bytes` ends, with its newline; `None` where quotes
-/// are not closed.
+/// Returns where the first row of `bytes` ends, after its newline; `None` if a
+/// quote is not closed.
 fn end_of_row(bytes: &[u8]) -> Option<usize> {
     let mut end = 0;
     loop {
@@ -87,7 +87,7 @@ fn end_of_row(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether all quotes of a row are closed, each at the end of its field.
+/// Returns whether every quote of a row is closed at the end of its field.
 fn is_well_quoted(row: &[u8]) -> bool {
     let (mut quoted, mut at) = (false, 0);
     while let Some(quote) = memchr(b'"', &row[at..]).map(|quote| at + quote) {
@@ -106,51 +106,51 @@ fn is_well_quoted(row: &[u8]) -> bool {
     !quoted
 }
 
-/// Whole rows, and where they stand in their file.
+/// Complete rows, and their position in the file.
 pub struct RowBlock {
-    /// Each row is ended by a newline.
+    /// The rows, each with its newline.
     pub bytes: Vec<u8>,
     /// The number of the first line, from 1.
     pub first_line: u64,
-    /// The last line came without its newline, from another program.
+    /// The last line came from another program without its newline.
     pub unterminated: bool,
 }
 
-/// What the rows of a file are read by.
+/// How the rows of a file are parsed.
 pub struct RowReader {
-    /// The file, in messages; empty where there is only one.
+    /// The file's name for messages; empty if there is only one.
     pub place: String,
     pub layout: Layout,
-    /// Fields of the first row.
+    /// The number of fields of the first row.
     pub first: OnceLock<usize>,
     pub options: RowOptions,
     /// Only lines l with after < l ≤ through.
     pub wanted: Vec<(u64, u64)>,
 }
 
-/// What was made of a block.
+/// The result of a block.
 #[derive(Default)]
 pub struct Rows {
-    /// How many records the block held.
+    /// The number of records in the block.
     pub records: u64,
     pub emitted: Emitted,
-    /// The last line of it.
+    /// The number of its last line.
     pub through: u64,
-    /// Whether one was refused.
+    /// Whether a row was rejected.
     pub refused: bool,
-    /// The line that the input stops in the middle of.
+    /// The line in whose middle the input ends.
     pub torn: Option<u64>,
 }
 
 impl RowReader {
-    /// Looks at the first row, before any block is read.
+    /// Checks the first row, before any block is read.
     pub fn look(&self, block: &RowBlock) {
         let mut fields = Vec::new();
         let mut lines = block.bytes.split(|byte| *byte == b'\n');
         if let Some(row) = lines.find(|line| !line.trim_ascii().is_empty())
             && split(row.strip_suffix(b"\r").unwrap_or(row), &mut fields)
         {
-            // Nobody else looks.
+            // It is set only here.
             let _ = self.first.set(fields.len());
         }
     }
@@ -184,8 +184,8 @@ impl RowReader {
                     Ok(done)
                 });
             }
-            // Where a row of several lines is bad, its first line is: the
-            // others may be rows.
+            // If a row of several lines is bad, only its first line is
+            // rejected: the other lines may be rows.
             let last = at + length + 1 == bytes.len();
             match done {
                 Ok(RowOutcome::Written) => written += 1,
@@ -218,7 +218,7 @@ impl RowReader {
         wanted.any(|(after, through)| *after < line && line <= *through)
     }
 
-    /// A row that the crate csv has to read.
+    /// Parses a row by the csv crate.
     fn odd(&self, row: &[u8], out: &mut Vec<u8>) -> Result<RowOutcome, String> {
         let mut reader = ::csv::ReaderBuilder::new()
             .has_headers(false)
@@ -228,12 +228,12 @@ impl RowReader {
         let mut record = ::csv::ByteRecord::new();
         let read = reader.read_byte_record(&mut record);
         read.map_err(|error| error.to_string())?;
-        // The crate takes a carriage return alone for the end of a row.
+        // To the crate, a single carriage return ends a row.
         let more = reader.read_byte_record(&mut ::csv::ByteRecord::new());
         if more.map_err(|error| error.to_string())? {
             return Err("a carriage return without a newline".to_owned());
         }
-        // What closes them may be quotes of another field, or row.
+        // The closing quote may belong to another field or row.
         if record.len() >= self.layout.width && !is_well_quoted(row) {
             return Err("quotes are not closed, or close within a field".to_owned());
         }
@@ -251,7 +251,8 @@ impl RowReader {
         {
             return Err(format!("expected {all} columns, found {found}"));
         }
-        // The newline between them was lost: their last and first fields are one.
+        // A newline is missing: the last field of one row and the first of the
+        // next are joined.
         if let Some(first) = self.first.get()
             && found > *first
             && found == 2 * first - 1
@@ -286,7 +287,7 @@ impl RowReader {
     }
 }
 
-/// The fields of a line; false where it is not as plain as S3 writes it.
+/// Splits a line into fields; returns false if it is not quoted as S3 does.
 fn split<'a>(line: &'a [u8], fields: &mut Vec<&'a [u8]>) -> bool {
     fields.clear();
     let mut at = 0;

@@ -1,11 +1,11 @@
-//! The manifest of an inventory: its files, and what is in them.
+//! The manifest of an inventory: its files and their columns.
 
 use serde::Deserialize;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryManifest {
-    /// Where the files were delivered: a name, or an ARN that ends with it.
+    /// The bucket of the files: a name, or an ARN that ends with it.
     #[serde(default)]
     destination_bucket: Option<String>,
     #[serde(default)]
@@ -15,7 +15,7 @@ pub struct InventoryManifest {
     pub files: Vec<ManifestFile>,
 }
 
-/// A file, as the manifest has it.
+/// A file in the manifest.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ManifestFile {
     pub key: String,
@@ -32,14 +32,14 @@ pub enum FileFormat {
 
 impl InventoryManifest {
     /// # Errors
-    /// It is no manifest.
+    /// The text is not a manifest.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(text)
             .map_err(|error| format!("not the manifest of an inventory: {error}"))
     }
 
     /// # Errors
-    /// A format that is not read here.
+    /// The format is not supported.
     pub fn format(&self) -> Result<FileFormat, String> {
         match self.file_format.as_deref().unwrap_or("CSV") {
             "CSV" => Ok(FileFormat::Csv),
@@ -50,7 +50,7 @@ impl InventoryManifest {
         }
     }
 
-    /// The bucket that the files were delivered to.
+    /// Returns the bucket of the files.
     #[must_use]
     pub fn destination(&self) -> Option<&str> {
         let bucket = self.destination_bucket.as_deref()?;
@@ -58,7 +58,8 @@ impl InventoryManifest {
     }
 }
 
-/// Whether a folder's name is the time of an inventory, 2026-11-21T01-00Z.
+/// Returns whether a folder is named after the time of an inventory, such as
+/// 2026-11-21T01-00Z.
 #[must_use]
 pub fn is_dated(folder: &str) -> bool {
     const FORM: &[u8] = b"0000-00-00T00-00Z";

@@ -1,8 +1,8 @@
-//! S3 inventories: from a row in CSV or Parquet to the line of a record.
+//! S3 inventories: from rows of CSV or Parquet to lines of records.
 //!
-//! Nothing is read or written here: [`columns`] says where in a row what
-//! stands, [`csv`] finds the rows of a block, [`row`] makes a line of one,
-//! [`manifest`] names the files.
+//! Nothing is read or written here: [`columns`] finds the columns,
+//! [`csv`] the rows of a block, [`row`] turns a row into a line, and
+//! [`manifest`] lists the files.
 
 pub mod columns;
 pub mod csv;

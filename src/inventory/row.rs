@@ -1,4 +1,4 @@
-//! A row of an inventory as the line of a record.
+//! Rows of an inventory, and the lines of their records.
 
 use std::borrow::Cow;
 
@@ -10,18 +10,18 @@ use super::columns::Column;
 use crate::record::line::{self, LastModified, ListedRecord, RecordText};
 use crate::record::s3;
 
-/// What is taken from an inventory, and how.
+/// Which rows are read, and how.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RowOptions {
-    /// Keys are taken as they stand; else they are URL-decoded.
+    /// Whether keys are copied; otherwise they are URL-decoded.
     pub raw_keys: bool,
-    /// Versions that are not the latest, too.
+    /// Whether old versions are read, too.
     pub all_versions: bool,
-    /// Delete markers, too.
+    /// Whether delete markers are read, too.
     pub delete_markers: bool,
 }
 
-/// A row, its columns as they stand.
+/// A row, with its columns as in the file.
 #[derive(Debug, Default)]
 pub struct InventoryRow<'a> {
     pub bucket: &'a [u8],
@@ -34,16 +34,16 @@ pub struct InventoryRow<'a> {
     pub etag: Option<&'a [u8]>,
 }
 
-/// What becomes of a row.
+/// The result of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowOutcome {
     Written,
-    /// Left out on purpose; the word to count it by.
+    /// Dropped; the name to count it by.
     Dropped(&'static str),
 }
 
 impl InventoryRow<'_> {
-    /// Appends the record's line to `out`, all of it or nothing.
+    /// Appends the line of the record to `out`, or nothing on an error.
     ///
     /// # Errors
     /// What is wrong with the row.
@@ -115,10 +115,10 @@ fn decode_key(key: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     Ok(Cow::Owned(s3::decode_key(key)))
 }
 
-/// Bytes, written as an integer, with a fraction, or as `2E+10`.
+/// Parses a size in bytes: an integer, a decimal fraction, or `2E+10`.
 ///
 /// # Errors
-/// It is no such number.
+/// It is not such a number.
 pub fn size(text: &[u8]) -> Result<u64, String> {
     let wrong = || {
         let found = String::from_utf8_lossy(text);
@@ -141,7 +141,7 @@ pub fn size(text: &[u8]) -> Result<u64, String> {
     }
 }
 
-/// A flag, `None` where it is empty.
+/// Parses a flag; `None` if it is empty.
 ///
 /// # Errors
 /// It is neither true nor false.
@@ -157,10 +157,11 @@ pub fn flag(column: Column, text: &[u8]) -> Result<Option<bool>, String> {
     }
 }
 
-/// A moment in ISO 8601; without an offset it is UTC, without a time midnight.
+/// Parses a time of ISO 8601; without an offset it is UTC, without a time
+/// midnight.
 ///
 /// # Errors
-/// It is none.
+/// It is not such a time.
 pub fn time(text: &[u8]) -> Result<LastModified<'_>, String> {
     if is_usual(text) {
         return Ok(LastModified::Verbatim(text));

@@ -1,4 +1,4 @@
-//! The text that is hashed: `json.dumps(value, sort_keys=True)`. And the other way to write a
+//! The text that is hashed: `json.dumps(value, sort_keys=True)`. Also, how to write a
 //! string, with as few escapes as JSON allows.
 
 use std::ops::Range;
@@ -47,8 +47,8 @@ impl Value<'_> {
 }
 
 impl<'a> Value<'a> {
-    /// The same of an object, and says where its members came to stand: name,
-    /// value, and where the text of both is in `out`.
+    /// Does the same for an object, and returns the positions of its members: name,
+    /// value, and the range of their text in `out`.
     pub fn write_canonical_members(
         &self,
         out: &mut Vec<u8>,
@@ -75,8 +75,8 @@ impl<'a> Value<'a> {
 }
 
 impl Value<'_> {
-    /// Appends what `json.dumps(value)` writes: the same with members in the order of the text, of
-    /// duplicates the last value in the place of the first.
+    /// Appends what `json.dumps(value)` writes: members keep the order of the text; of
+    /// duplicates, the last value is written at the position of the first.
     pub fn write_in_order(&self, out: &mut Vec<u8>) {
         let mut separator: &[u8] = b"";
         let mut separate = |out: &mut Vec<u8>| {
@@ -113,17 +113,17 @@ impl Value<'_> {
     }
 }
 
-/// An array or object that is half written.
+/// An array or object that is being written.
 enum Step<'v, 'a> {
     Items {
         rest: std::slice::Iter<'v, Value<'a>>,
         first: bool,
     },
-    /// Its members are those of the shared order from `from` to its end.
+    /// An object; its members are those of the shared order from `from` on.
     Members { from: usize, next: usize },
 }
 
-/// Writes a value, of an array or object only the bracket; the rest is a step.
+/// Writes a value; of an array or object only the bracket, and returns the rest.
 #[inline]
 fn start<'v, 'a>(
     value: &'v Value<'a>,
@@ -151,11 +151,11 @@ fn start<'v, 'a>(
     }
 }
 
-/// Puts the members on top of `order`, sorted by name, of duplicates the last.
+/// Pushes the members on `order`, sorted by name; of duplicates only the last.
 fn sort<'v, 'a>(members: &'v [(Text<'a>, Value<'a>)], order: &mut Vec<&'v (Text<'a>, Value<'a>)>) {
     let from = order.len();
     order.extend(members);
-    // stable: duplicates stay as they stand in the text
+    // a stable sort keeps duplicates in the order of the text
     order[from..].sort_by_key(|(name, _)| *name);
     let mut kept = from;
     for next in from..order.len() {
@@ -186,7 +186,7 @@ fn write_text(text: Text<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// A run holds neither quotes nor backslashes nor control characters below DEL.
+/// Writes a run without quotes, backslashes or control characters below DEL.
 fn write_run(run: &str, out: &mut Vec<u8>) {
     for part in run.split_inclusive(|char| !matches!(char, ' '..='~')) {
         match part.chars().next_back() {
@@ -211,7 +211,7 @@ fn write_char(char: char, out: &mut Vec<u8>) {
     }
 }
 
-/// A quote, backslash or control character, in its short form if it has one.
+/// Writes a quote, backslash or control character, in its short form if it has one.
 fn write_escape(byte: u8, out: &mut Vec<u8>) {
     match byte {
         b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
@@ -239,8 +239,8 @@ pub fn write_ascii(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends `text` as a JSON string with the shortest escapes: of quotes, backslashes and control
-/// characters below U+0020 only, everything else as it is, in UTF-8.
+/// Appends `text` as a JSON string with the shortest escapes, for quotes, backslashes and control
+/// characters below U+0020 only; everything else is written in UTF-8.
 pub fn write_str(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();

@@ -1,14 +1,14 @@
-//! What `json.loads` does with bytes before it parses them: guess the encoding, decode.
+//! Decodes bytes as `json.loads` does before it parses them.
 
 use std::borrow::Cow;
 
-/// Bytes that are not what their first four say they are.
+/// Bytes that are invalid in the encoding that their first four indicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {encoding} at byte {offset}")]
 pub struct DecodeError {
     /// `UTF-8`, `UTF-16LE`, `UTF-16BE`, `UTF-32LE` or `UTF-32BE`
     pub encoding: &'static str,
-    /// Bytes from the start of the input, BOM included, to the sequence that is none.
+    /// Offset of the invalid sequence in the input, BOM included.
     pub offset: usize,
 }
 
@@ -25,12 +25,12 @@ enum Order {
     Big,
 }
 
-/// The bytes as UTF-8 without BOM, borrowed if that is what they are.
+/// Returns the bytes as UTF-8 without BOM, borrowed if they already are.
 ///
-/// The encoding is guessed as `json.detect_encoding` does: by a BOM of UTF-8, UTF-16 or UTF-32,
-/// else by where the first four bytes are NUL. One BOM is taken off, a second one stays (and is no
-/// JSON). Errors: sequences that are not in the encoding, among them surrogates that are no pair,
-/// which `json.loads` would let pass.
+/// The encoding is detected as by `json.detect_encoding`: by a BOM of UTF-8, UTF-16 or UTF-32,
+/// otherwise by which of the first four bytes are NUL. One BOM is removed; a second one stays (and
+/// is not JSON). Errors: sequences that are invalid in the encoding, including lone surrogates,
+/// which `json.loads` would accept.
 pub fn decode(bytes: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
     let (encoding, bom) = detect(bytes);
     let body = &bytes[bom..];
@@ -51,7 +51,7 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
     }
 }
 
-/// The encoding and the length of its BOM.
+/// Returns the encoding and the length of its BOM.
 fn detect(bytes: &[u8]) -> (Encoding, usize) {
     use Encoding::{Utf8, Utf16, Utf32};
     use Order::{Big, Little};

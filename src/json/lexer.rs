@@ -1,4 +1,4 @@
-//! Tokens: strings, numbers and white space, as `CPython`'s scanner takes them.
+//! Tokens: strings, numbers and white space, as `CPython`'s scanner reads them.
 
 use super::escape::parse_unit;
 use super::text::{Shape, Text};
@@ -7,7 +7,7 @@ use super::{Number, ParseError};
 const ONES: u64 = u64::MAX / 255;
 const HIGH: u64 = ONES << 7;
 
-/// A place in a text.
+/// A position in a text.
 pub(super) struct Lexer<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -20,7 +20,7 @@ impl<'a> Lexer<'a> {
         Lexer { text, bytes, at: 0 }
     }
 
-    /// The byte at this place; 0, which no token starts with, at the end.
+    /// Returns the byte at this position; at the end 0, which starts no token.
     #[inline]
     pub(super) fn peek(&self) -> u8 {
         self.bytes.get(self.at).copied().unwrap_or(0)
@@ -41,7 +41,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Takes `word` if it stands here.
+    /// Consumes `word` if it is next.
     #[inline]
     pub(super) fn word(&mut self, word: &str) -> bool {
         let here = self.bytes[self.at..].starts_with(word.as_bytes());
@@ -51,7 +51,7 @@ impl<'a> Lexer<'a> {
         here
     }
 
-    /// The string whose opening quote stands here.
+    /// Reads the string whose opening quote is next.
     #[inline]
     pub(super) fn string(&mut self) -> Result<Text<'a>, ParseError> {
         let start = self.at + 1;
@@ -63,7 +63,7 @@ impl<'a> Lexer<'a> {
         self.odd_string(start, at)
     }
 
-    /// The rest of a string that has something but printable ASCII at `at`.
+    /// Reads the rest of a string from `at`, where it is not printable ASCII.
     fn odd_string(&mut self, start: usize, mut at: usize) -> Result<Text<'a>, ParseError> {
         let mut shape = Shape::Wide;
         loop {
@@ -83,7 +83,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The number that starts here with a digit or a minus sign; `-Infinity` is one.
+    /// Reads the number that starts here with a digit or a minus sign; `-Infinity` is one.
     #[inline]
     pub(super) fn number(&mut self) -> Result<Number<'a>, ParseError> {
         let start = self.at;
@@ -129,7 +129,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// What follows the escape that starts at `at`.
+/// Returns the position after the escape that starts at `at`.
 fn escape(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
     match bytes.get(at + 1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
@@ -139,9 +139,9 @@ fn escape(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
     }
 }
 
-/// The first byte from `at` on that ends a run in a string: a quote, a backslash or a control
-/// character; with `PLAIN` also DEL and whatever is not ASCII. Eight bytes at a time: the lowest
-/// marked byte of a word is exact, those above it may be marked by a borrow.
+/// Finds the first byte from `at` on that ends a run in a string: a quote, a backslash or a control
+/// character; with `PLAIN` also DEL and all that is not ASCII. It reads eight bytes at a time: the
+/// lowest marked byte of a word is exact, those above it may be marked by a borrow.
 #[inline]
 fn find<const PLAIN: bool>(bytes: &[u8], mut at: usize) -> usize {
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {

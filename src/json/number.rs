@@ -1,6 +1,6 @@
-//! A number token and what it stands for.
+//! Number tokens and their values.
 
-/// A JSON number, or `NaN`, `Infinity` or `-Infinity`, borrowed as it stands in the text.
+/// A JSON number, or `NaN`, `Infinity` or `-Infinity`; its token is borrowed from the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number<'a> {
     token: &'a str,
@@ -8,34 +8,35 @@ pub struct Number<'a> {
 }
 
 impl<'a> Number<'a> {
-    /// `token` has been checked by the lexer.
+    /// Wraps a token that the lexer has checked.
     #[inline]
     pub(super) fn new(token: &'a str, integer: bool) -> Self {
         Number { token, integer }
     }
 
-    /// The number as it is written.
+    /// Returns the number as written.
     #[must_use]
     #[inline]
     pub fn token(&self) -> &'a str {
         self.token
     }
 
-    /// Whether it is written without fraction and exponent: an `int` to Python, a `float` else.
+    /// Returns whether it has neither fraction nor exponent: an `int` to Python, otherwise a
+    /// `float`.
     #[must_use]
     #[inline]
     pub fn is_integer(&self) -> bool {
         self.integer
     }
 
-    /// The nearest double; infinite beyond the range of doubles, NaN for `NaN`.
+    /// Returns the nearest double; infinite beyond the range of doubles, NaN for `NaN`.
     #[must_use]
     pub fn to_f64(&self) -> f64 {
-        // `FromStr` knows all of JSON's numbers and CPython's three names
+        // `FromStr` accepts all numbers of JSON and the three names of CPython
         self.token.parse().unwrap_or(f64::NAN)
     }
 
-    /// Why it is no JSON, if it is one of the three names that only some readers know.
+    /// Returns why it is not JSON, if it is one of the three names that only some readers accept.
     pub(super) fn constant(&self) -> Option<&'static str> {
         match self.token {
             "NaN" => Some("NaN is not JSON"),
@@ -45,9 +46,9 @@ impl<'a> Number<'a> {
         }
     }
 
-    /// For `serde_json`, which holds 64-bit integers and finite doubles: a larger integer is the
-    /// nearest double, which has no fraction either; what is infinite or NaN becomes 0.5 or -0.5,
-    /// finite and no integer.
+    /// Converts it for `serde_json`, which has 64-bit integers and finite doubles: a larger integer
+    /// becomes the nearest double, which has no fraction either; infinity and NaN become 0.5 or
+    /// -0.5, which are finite and not integers.
     pub(crate) fn to_serde(self) -> serde_json::Number {
         if self.integer {
             if let Ok(number) = self.token.parse::<i64>() {
@@ -67,7 +68,7 @@ impl<'a> Number<'a> {
         serde_json::Number::from_f64(double).unwrap_or_else(|| 0.into())
     }
 
-    /// Writes it as `json.dumps` does: an integer's digits as they are, a float as `repr` does.
+    /// Writes it as `json.dumps` does: the digits of an integer, the `repr` of a float.
     pub(super) fn write_canonical(self, out: &mut Vec<u8>) {
         match self.token {
             "-0" => out.push(b'0'),
@@ -77,7 +78,7 @@ impl<'a> Number<'a> {
     }
 }
 
-/// `CPython`'s `repr`: ryu's digits, which are the same, with an exponent below 1e-4 and from 1e16.
+/// Writes `CPython`'s `repr`: the digits of ryu, with an exponent below 1e-4 and from 1e16.
 fn write_float(value: f64, out: &mut Vec<u8>) {
     if value.is_nan() {
         return out.extend_from_slice(b"NaN");
@@ -101,7 +102,7 @@ fn write_float(value: f64, out: &mut Vec<u8>) {
     } else if value == 0.0 || value.abs() >= 1e-4 {
         out.extend_from_slice(text.as_bytes());
     } else {
-        // ryu goes one place further before it takes an exponent: 0.0000123
+        // ryu uses an exponent one digit later: 0.0000123
         let text = text.strip_prefix('-').unwrap_or(text);
         let (first, rest) = text.trim_start_matches(['0', '.']).split_at(1);
         let point = if rest.is_empty() { "" } else { "." };

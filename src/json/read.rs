@@ -1,10 +1,10 @@
-//! A text built into a value.
+//! Builds values from texts.
 
 use super::walk::{Visitor, walk};
 use super::{ParseError, Text, Value, ValueKind, utf8};
 
 /// Reads a text as `json.loads` does: `NaN`, `Infinity` and `-Infinity` are numbers, duplicate
-/// members are kept all, integers may have any number of digits.
+/// members are all kept, integers may have any number of digits.
 ///
 /// `text` is UTF-8 without a BOM (see [`decode`](super::decode)); the value borrows from it.
 /// Errors: the first byte that is not UTF-8, not JSON, or nested deeper than
@@ -15,13 +15,13 @@ pub fn parse(text: &[u8]) -> Result<Value<'_>, ParseError> {
     Ok(builder.finish())
 }
 
-/// What has been read of all open containers: of the arrays in one heap, of the objects in
-/// another, each container's part on top of its parent's. A closed one is moved off the top into
-/// a vector of exactly its length. The text itself is the only item of an outermost array.
+/// What has been read of all open containers: items of arrays on one stack, members of objects on
+/// another, each container's part on top of its parent's. A closed container is moved off the top
+/// into a vector of exactly its length. The text itself is the only item of an outermost array.
 pub(super) struct Builder<'a> {
     items: Vec<Value<'a>>,
     members: Vec<(Text<'a>, Value<'a>)>,
-    /// Of each container around the innermost: whether it is an object, and where its part starts.
+    /// For each container around the innermost: whether it is an object, and where its part starts.
     open: Vec<(bool, usize)>,
     object: bool,
     start: usize,
@@ -42,7 +42,7 @@ impl<'a> Builder<'a> {
         self.items.pop().unwrap_or(Value::Null)
     }
 
-    /// A member's value takes the place that its name has made.
+    /// Adds a value: an item, or the value of the member whose name was pushed last.
     #[inline]
     fn place(&mut self, value: Value<'a>) {
         if !self.object {

@@ -1,15 +1,15 @@
-//! Texts whose syntax is checked while their tokens are copied or pointed at; no value is built.
+//! Checks the syntax of texts while their tokens are copied or located; no value is built.
 
 use super::lexer::{Lexer, fail};
 use super::read::Builder;
 use super::walk::{Visitor, walk};
 use super::{ParseError, Text, Value, ValueKind, utf8};
 
-/// Appends `text` to `out` without the white space between its tokens, which stay as they are;
-/// the kind of its value.
+/// Appends `text` to `out` without the white space between its tokens, and returns
+/// the kind of its value. Tokens are copied.
 ///
-/// The result is for every JSON reader, so `NaN`, `Infinity` and `-Infinity` are errors, besides
-/// what [`parse`](super::parse) refuses. After an error `out` is what it was.
+/// The result is for any JSON parser, so `NaN`, `Infinity` and `-Infinity` are errors, besides
+/// what [`parse`](super::parse) refuses. After an error `out` is unchanged.
 pub fn compact(text: &[u8], out: &mut Vec<u8>) -> Result<ValueKind, ParseError> {
     let length = out.len();
     let mut copy = Copy { text, done: 0, out };
@@ -25,7 +25,7 @@ pub fn compact(text: &[u8], out: &mut Vec<u8>) -> Result<ValueKind, ParseError> 
     }
 }
 
-/// Copies from gap to gap.
+/// Copies the text between gaps.
 struct Copy<'a, 'o> {
     text: &'a [u8],
     done: usize,
@@ -42,41 +42,41 @@ impl<'a> Visitor<'a> for Copy<'a, '_> {
     }
 }
 
-/// One member of the object that a line is. Offsets are bytes from the start of the line.
+/// A member of the object in a line. Offsets are bytes from the start of the line.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'a> {
     /// Its name
     pub name: Text<'a>,
-    /// Its value as it stands in the line, without white space around it
+    /// Its value as in the line, without white space around it
     pub value: &'a [u8],
-    /// The same if it is a string
+    /// The value if it is a string
     pub text: Option<Text<'a>>,
-    /// Where the quote of its name stands
+    /// Offset of the quote of its name
     pub start: usize,
-    /// Where its value has ended
+    /// Offset after its value
     pub end: usize,
 }
 
-/// The members of the object that a line is, in its order, duplicates and all.
+/// The members of the object in a line, in its order, with duplicates.
 #[derive(Debug, Clone)]
 pub struct Members<'a> {
     members: Vec<Member<'a>>,
 }
 
 impl<'a> Members<'a> {
-    /// The member of that name, of duplicates the last.
+    /// Returns the member of that name; of duplicates the last.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Member<'a>> {
         self.members.iter().rev().find(|own| own.name == *name)
     }
 
-    /// The value of the member of that name, of duplicates the last.
+    /// Returns the value of the member of that name; of duplicates the last.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&'a [u8]> {
         self.get(name).map(|member| member.value)
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
@@ -87,7 +87,7 @@ impl<'a> Members<'a> {
         self.members.is_empty()
     }
 
-    /// All members.
+    /// Iterates over all members.
     pub fn iter(&self) -> std::slice::Iter<'_, Member<'a>> {
         self.members.iter()
     }
@@ -111,23 +111,24 @@ impl<'m, 'a> IntoIterator for &'m Members<'a> {
     }
 }
 
-/// The members of the object that `line` is; the whole line is checked.
+/// Returns the members of the object in `line`; the whole line is checked.
 ///
-/// Takes what [`parse`](super::parse) takes. Errors: what it refuses, and a line that is no object.
+/// Accepts what [`parse`](super::parse) accepts. Errors: what it refuses, and a line that is not an
+/// object.
 pub fn members(line: &[u8]) -> Result<Members<'_>, ParseError> {
     let mut points = Points::new(line);
     walk(object_text(line)?, &mut points)?;
     Ok(points.finish())
 }
 
-/// The members of the object that `line` is, and its value, in one reading.
+/// Returns the members of the object in `line`, and its value, in one pass.
 pub fn object(line: &[u8]) -> Result<(Members<'_>, Value<'_>), ParseError> {
     let mut both = Both(Points::new(line), Builder::new());
     walk(object_text(line)?, &mut both)?;
     Ok((both.0.finish(), both.1.finish()))
 }
 
-/// The text of a line that begins as an object.
+/// Returns the text of a line that begins like an object.
 fn object_text(line: &[u8]) -> Result<&str, ParseError> {
     let text = utf8(line)?;
     let start = text.trim_start_matches([' ', '\t', '\n', '\r']).as_bytes();
@@ -149,12 +150,12 @@ fn no_object(start: &[u8]) -> &'static str {
     }
 }
 
-/// Points at the members of the outermost object.
+/// Locates the members of the outermost object.
 struct Points<'a> {
     line: &'a [u8],
-    /// Where the latest member's value starts
+    /// Offset of the last member's value
     value: usize,
-    /// The string that has just been passed
+    /// The last string that was read
     text: Option<Text<'a>>,
     members: Vec<Member<'a>>,
 }
@@ -255,7 +256,7 @@ impl<'a> Visitor<'a> for Both<'a> {
     }
 }
 
-/// The string that a value's token is, if it is one.
+/// Returns the string of a value's token, if it is one.
 #[must_use]
 pub fn text_of(value: &[u8]) -> Option<Text<'_>> {
     if value.first() != Some(&b'"') {

@@ -1,26 +1,26 @@
-//! What JSON allows and `PostgreSQL`'s jsonb or Unicode does not.
+//! Values that JSON allows, but `PostgreSQL`'s jsonb or Unicode does not.
 
 use super::text::Piece;
 use super::{Number, Text, Value};
 
-/// The first place of a value that jsonb cannot hold.
+/// Where a value cannot be stored as jsonb, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} at {pointer:?}")]
 pub struct Unstorable {
-    /// JSON pointer (RFC 6901) to the value, or to the member whose name it is; U+FFFD for lone
+    /// JSON pointer (RFC 6901) to the value, or to the member with that name; U+FFFD for lone
     /// surrogates.
     pub pointer: String,
-    /// What stands there
+    /// What is there
     pub reason: UnstorableReason,
 }
 
 /// Why a value cannot be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum UnstorableReason {
-    /// Half a surrogate pair: no Unicode
+    /// Half a surrogate pair, which is not Unicode
     #[error("a lone surrogate")]
     LoneSurrogate,
-    /// `PostgreSQL`'s text has no NUL
+    /// NUL, which `PostgreSQL`'s text cannot hold
     #[error("a NUL character (\\u0000)")]
     Nul,
     /// A float that is infinite as a double, such as `1e400`
@@ -29,14 +29,14 @@ pub enum UnstorableReason {
     /// `NaN`, `Infinity` or `-Infinity`
     #[error("NaN or Infinity is no JSON number")]
     NoNumber,
-    /// More digits than a numeric can have: 131072 before the point, 16383 behind it
+    /// More digits than a numeric can have: 131072 before the point, 16383 after it
     #[error("a number with more digits than PostgreSQL can store")]
     TooLong,
 }
 
 impl Value<'_> {
-    /// The first place, in the order of the text, where jsonb cannot hold the value. Members that a
-    /// later duplicate hides count: `PostgreSQL` reads them too.
+    /// Returns the first place, in the order of the text, that jsonb cannot hold. Members that a
+    /// later duplicate hides count as well: `PostgreSQL` parses them too.
     #[must_use]
     pub fn unstorable(&self) -> Option<Unstorable> {
         let mut path = Vec::new();
@@ -62,10 +62,10 @@ impl Value<'_> {
     }
 }
 
-/// An array or object and how many of its items or members have been looked at.
+/// An array or object, and how many of its items or members have been checked.
 type Place<'v, 'a> = (&'v Value<'a>, usize);
 
-/// Goes on to the next value, or finds out that its name cannot be stored. No value is left when
+/// Returns the next value, or the reason why its name cannot be stored. No value is left when
 /// the path is empty.
 fn next<'v, 'a>(
     path: &mut Vec<Place<'v, 'a>>,
@@ -89,7 +89,7 @@ fn next<'v, 'a>(
     None
 }
 
-/// One step of a JSON pointer: to what has been looked at last.
+/// Returns one step of a JSON pointer: to the value checked last.
 fn step((container, count): Place<'_, '_>) -> String {
     let index = count.saturating_sub(1);
     match container {
@@ -130,7 +130,7 @@ fn number_reason(number: Number<'_>) -> Option<UnstorableReason> {
     let fraction = mantissa
         .split_once('.')
         .map_or(0, |(_, digits)| digits.len());
-    // finite with a large exponent is zero only, which has no digits before the point
+    // only zero is finite with a large exponent, and it has no digits before the point
     let places = exponent.parse::<i64>().ok().and_then(|exponent| {
         let places = i64::try_from(fraction).ok()?.checked_sub(exponent)?;
         (exponent < i64::from(i32::MAX / 2)).then_some(places)

@@ -206,7 +206,7 @@ fn invalid_texts_are_refused_with_their_position() {
 
 #[test]
 fn strings_of_every_length_are_escaped() -> Outcome {
-    // the scanner goes by words of eight bytes
+    // the scanner reads words of eight bytes
     for length in 0..40 {
         let run = "x".repeat(length);
         for (odd, expected) in [
@@ -230,7 +230,7 @@ fn strings_of_every_length_are_escaped() -> Outcome {
     Ok(())
 }
 
-/// Runs `work` on a stack of so many KB.
+/// Runs `work` with a stack of this many KB.
 fn with_stack(size: usize, work: fn() -> Result<(), ParseError>) -> Outcome {
     let thread = std::thread::Builder::new()
         .stack_size(size << 10)

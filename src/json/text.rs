@@ -1,11 +1,11 @@
-//! A string token and what it stands for.
+//! String tokens and their values.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::escape::parse_unit;
 
-/// What a token is made of; the later, the more work.
+/// What a token contains; later variants take more work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     /// Printable ASCII.
@@ -16,15 +16,15 @@ pub(super) enum Shape {
     Escaped,
 }
 
-/// A JSON string, borrowed as it stands in the text. Two are equal, and sorted, by the characters
-/// they stand for (by code point, lone surrogates among them), not by how they are written.
+/// A JSON string; its token is borrowed from the text. Strings are compared by the characters
+/// that they represent (by code point, including lone surrogates), not by how they are written.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     raw: &'a str,
     shape: Shape,
 }
 
-/// A string holds half a surrogate pair (such as `\ud83d` alone), which Unicode cannot hold.
+/// A string has half a surrogate pair (such as `\ud83d` alone), which is not Unicode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a lone surrogate (\\u{0:04x})")]
 pub struct LoneSurrogate(
@@ -33,32 +33,32 @@ pub struct LoneSurrogate(
 );
 
 impl<'a> Text<'a> {
-    /// `raw` has been checked by the lexer.
+    /// Wraps the bytes between quotes that the lexer has checked.
     #[inline]
     pub(super) fn new(raw: &'a str, shape: Shape) -> Self {
         Text { raw, shape }
     }
 
-    /// The string that `text` is, without escapes.
+    /// Wraps a `text` without escapes.
     pub(crate) fn verbatim(text: &'a str) -> Self {
         Text::new(text, Shape::Wide)
     }
 
-    /// The bytes between the quotes, escapes as they are.
+    /// Returns the bytes between the quotes, with escapes as written.
     #[must_use]
     #[inline]
     pub fn raw(&self) -> &'a [u8] {
         self.raw.as_bytes()
     }
 
-    /// Whether it has no escape and all of it is printable ASCII: then it stands for its own bytes.
+    /// Returns whether it is printable ASCII without escapes, and so represents its own bytes.
     #[must_use]
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.shape == Shape::Plain
     }
 
-    /// The string, borrowed if it has no escape. Error: it has a lone surrogate.
+    /// Returns the string, borrowed if it has no escape. Error: it has a lone surrogate.
     pub fn to_str(&self) -> Result<Cow<'a, str>, LoneSurrogate> {
         if self.shape != Shape::Escaped {
             return Ok(Cow::Borrowed(self.raw));
@@ -74,7 +74,7 @@ impl<'a> Text<'a> {
         Ok(Cow::Owned(string))
     }
 
-    /// The string, with U+FFFD for every lone surrogate.
+    /// Returns the string, with U+FFFD for every lone surrogate.
     #[must_use]
     pub fn to_string_lossy(&self) -> Cow<'a, str> {
         if self.shape != Shape::Escaped {
@@ -91,8 +91,8 @@ impl<'a> Text<'a> {
         Cow::Owned(string)
     }
 
-    /// The string in WTF-8: UTF-8, with three bytes for every lone surrogate. Bytes compare as code
-    /// points do.
+    /// Returns the string in WTF-8: UTF-8, with three bytes for every lone surrogate. Bytes compare
+    /// as code points do.
     #[must_use]
     pub fn to_wtf8(&self) -> Cow<'a, [u8]> {
         if self.shape != Shape::Escaped {
@@ -116,7 +116,7 @@ impl<'a> Text<'a> {
         Cow::Owned(bytes)
     }
 
-    /// Its runs and escapes; no escape, no more than one piece.
+    /// Iterates over its runs and escapes; without escapes there is at most one piece.
     #[inline]
     pub(super) fn pieces(&self) -> Pieces<'a> {
         Pieces {
@@ -162,11 +162,11 @@ impl PartialEq<str> for Text<'_> {
 
 /// A part of a string.
 pub(super) enum Piece<'a> {
-    /// Characters that stand for themselves; never empty.
+    /// Characters without escapes; never empty.
     Run(&'a str),
-    /// The character of one escape, or of two that are a surrogate pair.
+    /// The character of an escape, or of two that form a surrogate pair.
     Char(char),
-    /// The surrogate of an escape that has no other half.
+    /// The lone surrogate of an escape.
     Lone(u16),
 }
 
@@ -207,8 +207,8 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// The `\u` escape that `bytes` start with, joined with the next one if the two are a pair, and
-/// its length in bytes.
+/// Decodes the `\u` escape that `bytes` start with, joined with the next one if they form a pair,
+/// and returns its length in bytes.
 fn unit(bytes: &[u8]) -> Option<(Piece<'static>, usize)> {
     let first = parse_unit(bytes.get(2..)?)?;
     if let Some(char) = char::from_u32(u32::from(first)) {

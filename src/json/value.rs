@@ -1,11 +1,11 @@
-//! A JSON value.
+//! JSON values.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::{Number, Text};
 
-/// One JSON value; strings and numbers borrow their token from the text.
+/// A JSON value; strings and numbers borrow their tokens from the text.
 #[derive(Debug, Clone)]
 pub enum Value<'a> {
     /// `null`
@@ -18,11 +18,11 @@ pub enum Value<'a> {
     String(Text<'a>),
     /// The items of an array
     Array(Vec<Value<'a>>),
-    /// The members of an object as they stand in the text, duplicates and all.
+    /// The members of an object in the order of the text, with duplicates.
     Object(Vec<(Text<'a>, Value<'a>)>),
 }
 
-/// What a value is.
+/// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ValueKind {
     /// `null`
@@ -53,7 +53,7 @@ impl fmt::Display for ValueKind {
 }
 
 impl<'a> Value<'a> {
-    /// What it is.
+    /// Returns its type.
     #[must_use]
     pub fn kind(&self) -> ValueKind {
         match self {
@@ -66,7 +66,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value of the member `name`, of duplicates the last; none if this is no object.
+    /// Returns the value of the member `name`, of duplicates the last; `None` if this is not an
+    /// object.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         let Value::Object(members) = self else {
@@ -76,7 +77,7 @@ impl<'a> Value<'a> {
         latest.find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
-    /// The string, if it is one and has no lone surrogate.
+    /// Returns the string, if it is one and has no lone surrogate.
     #[must_use]
     pub fn as_str(&self) -> Option<Cow<'a, str>> {
         match self {
@@ -85,10 +86,10 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The same value for a JSON Schema validator, which asks of numbers whether they are integers
-    /// and of strings what they are: an integer beyond 64 bits is the nearest double (it has no
+    /// Converts the value for a JSON Schema validator, which asks whether numbers are integers
+    /// and what strings contain: an integer beyond 64 bits is the nearest double (it has no
     /// fraction either), `NaN`, the infinities and a float beyond double range are 0.5 or -0.5, a
-    /// lone surrogate is U+FFFD, and of duplicate members only the last is there.
+    /// lone surrogate is U+FFFD, and of duplicate members only the last is kept.
     #[must_use]
     pub fn to_serde(&self) -> serde_json::Value {
         match self {
@@ -102,7 +103,7 @@ impl<'a> Value<'a> {
     }
 }
 
-// loops, not iterators: as deep as a text may be nested, each level is a frame or two
+// loops, not iterators: every level of nesting costs stack frames
 
 fn items_to_serde(items: &[Value<'_>]) -> serde_json::Value {
     let mut array = Vec::with_capacity(items.len());

@@ -1,16 +1,16 @@
-//! The grammar, once for all readers: a loop over tokens that tells a visitor what it passes.
-//! It keeps no stack of its own frames, so nesting costs a bit per level.
+//! The grammar, shared by all readers: a loop over tokens that reports to a visitor.
+//! It does not recurse, so nesting costs a bit per level.
 
 use super::lexer::{Lexer, fail};
 use super::{MAX_DEPTH, Number, ParseError, Text, Value, ValueKind};
 
-/// What a reader wants to know. `depth` counts the arrays and objects that are open.
+/// The callbacks of a reader. `depth` is the number of open arrays and objects.
 pub(super) trait Visitor<'a> {
-    /// Whether `NaN`, `Infinity` and `-Infinity` pass for numbers.
+    /// Whether `NaN`, `Infinity` and `-Infinity` are accepted as numbers.
     const CONSTANTS: bool;
     /// White space between tokens, from `start` to `end`; never empty.
     fn gap(&mut self, _start: usize, _end: usize) {}
-    /// A member's name; its quote stands at `start`, its value at `value`.
+    /// The name of a member; its quote is at `start`, its value at `value`.
     fn name(&mut self, _depth: usize, _name: Text<'a>, _start: usize, _value: usize) {}
     /// A value that is neither an array nor an object.
     fn scalar(&mut self, _value: Value<'a>) {}
@@ -22,7 +22,7 @@ pub(super) trait Visitor<'a> {
     fn end(&mut self, _depth: usize, _at: usize) {}
 }
 
-/// The kinds of the open containers, a bit each.
+/// The kinds of the open containers, one bit each.
 struct Nest {
     objects: [u64; MAX_DEPTH / 64 + 1],
     depth: usize,
@@ -56,7 +56,7 @@ impl Nest {
     }
 }
 
-/// Reads the one value that `text` is and nothing else; the kind of that value.
+/// Reads the only value of `text` and returns its kind.
 #[inline]
 pub(super) fn walk<'a, V: Visitor<'a>>(
     text: &'a str,
@@ -140,7 +140,7 @@ fn gap<'a, V: Visitor<'a>>(lexer: &mut Lexer<'a>, visitor: &mut V) {
     }
 }
 
-/// A member's name, its colon and the white space before its value.
+/// Reads the name of a member, its colon and the white space before its value.
 #[inline]
 fn name<'a, V: Visitor<'a>>(
     lexer: &mut Lexer<'a>,
@@ -162,7 +162,7 @@ fn name<'a, V: Visitor<'a>>(
     Ok(())
 }
 
-/// A value that starts with neither a quote nor a bracket.
+/// Reads a value that starts with neither a quote nor a bracket.
 #[inline]
 fn scalar<'a, V: Visitor<'a>>(lexer: &mut Lexer<'a>, first: u8) -> Result<Value<'a>, ParseError> {
     let start = lexer.at;
@@ -189,7 +189,7 @@ fn brackets(first: u8) -> (ValueKind, u8) {
     }
 }
 
-/// The kind of the value that starts with this byte, if one does.
+/// Returns the kind of the value that starts with this byte, if any.
 fn kind_at(first: u8) -> ValueKind {
     match first {
         b'{' => ValueKind::Object,

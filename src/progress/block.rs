@@ -1,7 +1,7 @@
-//! What the block looks like and how it gets onto the screen. Indicatif lays
-//! the rows out, into memory; a frame then puts them there in one write, with
-//! the cursor left on the line below: an echoed `^C`, the shell's prompt after
-//! a kill, or another program's message begin on a line of their own.
+//! How the block looks and how it is drawn. Indicatif lays
+//! the rows out in memory; a frame then draws them in one write, with
+//! the cursor on the line below: an echoed `^C`, the shell's prompt after
+//! a kill, or another program's message starts on its own line.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -47,7 +47,7 @@ impl Bars {
         }
     }
 
-    /// The lines of the block, cut to the terminal.
+    /// Returns the lines of the block, cut to the width of the terminal.
     pub(super) fn delay(&mut self, rows: &[Row]) -> String {
         let multi = &self.multi;
         self.bars.retain(|bar| {
@@ -57,7 +57,7 @@ impl Bars {
             }
             stays
         });
-        // Rows come sorted, so the bars that stay are in their order.
+        // Rows are sorted, so the remaining bars are in order.
         for (place, row) in rows.iter().enumerate() {
             if self.bars.get(place).is_none_or(|bar| bar.pid != row.pid) {
                 self.bars.insert(place, Bar::insert(multi, place, row));
@@ -106,14 +106,14 @@ impl Bar {
     }
 }
 
-/// The bytes that take the block `before` off the screen and put `message`
-/// and the block `after` there.
+/// Returns the bytes that erase the block `before` and draw `message`
+/// and the block `after`.
 pub(super) fn frame(before: &str, message: &str, after: &str) -> String {
     frame_at(usize::from(window().0), before, message, after)
 }
 
 fn frame_at(width: usize, before: &str, message: &str, after: &str) -> String {
-    // A terminal made narrower since has wrapped the rows.
+    // A terminal that has become narrower has wrapped the rows.
     let height = |line: &str| line.chars().count().div_ceil(width).max(1);
     let up: usize = before.lines().map(height).sum();
     let (start, wipe) = match up {
@@ -128,13 +128,13 @@ fn frame_at(width: usize, before: &str, message: &str, after: &str) -> String {
     start + above + message + &rows + wipe
 }
 
-/// Whether the terminal is this job's just now; in the background, the lines
+/// Returns whether this job is in the foreground; otherwise the lines
 /// at the cursor belong to the shell.
 pub(super) fn in_front() -> bool {
     tcgetpgrp(stderr()).map_or(true, |front| front == getpgrp())
 }
 
-/// Columns and lines.
+/// Returns the number of columns and lines.
 fn window() -> (u16, u16) {
     match tcgetwinsize(stderr()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
@@ -142,8 +142,8 @@ fn window() -> (u16, u16) {
     }
 }
 
-/// Where indicatif draws: every text it writes is a row, and the frame cares
-/// for the cursor.
+/// Where indicatif draws: every text that it writes is a row, and the frame
+/// moves the cursor.
 #[derive(Debug, Clone, Default)]
 struct Canvas(Arc<Mutex<Sheet>>);
 
@@ -197,7 +197,7 @@ impl TermLike for Canvas {
         if std::mem::take(&mut sheet.whole) {
             sheet.rows.clear();
         }
-        // Indicatif fills each row up with spaces, in a write of its own.
+        // Indicatif pads each row with spaces, in a separate write.
         if !text.trim_end().is_empty() {
             sheet.rows.push(text.to_owned());
         }

@@ -1,8 +1,8 @@
-//! Where the programs of a pipeline meet: a folder with a file a program, its
-//! row, and the file `drawn`, the block as it stands on the screen. A program
-//! lives as long as its row's lock; who locks `drawn` holds the pen; the
-//! folder's own lock is the floor, for whoever writes to the terminal just
-//! now. What a killed program leaves is known by its missing lock.
+//! The folder that the programs of a pipeline share: one file per program with
+//! its row, and the file `drawn`, the block as it is on the screen. A program
+//! lives as long as the lock on its row; the lock on `drawn` is the pen; the
+//! lock on the folder is the floor, held during a write to the terminal. A file
+//! without a lock belongs to a killed program.
 
 use std::fs::File;
 use std::io::Read;
@@ -18,7 +18,7 @@ use super::row::Row;
 
 const DRAWN: &str = "drawn";
 
-/// Nobody drew for so long: the pipeline was stopped, and the shell has
+/// After this long without a frame, the pipeline was stopped and the shell has
 /// written below the block since.
 const FORGOTTEN: Duration = Duration::from_secs(1);
 
@@ -26,7 +26,7 @@ const FORGOTTEN: Duration = Duration::from_secs(1);
 pub(super) struct Pen(File);
 
 impl Pen {
-    /// Takes it if nobody has it.
+    /// Takes the pen if it is free.
     pub(super) fn is_mine(&self) -> bool {
         self.0.try_lock().is_ok()
     }
@@ -36,7 +36,7 @@ impl Pen {
     }
 }
 
-/// This program's membership.
+/// The membership of this program.
 pub(super) struct Folder {
     place: Place,
     row: File,
@@ -44,7 +44,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// `None` where nothing private can be had.
+    /// Joins the pipeline; `None` if there is no private folder.
     pub(super) fn join(row: &Row) -> Option<(Self, Pen)> {
         let terminal = fstat(rustix::stdio::stderr()).ok()?.st_rdev;
         let group = getpgrp().as_raw_nonzero();
@@ -52,7 +52,7 @@ impl Folder {
         let private = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let private = private.filter(|path| path.is_absolute());
         for base in private.into_iter().chain([std::env::temp_dir()]) {
-            // The last of an earlier pipeline may be taking it away just now.
+            // The last program of an earlier pipeline may be removing it.
             for _ in 0..10 {
                 match Self::enter(base.join(&name), row) {
                     Ok(joined) => return Some(joined),
@@ -74,7 +74,8 @@ impl Folder {
         let create = OFlags::RDWR | OFlags::CREATE;
         let drawn = place.file(DRAWN, create)?;
         if place.rows().is_empty() {
-            // Of an earlier group of this number, and long scrolled away.
+            // It belongs to an earlier process group of this number, and has
+            // scrolled away.
             drop(drawn.set_len(0));
         }
         let pen = Pen(place.file(DRAWN, OFlags::RDWR)?);
@@ -95,14 +96,14 @@ impl Folder {
         drop(self.row.write_all_at(row.to_line().as_bytes(), 0));
     }
 
-    /// Waits for the floor: others have it for a write to the terminal.
+    /// Waits for the floor, which others hold during a write to the terminal.
     pub(super) fn lock(&self) -> Floor<'_> {
-        // A file system without locks gets no better by waiting.
+        // Waiting does not help on a file system without locks.
         let _ = self.place.lock();
         Floor(self)
     }
 
-    /// Takes away what the killed left behind in other pipelines' folders.
+    /// Removes the folders of other pipelines that were killed.
     pub(super) fn sweep_others(&self) {
         let Some(base) = self.place.path.parent() else {
             return;
@@ -127,12 +128,12 @@ impl Folder {
 pub(super) struct Floor<'a>(&'a Folder);
 
 impl Floor<'_> {
-    /// The rows of those who live, in pipeline order.
+    /// Returns the rows of the living programs, in pipeline order.
     pub(super) fn rows(&self) -> Vec<Row> {
         self.0.place.rows()
     }
 
-    /// The block on the screen, if the cursor is still below it.
+    /// Returns the block on the screen, if the cursor is still below it.
     pub(super) fn drawn(&self) -> String {
         self.read_drawn().unwrap_or_default()
     }
@@ -151,20 +152,20 @@ impl Floor<'_> {
     pub(super) fn set_drawn(&self, block: &str) {
         let file = &self.0.drawn;
         let length = u64::try_from(block.len()).unwrap_or(0);
-        // Without a disk to note it on, the next frame leaves a block behind.
+        // If it cannot be saved, the next frame does not erase this block.
         drop(
             file.write_all_at(block.as_bytes(), 0)
                 .and(file.set_len(length)),
         );
     }
 
-    /// Takes this program's row away.
+    /// Removes the row of this program.
     pub(super) fn withdraw(&self) {
         let _ = self.0.row.unlock();
         self.0.place.unlink(&std::process::id().to_string());
     }
 
-    /// Takes the folder away, for the last one.
+    /// Removes the folder, after the last program.
     pub(super) fn remove(&self) {
         self.0.place.remove();
     }
@@ -176,7 +177,7 @@ impl Drop for Floor<'_> {
     }
 }
 
-/// An open folder of this user's own.
+/// An open folder that belongs to this user.
 struct Place {
     path: PathBuf,
     dir: File,
@@ -212,7 +213,8 @@ impl Place {
         let _ = unlinkat(&self.dir, name, AtFlags::empty());
     }
 
-    /// The rows of those who live; the others' files go.
+    /// Returns the rows of the living programs, and removes the files of the
+    /// others.
     fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
         for name in self.names() {

@@ -1,4 +1,4 @@
-//! A document as the validator looks at it: nothing of it is copied.
+//! Documents in the form that the validator reads, without a copy.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use jsonschema::json::{Array, Json, Node, NodeIdentity, Object};
 
 use crate::json::{Text, Value};
 
-/// The representation that [`Value`] is.
+/// The representation of the validator for [`Value`].
 pub struct AsRead;
 
 impl Json for AsRead {
@@ -15,7 +15,7 @@ impl Json for AsRead {
     type PreparedKey = String;
     type StringBuffer = ();
 
-    // A member is looked up by passing all of them.
+    // Looking up a member scans all of them.
     const KEYS_PER_LOOKUP: usize = 8;
 
     fn prepare_key(key: &str) -> String {
@@ -140,10 +140,9 @@ impl<'a> Array<'a, AsRead> for &'a [Value<'a>] {
     }
 }
 
-/// Whether the members of each object have names of their own, told by their
-/// bytes: then the document is to the validator what its
-/// [`to_serde`](Value::to_serde) is. Objects with many members are not looked
-/// at.
+/// Returns whether each object has at most 64 members, with distinct names of
+/// printable ASCII: then the validator sees the same document as in its
+/// [`to_serde`](Value::to_serde).
 pub fn is_simple(value: &Value<'_>) -> bool {
     match value {
         Value::Array(items) => items.iter().all(is_simple),

@@ -1,4 +1,4 @@
-//! The quick judge says what the exact one says.
+//! The quick check agrees with the exact one.
 
 use fastrand::Rng;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Schema, quick};
 use crate::json;
 
-/// What schemas assert, in the words of a document that [`document`] writes.
+/// Schemas about the members that [`document`] writes.
 fn schemas() -> Vec<serde_json::Value> {
     vec![
         json!({"type": ["object", "string", "integer", "null"]}),
@@ -74,7 +74,8 @@ const SCALARS: &[&str] = &[
     "\"2019-01-01T00:00:00Z\"",
 ];
 
-/// A document in which names repeat, numbers are odd and strings are escaped.
+/// Returns a random document with duplicate names, unusual numbers and escaped
+/// strings.
 fn document(random: &mut Rng, depth: usize, out: &mut String) {
     let pick = |random: &mut Rng, from: &[&'static str]| from[random.usize(..from.len())];
     let (open, close) = match random.u8(if depth == 0 { 0..1 } else { 0..4 }) {

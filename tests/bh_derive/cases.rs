@@ -1,4 +1,4 @@
-//! Whole runs, as the first jobs did them.
+//! Whole runs, compared with the v1 jobs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -46,8 +46,8 @@ impl Case {
         asked.collect()
     }
 
-    /// The inventory as lines of a listing: a member a column, as text, none
-    /// for a column that a row lacks.
+    /// The inventory as lines of a listing: one member per column, as text;
+    /// none for a column that a row lacks.
     fn listing(&self) -> String {
         let columns = ["bucket", "key", "size", "last_modified", "etag"];
         let mut rows = csv::ReaderBuilder::new()
@@ -65,11 +65,11 @@ impl Case {
     }
 }
 
-/// What comes out otherwise than by the first jobs, where these were at fault:
-/// a bad date stopped the run, a last row without a line feed was lost, the
-/// number of a build was its last digit, `63.0.1` was taken for 63.0, the id of
-/// a candidate of ESR did not say so, and of texts neither the line ends of
-/// Windows were known nor the status was looked at.
+/// Corrects the output of the v1 jobs where they were wrong: a bad date stopped
+/// the run, a last row without a line feed was lost, the number of a build was
+/// its last digit, `63.0.1` was read as 63.0, the id of a candidate of ESR did
+/// not say so, and for old texts neither CRLF was accepted nor the status
+/// checked.
 pub fn mended(name: &str, expected: &str) -> (i32, String) {
     let a = "a".repeat(40);
     match name {
@@ -106,7 +106,7 @@ pub fn mended(name: &str, expected: &str) -> (i32, String) {
     }
 }
 
-/// And what is asked for otherwise.
+/// Corrects their requests likewise.
 fn mended_requests(name: &str, requests: BTreeSet<Asked>) -> BTreeSet<Asked> {
     let more = "/pub/firefox/nightly/2017/05/2017-05-15-10-02-38-mozilla-central/\
                 firefox-55.0a1.en-US.linux-x86_64.json";
@@ -147,7 +147,7 @@ fn inventories_give_the_recorded_output() {
             if file == "requests.ndjson" {
                 assert_eq!(asked, mended_requests(name, known), "{name}: {run}");
             } else {
-                // What was found missing is known too, where it was not.
+                // Missing metadata are cached, too; the v1 jobs did not.
                 let more: Vec<_> = asked.difference(&known).collect();
                 assert!(more.is_empty(), "{name}: {more:?}: {run}");
             }
@@ -169,7 +169,7 @@ fn events_give_the_recorded_output() {
             .run()
             .exits(0);
         let out = String::from_utf8(run.stdout.clone()).unwrap();
-        // The first jobs' own line is what the record is stored by.
+        // The line of the v1 jobs is the request that stored the record.
         let expected = case.text("expected.ndjson");
         let lines = expected.lines();
         let lines = lines.map(|line| line.split_once("\"data\"").unwrap().1);

@@ -31,7 +31,7 @@ fn a_killed_run_resumes_from_its_cache() {
     archive.release();
     archive.asked();
 
-    // Half a line, as a kill in the middle of a write leaves it.
+    // Half a line, as after a kill in the middle of a write.
     let mut torn = std::fs::File::options().append(true).open(&file).unwrap();
     torn.write_all(br#"{"group":"nightly","url":"http:"#)
         .unwrap();
@@ -90,7 +90,7 @@ fn the_cache_of_the_v1_jobs_is_imported() {
     );
     let tool = archive.tool().env("CACHE_FOLDER", folder.path());
     let run = tool.input(input).run().exits(65);
-    // What was missing then may be there now.
+    // Metadata that were missing then are requested again.
     assert_eq!(ids(&run), [id("fr", PLATFORMS[0])], "{run}");
     assert_eq!(archive.asked().len(), 3);
 }
@@ -112,8 +112,7 @@ fn a_damaged_cache_stops_the_run_and_is_named() {
         .says("/dev/null/x");
 }
 
-/// What the archive could not give is asked for again by and by, and so is
-/// what was not there.
+/// A failed request is repeated after an hour, a missing file after a day.
 #[test]
 fn cached_failures_expire_and_are_requested_again() {
     let folder = folder();

@@ -1,4 +1,4 @@
-//! Events of S3, where the first jobs were at fault.
+//! Events of S3, where the v1 jobs were wrong.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn event(records: &[Value]) -> Value {
     json!({"Records": records})
 }
 
-/// Twice around it, and not at all: the news are the same.
+/// In two envelopes, in one, and in none, an event gives the same record.
 #[test]
 fn events_are_read_in_every_envelope() {
     let archive = Archive::start(answers(&[PLATFORM]));
@@ -78,13 +78,13 @@ fn a_bad_record_of_an_event_does_not_affect_the_others() {
         .map(|reject| &reject["error"]["kind"])
         .collect();
     assert_eq!(kinds, ["no_record", "bad_event"], "{run}");
-    // Each is an event of its own, to be read again.
+    // Each reject is a complete event, which can be piped in again.
     for (reject, record) in rejects.iter().zip(&records) {
         assert_eq!(reject["Records"], json!([record]));
     }
 }
 
-/// What the archive does not give may come with the next delivery.
+/// The archive may answer when the event is delivered again.
 #[test]
 fn a_failed_event_keeps_its_unit_open() {
     let folder = folder();
@@ -106,8 +106,8 @@ fn a_failed_event_keeps_its_unit_open() {
     assert_eq!(run.told(), ["bh-derive: 1 in = 0 out + 1 empty event"]);
 }
 
-/// The metadata of a nightly bring the records of its platform, in English and
-/// in all languages; those of Thunderbird too, and other tools' none.
+/// The metadata of a nightly give the records of its platform, in English and
+/// in all languages, for Thunderbird too; files of other tools give none.
 #[test]
 fn an_event_for_nightly_metadata_yields_its_builds() {
     let day = "pub/thunderbird/nightly/2017/12/2017-12-13-04-12-17-comm-central";
@@ -135,7 +135,7 @@ fn an_event_for_nightly_metadata_yields_its_builds() {
     assert_eq!(run.count("/dropped/no build"), 1, "{run}");
 }
 
-/// Not every nightly is localised; what cannot be listed is another matter.
+/// A missing folder is no error, as not every nightly is localised; a failed
 #[test]
 fn a_failed_listing_of_localised_builds_rejects_the_event() {
     let day = "pub/thunderbird/nightly/2017/12/2017-12-13-04-12-17-comm-central";
@@ -161,7 +161,7 @@ fn a_failed_listing_of_localised_builds_rejects_the_event() {
     }
 }
 
-/// A program that runs on and on sees the version that came meanwhile.
+/// A long-running program finds versions that are published meanwhile.
 #[test]
 fn candidates_are_listed_again() {
     let folder = "/pub/firefox/candidates/54.0-candidates/";
@@ -196,7 +196,7 @@ fn candidates_are_listed_again() {
     assert_eq!(listed, 3);
 }
 
-/// Archives come before their metadata, and behind them.
+/// An archive may be published before its metadata, or after them.
 #[test]
 fn missing_metadata_are_requested_again() {
     let missing = Answer {

@@ -1,4 +1,4 @@
-//! What answers of the archive mean.
+//! Responses of the archive.
 
 use serde::Deserialize;
 
@@ -26,9 +26,9 @@ fn at(path: &str, row: &Row) -> Vec<Answer> {
         .collect()
 }
 
-/// Asks for the metadata of a nightly, or for a listing, and patiently by way
-/// of an event. The first jobs gave up a lost connection at once; ours are
-/// kept, and a server may close one at any time.
+/// Requests the metadata of a nightly, or a listing; by an event, with retries
+/// of missing files. The v1 jobs did not retry a lost connection; here
+/// connections are kept open, and a server may close one at any time.
 fn check(row: &Row) {
     let event = "pub/firefox/candidates/55.0-candidates/build1/win64/en-US/firefox-55.0.json";
     let parent = "/pub/firefox/candidates/55.0-candidates/build1/win64/";
@@ -81,7 +81,7 @@ fn check(row: &Row) {
 #[test]
 fn every_response_is_classified() {
     let text = include_str!("../cases/v1/fetch_json.ndjson");
-    // Python's own constant is no JSON.
+    // The constant of Python is not JSON.
     let text = text.replace(r#""ok": {"a": NaN}"#, r#""ok": {"a": 0}"#);
     let rows: Vec<Row> = read(text.as_bytes());
     assert!(rows.len() > 15);

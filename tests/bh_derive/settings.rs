@@ -1,4 +1,4 @@
-//! Flags, and the names that the first jobs gave to them.
+//! Flags, and the environment variables of the v1 jobs.
 
 use serde_json::json;
 
@@ -39,7 +39,7 @@ fn the_environment_variables_of_the_v1_jobs_are_read() {
     ] {
         tool().env(name, value).run().exits(2).prints_nothing();
     }
-    // Without its slash it is the same address.
+    // Without its slash it is the same URL.
     let bare = archive.url.trim_end_matches('/');
     let run = tool()
         .env("PRODUCTS", "firefox")

@@ -1,4 +1,4 @@
-//! What is in the objects, and what becomes of it.
+//! The bodies of objects.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// What a body is wrapped in: one object `k`, and bh-fetch run on its record.
+/// Runs bh-fetch on the record of one object `k` with this body.
 fn fetched(body: &[u8], args: &[&str]) -> Run {
     let server = serve(&[json!({"key": "k", "body_base64": base64(body)})], &[]);
     fetch(&server)
@@ -30,7 +30,7 @@ fn fetched(body: &[u8], args: &[&str]) -> Run {
         .run()
 }
 
-/// The text of `build` in the only line.
+/// Returns the text of `build` in the only line.
 #[track_caller]
 fn build_of(run: &Run) -> String {
     let out = String::from_utf8(run.stdout.clone()).unwrap();
@@ -173,8 +173,8 @@ fn bodies_that_are_not_json_objects_are_rejected() {
     }
 }
 
-/// JSON has no NaN, Python has: it goes on for others to refuse, or is
-/// refused here; a line with it is never dropped or taken for garbage.
+/// NaN is not JSON, but Python accepts it: either bh-fetch rejects it, or a
+/// later program does; such a line is never dropped or reported as malformed.
 #[test]
 fn nan_is_rejected_by_the_fetcher_or_the_loader() {
     for body in [r#"{"a":NaN}"#, r#"{"a":[-Infinity]}"#] {

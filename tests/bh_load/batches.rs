@@ -1,4 +1,4 @@
-//! When rows are committed, and what is said of them then.
+//! When rows are committed and marks are written.
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,8 @@ fn end() -> Value {
 fn the_batch_size_does_not_change_the_rows(kind: Kind) {
     let mut expected: Option<Vec<_>> = None;
     let mut lines: Vec<_> = (0..30).map(record).collect();
-    // Twins within a batch and across batches, one content in two versions.
+    // Duplicates within a batch and across batches, and one content with two
+    // ETags.
     let mut twin = record(3);
     twin["key"] = json!("twin");
     let mut renewed = record(5);
@@ -69,7 +70,7 @@ fn a_line_is_stored_while_the_pipe_stays_open(kind: Kind) {
         return;
     };
     loader(&store).run().exits(0);
-    // Time alone fills no batch, and neither does size.
+    // A batch is committed by time, and below by size.
     let mut fed = Fed::new(loader(&store).arg("--flush-interval=0.05"));
     for n in 0..3 {
         fed.give([&record(n)]);
@@ -105,7 +106,7 @@ fn marks_leave_after_the_commit(kind: Kind) {
         bounds.iter().map(interval).collect()
     };
     let mut fed = Fed::new(loader(&[]));
-    // It is there before the first line, and says nothing.
+    // The file exists before the first line, without coverage.
     wait_for("the file", || loaded.exists());
     let first = json!({"format": 1, "run": null, "coverage": []});
     assert_eq!(lines_of(loaded), [first]);
@@ -121,7 +122,7 @@ fn marks_leave_after_the_commit(kind: Kind) {
             confirmed() == intervals(&[[None, Some(rows - 1)]])
         });
     }
-    // A unit with a line that went nowhere stays open; the next one does not.
+    // A unit with an unsaved reject stays open; the next one is closed.
     let bad = json!({"key": "k", "build": null});
     fed.give([&record(30), &bad, &page(Some(29), Some(31))]);
     let mark = page(Some(31), None);
@@ -134,7 +135,7 @@ fn marks_leave_after_the_commit(kind: Kind) {
         intervals(&[[None, Some(29)], [Some(31), None]])
     );
 
-    // With a file for it, the unit is finished with.
+    // With a file for rejects, the unit is closed.
     let run = loader(&["--rejects", rejects.to_str().unwrap()])
         .input(ndjson([
             &record(30),
@@ -148,7 +149,7 @@ fn marks_leave_after_the_commit(kind: Kind) {
     assert_eq!(confirmed(), intervals(&[[None, None]]));
     assert_eq!(lines_of(rejects).len(), 1);
 
-    // What comes from a program that died is stored and confirmed.
+    // Complete units of truncated input are stored and confirmed.
     let cut = [record(40), page(None, Some(40)), record(41)];
     let run = loader(&[])
         .input(ndjson(&cut))
@@ -159,7 +160,8 @@ fn marks_leave_after_the_commit(kind: Kind) {
     assert_eq!(store.rows().len(), 34);
 }
 
-/// The server has rules of its own: what it refuses is found in its batch.
+/// A server may have constraints of its own; the refused row is found in its
+/// batch.
 #[test]
 fn a_row_that_the_server_refuses_is_rejected_alone() {
     let Some(store) = Store::new(Kind::Postgres) else {
@@ -237,7 +239,7 @@ fn a_run_is_stored_in_one_database(kind: Kind) {
     assert!(run.lines().is_empty(), "{run}");
     assert_eq!(lines_of(&folder.path().join("list.json.loaded")), before);
     load(&store, unit(Some(0), 1)).exits(0);
-    // Another run may go elsewhere.
+    // Another run may use another database.
     let mut mark = page(None, Some(0));
     mark["mark"]["listed"]["run"] = json!("s");
     let mut end = end();
@@ -245,7 +247,7 @@ fn a_run_is_stored_in_one_database(kind: Kind) {
     load(&other, ndjson([&mark, &end])).exits(0);
 }
 
-/// It was there when the first part of the run was confirmed.
+/// The database existed when the first part of the run was confirmed.
 fn a_lost_database_is_reported(kind: Kind) {
     let Some(store) = Store::new(kind) else {
         return;
@@ -270,12 +272,12 @@ fn a_lost_database_is_reported(kind: Kind) {
     let rest = json!([{"after": sample::key(0), "through": sample::key(1)}]);
     assert_eq!(loaded["coverage"], rest);
     load("r", None, 0).exits(0);
-    // All had been confirmed, and the listing killed before it knew.
+    // All was confirmed, but the listing was killed before it saw that.
     lose();
     let tool = loader(&store).arg("--resume-file").arg(&resume_file);
     tool.input(ndjson([&end()])).run().exits(75).says("is lost");
     load("r", None, 0).exits(0);
-    // A new run lists everything anyway.
+    // A new run lists everything.
     lose();
     load("s", None, 0).exits(0);
 }

@@ -1,4 +1,4 @@
-//! What becomes of each line.
+//! Rows, rejects and dry runs.
 
 use std::collections::BTreeMap;
 
@@ -32,14 +32,14 @@ fn hashes_and_verdicts_are_those_of_cpython_and_postgres(kind: Kind) {
     let (mut hashes, mut refused) = (BTreeMap::new(), Vec::new());
     for (n, case) in cases.iter().enumerate() {
         let text = case["text"].as_str().unwrap();
-        // A line is a line, and its build an object.
+        // A record is one line, and its build an object.
         let object = text.trim_ascii_start().starts_with('{');
         if case["hash"].is_null() || !object || text.contains('\n') {
             continue;
         }
         let hash = case["hash"].as_str().unwrap().to_owned();
         let key = format!("{n:04}");
-        // Where PostgreSQL was not asked, what it might refuse is left out.
+        // Skip what PostgreSQL might refuse, if the vector does not say.
         let doubtful = ["\\u0000", "\\ud", "\\uD", "e400"];
         if case["pg"].is_null() && doubtful.iter().any(|part| text.contains(part)) {
             continue;
@@ -71,7 +71,7 @@ fn hashes_and_verdicts_are_those_of_cpython_and_postgres(kind: Kind) {
         .map(|row| (row[0].clone().unwrap(), row[1].clone().unwrap()))
         .collect();
     assert_eq!(found, hashes, "{run}");
-    // The tokens stand as they came: not every line is JSON to all.
+    // Tokens are copied, so not every parser reads every line.
     let text = std::fs::read_to_string(&rejects).unwrap();
     let rejected: Vec<_> = text.lines().map(|line| &line[8..12]).collect();
     assert_eq!(rejected, refused, "{run}");
@@ -156,7 +156,7 @@ fn lines_without_a_build_are_rejected(kind: Kind) {
         input.extend(line.bytes());
         input.push(b'\n');
     }
-    // What just fits.
+    // A value at the limit is stored.
     let mut fits = record(1);
     fits["key"] = json!("é".repeat(400));
     fits["etag"] = json!("e".repeat(398));

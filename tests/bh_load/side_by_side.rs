@@ -1,4 +1,4 @@
-//! Loaders side by side, with overlapping and equal content.
+//! Concurrent loaders with overlapping content.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -20,7 +20,7 @@ on_each_store! {
 const BUILDS: usize = 900;
 const LOADERS: usize = 3;
 
-/// Loads the records that each of the loaders gets of every build, each in an
+/// Loads the records that `given` returns for each loader and build, each in an
 /// order of its own.
 fn load(store: &Store, args: &[&str], given: impl Fn(usize, usize) -> Value) -> Vec<Run> {
     let folder = folder();
@@ -45,7 +45,7 @@ fn inserted(runs: &[Run]) -> u64 {
     runs.iter().map(|run| run.count("/out")).sum()
 }
 
-/// In part under keys of each loader's own.
+/// Every third build has another key for each loader.
 fn of_own_keys(loader: usize, n: usize) -> Value {
     let mut record = record(n);
     if n.is_multiple_of(3) {
@@ -81,7 +81,7 @@ fn concurrent_loaders_renew_etags_consistently(kind: Kind) {
         record
     });
     assert_eq!(inserted(&runs), 0);
-    // The row and what is remembered of its object are of one loader.
+    // A row and its known object come from the same loader.
     let rows = store.rows();
     for [key, etag, hash] in store.objects() {
         let row = rows.iter().find(|row| row.hash == hash).unwrap();

@@ -1,4 +1,4 @@
-//! The table that is there already, and the database that is not.
+//! Existing tables and missing databases.
 
 use std::net::TcpListener;
 
@@ -9,7 +9,8 @@ use crate::harness::sample::{self, build, ndjson, record};
 use crate::harness::stored::{Store, contents};
 use crate::harness::{Run, Tool, folder};
 
-/// As Django makes it: no defaults, and an index for `LIKE` on each text.
+/// The table as Django creates it: no defaults, and an index for `LIKE` per
+/// text column.
 const DJANGO: &str = "
     CREATE TABLE main_build (
         id serial NOT NULL PRIMARY KEY,
@@ -154,7 +155,7 @@ fn a_missing_database_is_a_configuration_error() {
 
 #[test]
 fn the_loader_gives_up_an_unreachable_server() {
-    // A port that is ours, and closed again: nobody listens there.
+    // A port that was just closed: nobody listens there.
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -171,7 +172,7 @@ fn the_loader_gives_up_an_unreachable_server() {
     assert_eq!(run.summary["in"], json!(0), "{run}");
 }
 
-/// As after a restore by hand: every row fails, whatever it holds.
+/// As after a manual restore: every insert fails, whatever its content.
 #[test]
 fn a_sequence_that_lags_its_table_stops_the_loader() {
     let Some(database) = Database::new() else {

@@ -13,7 +13,7 @@ use crate::harness::protocol::{Record, Reject, Said, read};
 use crate::harness::sample::{key, record};
 use crate::harness::{folder, lines, wait_for};
 
-/// Input that makes every program write, bh-load too.
+/// Input that makes every program write, including bh-load.
 fn some_input() -> (Stdio, std::io::PipeWriter) {
     let (stdin, mut input) = std::io::pipe().unwrap();
     writeln!(input, "{}\n{}\n{}\n{END}", line(0), mark(0), line(1)).unwrap();
@@ -37,7 +37,7 @@ fn a_closed_pipe_ends_every_program_by_sigpipe() {
     }
 }
 
-/// What a killed program left of a line does not spoil the first of the next one.
+/// A line torn by a kill does not damage the first line of the next program.
 #[test]
 fn appending_to_a_torn_line_starts_a_new_line() {
     let place = Place::new();
@@ -81,7 +81,7 @@ fn a_failed_output_ends_the_reading_too() {
     let place = Place::new();
     let folder = folder();
     let file = folder.path().join("lines");
-    // More than waits on all cores.
+    // More than fits into the queues of all cores.
     let cores = std::thread::available_parallelism().unwrap().get();
     let lines = format!("{}\n", line(0)).repeat(5_000 * (cores + 2));
     std::fs::write(&file, lines).unwrap();
@@ -152,13 +152,13 @@ fn a_signal_ends_the_wait_for_a_server() {
         let running = place.tool(stage).start_with(stdin, Stdio::piped());
         let asked = || place.0.counts();
         wait_for("a request", || asked()["list"] != 0 || asked()["get"] != 0);
-        // As timeout(1) sends it: to its child, and to the group of both.
+        // timeout(1) signals its child, and then the group of both.
         running.signal(signal);
         running.signal(signal);
         let run = running.finish().dies_by(signal.as_raw()).prints_nothing();
         let told = run.told();
         assert_eq!(told[0], format!("{stage}: stopped by {name}"), "{run}");
-        // What bh-fetch has read is in flight.
+        // Records that bh-fetch has read are in flight.
         let read = run.count("/in");
         assert_eq!((run.count("/out"), run.count("/in_flight")), (0, read));
         let start = format!("{stage}: {read} in = 0 out");
@@ -170,7 +170,7 @@ fn a_signal_ends_the_wait_for_a_server() {
 #[test]
 fn with_log_format_json_every_message_is_json() {
     let place = Place::with(3, &["--slowdown", "100", "--most", "2"]);
-    // An inventory on this disk meets no trouble to tell of, and no build of
+    // A local inventory causes no message, and no build of
     // the archive is among these records.
     for stage in stages().filter(|stage| !["s3-inventory", "bh-derive"].contains(stage)) {
         let input = format!("{}\n{GARBAGE}\n{}\n{}", line(0), mark(0), line(2));
@@ -259,7 +259,7 @@ fn a_torn_last_line_is_truncated_input_and_no_reject() {
 #[test]
 fn a_mark_is_withheld_while_its_unit_has_an_unsaved_reject() {
     let place = Place::new();
-    // Marks of others pass byte for byte.
+    // Marks of other programs are copied byte for byte.
     let odd = r#"{"mark": {"page" : {"run":"\u0072","next":null, "x":1.0}}}"#;
     for (stage, keep) in readers().flat_map(|stage| [(stage, false), (stage, true)]) {
         let folder = folder();
@@ -290,7 +290,7 @@ fn a_mark_is_withheld_while_its_unit_has_an_unsaved_reject() {
             }
         }
         if keep {
-            // It has passed, so the reject is in the file.
+            // The mark has passed, so the reject is in the file.
             let rejects: Vec<Reject> = read(&std::fs::read(&file).unwrap());
             assert_eq!(rejects.len(), 1, "{stage}");
         }

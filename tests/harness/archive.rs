@@ -1,4 +1,4 @@
-//! An archive of builds that answers as it is told, over HTTP.
+//! An HTTP server that imitates the archive of builds.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use super::hold::Hold;
 use super::{Tool, wait_for};
 
-/// An answer to a path; those to one path come one after the other, the last
-/// again and again.
+/// An answer to a path. Answers to the same path are given in order, the last
+/// one repeatedly.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
@@ -22,7 +22,7 @@ pub struct Answer {
     pub content_type: Option<String>,
     pub json: Option<Box<RawValue>>,
     pub body: Option<String>,
-    /// What happens in place of an answer: `connection` or `timeout`.
+    /// What happens instead of an answer: `connection` or `timeout`.
     pub exc: Option<String>,
 }
 
@@ -47,7 +47,7 @@ pub struct Archive {
 struct Shared {
     answers: HashMap<String, Vec<Answer>>,
     asked: Mutex<Vec<Asked>>,
-    /// The path whose answer is held back.
+    /// The path whose answer is delayed.
     held: Option<String>,
     hold: Hold,
 }
@@ -57,7 +57,7 @@ impl Archive {
         Self::holding(answers, None)
     }
 
-    /// One that keeps the asker of `held` waiting.
+    /// A server that delays its answer to `held`.
     pub fn holding(answers: impl IntoIterator<Item = Answer>, held: Option<&str>) -> Self {
         let mut by_path: HashMap<String, Vec<Answer>> = HashMap::new();
         for answer in answers {
@@ -72,7 +72,7 @@ impl Archive {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let serving = Arc::clone(&shared);
-        // It ends with the process: programs keep their connections open.
+        // It runs until the process ends: programs keep their connections open.
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let shared = Arc::clone(&serving);
@@ -86,17 +86,17 @@ impl Archive {
         Tool::new("bh-derive").args(["--archive-url", &self.url])
     }
 
-    /// What was asked for since the last call, in order of arrival.
+    /// Returns the requests since the last call, in order of arrival.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.shared.asked.lock().unwrap())
     }
 
-    /// The same as a set.
+    /// Returns the same as a set.
     pub fn asked_once(&self) -> BTreeSet<Asked> {
         self.asked().into_iter().collect()
     }
 
-    /// Waits until somebody asks for what is held back.
+    /// Blocks until the delayed path is requested.
     pub fn wait_until_held(&self) {
         wait_for("the request that is held", || self.shared.hold.is_held());
     }
@@ -107,7 +107,7 @@ impl Archive {
 }
 
 impl Shared {
-    /// The answer to a path, which is noted.
+    /// Returns the answer to a path, and records the request.
     fn answer(&self, path: &str) -> Answer {
         let mut asked = self.asked.lock().unwrap();
         let before = asked.iter().filter(|(own, _)| own == path).count();
@@ -147,7 +147,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> std::io::Result<()> {
         }
         match answer.exc.as_deref() {
             Some("connection") => return Ok(()),
-            // The client gives up.
+            // The client times out.
             Some(_) => return input.read_to_end(&mut Vec::new()).map(drop),
             None => {}
         }

@@ -1,4 +1,4 @@
-//! The whole pipeline, from a bucket of its own into a store of its own.
+//! The whole pipeline, with its own bucket and its own store.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct Backfill {
     extra: Vec<(&'static str, &'static str)>,
 }
 
-/// Ways to the servers, where they are not straight.
+/// URLs of proxies to the servers, if any.
 #[derive(Default)]
 pub struct Ways {
     pub s3: Option<String>,
@@ -31,7 +31,7 @@ pub struct Ways {
     pub index: Option<String>,
 }
 
-/// The rejects in a file.
+/// Returns the rejects in a file.
 pub fn refused(path: &Path) -> Vec<Value> {
     match std::fs::read(path) {
         Ok(bytes) if !bytes.is_empty() => python::lines(bytes),
@@ -43,7 +43,7 @@ pub fn refused(path: &Path) -> Vec<Value> {
 pub struct Done(pub Vec<Run>);
 
 impl Backfill {
-    /// `None` where a server is missing. `elasticsearch` is its version.
+    /// Returns `None` if a server is missing. `elasticsearch` is its version.
     pub fn new(kind: Kind, elasticsearch: Option<u32>) -> Option<Self> {
         Self::of(Arc::new(Bucket::new()?), kind, elasticsearch)
     }
@@ -63,8 +63,8 @@ impl Backfill {
         })
     }
 
-    /// Gives `stage` an argument `--option=value` in every run, in place of
-    /// that option's earlier one.
+    /// Adds an argument `--option=value` to every run of `stage`, instead of
+    /// an earlier one.
     pub fn with(mut self, stage: &'static str, arg: &'static str) -> Self {
         let option = arg.split('=').next();
         let same = |old: &(&str, &str)| old.0 == stage && old.1.split('=').next() == option;
@@ -77,7 +77,7 @@ impl Backfill {
         self.folder.path().join("list.json")
     }
 
-    /// What the loader has confirmed of the listing.
+    /// Returns the file in which the loader confirms the listing.
     pub fn loaded_file(&self) -> PathBuf {
         self.folder.path().join("list.json.loaded")
     }
@@ -90,7 +90,7 @@ impl Backfill {
         refused(&self.rejects_file(stage))
     }
 
-    /// The key of each reject of the pipeline, its stage, kind and pointer.
+    /// Returns the key, stage, kind and pointer of each reject of the pipeline.
     pub fn refusals(&self) -> BTreeSet<[String; 4]> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let rejects = STAGES.iter().flat_map(|stage| self.rejects(stage));
@@ -154,7 +154,7 @@ impl Backfill {
         Done(pipeline(self.tools()))
     }
 
-    /// The programs from `first` on, one after the other, with `input`.
+    /// Runs the programs from `first` on, one after the other, with `input`.
     pub fn run_from(&self, first: &str, input: Vec<u8>) -> Done {
         let stages = STAGES.iter().skip_while(|stage| **stage != first);
         let mut lines = input;
@@ -169,7 +169,7 @@ impl Backfill {
         )
     }
 
-    /// The loader has confirmed every key of the listing's last run.
+    /// Asserts that the loader has confirmed every key of the last listing.
     #[track_caller]
     pub fn all_is_confirmed(&self) {
         let [listed] = &lines_of(&self.resume_file())[..] else {
@@ -179,7 +179,7 @@ impl Backfill {
         assert_eq!(listed["finished"], true, "{listed}");
         assert_eq!(listed["coverage"], whole, "{listed}");
         let mut loaded = lines_of(&self.loaded_file());
-        // It may be reached through a proxy.
+        // The programs may use a proxy.
         let database = loaded[0].as_object_mut().unwrap().remove("database");
         assert!(database.is_some_and(|database| database.is_string()));
         assert_eq!(
@@ -188,7 +188,8 @@ impl Backfill {
         );
     }
 
-    /// Elasticsearch holds what the rows say, and nothing waits.
+    /// Asserts that the index agrees with the rows, and that the outbox is
+    /// empty.
     #[track_caller]
     pub fn all_is_indexed(&self) {
         let Some(index) = &self.index else { return };
@@ -206,7 +207,7 @@ impl Done {
         self.0.iter().find(named).unwrap()
     }
 
-    /// The exit statuses must be these.
+    /// Asserts the exit statuses.
     #[track_caller]
     pub fn exit(self, codes: &[i32]) -> Self {
         let found: Vec<_> = self.0.iter().map(|run| run.status.code()).collect();
@@ -215,14 +216,15 @@ impl Done {
         self
     }
 
-    /// Every program has come to its end without a reject.
+    /// Asserts that every program has finished without a reject.
     #[track_caller]
     pub fn clean(self) -> Self {
         let all = vec![0; self.0.len()];
         self.exit(&all)
     }
 
-    /// The counts of a program's summary: in, out, dropped, rejected.
+    /// Returns the counts in the summary of a program: in, out, dropped,
+    /// rejected.
     pub fn counts(&self, stage: &str) -> Value {
         let summary = &self.stage(stage).summary;
         json!([
@@ -233,7 +235,7 @@ impl Done {
         ])
     }
 
-    /// Nothing was fetched, nothing was loaded.
+    /// Asserts that nothing was fetched or loaded.
     #[track_caller]
     pub fn finds_nothing_new(self) -> Self {
         assert_eq!(self.stage("bh-filter").count("/out"), 0, "{self}");

@@ -1,4 +1,4 @@
-//! Elasticsearch behind a door that refuses every second document twice.
+//! A proxy to Elasticsearch that refuses every second document twice.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,11 +12,11 @@ pub struct Busy {
     refused: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-/// How often a document is refused before it may pass.
+/// How often a document is refused before it passes.
 const TIMES: usize = 2;
 
 impl Busy {
-    /// A way to the server of `url`.
+    /// Starts a proxy to the server at `url`.
     pub fn new(url: &str) -> Self {
         let url = url::Url::parse(url).unwrap();
         let server = url.socket_addrs(|| None).unwrap()[0];
@@ -24,7 +24,7 @@ impl Busy {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let refused = Arc::<Mutex<HashMap<_, _>>>::default();
         let shared = Arc::clone(&refused);
-        // Ends with the process.
+        // It runs until the process ends.
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, shared) = (client.unwrap(), Arc::clone(&shared));
@@ -34,16 +34,16 @@ impl Busy {
         Self { url, refused }
     }
 
-    /// How often a document was refused so far.
+    /// Returns how many documents were refused so far.
     pub fn refused(&self) -> usize {
         self.refused.lock().unwrap().values().sum()
     }
 }
 
-/// One request, and the end of the connection.
+/// Serves one request and closes the connection.
 fn serve(client: &TcpStream, server: SocketAddr, refused: &Mutex<HashMap<String, usize>>) {
     let (head, body) = message(client, false);
-    // A client may connect and say nothing.
+    // A client may connect and send nothing.
     let Some(first) = head.first() else { return };
     if !first.contains("/_bulk") {
         let (head, body) = ask(server, &head, &body);
@@ -90,7 +90,8 @@ fn serve(client: &TcpStream, server: SocketAddr, refused: &Mutex<HashMap<String,
     write(client, &head, body.as_bytes());
 }
 
-/// The lines of a message's head, and its body; the answer to HEAD has none.
+/// Reads the lines of a message's head, and its body; a response to HEAD has
+/// none.
 fn message(stream: &TcpStream, is_head: bool) -> (Vec<String>, Vec<u8>) {
     let mut reader = BufReader::new(stream);
     let mut head = Vec::new();
@@ -124,7 +125,8 @@ fn message(stream: &TcpStream, is_head: bool) -> (Vec<String>, Vec<u8>) {
     (head, body)
 }
 
-/// Without what is said anew: how long the body is, and how it may be packed.
+/// Returns the head without the headers that are rewritten: length and
+/// encoding.
 fn lasting(head: &[String]) -> impl Iterator<Item = &String> {
     let own = [
         "content-length",

@@ -1,4 +1,4 @@
-//! An index of its own on the servers that TEST_ELASTICSEARCH6_URL and
+//! Indices on the servers that TEST_ELASTICSEARCH6_URL and
 //! TEST_ELASTICSEARCH8_URL name.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// A name that no index has yet, on Elasticsearch 6 or 8; `None` where
+    /// Returns an unused name, on Elasticsearch 6 or 8, or `None` if
     /// there is no such server.
     pub fn new(version: u32) -> Option<Self> {
         let variable = format!("TEST_ELASTICSEARCH{version}_URL");
@@ -46,7 +46,7 @@ impl Index {
         })
     }
 
-    /// Takes these documents away.
+    /// Deletes documents.
     pub fn delete(&self, ids: impl IntoIterator<Item = i64>) {
         let action = |id: i64| json!({"delete": {"_id": id.to_string()}});
         let actions: Vec<_> = ids.into_iter().map(action).map(JsonBody::new).collect();
@@ -57,7 +57,7 @@ impl Index {
         }
     }
 
-    /// Every document by its id.
+    /// Returns every document by its id.
     pub fn documents(&self) -> BTreeMap<i64, Value> {
         self.request(Method::Post, &format!("/{}/_refresh", self.name), None);
         let search = json!({"size": 10_000, "query": {"match_all": {}}});

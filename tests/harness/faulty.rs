@@ -1,4 +1,4 @@
-//! The project's own S3 imitation with faults, `examples/faulty-s3`.
+//! The S3 imitation with faults, `examples/faulty-s3`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -14,13 +14,13 @@ pub struct Faulty {
     _objects: Option<tempfile::NamedTempFile>,
 }
 
-/// An object of the imitation.
+/// Returns an object of the imitation.
 pub fn object(key: &str, body: &str) -> Value {
     json!({"key": key, "body": body})
 }
 
 impl Faulty {
-    /// A server on `objects` with the given flags; its bucket is `bench`.
+    /// Starts a server with `objects` and flags; its bucket is `bench`.
     pub fn start(objects: &[Value], flags: &[&str]) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         for object in objects {
@@ -31,7 +31,7 @@ impl Faulty {
         Self::serve(&flags, Some(file))
     }
 
-    /// A server on so many objects that are computed.
+    /// Starts a server with this many generated objects.
     pub fn synthetic(objects: usize, flags: &[&str]) -> Self {
         let objects = objects.to_string();
         Self::serve(&[&["--synthetic", &objects], flags].concat(), None)
@@ -55,12 +55,12 @@ impl Faulty {
         }
     }
 
-    /// A program that talks to this server.
+    /// Returns a program that uses this server.
     pub fn tool(&self, name: &str) -> Tool {
         Tool::new(name).args(["--endpoint-url", &self.url, "--no-sign-request"])
     }
 
-    /// What was asked of the server so far.
+    /// Returns the counts of requests so far.
     pub fn counts(&self) -> Value {
         let host = self.url.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(host).unwrap();

@@ -1,4 +1,4 @@
-//! A program whose input stays open as long as the test likes.
+//! A program whose input the test keeps open.
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
 use std::process::Stdio;
@@ -29,7 +29,7 @@ impl Fed {
         self.input.write_all(&ndjson(lines)).unwrap();
     }
 
-    /// Waits for the next line of its output.
+    /// Waits for the next line of output, as JSON.
     pub fn line(&mut self) -> Value {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
@@ -40,21 +40,21 @@ impl Fed {
         writeln!(self.input, "{line}").unwrap();
     }
 
-    /// The next line of its output as it stands; empty at the end.
+    /// Waits for the next line of output, as text; empty at the end.
     pub fn hear(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         line.trim_end_matches('\n').to_owned()
     }
 
-    /// Waits for its end, while its input stays open.
+    /// Waits until it exits, with its input open.
     pub fn wait(self) -> Run {
         let run = self.started.finish();
         drop(self.input);
         run
     }
 
-    /// Ends its input, and waits for its end.
+    /// Closes its input and waits until it exits.
     pub fn finish(self) -> Run {
         drop(self.input);
         self.started.finish()

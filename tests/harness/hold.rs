@@ -1,4 +1,4 @@
-//! Something that stands still at a chosen moment until it is told to go on.
+//! A point at which a thread blocks until the test releases it.
 
 use std::sync::{Condvar, Mutex};
 
@@ -13,12 +13,12 @@ enum Phase {
     #[default]
     Open,
     Held,
-    /// Let go, with what was held back or without it.
+    /// Released; whether the held data may pass.
     Let(bool),
 }
 
 impl Hold {
-    /// Stands still; whether what is held back may pass.
+    /// Blocks until the release, and returns whether the held data may pass.
     pub fn stand(&self) -> bool {
         let mut phase = self.phase.lock().unwrap();
         if *phase == Phase::Open {
@@ -36,7 +36,7 @@ impl Hold {
         *self.phase.lock().unwrap() == Phase::Held
     }
 
-    /// Lets go, also whoever comes later.
+    /// Releases the thread, and all that come later.
     pub fn release(&self, pass: bool) {
         *self.phase.lock().unwrap() = Phase::Let(pass);
         self.changed.notify_all();

@@ -1,4 +1,4 @@
-//! Runs programs and pipelines, and shows everything when one surprises.
+//! Runs programs and pipelines; failed assertions show all their output.
 
 pub mod archive;
 pub mod backfill;
@@ -28,13 +28,13 @@ use serde_json::Value;
 
 use self::relay::Relay;
 
-/// A folder of this test alone.
+/// Makes a temporary folder.
 pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// What needs `what`, which is not there, is left out; under
-/// BUILDHUB_PIPES_REQUIRE_SERVERS it fails.
+/// Reports that a test is skipped because `what` is missing; under
+/// BUILDHUB_PIPES_REQUIRE_SERVERS the test fails.
 pub fn left_out(what: &str) {
     assert!(
         std::env::var_os("BUILDHUB_PIPES_REQUIRE_SERVERS").is_none(),
@@ -48,29 +48,29 @@ pub fn program(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// What a program is given of our environment: where to find programs, where to
+/// The variables that a program inherits: where to find programs, where to
 /// put temporary files, and a terminal's name for the tests that open one.
 fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
     let names = ["PATH", "TERM", "TMPDIR"].into_iter();
     names.filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
-/// One program with its arguments; nothing of the caller's own configuration
-/// reaches it.
+/// A program with its arguments. It inherits nothing of the caller's
+/// configuration.
 pub struct Tool {
     command: Command,
     input: Vec<u8>,
     summary: tempfile::TempDir,
 }
 
-/// How a program ended, and what it said.
+/// The exit status and the output of a program.
 #[derive(Debug)]
 pub struct Run {
     pub what: String,
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
     pub stderr: String,
-    /// The summary, if it came so far.
+    /// The summary, if it was written.
     pub summary: Value,
 }
 
@@ -81,7 +81,7 @@ impl Tool {
         tool.arg("--summary").arg(summary)
     }
 
-    /// Without a summary: no flag but what the test gives.
+    /// Makes a tool without --summary: its only flags are those of the test.
     pub fn plain(name: &str) -> Self {
         let summary = folder();
         let mut command = Command::new(program(name));
@@ -97,7 +97,7 @@ impl Tool {
         }
     }
 
-    /// Where the program writes its summary; the file is there once it runs.
+    /// Returns the path of the summary; the file exists once the program runs.
     pub fn summary_path(&self) -> PathBuf {
         self.summary.path().join("summary.json")
     }
@@ -127,7 +127,7 @@ impl Tool {
         self
     }
 
-    /// The same under `command`, which runs it.
+    /// Runs the program by `command`, such as strace.
     pub fn under<A: Into<OsString>>(mut self, command: impl IntoIterator<Item = A>) -> Self {
         let mut words = command.into_iter().map(Into::into);
         let mut outer = Command::new(words.next().unwrap());
@@ -155,7 +155,7 @@ impl Tool {
         self.start().finish()
     }
 
-    /// Starts with the given standard streams; the input is not used.
+    /// Starts with the given standard streams instead of the input.
     pub fn start_with(mut self, stdin: Stdio, stdout: Stdio) -> Started {
         self.command.stdin(stdin).stdout(stdout);
         self.input = Vec::new();
@@ -171,7 +171,7 @@ impl Tool {
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let writer = child.stdin.take().map(|mut stdin| {
             let input = std::mem::take(&mut self.input);
-            // A program may end without reading all.
+            // A program may exit before it has read all input.
             std::thread::spawn(move || drop(stdin.write_all(&input)))
         });
         let stdout = child.stdout.take().map(reader);
@@ -195,7 +195,7 @@ fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// A program at work.
+/// A running program.
 pub struct Started {
     what: String,
     pub child: Child,
@@ -224,7 +224,7 @@ impl Started {
             status,
             stdout: collect(self.stdout),
             stderr: String::from_utf8(collect(self.stderr)).unwrap(),
-            // Opened at the start, written at the end.
+            // The file is created at the start and written at the end.
             summary: match text {
                 Ok(text) if !text.is_empty() => serde_json::from_slice(&text).unwrap(),
                 _ => Value::Null,
@@ -246,7 +246,7 @@ impl std::fmt::Display for Run {
     }
 }
 
-/// How the messages begin that are only written if something takes long;
+/// The first words of messages that are only written if a step takes long;
 /// `tests/layers.rs` compares them with the programs.
 pub const NOTICES: &[&str] = &[
     "asking ",
@@ -258,7 +258,7 @@ pub const NOTICES: &[&str] = &[
 ];
 
 impl Run {
-    /// The exit status must be `code`.
+    /// Asserts the exit status.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
         assert_eq!(self.status.code(), Some(code), "{self}");
@@ -277,22 +277,22 @@ impl Run {
         self
     }
 
-    /// Nothing is said on standard error.
+    /// Asserts that standard error is empty.
     #[track_caller]
     pub fn silent(self) -> Self {
         assert_eq!(self.stderr, "", "{self}");
         self
     }
 
-    /// Nothing stands on standard output.
+    /// Asserts that standard output is empty.
     #[track_caller]
     pub fn prints_nothing(self) -> Self {
         assert!(self.stdout.is_empty(), "{self}");
         self
     }
 
-    /// Standard error line by line, without the time that the summary ends
-    /// with, and without what is only said when something takes long.
+    /// Returns the lines of standard error, without the time at the end of the
+    /// summary, and without messages about slow steps.
     pub fn told(&self) -> Vec<&str> {
         let lines = self.stderr.lines().filter(|line| {
             let message = line.split_once(": ").map_or("", |(_, message)| message);
@@ -305,13 +305,13 @@ impl Run {
         lines.map(|line| &line[..untimed(line)]).collect()
     }
 
-    /// Standard output as lines of JSON.
+    /// Returns standard output as lines of JSON.
     #[track_caller]
     pub fn lines(&self) -> Vec<Value> {
         lines(&self.stdout)
     }
 
-    /// Standard output without the marks.
+    /// Returns standard output without the marks.
     #[track_caller]
     pub fn records(&self) -> Vec<Value> {
         let mut lines = self.lines();
@@ -319,7 +319,8 @@ impl Run {
         lines
     }
 
-    /// A count of the summary, such as "/dropped/known"; 0 when it is not there.
+    /// Returns a count of the summary, such as "/dropped/known"; 0 if it is
+    /// missing.
     pub fn count(&self, pointer: &str) -> u64 {
         self.summary
             .pointer(pointer)
@@ -328,7 +329,7 @@ impl Run {
     }
 }
 
-/// Lines of JSON.
+/// Parses lines of JSON.
 #[track_caller]
 pub fn lines(bytes: &[u8]) -> Vec<Value> {
     bytes
@@ -341,18 +342,19 @@ pub fn lines(bytes: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// The lines of a file; none when there is no such file.
+/// Parses the lines of a file; none if the file does not exist.
 #[track_caller]
 pub fn lines_of(path: &Path) -> Vec<Value> {
     std::fs::read(path).map_or_else(|_| Vec::new(), |bytes| lines(&bytes))
 }
 
-/// Starts programs joined by pipes; the last one's output is kept.
+/// Starts programs joined by pipes; the output of the last one is kept.
 pub fn start_pipeline(tools: Vec<Tool>) -> Vec<Started> {
     start_pipeline_through(tools, None).0
 }
 
-/// The same; behind the program at `relay.0` a relay passes `relay.1` bytes.
+/// Does the same with a relay after program `relay.0`, which passes `relay.1`
+/// bytes.
 pub fn start_pipeline_through(
     tools: Vec<Tool>,
     relay: Option<(usize, usize)>,
@@ -394,7 +396,7 @@ pub fn start_pipeline_through(
     (started, between)
 }
 
-/// Runs programs joined by pipes to their ends.
+/// Runs programs joined by pipes until all exit.
 pub fn pipeline(tools: Vec<Tool>) -> Vec<Run> {
     start_pipeline(tools)
         .into_iter()
@@ -402,7 +404,7 @@ pub fn pipeline(tools: Vec<Tool>) -> Vec<Run> {
         .collect()
 }
 
-/// Waits for something that is known to come; fails after a minute.
+/// Waits until `there` returns true; fails after a minute.
 #[track_caller]
 pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();

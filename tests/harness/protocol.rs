@@ -1,4 +1,4 @@
-//! The line protocol, declared once more: what a program writes must be this
+//! The line protocol, declared independently: programs must write exactly this
 //! and nothing else.
 
 use serde::{Deserialize, Deserializer};
@@ -32,7 +32,7 @@ pub enum Mark {
         pages: Option<u64>,
         /// Of an inventory.
         files: Option<u64>,
-        /// Of a run that went on behind what nobody confirmed.
+        /// For a resumed run whose earlier records nobody confirmed.
         unconfirmed: Option<u64>,
     },
 }
@@ -48,7 +48,7 @@ pub struct Part {
     pub through: Option<String>,
 }
 
-/// `null` or a text, but never missing.
+/// A text or `null`, but never missing.
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Option::deserialize(from)
 }
@@ -66,7 +66,7 @@ pub struct Receipt {
     pub mark: Mark,
 }
 
-/// A refused line: its own members, or `raw` if it was no JSON object.
+/// A rejected line: its own members, or `raw` if it was not a JSON object.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reject {
@@ -130,11 +130,11 @@ pub struct Summary {
     pub seconds: f64,
 }
 
-/// What a listing wrote, taken apart.
+/// The parsed output of a listing.
 #[derive(Debug, Default)]
 pub struct Listing {
     pub records: Vec<Record>,
-    /// Each with the records that stand before it since the one before.
+    /// Each mark with the records since the mark before it.
     pub parts: Vec<(Part, Vec<String>)>,
     /// Run, records, pages or files.
     pub end: Option<(String, u64, u64)>,
@@ -145,7 +145,7 @@ impl Listing {
         self.records.iter().map(|record| &*record.key).collect()
     }
 
-    /// In their order, however they came.
+    /// Returns the sorted keys.
     pub fn sorted(&self) -> Vec<&str> {
         let mut keys = self.keys();
         keys.sort_unstable();
@@ -153,7 +153,7 @@ impl Listing {
     }
 }
 
-/// Lines as `T`, and nothing that `T` does not know.
+/// Parses lines as `T`, without unknown members.
 #[track_caller]
 pub fn read<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Vec<T> {
     let lines = bytes.split(|byte| *byte == b'\n');
@@ -166,7 +166,7 @@ pub fn read<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Vec<T> {
         .collect()
 }
 
-/// The bytes of a listing taken apart; a record behind the last mark belongs
+/// Parses the bytes of a listing; a record after the last mark belongs
 /// to no part.
 #[track_caller]
 pub fn listing(bytes: &[u8]) -> Listing {

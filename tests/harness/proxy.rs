@@ -1,4 +1,4 @@
-//! A way to a server that can be cut and put back, and that holds a
+//! A proxy to a server that can be cut and restored, and that holds a
 //! conversation at a chosen moment.
 
 use std::io::{Read, Write};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use super::hold::Hold;
 
-/// Forwards to a server; as long as it is cut, connections end at once.
+/// Forwards to a server; while it is cut, connections are closed at once.
 pub struct Proxy {
     pub url: String,
     state: Arc<Mutex<State>>,
@@ -19,24 +19,24 @@ struct State {
     cut: bool,
     streams: Vec<Weak<TcpStream>>,
     trap: Option<(Trap, Arc<Hold>)>,
-    /// How often the trap's text has come by.
+    /// How often the text of the trap has passed.
     seen: usize,
     /// The first lines of all GET requests.
     asked: Vec<String>,
 }
 
-/// Where a conversation stands still, of a request and its answer.
+/// The point at which a request and its response are held.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Point {
-    /// The server has not heard the request.
+    /// The server has not received the request.
     Asked,
-    /// The server has answered, and the client has not heard it.
+    /// The server has answered, and the client has not received the response.
     Answered,
-    /// The client has heard the beginning of the answer.
+    /// The client has received the beginning of the response.
     Heard,
 }
 
-/// A moment of a conversation: the `nth` request that holds `text`.
+/// A moment of a conversation: the `nth` request that contains `text`.
 #[derive(Debug, Clone, Copy)]
 pub struct Trap {
     pub text: &'static str,
@@ -45,7 +45,7 @@ pub struct Trap {
 }
 
 impl Proxy {
-    /// A way to the server of `url`.
+    /// Starts a proxy to the server at `url`.
     pub fn new(url: &str) -> Self {
         let mut url = url::Url::parse(url).unwrap();
         let server = url.socket_addrs(|| None).unwrap()[0];
@@ -55,7 +55,7 @@ impl Proxy {
             .unwrap();
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
-        // Ends with the process.
+        // It runs until the process ends.
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 join(client.unwrap(), server, &shared);
@@ -65,7 +65,8 @@ impl Proxy {
         Self { url, state }
     }
 
-    /// Ends all connections, and every new one until [`restore`](Self::restore).
+    /// Closes all connections, and every new one until
+    /// [`restore`](Self::restore).
     pub fn cut(&self) {
         let mut state = self.state.lock().unwrap();
         state.cut = true;
@@ -74,7 +75,7 @@ impl Proxy {
             .drain(..)
             .filter_map(|stream| stream.upgrade())
         {
-            // It may have ended by itself.
+            // It may be closed already.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -83,7 +84,7 @@ impl Proxy {
         self.state.lock().unwrap().cut = false;
     }
 
-    /// Sets the trap, in place of an earlier one; counts anew.
+    /// Sets a trap instead of an earlier one, and resets the count.
     pub fn set(&self, trap: Trap) -> Arc<Hold> {
         let hold = Arc::new(Hold::default());
         let mut state = self.state.lock().unwrap();
@@ -92,14 +93,14 @@ impl Proxy {
         hold
     }
 
-    /// How often the trap's text came by.
+    /// Returns how often the text of the trap has passed.
     pub fn seen(&self) -> usize {
         self.state.lock().unwrap().seen
     }
 
-    /// What was asked for since the last call: `GET /path?query HTTP/1.1`.
-    /// To be called when all programs have ended: what a dead one had sent may
-    /// still have to be read.
+    /// Returns the GET requests since the last call: `GET /path?query
+    /// HTTP/1.1`. All programs must have exited: requests that a dead one has
+    /// sent may still have to be read.
     pub fn asked(&self) -> Vec<String> {
         super::wait_for("the connections to end", || {
             let state = self.state.lock().unwrap();
@@ -133,21 +134,21 @@ fn join(client: TcpStream, server: SocketAddr, shared: &Arc<Mutex<State>>) {
     }
 }
 
-/// One way of one connection.
+/// One direction of a connection.
 struct Pump {
     there: bool,
     from: Arc<TcpStream>,
     to: Arc<TcpStream>,
     state: Arc<Mutex<State>>,
-    /// The next answer is that of the trap's request.
+    /// Whether the next response belongs to the request of the trap.
     awaited: Arc<AtomicBool>,
-    /// The last bytes: the trap's text may come in two pieces.
+    /// The last bytes: the text of the trap may come in two pieces.
     before: Vec<u8>,
     line: Vec<u8>,
 }
 
 impl Pump {
-    /// Either end may leave at any time.
+    /// Forwards until either end closes.
     fn run(mut self) {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(read @ 1..) = (&*self.from).read(&mut buffer) {
@@ -173,7 +174,7 @@ impl Pump {
         let _ = self.from.shutdown(Shutdown::Read);
     }
 
-    /// The trap that the request springs.
+    /// Returns the trap that the request triggers.
     fn asks(&mut self, bytes: &[u8]) -> Option<(Point, Arc<Hold>)> {
         let mut state = self.state.lock().unwrap();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {

@@ -1,4 +1,4 @@
-//! What CPython reads, and how it hashes what it has read.
+//! Documents as CPython parses and hashes them.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -28,7 +28,7 @@ getattr(sys, 'set_int_max_str_digits', int)(0)
 for line in sys.stdin.buffer:
     print(json.dumps(plain(json.loads(line))))";
 
-/// The hash and the value of each document.
+/// Returns the hash and the value of each document.
 pub fn reads<'a>(documents: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, Value)> {
     let mut input = String::new();
     for document in documents {
@@ -47,8 +47,8 @@ pub fn reads<'a>(documents: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, 
         .collect()
 }
 
-/// Lines of JSON, also with what serde_json does not read: in place of lone
-/// surrogates and of numbers beyond its range, some text.
+/// Parses lines of JSON, including what serde_json does not accept: lone
+/// surrogates and numbers beyond its range become some text.
 pub fn lines(input: Vec<u8>) -> Vec<Value> {
     super::lines(run(LINES, input).as_bytes())
 }

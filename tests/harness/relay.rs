@@ -1,4 +1,4 @@
-//! A pipe between two programs that stops after so many bytes.
+//! A pipe between two programs that stops after a number of bytes.
 
 use std::io::{PipeWriter, Read, Write};
 use std::process::ChildStdout;
@@ -12,8 +12,8 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Passes `bytes`, then holds; let go, it passes what remains or ends at
-    /// once.
+    /// Passes `bytes`, then blocks; when released, it passes the rest or ends
+    /// at once.
     pub fn start(mut from: ChildStdout, mut to: PipeWriter, bytes: usize) -> Self {
         let hold = Arc::new(Hold::default());
         let passed = Arc::<Mutex<Vec<u8>>>::default();
@@ -32,7 +32,7 @@ impl Relay {
                 let Ok(read @ 1..) = from.read(&mut buffer[..most]) else {
                     return;
                 };
-                // The reader may leave at any time.
+                // The reader may exit at any time.
                 if to.write_all(&buffer[..read]).is_err() {
                     return;
                 }
@@ -43,7 +43,7 @@ impl Relay {
         Self { hold, passed }
     }
 
-    /// What has passed so far.
+    /// Returns the bytes that have passed so far.
     pub fn passed(&self) -> Vec<u8> {
         self.passed.lock().unwrap().clone()
     }

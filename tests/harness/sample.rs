@@ -1,8 +1,8 @@
-//! Builds to test with.
+//! Sample builds.
 
 use serde_json::{Value, json};
 
-/// A valid build; every `n` gives another one.
+/// Returns a valid build, a different one for every `n`.
 pub fn build(n: usize) -> Value {
     let os = ["linux", "win", "mac", "android", "maemo"][n % 5];
     json!({
@@ -37,23 +37,23 @@ pub fn build(n: usize) -> Value {
     })
 }
 
-/// A key of a build's object.
+/// Returns the key of a build.
 pub fn key(n: usize) -> String {
     format!("pub/firefox/nightly/2019/01/{n:05}/buildhub.json")
 }
 
-/// The record of a build as bh-fetch writes it.
+/// Returns the record of a build as bh-fetch writes it.
 pub fn record(n: usize) -> Value {
     json!({"bucket": "b", "key": key(n), "etag": format!("e{n}"), "size": 900, "build": build(n)})
 }
 
-/// Lines for a program's input.
+/// Returns the lines of these values.
 pub fn ndjson<'a>(records: impl IntoIterator<Item = &'a Value>) -> Vec<u8> {
     let lines = records.into_iter().map(|record| format!("{record}\n"));
     lines.collect::<String>().into_bytes()
 }
 
-/// The hash by CPython itself.
+/// Returns the hash by CPython.
 pub fn python_hash(build: &Value) -> String {
     const PROGRAM: &str = "import sys, json, hashlib
 text = json.dumps(json.loads(sys.stdin.buffer.read()), sort_keys=True)

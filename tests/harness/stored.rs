@@ -1,4 +1,4 @@
-//! What a database holds, whole, whichever it is.
+//! The whole content of a database, SQLite or PostgreSQL.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub struct Row {
     pub etag: Option<String>,
 }
 
-/// The same value with one notation for each number: jsonb has its own.
+/// Returns the value with one notation per number: jsonb has its own.
 pub fn plain(value: Value) -> Value {
     match value {
         Value::Number(number) => match number.as_f64() {
@@ -53,7 +53,7 @@ pub fn plain(value: Value) -> Value {
     }
 }
 
-/// What an object says of its row.
+/// The columns of a row that its object determines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Content {
     pub hash: String,
@@ -72,7 +72,7 @@ impl Row {
         }
     }
 
-    /// The document that has to stand in Elasticsearch.
+    /// Returns the expected document in Elasticsearch.
     pub fn document(&self) -> Value {
         let mut document = Map::from_iter([("id".to_owned(), json!(self.id))]);
         for part in ["build", "source", "target", "download"] {
@@ -86,7 +86,7 @@ impl Row {
     }
 }
 
-/// What the rows of these objects (key, ETag, body) have to hold, by CPython;
+/// Returns the expected rows of these objects (key, ETag, body), by CPython,
 /// ordered by hash.
 pub fn contents(objects: &[(String, String, Vec<u8>)]) -> Vec<Content> {
     let read = python::reads(objects.iter().map(|(.., body)| body.as_slice()));
@@ -105,7 +105,7 @@ pub fn contents(objects: &[(String, String, Vec<u8>)]) -> Vec<Content> {
 }
 
 impl Store {
-    /// A new empty database; `None` where there is no server.
+    /// Makes an empty database; `None` if there is no server.
     pub fn new(kind: Kind) -> Option<Self> {
         match kind {
             Kind::Sqlite => {
@@ -116,7 +116,7 @@ impl Store {
         }
     }
 
-    /// Its URL as the programs show it.
+    /// Returns its URL as the programs show it.
     pub fn address(&self) -> String {
         match url::Url::parse(&self.url()) {
             Ok(mut url) if url.password().is_some() => {
@@ -134,7 +134,7 @@ impl Store {
         }
     }
 
-    /// The answer to `query`, whose columns are all text or NULL.
+    /// Returns the result of `query`, whose columns are all text or NULL.
     pub fn texts(&self, query: &str) -> Vec<Vec<Option<String>>> {
         match self {
             Self::Sqlite(path, _) => {
@@ -163,7 +163,7 @@ impl Store {
         }
     }
 
-    /// Every row, ordered by hash.
+    /// Returns every row, ordered by hash.
     pub fn rows(&self) -> Vec<Row> {
         let created_at = match self {
             Self::Sqlite(..) => "created_at",
@@ -196,13 +196,13 @@ impl Store {
         self.rows().iter().map(Row::content).collect()
     }
 
-    /// The documents that have to stand in Elasticsearch, by id.
+    /// Returns the expected documents in Elasticsearch, by id.
     pub fn documents(&self) -> BTreeMap<i64, Value> {
         let rows = self.rows();
         rows.iter().map(|row| (row.id, row.document())).collect()
     }
 
-    /// The objects that were dealt with: key, ETag and hash, in order.
+    /// Returns the known objects: key, ETag and hash, in order.
     pub fn objects(&self) -> Vec<[String; 3]> {
         let query = "SELECT key, etag, cast(build_hash AS text) FROM bh_object ORDER BY 1, 2, 3";
         let row =
@@ -210,7 +210,7 @@ impl Store {
         self.texts(query).into_iter().map(row).collect()
     }
 
-    /// The rows that wait to be indexed, with the error of those refused.
+    /// Returns the rows of the outbox, with the error of refused documents.
     pub fn outbox(&self) -> Vec<(i64, Option<String>)> {
         let query = "SELECT cast(id AS text), error FROM bh_outbox ORDER BY bh_outbox.id";
         let row = |texts: Vec<Option<String>>| {

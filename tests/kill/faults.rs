@@ -1,4 +1,4 @@
-//! A disk that is full, servers that are busy, a clock that is set back.
+//! A full disk, busy servers, a clock that is set back.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::harness::proxy::{Point, Trap};
 use crate::harness::stored::Kind;
 use crate::harness::{Run, Started, left_out, pipeline, start_pipeline, wait_for};
 
-/// The program that fails, its call that does, in which file, and why.
+/// The program that fails, its system call, the file, and the error.
 const FULL: [(usize, &str, &str, &str); 7] = [
     (0, "write", "list.json.tmp", "ENOSPC"),
     (0, "fsync", "list.json.tmp", "EIO"),
@@ -78,8 +78,8 @@ fn a_full_disk_ends_the_run_and_loses_nothing() {
     }
 }
 
-/// The same objects on a server with faults, which a signature or a clock
-/// does not bother.
+/// Serves the same objects with faults, by a server that checks neither
+/// signatures nor clocks.
 fn faulty(scene: &mut Scene, flags: &[&str]) -> Faulty {
     let objects: Vec<_> = scene::objects()
         .map(|(key, body)| json!({"key": key, "body": String::from_utf8(body).unwrap()}))
@@ -117,7 +117,8 @@ fn a_busy_index_receives_every_document() {
 
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
-/// Ten years back, in the middle of a run, and for the run that resumes it.
+/// The clock goes back ten years in the middle of a run, and stays so when it
+/// resumes.
 #[test]
 fn setting_the_clock_back_changes_nothing() {
     if !Path::new(FAKETIME).exists() {

@@ -1,4 +1,4 @@
-//! What has to hold after a strike, and after the run that follows it.
+//! The assertions after a strike, and after the run that resumes.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
@@ -9,13 +9,13 @@ use super::scene::{KEYS, Left, Scene, covered, key, marked, records_listed};
 use super::strike::{LOAD, Strike};
 use crate::harness::Run;
 
-/// What a loader says that a part of the run never came to.
+/// The message of a loader that a part of the run never reached.
 const UNCONFIRMED: &str = "that no loader has confirmed: run the pipeline again";
 
-/// What the next run has to do again, at most.
+/// What the next run may do again, at most.
 pub struct Open {
     keys: BTreeSet<String>,
-    /// Stored already: to be listed, but not to be fetched.
+    /// Keys already stored: they may be listed, but not fetched.
     stored: BTreeSet<String>,
 }
 
@@ -27,7 +27,7 @@ impl Open {
         }
     }
 
-    /// What a scene at rest leaves to do.
+    /// Returns what is left to do when no program runs.
     pub fn of(scene: &Scene, now: &Left) -> Self {
         let mut open = Self::everything();
         let (confirmed, finished) = scene.confirmed();
@@ -38,7 +38,7 @@ impl Open {
         open
     }
 
-    /// Nothing was fetched that this does not explain.
+    /// Asserts that only open keys were fetched.
     #[track_caller]
     pub fn explains(&self, scene: &Scene) {
         for (key, times) in scene.fetched() {
@@ -48,15 +48,16 @@ impl Open {
         }
     }
 
-    /// The finished run listed exactly what was open.
+    /// Asserts that the finished run listed exactly the open keys.
     #[track_caller]
     pub fn was_listed(&self, runs: &[Run]) {
         assert_eq!(records_listed(runs), self.keys.len() as u64, "{}", runs[0]);
     }
 }
 
-/// Who is struck dies by it; who is behind says that its input was cut; who
-/// is before, that its reader left. Or a program had finished by then.
+/// Asserts that the victim died by the signal, that programs after it report
+/// truncated input, and those before it a closed pipe, unless they had
+/// finished.
 #[track_caller]
 pub fn statuses(runs: &[Run], strike: &Strike, scene: &Scene) {
     let died = |run: &Run| run.status.signal().is_some();
@@ -65,7 +66,7 @@ pub fn statuses(runs: &[Run], strike: &Strike, scene: &Scene) {
         let cut = runs[..at].iter().any(stopped);
         let explained = match (run.status.signal(), run.status.code()) {
             (Some(signal), _) if strike.hits(at) && signal == strike.signal.as_raw() => {
-                // It may have been struck before it began, or behind its end.
+                // It may have been struck before its start or after its end.
                 let listing = at == 0
                     && run.stderr.contains("stopped by")
                     && run.stderr.contains(" pages; ")
@@ -75,7 +76,7 @@ pub fn statuses(runs: &[Run], strike: &Strike, scene: &Scene) {
             (Some(signal), _) => signal == Signal::PIPE.as_raw() && runs[at + 1..].iter().any(died),
             (_, Some(75)) if at == LOAD && run.stderr.contains(UNCONFIRMED) => true,
             (_, Some(75)) => cut && run.stderr.contains("input ended early"),
-            // No mark had come yet, or the end of the source had.
+            // There was no mark yet, or the end mark had arrived.
             (_, Some(0 | 65)) => {
                 let unknown = runs[at + 1..].iter().any(stopped);
                 !cut || unknown || run.count("/notes/marks") == 0 || scene.all_is_confirmed()
@@ -86,7 +87,7 @@ pub fn statuses(runs: &[Run], strike: &Strike, scene: &Scene) {
     }
 }
 
-/// All that is confirmed is there, and nothing that does not belong there.
+/// Asserts that all that is confirmed is stored, and nothing else.
 #[track_caller]
 pub fn at_rest(scene: &Scene, runs: &[Run], now: &Left, expected: &Left) {
     let mut confirmed = scene.confirmed().0;
@@ -118,12 +119,12 @@ pub fn at_rest(scene: &Scene, runs: &[Run], now: &Left, expected: &Left) {
     scene.nothing_is_locked();
 }
 
-/// Runs the pipeline to its end: all is as if nothing had happened.
+/// Runs the pipeline to its end, and asserts that it leaves what is expected.
 #[track_caller]
 pub fn resumed(scene: &Scene, open: &Open, expected: &Left) {
     let done = scene.all.run();
     if done.0[LOAD].stderr.contains(UNCONFIRMED) {
-        // Its loader had not come to make its file, twice.
+        // Twice the loader died before it made its file.
         assert_eq!(done.0[LOAD].status.code(), Some(75), "{done}");
         open.explains(scene);
         assert!(scene.confirmed().1, "{done}");

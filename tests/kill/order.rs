@@ -1,4 +1,4 @@
-//! What has to be on disk before what: a power cut, which no signal can play.
+//! The order of writes to disk, for power cuts, which no signal can simulate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,28 +19,28 @@ fn watched(tool: Tool, log: &Path) -> Tool {
     tool.under(["strace", "-fyqq", "-s1000000", "-o", log, "-e", CALLS])
 }
 
-/// Files whose last bytes are not on disk, with the keys that they refuse.
+/// Files whose last bytes are not synced, with the keys of their rejects.
 #[derive(Default)]
 struct Disk {
     unsynced: BTreeMap<String, BTreeSet<String>>,
-    /// What is to be the next state file.
+    /// The next state file.
     state: String,
     renames: usize,
     marks: usize,
-    /// It is the source's, whose marks promise nothing but lines.
+    /// Whether this is the source, whose marks promise only lines.
     lists: bool,
 }
 
 impl Disk {
-    /// Nothing is promised, in a state file or by a mark, that is not on disk.
+    /// Asserts that all that a state file or a mark promises is synced.
     fn promises(&self, what: &str, intervals: &[Value]) {
         let promised = covered(intervals);
         for (file, refused) in &self.unsynced {
-            // A state is saved beside the listing, and promised by no mark of it.
+            // The state of a listing is not promised by its marks.
             if self.lists && what == "a mark" && !file.ends_with(".rejects") {
                 continue;
             }
-            // Refusals of a later unit are not promised yet.
+            // Rejects of a later unit are not promised yet.
             let later = file.ends_with(".rejects") && promised.is_disjoint(refused);
             assert!(later, "{what} before {file}");
         }
@@ -83,7 +83,7 @@ impl Disk {
         }
     }
 
-    /// What a program did, by strace's log.
+    /// Reads the system calls of a program from a log of strace.
     fn of(log: &Path) -> Self {
         let mut disk = Self {
             lists: log.ends_with("s3-list"),
@@ -141,8 +141,8 @@ fn data_is_synced_before_a_state_or_mark_promises_it() {
     }
 }
 
-/// A listing into a file, killed at each of its system calls that change a
-/// file, and resumed: each key is there, and nothing else.
+/// A listing into a file is killed at each system call that changes a
+/// file, and resumed: the file has every key, and nothing else is left.
 #[test]
 fn a_listing_killed_at_any_system_call_resumes_without_loss() {
     if !super::has_strace() {
@@ -190,7 +190,7 @@ fn a_listing_killed_at_any_system_call_resumes_without_loss() {
             let known = [&[keys], &state[..]].concat();
             assert_eq!(left, known, "{call} {nth}: something is left over");
         }
-        // Pages that end during a write of the state share the next one: only
+        // Pages that end during a write of the state share the next write: only
         // the first and the last are certain.
         assert!(killed >= 2, "{call}: {killed}");
     }

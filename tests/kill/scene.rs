@@ -1,4 +1,4 @@
-//! What the pipeline works on, and what it has left behind.
+//! The surroundings of a pipeline, and what it leaves in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::harness::{Run, folder, lines_of, sample, wait_for};
 
 pub const KEYS: usize = 240;
 
-/// What a pipeline has left behind.
+/// What a pipeline leaves.
 #[derive(Debug, PartialEq)]
 pub struct Left {
     pub rows: Vec<Content>,
@@ -34,7 +34,8 @@ pub fn key(n: usize) -> String {
     format!("pub/{n:05}/{name}")
 }
 
-/// A quarter are builds, some of them bad, two of one content.
+/// A bucket in which a quarter of the objects are builds, some of them bad, two
+/// with the same content.
 pub fn bucket() -> Option<Arc<Bucket>> {
     static BUCKET: OnceLock<Option<Arc<Bucket>>> = OnceLock::new();
     let filled = || {
@@ -45,7 +46,7 @@ pub fn bucket() -> Option<Arc<Bucket>> {
     BUCKET.get_or_init(filled).clone()
 }
 
-/// Their keys and bodies.
+/// The keys and bodies of the bucket.
 pub fn objects() -> impl Iterator<Item = (String, Vec<u8>)> {
     (0..KEYS).map(|n| {
         let mut build = sample::build(if n == 200 { 20 } else { n });
@@ -63,7 +64,7 @@ pub fn objects() -> impl Iterator<Item = (String, Vec<u8>)> {
     })
 }
 
-/// A store, an index and a folder, and the ways to all servers.
+/// A store, an index and a folder, and proxies to all servers.
 pub struct Scene {
     pub all: Backfill,
     pub s3: Proxy,
@@ -97,7 +98,7 @@ impl Scene {
         Some(scene)
     }
 
-    /// As new, with a listing of another width.
+    /// Empties everything, and sets the concurrency of the listing.
     pub fn reset(mut self, listing: usize) -> Self {
         if self.has_tables() {
             let documents = self.index().documents();
@@ -106,7 +107,7 @@ impl Scene {
         match &self.all.store {
             Store::Sqlite(..) => self.all.store = Store::new(Kind::Sqlite).unwrap(),
             store @ Store::Postgres(_) => {
-                // What a dead loader still holds would stop this.
+                // Locks of a dead loader would block this.
                 store.execute(
                     "SET lock_timeout = '20s';
                      DO $$ BEGIN IF to_regclass('main_build') IS NOT NULL THEN
@@ -131,8 +132,8 @@ impl Scene {
         self.all.index.as_ref().unwrap()
     }
 
-    /// The keys that a loader has confirmed of the run at hand, and whether
-    /// that run was listed to its end.
+    /// Returns the keys of the current run that a loader has confirmed, and
+    /// whether the listing has finished.
     pub fn confirmed(&self) -> (BTreeSet<String>, bool) {
         let listed = state(&self.all.resume_file());
         let loaded = state(&self.all.loaded_file());
@@ -159,7 +160,7 @@ impl Scene {
         !self.store().texts(table).is_empty()
     }
 
-    /// What there is now, of a store that may not be there yet.
+    /// Returns what there is now; the store may not exist yet.
     pub fn left(&self) -> Left {
         let refusals = STAGES
             .iter()
@@ -185,7 +186,8 @@ impl Scene {
         let objects: BTreeSet<[String; 3]> = self.store().objects().into_iter().collect();
         let mut rows = self.store().contents();
         for row in &mut rows {
-            // Of objects of one content the row has the one that came first.
+            // Of objects with the same content, the row has the one loaded
+            // first.
             let mut twins = objects.iter().filter(|object| object[2] == row.hash);
             if twins.clone().any(|[key, ..]| row.key.as_ref() == Some(key)) {
                 let first = twins.next();
@@ -200,7 +202,7 @@ impl Scene {
         }
     }
 
-    /// The rows that nobody will index any more: they have to be in the index.
+    /// Asserts that rows outside the outbox are in the index.
     #[track_caller]
     pub fn what_left_the_queue_is_indexed(&self) {
         if !self.has_tables() {
@@ -219,7 +221,7 @@ impl Scene {
         }
     }
 
-    /// Nothing is locked, in the folder or in the database.
+    /// Asserts that nothing is locked in the folder or in the database.
     #[track_caller]
     pub fn nothing_is_locked(&self) {
         for path in entries(self.all.folder.path()) {
@@ -236,7 +238,7 @@ impl Scene {
             }
             Store::Sqlite(..) => {}
             Store::Postgres(database) => {
-                // The server notices a dead client in its own time.
+                // The server may notice a dead client late.
                 let others = "SELECT count(*) FROM pg_stat_activity
                     WHERE datname = current_database() AND application_name = 'buildhub-pipes'";
                 wait_for("the dead loaders' sessions", || database.count(others) == 0);
@@ -244,7 +246,7 @@ impl Scene {
         }
     }
 
-    /// The folder holds the state, its locks and the rejects, and nothing temporary.
+    /// Asserts that the folder has only the state, its locks and the rejects.
     #[track_caller]
     pub fn nothing_is_left_over(&self) {
         let known = [
@@ -260,7 +262,7 @@ impl Scene {
         }
     }
 
-    /// How often each key was fetched since the last call.
+    /// Returns how often each key was fetched since the last call.
     pub fn fetched(&self) -> BTreeMap<String, usize> {
         let mut fetched = BTreeMap::new();
         for line in self.s3.asked() {
@@ -276,12 +278,12 @@ impl Scene {
     }
 }
 
-/// The records that a run has listed.
+/// Returns the number of records that a run has listed.
 pub fn records_listed(runs: &[Run]) -> u64 {
     runs[0].count("/out")
 }
 
-/// The known keys that intervals cover.
+/// Returns the keys that intervals cover.
 pub fn covered(intervals: &[Value]) -> BTreeSet<String> {
     let holds = |interval: &Value, key: &str| {
         let after = interval["after"].as_str();
@@ -293,7 +295,7 @@ pub fn covered(intervals: &[Value]) -> BTreeSet<String> {
         .collect()
 }
 
-/// The state in a file, which is whole at any moment.
+/// Returns the state in a file, which must be complete at any moment.
 #[track_caller]
 pub fn state(file: &Path) -> Option<Value> {
     let bytes = match std::fs::read(file) {
@@ -306,7 +308,7 @@ pub fn state(file: &Path) -> Option<Value> {
     Some(state)
 }
 
-/// The lines of a file whose last one may be torn.
+/// Returns the complete lines of a file; the last may be torn.
 fn whole_lines(file: &Path) -> Vec<Value> {
     let Ok(mut bytes) = std::fs::read(file) else {
         return Vec::new();
@@ -321,7 +323,7 @@ pub fn entries(folder: &Path) -> Vec<std::path::PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// The intervals whose marks stand in these lines, the last of which may be
+/// Returns the intervals of the marks in these lines, the last of which may be
 /// torn.
 pub fn marked(lines: &[u8]) -> Vec<Value> {
     let whole = memchr::memrchr(b'\n', lines).map_or(0, |at| at + 1);
@@ -332,7 +334,7 @@ pub fn marked(lines: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// The files' own state, for a message.
+/// Describes the state files, for a message.
 pub fn told(all: &Backfill) -> String {
     let told = |file: &Path| {
         let mut states = lines_of(file);

@@ -39,21 +39,22 @@ pub const KINDS: [Kind; 16] = [
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// All have just been started, on a new database and a new index.
+    /// Right after the start, with a new database and a new index.
     Start,
-    /// So many bytes have passed between two programs.
+    /// After a number of bytes between two programs.
     Bytes,
-    /// In the middle of a line, all before it being stored.
+    /// In the middle of a line, when everything before it is stored.
     Line,
-    /// Before the server hears of a page, and before it is heard.
+    /// Before the server gets the request for a page, and before the client
+    /// gets the response.
     PageAsked,
     PageAnswered,
     Fetch,
-    /// Before the commit, before its answer, and when that has come.
+    /// Before a commit, before its response, and after it.
     Commit,
     CommitAnswered,
     Committed,
-    /// The same with a request to index.
+    /// The same for a bulk request.
     Bulk,
     BulkAnswered,
     Indexed,
@@ -64,7 +65,7 @@ pub enum Kind {
     Syscall,
 }
 
-/// How much there is of everything in an undisturbed run.
+/// The totals of an undisturbed run.
 #[derive(Debug, Clone)]
 pub struct Totals {
     /// Bytes that each program writes.
@@ -300,11 +301,11 @@ impl Moment {
         }
     }
 
-    /// The program whose moment it is.
+    /// Returns the program at which the moment takes place.
     fn natural(&self) -> Option<usize> {
         match self {
             Self::Start => None,
-            // Its writer may have ended when all is stored.
+            // The writer may have ended when everything is stored.
             Self::Relay {
                 behind, settled, ..
             } => Some(behind + usize::from(*settled)),

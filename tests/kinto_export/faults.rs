@@ -1,4 +1,4 @@
-//! A server that fails in every way.
+//! Faults of the server.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use crate::harness::{Run, Tool};
 /// Records of the stand-in, in pages of 10.
 const TOTAL: usize = 45;
 
-/// Exports from a server that answers the n-th request by `fault`, where that
-/// does, and else well.
+/// Exports from a server that answers the n-th request with `fault`, if that
+/// is `Some`, and otherwise correctly.
 fn run(fault: impl Fn(usize) -> Option<Option<Answer>> + Send + Sync + 'static) -> (Run, StandIn) {
     let server = StandIn::new(move |n, asked| match fault(n) {
         Some(fault) => fault,
@@ -31,7 +31,8 @@ fn error(status: u16, headers: Vec<(&'static str, String)>) -> Answer {
     (status, headers, body)
 }
 
-/// The first request is the collection's time, the second its count.
+/// The first request is for the time of the collection, the second for its
+/// count.
 const FIRST_PAGE: usize = 2;
 
 #[test]

@@ -1,4 +1,4 @@
-//! The tables of Kinto's database, of today and of old.
+//! The current and the old tables of Kinto's database.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::harness::Tool;
 use crate::harness::kinto::release;
 use crate::harness::postgres::Database;
 
-/// `$deleted` is what the table says of deletions, if it does.
+/// Makes the old table; `$deleted` is its column for deletions, if any.
 fn old(database: &Database, deleted: &str) {
     let mut client = database.client();
     let table = format!(

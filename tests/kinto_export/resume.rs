@@ -1,4 +1,4 @@
-//! An export that is killed goes on where the loader has confirmed.
+//! A killed export resumes after what the loader has confirmed.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::harness::{Run, Started, Tool, folder, start_pipeline, wait_for};
 const TOTAL: usize = 600;
 const PAGE: usize = 50;
 
-/// The export at `server`, into a SQLite database.
+/// Exports from `server` into a SQLite database.
 fn tools(kinto: &Kinto, server: &str, folder: &Path, resume: &[&str]) -> Vec<Tool> {
     let state = folder.join("kinto.json");
     let size = PAGE.to_string();
@@ -102,7 +102,7 @@ fn confirmed_records_are_not_exported_again() {
         expected(0..100)
     );
 
-    // What bh-load confirmed of a run that did not come to its end.
+    // The confirmed part of an unfinished run.
     let text = std::fs::read_to_string(&state).unwrap();
     let text = text.replace("\"finished\":true", "\"finished\":false");
     std::fs::write(&state, &text).unwrap();

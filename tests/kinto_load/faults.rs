@@ -1,4 +1,4 @@
-//! A server that fails in every way.
+//! Faults of the server.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,8 @@ fn error(status: u16, headers: Vec<(&'static str, String)>) -> Answer {
     (status, headers, body)
 }
 
-/// Loads 60 records where the n-th request is answered by `fault`, if it does.
+/// Loads 60 records; the n-th request is answered with `fault` if that is
+/// `Some`.
 fn run(fault: impl Fn(usize) -> Option<Option<Answer>> + Send + Sync + 'static) -> (Run, StandIn) {
     let server = StandIn::new(move |n, asked| match fault(n) {
         Some(fault) => fault,
@@ -99,8 +100,8 @@ fn the_record_that_fails_a_batch_is_rejected_alone() {
     }
 }
 
-/// A Kinto on PostgreSQL, as it was seen: of a batch with conflicts only what
-/// stands behind the last one is stored.
+/// As observed with Kinto on PostgreSQL: of a batch with conflicts, only the
+/// records after the last conflict are stored.
 #[test]
 fn records_rolled_back_by_a_conflict_are_sent_again() {
     let cases = include_str!("../cases/kinto/batch-409-rollback.ndjson");
@@ -142,8 +143,8 @@ fn records_rolled_back_by_a_conflict_are_sent_again() {
     }
 }
 
-/// Of a batch that was taken back, another writer may have stored a record
-/// before it was sent again.
+/// After a rollback, another writer may have stored a record of the batch
+/// before it is sent again.
 #[test]
 fn a_record_of_another_writer_is_not_counted_as_stored() {
     let record = json!({"id": "a", "n": 1.5, "schema": 7});

@@ -1,4 +1,4 @@
-//! --skip-unchanged: what the server has is not sent.
+//! --skip-unchanged: records that the server has are not sent.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What a later run does with what an earlier one has met.
+//! Repeated runs over objects that have changed.
 
 use serde_json::{Value, json};
 
@@ -93,7 +93,7 @@ fn two_keys_with_one_content_share_a_row(kind: Kind) {
     assert_eq!(dealt_with, [0, 1, 2, 3, 8, 9].map(sample::key));
     all.run().finds_nothing_new();
 
-    // Under another key it comes as known, not as a renewal.
+    // Under another key it is known, not renewed.
     let again = (sample::key(8), [body(1), b"\n".to_vec()].concat());
     stored(&all.bucket, &[again]);
     let done = all.run().clean();
@@ -127,7 +127,7 @@ fn reverted_content_renews_the_etag(kind: Kind) {
     all.all_is_indexed();
 }
 
-/// A row as Buildhub's own programs left it.
+/// Inserts a row as Buildhub's own programs did.
 fn plant(store: &Store, build: &Value, key: Option<&str>, etag: Option<&str>, metadata: &str) {
     let (hash, _) = python::reads([build.to_string().as_bytes()]).remove(0);
     let text = |text: Option<&str>| text.map_or("NULL".to_owned(), |text| format!("'{text}'"));

@@ -1,4 +1,4 @@
-//! Servers that leave in mid-run: nothing is lost, nothing comes twice.
+//! Servers that fail during a run: nothing is lost, nothing is duplicated.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ fn records(numbers: std::ops::Range<usize>) -> Vec<Value> {
     numbers.map(record).collect()
 }
 
-/// Every record of the range has its row, once.
+/// Asserts that every record of the range has one row.
 #[track_caller]
 fn holds(store: &Store, numbers: std::ops::Range<usize>) {
     let mut keys: Vec<_> = store
@@ -33,12 +33,12 @@ fn loader(store: &Store) -> Tool {
     Tool::new("bh-load").args(["--database", &store.url(), "--flush-interval=0.05"])
 }
 
-/// What waits or was refused, when the table is there.
+/// Returns the number of documents in the outbox, once its table exists.
 fn waiting(store: &Store) -> usize {
     store.outbox().len()
 }
 
-/// Side by side, since most of it is patience.
+/// Both run at the same time, since they mostly wait.
 #[test]
 fn documents_wait_until_elasticsearch_returns() {
     std::thread::scope(|scope| {
@@ -63,7 +63,7 @@ fn elasticsearch_leaves(kind: Kind, version: u32) {
     fed.give(&records(20..50));
     let end = json!({"mark": {"end": {"run": "r"}}});
     fed.give([&mark, &end]);
-    // The rows are stored and confirmed without it.
+    // Rows are stored and confirmed without Elasticsearch.
     assert_eq!(fed.line(), mark);
     holds(&store, 0..50);
     let run = fed
@@ -77,11 +77,11 @@ fn elasticsearch_leaves(kind: Kind, version: u32) {
     assert_eq!(store.outbox(), queue);
     assert_eq!(index.documents().len(), 20);
 
-    // Who does not name it hears that something waits.
+    // A run without Elasticsearch reports that documents wait.
     let without = self::loader(&store).input("").run().exits(0);
     without.says("documents wait in");
 
-    // Back again: an empty run drains the queue, beside what is new.
+    // When it is back, a run sends the queue and the new rows.
     proxy.restore();
     let run = loader()
         .input(sample::ndjson(&records(45..60)))
@@ -91,7 +91,7 @@ fn elasticsearch_leaves(kind: Kind, version: u32) {
     holds(&store, 0..60);
     assert_eq!(store.outbox(), []);
     assert_eq!(index.documents(), store.documents());
-    // Each once, though new rows and the queue are sent side by side.
+    // Each document is sent once, though the queue is sent beside new rows.
     assert_eq!(run.count("/notes/indexed"), 40, "{run}");
 }
 
@@ -184,7 +184,7 @@ fn lost_connections_to_postgres_lose_nothing() {
     assert_eq!(store.objects().len(), 30);
 }
 
-/// A PostgreSQL of this test alone.
+/// A PostgreSQL server for this test only.
 struct Server(String);
 
 impl Server {

@@ -1,4 +1,4 @@
-//! The golden pipeline: rows, documents, marks and counts compared whole.
+//! The golden pipeline: all rows, documents, marks and counts are compared.
 
 use elasticsearch::http::Method;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ fn golden(kind: Kind, elasticsearch: Option<u32>) {
         assert_eq!(row.metadata, metadata);
         ids.push(row.id);
     }
-    // Sorted by hash, in one batch: no id is left out.
+    // Sorted by hash, in one batch, so ids have no gaps.
     assert_eq!(ids, (1..=BUILDS as i64).collect::<Vec<_>>());
     all.all_is_confirmed();
     marks_are_whole(&first);
@@ -95,7 +95,7 @@ fn golden(kind: Kind, elasticsearch: Option<u32>) {
     all.all_is_indexed();
 }
 
-/// Each mark of s3-list has come out of bh-load, and they join.
+/// Asserts that bh-load has written every mark of s3-list, and that they join.
 fn marks_are_whole(done: &Done) {
     let mut marks = done.stage("bh-load").lines();
     let pages = marks.len() - 1;
@@ -161,7 +161,7 @@ fn mapping_is_searchable(all: &Backfill) {
     let shards = &settings[&index.name]["settings"]["index"]["number_of_shards"];
     let shards: u32 = shards.as_str().unwrap().parse().unwrap();
     assert!((1..=5).contains(&shards), "{settings}");
-    // A term search finds what has a hyphen, as only a keyword does.
+    // A term search finds a value with a hyphen only in a keyword field.
     let query = json!({"query": {"term": {"source.tree": "mozilla-central"}}});
     let found = index.request(
         Method::Post,

@@ -1,4 +1,4 @@
-//! Every legal key survives, and so does every number of them.
+//! Every legal key is loaded, and any number of keys.
 
 use serde_json::json;
 
@@ -68,7 +68,7 @@ const NAMES: &[&str] = &[
     "s3:b",
 ];
 
-/// Segments of a key of `bytes` bytes, each as long as the server allows.
+/// Returns a key of `bytes` bytes, with segments as long as the server allows.
 fn long_key(character: &str, bytes: usize) -> String {
     let mut key = String::new();
     let end = "/buildhub.json";
@@ -127,13 +127,13 @@ fn awkward_keys_are_loaded(kind: Kind) {
     all.run().finds_nothing_new();
 }
 
-/// The server ends some listings with an empty page.
+/// Some listings of the server end with an empty page.
 #[test]
 fn buckets_of_any_size_are_loaded() {
     let Some(all) = Backfill::new(Kind::Sqlite, None) else {
         return;
     };
-    // Every tenth is a build; they are small, and put in as the bucket grows.
+    // Every tenth is a build; all are small, and are added as the bucket grows.
     let object = |n: usize| match n % 10 {
         0 => (
             format!("{n:05}/buildhub.json"),

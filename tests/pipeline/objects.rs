@@ -1,5 +1,5 @@
-//! Objects that are no builds are rejected with their reason, one by one; odd
-//! ones that are builds are loaded.
+//! Objects that are not builds are rejected with their reason; unusual
+//! builds are loaded.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ fn without_object(part: &str) -> Vec<u8> {
     build.to_string().into_bytes()
 }
 
-/// A bad object: its name, its bytes, and what its reject has to say: stage,
+/// A bad object: its name, its bytes, and the expected reject: stage,
 /// kind, pointer, and a part of the message or of the violation's keyword.
 type Bad = (String, Vec<u8>, [&'static str; 4]);
 
@@ -219,7 +219,7 @@ fn bad_objects_are_rejected_alone(kind: Kind) {
                 "{error}"
             );
             let message = error["message"].as_str().unwrap();
-            // It names what stands there, in the notation of the document.
+            // The message quotes the value in the notation of the document.
             for value in ["true", "1.5", "beos"] {
                 let named = format!("pub/{value}/");
                 assert!(
@@ -237,14 +237,15 @@ fn bad_objects_are_rejected_alone(kind: Kind) {
     let label = format!("/notes/violations of {path}");
     assert_eq!(done.stage("bh-validate").count(&label), 1, "{done}");
 
-    // They are not known, so that a repaired one is found: only they come again.
+    // Bad objects are not known, so they are fetched again until they are
+    // repaired.
     let again = all.run().exit(&[0, 0, 65, 65, 65]);
     assert_eq!(again.stage("bh-filter").count("/out"), bad.len() as u64);
     assert_eq!(again.stage("bh-load").count("/in"), 3);
     assert_eq!(all.store.contents(), contents(&good), "{again}");
 }
 
-/// The reason quotes the number of the document, not one that stands for it.
+/// The reason quotes the number of the document, not its rounded value.
 #[test]
 fn a_reject_quotes_a_number_as_written() {
     for number in ["1e400", "-1e999"] {
@@ -357,7 +358,7 @@ fn odd_objects_are_indexed() {
     let Some(all) = Backfill::new(Kind::Postgres, Some(8)) else {
         return;
     };
-    // What has no place in a date or a long is another test's.
+    // Values out of range for a date or a long are tested elsewhere.
     let strange = ["date", "huge"].map(key);
     let mut objects = odd_objects();
     objects.retain(|(key, _)| !strange.contains(key));

@@ -1,4 +1,4 @@
-//! Documents that Elasticsearch refuses for good keep their rows.
+//! Rows are kept when Elasticsearch refuses their documents permanently.
 
 use elasticsearch::http::Method;
 use serde_json::json;
@@ -72,7 +72,7 @@ fn refused_documents(kind: Kind, version: u32) {
             [&error["stage"], &error["kind"]],
             ["bh-load", "not_indexed"]
         );
-        // The database may hold its numbers in another notation.
+        // The database may use another notation for numbers.
         let of_object = json!([key, etag, null]);
         assert_eq!(
             json!([reject["key"], reject["etag"], reject["build"]]),
@@ -81,7 +81,8 @@ fn refused_documents(kind: Kind, version: u32) {
     }
     assert_eq!(rejects.len(), 2);
 
-    // Not fetched, not sent again; until asked, when it is refused again.
+    // It is neither fetched nor sent again, except on request; then it is
+    // refused again.
     let done = all.run().finds_nothing_new();
     assert_eq!(done.stage("bh-load").summary["refused_later"], json!({}));
     assert_eq!(sorted(all.store.outbox()), refused);
@@ -94,7 +95,7 @@ fn refused_documents(kind: Kind, version: u32) {
     assert_eq!(all.rejects("bh-load").len(), 4);
     assert_eq!(sorted(all.store.outbox()), refused);
 
-    // The index learns to live with both.
+    // The index is changed to accept both.
     let types = if version == 6 { "/doc" } else { "" };
     let path = format!("/{}/_mapping{types}", index.name);
     let mapping = index.request(Method::Get, &path, None)[&index.name]["mappings"].clone();
@@ -117,7 +118,7 @@ fn refused_documents(kind: Kind, version: u32) {
     assert_eq!(answer["acknowledged"], true, "{answer}");
     let again = all.tool("bh-load").arg("--retry-refused").run();
     if version == 6 {
-        // It does not forgive a number that is too large.
+        // A number out of range is still refused.
         let again = again.exits(65);
         assert_eq!(again.count("/notes/indexed"), 1, "{again}");
         assert_eq!(all.store.outbox(), refused[1..]);
@@ -137,7 +138,8 @@ fn all_but_the_refused_are_indexed(all: &Backfill, index: &Index, indexed: usize
     assert_eq!(index.documents(), expected);
 }
 
-/// What was refused for its date, then what for its size.
+/// Sorts the outbox: first the document with a refused date, then that with a
+/// refused size.
 fn sorted(mut outbox: Vec<(i64, Option<String>)>) -> Vec<(i64, Option<String>)> {
     let size = |error: &Option<String>| error.as_ref().unwrap().contains("download.size");
     outbox.sort_by_key(|(_, error)| size(error));

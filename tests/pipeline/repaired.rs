@@ -11,7 +11,7 @@ fn body(build: &Value) -> Vec<u8> {
     build.to_string().into_bytes()
 }
 
-/// The rejects of a stage, taken from their file.
+/// Removes the rejects of a stage from their file, and returns them.
 fn taken(all: &Backfill, stage: &str) -> Vec<Value> {
     let rejects = all.rejects(stage);
     std::fs::remove_file(all.rejects_file(stage)).unwrap();
@@ -38,7 +38,7 @@ fn repaired_rejects_of_bh_validate_are_accepted() {
     all.run().exit(&[0, 0, 0, 65, 0]);
 
     let mut rejects = taken(&all, "bh-validate");
-    // One is repaired, the other is not: refused once more, and in full.
+    // One is repaired, the other is rejected again, with all its members.
     rejects[0]["build"]["build"]
         .as_object_mut()
         .unwrap()
@@ -88,7 +88,7 @@ fn repaired_rejects_of_bh_fetch_are_accepted() {
         "{done}"
     );
 
-    // The object is put right, the limit raised, the lines are fixed.
+    // The object is repaired, the limit raised, the lines are fixed.
     objects[1].1 = body(&sample::build(1));
     objects.push(("7/buildhub.json".to_owned(), body(&sample::build(7))));
     objects.push(("8/buildhub.json".to_owned(), body(&sample::build(8))));

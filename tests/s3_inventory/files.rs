@@ -104,7 +104,8 @@ fn bad_rows_are_named_with_their_file() {
     assert_eq!(rejects[0].raw.as_deref(), Some("bad"));
 }
 
-/// A file, the exit status, what is said of it, and whether rows came before.
+/// A file, the exit status, the message, and the minimum number of rows before
+/// it.
 #[test]
 fn a_damaged_file_is_named_and_gets_no_mark() {
     let folder = folder();

@@ -1,4 +1,4 @@
-//! Manifests, here and in a bucket.
+//! Local manifests, and manifests in a bucket.
 
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ fn files_are_checked_against_a_local_manifest() {
     );
     let upper = changed("/files/0/MD5checksum", json!(md5(&first).to_uppercase()));
     run(&upper).exits(0);
-    // The schema says where what stands.
+    // The schema names the columns.
     let other = changed(
         "/fileSchema",
         json!("Bucket, Key, Size, StorageClass, VersionId"),
@@ -170,7 +170,7 @@ fn a_manifest_or_the_latest_inventory_is_read_from_a_bucket() {
             "{run}"
         );
     }
-    // One file, and a manifest that lies elsewhere.
+    // A single file, and a manifest in another place.
     let run = tool(&[&at("inv/all/data/2.csv.gz")]).run().exits(0);
     assert_eq!(run.records(), records(600..1000));
     let older = [
@@ -205,7 +205,7 @@ fn a_manifest_or_the_latest_inventory_is_read_from_a_bucket() {
     ] {
         tool(&args).run().exits(status).prints_nothing().says(said);
     }
-    // What was found is kept, when a newer one is there too.
+    // A resumed run keeps its inventory when a newer one exists.
     let folder = folder();
     let kept = folder.path().join("manifest.json");
     let keeping = [
@@ -263,7 +263,7 @@ fn a_local_manifest_reads_its_files_from_the_bucket() {
     run(&manifest).exits(78).says("say it with --files");
 }
 
-/// Text alone, which is as good: files are told by what is in them.
+/// Files are recognised by their content, so plain text works as well.
 fn mozilla(name: &str, flags: &[&str]) -> Faulty {
     let root = format!("public/inventories/net-mozaws-prod-delivery-{name}/delivery-{name}");
     let text = rows(0..20_000);

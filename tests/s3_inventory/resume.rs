@@ -1,4 +1,4 @@
-//! A reading that was stopped, and goes on.
+//! Interrupted and resumed runs.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ impl Place {
         lines_of(&self.file).remove(0)
     }
 
-    /// What a loader has confirmed of the run at hand.
+    /// Writes what a loader has confirmed of the current run.
     fn confirm(&self, coverage: &Value) {
         let loaded = json!({"format": 1, "run": self.state()["run"], "coverage": coverage});
         std::fs::write(self.loaded(), loaded.to_string()).unwrap();
@@ -67,7 +67,8 @@ impl Place {
         name.into()
     }
 
-    /// Kills a run when so many bytes of it were taken; what it had written.
+    /// Reads this many bytes of a run, kills it, and returns all that it has
+    /// written.
     fn killed_after(&self, bytes: usize) -> Vec<u8> {
         let (mut output, stdout) = std::io::pipe().unwrap();
         let mut running = self.tool().start_with(Stdio::null(), stdout.into());
@@ -98,7 +99,7 @@ fn finished_files_and_rows_are_not_read_again() {
         (&json!(true), &whole)
     );
     assert_eq!(state["records"], 3 * EACH);
-    // A finished one is followed by a new one.
+    // A finished run is followed by a new one.
     let again = place
         .resume()
         .run()
@@ -143,7 +144,7 @@ fn finished_files_and_rows_are_not_read_again() {
         let mut covered = place.state()["coverage"].clone();
         assert_eq!(covered.take(), whole);
         assert_eq!(run.listing().end.unwrap().0, stopped["run"]);
-        // What the loader has confirmed goes before what was read.
+        // The confirmation of the loader takes precedence over what was read.
         stopped["coverage"] = whole.clone();
         std::fs::write(&place.file, stopped.to_string()).unwrap();
         place.confirm(&coverage);
@@ -154,7 +155,7 @@ fn finished_files_and_rows_are_not_read_again() {
             .says("what the loader has confirmed");
         assert_eq!(run.records(), records(left));
     }
-    // Without --resume it begins anew.
+    // Without --resume it starts over.
     std::fs::write(&place.file, stopped.to_string()).unwrap();
     assert_eq!(place.tool().run().exits(0).records().len(), 3 * EACH);
 }
@@ -246,7 +247,7 @@ fn standard_input_resumes_after_the_finished_rows() {
     let seen = first.records().len();
     let second = tool().input(&*all).run().exits(0);
     assert_eq!(second.records(), records(seen..250_000));
-    // Where a loader takes part, behind what it has confirmed.
+    // With a loader, it resumes after the confirmed rows.
     drop(std::fs::remove_file(&place.file));
     let first = tool().input(cut).run().exits(75);
     let parts = first.listing().parts;
@@ -271,7 +272,7 @@ fn a_different_standard_input_is_refused() {
     let other = [rows(5..6), rows(1..300_000)].concat();
     let run = tool().input(other).run().exits(78).prints_nothing();
     run.says("standard input is not what this run began with");
-    // Nor one that is shorter than what was read.
+    // The same for input that is shorter than what was read.
     let run = tool().input(rows(0..80_000)).run().exits(78);
     run.says("standard input is not what this run began with");
     assert_eq!(tool().input(&*all).run().exits(0).records().len(), 1);
@@ -279,7 +280,7 @@ fn a_different_standard_input_is_refused() {
 
 const BUILDS: usize = 60;
 
-/// Builds, and other keys, in a bucket; their inventory in two files of
+/// Puts builds and other keys in a bucket, with an inventory in two files of
 /// several members each.
 fn published(all: &Backfill) -> Vec<(String, String, Vec<u8>)> {
     let objects = (0..BUILDS).map(|n| (sample::key(n), sample::build(n).to_string().into_bytes()));
@@ -336,11 +337,11 @@ fn loads_an_inventory(kind: Kind) {
     let rows = BUILDS * 1001;
     assert_eq!(done.counts("s3-inventory"), json!([rows, rows, {}, {}]));
     all.all_is_confirmed();
-    // Known by key and ETag, as from a listing.
+    // They are known by key and ETag, as from a listing.
     let again = Done(pipeline(tools(&all, from_manifest(&all))));
     again.finds_nothing_new();
 
-    // The same from zcat, into another store.
+    // The same by zcat, into another store.
     let Some(other) = Backfill::of(all.bucket.clone(), kind, None) else {
         return;
     };
@@ -375,7 +376,7 @@ fn an_inventory_is_loaded_into_postgres() {
     loads_an_inventory(Kind::Postgres);
 }
 
-/// Killed when so many bytes have passed behind it, then resumed.
+/// The pipeline is killed after this many bytes of s3-inventory, then resumed.
 #[test]
 fn a_killed_load_resumes_to_the_same_rows() {
     for (at, bytes) in [1000, 2_000_000, 4_000_000, 5_000_000]

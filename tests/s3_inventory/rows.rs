@@ -15,7 +15,7 @@ fn gives(run: Run, expected: &[Value]) -> Run {
     run
 }
 
-/// One row in the usual columns, and what of its record it makes.
+/// Asserts that a row in the usual columns gives a record with these members.
 #[track_caller]
 fn makes(row: &str, members: &Value) {
     let run = inventory().input(row).run();
@@ -241,7 +241,7 @@ fn bad_rows_are_rejected_alone() {
         assert_eq!(error.line, 2 + 3 * n as u64, "{error:?}");
         assert_eq!((&*error.stage, &*error.kind), ("s3-inventory", "bad_row"));
     }
-    // Kept nowhere, they keep their unit open.
+    // Unsaved rejects keep their unit open.
     let run = tool()
         .run()
         .exits(65)
@@ -283,7 +283,7 @@ fn an_unclosed_quote_rejects_only_its_own_row() {
     }
 }
 
-/// What is made of rows that are no lines of their own.
+/// Rows that are not lines of their own.
 #[test]
 fn rows_without_a_newline_between_them_are_rejected() {
     let one = |n| row(&key(n), n);

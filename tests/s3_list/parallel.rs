@@ -4,7 +4,7 @@ use super::{list, numbered, server_of, tiles};
 use crate::harness::faulty::Faulty;
 use crate::harness::folder;
 
-/// Keys of every key space come whole and once, however many are asked for.
+/// Every key space is listed completely, at any concurrency.
 #[test]
 fn every_key_space_is_listed_once() {
     for distribution in ["archive", "prefix", "sequential", "hash", "plain"] {
@@ -22,7 +22,7 @@ fn every_key_space_is_listed_once() {
     }
 }
 
-/// More comes too early than memory holds.
+/// More pages arrive out of order than fit in memory.
 #[test]
 fn ordered_listings_are_sorted() {
     let server = Faulty::synthetic(200_000, &["--distribution", "hash"]);
@@ -38,7 +38,7 @@ fn ordered_listings_are_sorted() {
     run.says("TMPDIR").says(nowhere.to_str().unwrap());
 }
 
-/// All workers slow down together: else some twenty requests would be refused
+/// All workers slow down together; otherwise some 20 requests would be refused
 /// for each of the 600 pages.
 #[test]
 fn a_throttling_bucket_gets_fewer_requests() {
@@ -64,7 +64,7 @@ fn a_throttling_bucket_gets_fewer_requests() {
     }
 }
 
-/// What a finished run saw tells the next where to cut.
+/// The statistics of a finished run help the next one to split the listing.
 #[test]
 fn the_next_run_needs_fewer_requests() {
     let server = Faulty::synthetic(300_000, &["--distribution", "archive"]);

@@ -1,4 +1,4 @@
-//! s3-list: its state, and how a stopped run goes on.
+//! s3-list: its state, and how it resumes.
 
 mod damaged;
 mod decisions;
@@ -83,7 +83,7 @@ impl State {
     }
 }
 
-/// What a loader keeps beside it.
+/// The file of the loader beside it.
 #[derive(Debug, Clone, Serialize)]
 struct Loaded {
     format: u32,
@@ -91,7 +91,7 @@ struct Loaded {
     coverage: Vec<Part>,
 }
 
-/// `""` is the start, or the end.
+/// Returns an interval; `""` is the start or the end.
 fn part((after, through): (&str, &str)) -> Part {
     let bound = |key: &str| (!key.is_empty()).then(|| key.to_owned());
     Part {
@@ -159,7 +159,7 @@ fn write(path: &Path, state: &impl Serialize) {
 
 #[test]
 fn the_state_is_saved_after_each_page() {
-    // More than a pipe holds: nobody reads, so it cannot come to the end.
+    // More than a pipe holds: without a reader it cannot finish.
     let keys = numbered(20_000);
     let (server, place) = (server_of(&keys, &[]), Place::new());
     let (mut reader, stdout) = std::io::pipe().unwrap();
@@ -221,7 +221,7 @@ fn without_resume_or_a_file_a_new_run_starts() {
     let run = run.says("was not finished, and without --resume a new one begins");
     assert_eq!(run.listing().sorted(), keys);
     assert!(place.state().run != before.run, "{run}");
-    // A relative name is one in the current folder.
+    // A relative name is in the current folder.
     let tool = list(&server).args(["--resume-file", "here.json"]);
     tool.folder(place.folder.path()).run().exits(0);
     place.holds_only(&["here.json", "here.json.lock", "list.json", "list.json.lock"]);
@@ -262,7 +262,7 @@ fn the_state_of_another_listing_is_refused_and_kept() {
         .exits(0);
 }
 
-/// In the run before it was killed before it had a file; what was listed then
+/// In the run before, the loader was killed before it had a file; that listing
 /// did not reach it.
 #[test]
 fn resume_waits_for_a_loader_that_starts_with_the_listing() {
@@ -271,7 +271,7 @@ fn resume_waits_for_a_loader_that_starts_with_the_listing() {
     assert!(!place.loaded().exists());
     let load = Tool::new("bh-load").arg("--resume-file").arg(&place.file);
     let list = place.resume(&server);
-    // It is not the first to run: the lister opens its summary at its start.
+    // The loader starts after the lister, which opens its summary at its start.
     let later = format!(
         "until [ -e '{}' ]; do :; done; exec \"$@\"",
         list.summary_path().display()
@@ -285,8 +285,8 @@ fn resume_waits_for_a_loader_that_starts_with_the_listing() {
     assert_eq!(listed.count("/out"), 10, "{listed}");
 }
 
-/// The loader begins when the listing has ended: nobody has told either that a
-/// part of the run lay in a pipe when all were killed.
+/// The loader starts after the listing has ended, and neither knows that a
+/// part of the run was in a pipe when all were killed.
 #[test]
 fn records_that_no_loader_confirmed_are_reported() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
@@ -318,7 +318,7 @@ fn records_that_no_loader_confirmed_are_reported() {
     assert_eq!(listed.count("/out"), 10, "{listed}");
     loaded.exits(65);
 
-    // Nor by a loader that confirms nothing.
+    // The same with a loader that confirms nothing.
     std::fs::remove_file(place.loaded()).unwrap();
     std::fs::write(&place.file, &before).unwrap();
     let (listed, loaded) = run(load(false));
@@ -327,7 +327,7 @@ fn records_that_no_loader_confirmed_are_reported() {
         .exits(75)
         .says("behind 10 records that no loader has confirmed");
 
-    // Who asks for it knows where the listing went.
+    // With --checkpoint listed, the user knows where the listing went.
     std::fs::write(&place.file, &before).unwrap();
     let asked = place.resume(&server).args(["--checkpoint", "listed"]);
     let mut runs = pipeline(vec![asked, load(true)]);
@@ -336,7 +336,7 @@ fn records_that_no_loader_confirmed_are_reported() {
     assert!(!loaded.stderr.contains("no loader"), "{loaded}");
 }
 
-/// What starts programs may join them by sockets.
+/// A shell may join programs by sockets.
 #[test]
 fn a_socket_counts_as_a_pipe() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
@@ -355,7 +355,7 @@ fn a_socket_counts_as_a_pipe() {
     assert!(lines.contains("\"unconfirmed\":10}"), "{lines}");
 }
 
-/// The shell has emptied it.
+/// The shell has truncated the output file.
 #[test]
 fn an_emptied_output_file_is_reported() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
@@ -392,7 +392,7 @@ fn a_damaged_state_stops_the_run_and_is_named() {
     let state = place.half(&server, |_| {});
     let whole = std::fs::read(&place.file).unwrap();
     let text = String::from_utf8(whole.clone()).unwrap();
-    // All of it is needed, but for its newline.
+    // Every byte is needed, except the newline.
     let cuts = (0..whole.len() - 1).map(|length| whole[..length].to_vec());
     let mut damaged: Vec<Vec<u8>> = cuts.collect();
     damaged.push(vec![0; whole.len()]);
@@ -407,7 +407,7 @@ fn a_damaged_state_stops_the_run_and_is_named() {
             assert_eq!(&std::fs::read(&place.file).unwrap(), bytes);
         }
     }
-    // So is what the loader keeps.
+    // The same for the file of the loader.
     write(&place.file, &state);
     let loaded = Loaded {
         format: 1,
@@ -460,7 +460,7 @@ fn two_runs_never_share_a_state() {
     run.says(&format!(
         "to go on: run the same pipeline again with --resume-file {name} --resume"
     ));
-    // The lock went with it.
+    // The lock ended with the program.
     let calm = server_of(&[], &[]);
     fails(place.resume(&calm).run(), 78, &["another listing"]);
 }
@@ -526,7 +526,7 @@ fn a_closed_pipe_is_recorded_in_the_state() {
     assert!(!place.state().broken_pipe);
 }
 
-/// Runs until some pages are kept, then kills; what was written so far.
+/// Runs until some pages are recorded, then kills; returns what was written.
 fn killed(tool: Tool, place: &Place, pages: u64) -> Vec<u8> {
     let (mut reader, stdout) = std::io::pipe().unwrap();
     let running = tool.start_with(Stdio::null(), stdout.into());
@@ -545,7 +545,7 @@ fn killed(tool: Tool, place: &Place, pages: u64) -> Vec<u8> {
     written
 }
 
-/// Whole lines alone: the last one may be cut where the program was killed.
+/// Returns the complete lines; the last one may be torn by the kill.
 fn whole_lines(mut written: Vec<u8>) -> Vec<u8> {
     written.truncate(written.iter().rposition(|byte| *byte == b'\n').unwrap() + 1);
     written
@@ -567,7 +567,7 @@ fn a_killed_and_resumed_listing_is_complete() {
         let second = place.state();
         assert!(second.pages > first.pages);
         let last: Run = tool().run().exits(0);
-        // The last run lists exactly what the state before it left open.
+        // The last run lists exactly what was open in the state before it.
         let open: Vec<_> = keys.iter().filter(|key| !second.covers(key)).collect();
         assert_eq!(last.listing().sorted(), open);
         written.extend(&last.stdout);
@@ -577,7 +577,7 @@ fn a_killed_and_resumed_listing_is_complete() {
         listed.dedup();
         assert_eq!(listed, keys);
         assert!(whole.parts.iter().all(|(part, _)| part.run == first.run));
-        // Every key was there when the mark that names it was written.
+        // Every key was written before the mark that covers it.
         for key in &keys {
             let named = |part: &Part| part.holds(key);
             let parts = whole.parts.iter();
@@ -589,7 +589,7 @@ fn a_killed_and_resumed_listing_is_complete() {
     }
 }
 
-/// An empty page says nothing of the keys behind it.
+/// An empty page covers no keys after it.
 #[test]
 fn a_listing_killed_after_an_empty_page_is_complete() {
     let place = Place::new();

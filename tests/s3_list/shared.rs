@@ -1,4 +1,4 @@
-//! s3-list: a bucket shared among machines, and a state told to people.
+//! s3-list: --plan, --ranges, --shard and --show-state.
 
 use std::collections::BTreeSet;
 
@@ -41,14 +41,14 @@ fn a_plan_covers_the_bucket() {
     }
     assert_eq!(reached, json!(null));
     assert_eq!(all.len(), 100_000);
-    // Without a look into folders the parts may be few, and are all of it.
+    // Without delimiters there may be few parts, but they cover the bucket.
     let blind = Faulty::synthetic(100_000, &["--distribution", "archive", "--deny-delimiter"]);
     let run = list(&blind).args(["--plan", "8"]).run().exits(0);
     let run = run.says("folders cannot be looked into");
     let ranges = run.lines();
     assert_eq!(ranges[0]["after"], json!(null));
     assert_eq!(ranges[ranges.len() - 1]["through"], json!(null));
-    // A bucket of few keys has no more parts than keys.
+    // A small bucket has no more parts than keys.
     let few = server_of(&numbered(3), &[]);
     assert!(plan(&few, "8").lines().len() <= 3);
 }
@@ -71,7 +71,7 @@ fn the_shards_of_a_plan_cover_it() {
     }
     all.sort();
     assert_eq!(all, keys);
-    // What one leaves out has to be in another: a plan that is cut is none.
+    // A truncated plan is refused, as it would miss keys.
     let whole = std::fs::read_to_string(&file).unwrap();
     let cut = whole.rfind("{\"bucket\"").unwrap();
     std::fs::write(&file, &whole[..cut]).unwrap();
@@ -81,7 +81,7 @@ fn the_shards_of_a_plan_cover_it() {
         .says("whole plan");
 }
 
-/// A run that goes on keeps to its range, whatever the bucket has become.
+/// A resumed run keeps its range, even if the bucket has changed.
 #[test]
 fn a_shard_keeps_to_its_range() {
     let keys = numbered(4000);
@@ -135,7 +135,7 @@ fn invalid_ranges_are_refused() {
     let whole = lines(std::slice::from_ref(&range));
     let run = with(whole[..whole.len() / 2].to_vec()).exits(75);
     run.prints_nothing();
-    // Ranges may overlap; keys come once.
+    // Ranges may overlap; each key is listed once.
     let twice = json!({"after": "k00003", "through": "k00007"});
     let listing = with(lines(&[range, twice])).exits(0).listing();
     assert_eq!(listing.sorted(), &numbered(8)[2..]);
@@ -166,7 +166,7 @@ fn show_state_describes_a_run() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
-    // The next run stopped half-way, and a loader has confirmed a tenth.
+    // The next run is stopped half-way, and a loader has confirmed a tenth.
     let mut state = crate::harness::lines_of(&file).remove(0);
     state["last"] =
         json!({"run": "before", "started": state["started"], "sample": state["sample"]});
@@ -183,7 +183,7 @@ fn show_state_describes_a_run() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
-    // What lay in a pipe is lost.
+    // Records in a pipe are lost.
     let mut left = state.clone();
     left["broken_pipe"] = json!(true);
     std::fs::write(&file, left.to_string()).unwrap();
@@ -203,7 +203,7 @@ fn show_state_describes_a_run() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
-    // Of another run it has confirmed nothing.
+    // The loader has confirmed nothing of another run.
     let other = json!({
         "format": 1, "run": "other", "coverage": [{"after": null, "through": null}],
     });

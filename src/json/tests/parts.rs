@@ -1,4 +1,4 @@
-//! Strings and values taken apart, bytes decoded, lines scanned.
+//! Strings and values, encodings, and lines that are scanned.
 
 use super::*;
 

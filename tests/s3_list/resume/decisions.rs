@@ -1,11 +1,11 @@
-//! What a resumed run takes as done.
+//! Where a resumed run starts.
 
 use super::{Loaded, Part, Place, State, part, write};
 use crate::s3_list::{numbered, server_of};
 
-/// A run over keys 0 to 9 that came through key 4. Its state; what the loader
-/// has kept, the run and its coverage (`:2` is all through key 2); what is
-/// asked for; the keys that are listed then; and what is said of it.
+/// A run over keys 0 to 9 that has listed through key 4. Columns: its state;
+/// the file of the loader, with the run and its coverage (`:2` is all through
+/// key 2); --checkpoint; the keys that are listed then; and the message.
 const CASES: &str = "
 half     |            |        | 5 6 7 8 9           | goes on from what was listed
 gaps     |            |        | 5 6 8 9             | goes on from what was listed
