@@ -1,10 +1,10 @@
-//! Progress on a terminal: one block for a whole pipeline, a row a program.
+//! Progress on a terminal: one block per pipeline, one row per program.
 //!
-//! The programs meet in a `folder` named after the terminal and the process
-//! group. One at a time holds the pen: at each tick it reads the others' rows
-//! and draws the `block`. A message is written by the program that has it,
-//! in one write together with the block below it, so that nobody's death can
-//! lose or tear it.
+//! The programs share a `folder` named after the terminal and the process
+//! group. One at a time holds the pen: at each tick it reads the rows of the
+//! others and draws the `block`. Each program writes its own messages, in one
+//! write together with the block below, so that a kill cannot lose or tear a
+//! message.
 
 mod block;
 mod folder;
@@ -19,11 +19,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use self::block::Bars;
 use self::folder::{Floor, Folder, Pen};
 use self::row::Row;
+pub use self::row::{PROGRAMS, SINKS};
 use crate::counters::Counters;
 
 const TICK: Duration = Duration::from_millis(200);
 
-/// Runs shorter than this draw nothing.
+/// Shorter runs draw nothing.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// This program's part of the block.
@@ -60,7 +61,7 @@ impl Terminal {
         }
     }
 
-    /// Takes this program's row away; another program draws on.
+    /// Removes the row of this program; another program takes over the drawing.
     pub fn leave(&self) {
         if let Some(mut seat) = self.seat() {
             seat.leave();
@@ -78,7 +79,7 @@ impl Terminal {
         }
     }
 
-    /// `None` only where a panic happened while the seat was in use: its
+    /// Returns `None` only after a panic while the seat was in use: its
     /// message comes through here on the same thread and must not wait.
     fn seat(&self) -> Option<MutexGuard<'_, Seat>> {
         if !std::thread::panicking() {
@@ -111,7 +112,7 @@ fn tick_on(terminal: &Weak<Terminal>) {
     }
 }
 
-/// A program's place in the pipeline's folder, and its pen.
+/// The place of a program in the folder of its pipeline, and its pen.
 struct Seat {
     folder: Folder,
     pen: Pen,
@@ -120,7 +121,7 @@ struct Seat {
     joined: Instant,
     ticked: Instant,
     swept: bool,
-    /// Messages still go around the others' block.
+    /// Whether the row is gone; messages are still drawn above the block.
     left: bool,
 }
 
@@ -188,7 +189,8 @@ impl Seat {
         let floor = self.folder.lock();
         floor.withdraw();
         let rows = floor.rows();
-        // Whoever holds the pen: the row goes now, and with the last the block.
+        // The row goes now, whoever holds the pen, and the block with the last
+        // row.
         if block::in_front() && !floor.drawn().is_empty() {
             redraw(&floor, &mut self.block, &rows);
         }
@@ -207,8 +209,8 @@ fn redraw(floor: &Floor<'_>, block: &mut Bars, rows: &[Row]) {
         block.delay(rows)
     };
     let frame = block::frame(&before, "", &after);
-    // Killed in between, the smaller block must be on file: who draws next
-    // then leaves a row behind, and does not wipe a message.
+    // If killed in between, the file must have the smaller block: the next
+    // frame then leaves an old row, and does not erase a message.
     if after.lines().count() < before.lines().count() {
         floor.set_drawn(&after);
         put(&frame);
@@ -218,7 +220,7 @@ fn redraw(floor: &Floor<'_>, block: &mut Bars, rows: &[Row]) {
     }
 }
 
-/// Writes to standard error, whole, in one write where the terminal can.
+/// Writes all of it to standard error, in one write if the terminal can.
 fn put(text: &str) {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
@@ -226,14 +228,14 @@ fn put(text: &str) {
             Ok(0) => return,
             Ok(written) => rest = rest.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Any program of the terminal may have made it non-blocking.
+            // Any program on the terminal may have made it non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let stderr = std::io::stderr();
                 let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
                 let wait = Timespec::try_from(TICK).ok();
                 let _ = poll(&mut fds, wait.as_ref());
             }
-            // Nowhere is left to report to when the terminal is gone.
+            // Without a terminal there is nowhere left to report to.
             Err(_) => return,
         }
     }

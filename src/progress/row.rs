@@ -1,13 +1,13 @@
-//! A row: what a program shows of itself, and the line it is in the folder.
+//! The row of a program, and its line in the shared folder.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// In pipeline order.
-const PROGRAMS: [&str; 11] = [
+/// The programs in the order of their rows; `tests/layers.rs` compares them
+/// with the table of programs.
+pub const PROGRAMS: [&str; 9] = [
     "s3-list",
     "s3-inventory",
-    "sqs-receive",
     "kinto-export",
     "bh-filter",
     "bh-fetch",
@@ -15,13 +15,13 @@ const PROGRAMS: [&str; 11] = [
     "bh-validate",
     "bh-load",
     "kinto-load",
-    "sqs-delete",
 ];
 
-/// These write no records, so a terminal as their output stays quiet.
-const SINKS: [&str; 3] = ["bh-load", "kinto-load", "sqs-delete"];
+/// The programs that write no records, so that their output does not disturb
+/// the block on the same terminal.
+pub const SINKS: [&str; 2] = ["bh-load", "kinto-load"];
 
-/// What a program shows of itself.
+/// What a program shows.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
     pub(super) pid: u32,
@@ -29,9 +29,9 @@ pub(super) struct Row {
     pub(super) records: u64,
     pub(super) age_ms: u64,
     pub(super) waiting: String,
-    /// Its records go to the terminal, where a block would wipe them.
+    /// Whether its records go to the terminal, where a block would erase them.
     pub(super) fills_terminal: bool,
-    /// Records a second, smoothed.
+    /// Records per second, smoothed.
     rate: f64,
 }
 
@@ -48,13 +48,13 @@ impl Row {
         }
     }
 
-    /// Takes in the count of records as it is `step` after the last one.
+    /// Updates the row with the count of records, `step` after the last update.
     #[expect(clippy::cast_precision_loss, reason = "it is shown in whole numbers")]
     pub(super) fn count(&mut self, records: u64, step: Duration, age: Duration) {
         const MEMORY: f64 = 3.0;
         let step = step.as_secs_f64().max(1e-3);
         let now = records.saturating_sub(self.records) as f64 / step;
-        // The plain mean at first, then what was lately.
+        // The mean of all at first, later of the recent past.
         let weight = (step / age.as_secs_f64().max(step)).max(1.0 - (-step / MEMORY).exp());
         self.rate += (now - self.rate) * weight;
         self.records = records;
@@ -70,7 +70,7 @@ impl Row {
         self.rate.round() as u64
     }
 
-    /// One line, of one length whatever the numbers, for it is overwritten in
+    /// Returns its line, of a fixed length, since it is overwritten in
     /// place.
     pub(super) fn to_line(&self) -> String {
         let Self {
