@@ -14,7 +14,7 @@ use crate::harness::kinto::Kinto;
 use crate::harness::{folder, lines, program};
 use crate::s3_inventory::manifests::md5;
 
-/// Mozilla's bucket with an inventory of `rows` for each name.
+/// Serves Mozilla's bucket with an inventory of `rows` per name.
 fn inventories(rows: [(&str, String); 2]) -> Faulty {
     let objects = rows.into_iter().flat_map(|(name, rows)| {
         let root = format!("inventories/net-mozaws-prod-delivery-{name}/delivery-{name}");
@@ -68,9 +68,10 @@ fn the_latest_inventories_are_loaded_into_kinto() {
     let Some(mut kinto) = Kinto::without_bucket() else {
         return;
     };
-    // The one that the built-in manifest configures.
+    // The bucket of the built-in manifest.
     "build-hub".clone_into(&mut kinto.bucket);
-    kinto.ask("DELETE", "/buckets/build-hub", None);
+    let lock = kinto.lock_buckets();
+    kinto.ask("DELETE", &kinto.bucket_path(), None);
     let all = cases("pipeline");
     let case = all.iter().find(|case| case.name == "wide").unwrap();
     let rows = case.text("inventory.csv");
@@ -94,6 +95,7 @@ fn the_latest_inventories_are_loaded_into_kinto() {
 
     let folder = folder();
     let done = job.run(folder.path(), &[("STORE_DAILY_MANIFEST", "true")]);
+    drop(lock);
     assert_eq!(done.status.code(), Some(65), "{done:?}");
     assert_eq!(job.kinto.stored(), expected, "{done:?}");
     let kept = |name: &str| {
@@ -109,11 +111,11 @@ fn the_latest_inventories_are_loaded_into_kinto() {
         assert!(rejects.metadata().unwrap().len() > 0);
     }
 
-    // What is there already is not sent again.
+    // Records that exist are not sent again.
     let done = job.run(folder.path(), &[("INITIALIZE_SERVER", "false")]);
     assert_eq!(done.status.code(), Some(65), "{done:?}");
     let told = String::from_utf8_lossy(&done.stderr);
-    // But for one that two archives are named by: the last one stays.
+    // Except one whose id belongs to two archives: the last one wins.
     assert_eq!(told.matches(" = 0 stored").count(), 1, "{told}");
     assert_eq!(told.matches(" = 2 stored").count(), 1, "{told}");
     assert_eq!(job.kinto.stored(), expected);

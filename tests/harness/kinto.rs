@@ -1,5 +1,5 @@
-//! A bucket of its own on the Kinto that TEST_KINTO_URL names, and a stand-in
-//! for a Kinto that fails on order.
+//! Buckets on the Kinto that TEST_KINTO_URL names, and a stand-in
+//! for a Kinto that fails as the test says.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Tool, left_out};
 
-/// A collection that nobody else uses.
+/// A bucket with a collection that no other test uses, deleted at the end.
 pub struct Kinto {
     pub url: String,
     pub database: String,
@@ -21,22 +21,34 @@ pub struct Kinto {
 pub const COLLECTION: &str = "releases";
 
 impl Kinto {
-    /// A new bucket with an empty collection; `None` where there is no server.
+    /// Makes a bucket with an empty collection; `None` if there is no server.
     pub fn new() -> Option<Self> {
         let kinto = Self::without_bucket()?;
-        let bucket = format!("/buckets/{}", kinto.bucket);
+        let bucket = kinto.bucket_path();
+        let lock = kinto.lock_buckets();
         for path in [bucket.clone(), format!("{bucket}/collections/{COLLECTION}")] {
-            // Kinto may answer 409 while other tests make buckets too.
-            let (status, answer) = (0..50)
-                .map(|_| kinto.ask("PUT", &path, None))
-                .find(|(status, _)| *status != 409)
-                .expect("Kinto answers 409 time after time");
+            let (status, answer) = kinto.ask("PUT", &path, None);
             assert_eq!(status, 201, "{answer}");
         }
+        drop(lock);
         Some(kinto)
     }
 
-    /// A name that no bucket has yet.
+    /// Blocks until no other test makes or deletes a bucket, and keeps the
+    /// others waiting until the client is dropped. To Kinto all buckets are
+    /// records of one parent, whose times of change are unique to the
+    /// millisecond: of two writes at the same time it answers one with 409.
+    pub fn lock_buckets(&self) -> Client {
+        let mut client = self.client();
+        client.execute("SELECT pg_advisory_lock(409)", &[]).unwrap();
+        client
+    }
+
+    pub fn bucket_path(&self) -> String {
+        format!("/buckets/{}", self.bucket)
+    }
+
+    /// Returns an unused name for a bucket.
     pub fn without_bucket() -> Option<Self> {
         let variable = |name: &str| std::env::var(name).ok();
         let (Some(url), Some(auth), Some(database)) = (
@@ -56,12 +68,12 @@ impl Kinto {
         })
     }
 
-    /// A program that uses the bucket.
+    /// Returns a program that uses the bucket.
     pub fn tool(&self, name: &str) -> Tool {
         self.at(name, &self.url)
     }
 
-    /// The same by another way to the server.
+    /// Returns a program that uses the bucket through another URL.
     pub fn at(&self, name: &str, url: &str) -> Tool {
         Tool::new(name)
             .env("AUTH", &self.auth)
@@ -74,7 +86,7 @@ impl Kinto {
         format!("/buckets/{}/collections/{COLLECTION}/records", self.bucket)
     }
 
-    /// A request of the tests' user, and the answer's status and body.
+    /// Sends a request and returns the status and body of the response.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let url = url::Url::parse(&self.url).unwrap();
         let address = url.socket_addrs(|| None).unwrap()[0];
@@ -98,7 +110,7 @@ impl Kinto {
         Client::connect(&self.database, NoTls).unwrap()
     }
 
-    /// Puts the records `release(n)` of `numbers` straight into Kinto's
+    /// Inserts the records `release(n)` of `numbers` directly into Kinto's
     /// storage, the n-th changed `n` ms after the first.
     pub fn fill(&self, numbers: std::ops::Range<usize>) {
         let parent = format!("/buckets/{}/collections/{COLLECTION}", self.bucket);
@@ -117,7 +129,7 @@ impl Kinto {
             .unwrap();
     }
 
-    /// The live records, by id, without what Kinto adds.
+    /// Returns the live records by id, without the members that Kinto adds.
     pub fn stored(&self) -> std::collections::BTreeMap<String, Value> {
         let parent = format!("/buckets/{}/collections/{COLLECTION}", self.bucket);
         let query = "SELECT id, data::text FROM objects
@@ -132,6 +144,15 @@ impl Kinto {
     }
 }
 
+impl Drop for Kinto {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _lock = self.lock_buckets();
+            self.ask("DELETE", &self.bucket_path(), None);
+        }
+    }
+}
+
 /// When the first record of `fill` was changed.
 pub const FIRST: i64 = 1_700_000_000_000;
 
@@ -139,7 +160,7 @@ pub fn id_of(record: &Value) -> String {
     record["id"].as_str().unwrap().to_owned()
 }
 
-/// The n-th release, with its id.
+/// Returns the n-th release, with its id.
 pub fn release(n: usize) -> Value {
     let mut release = super::sample::build(n);
     release["id"] = json!(format!("firefox_{n}_win64_fr"));
@@ -160,7 +181,8 @@ fn base64(text: &str) -> String {
     out
 }
 
-/// The lines of a message's head, and its body; `None` where nothing came.
+/// Reads the lines of a message's head, and its body; `None` if there is no
+/// message.
 fn message(stream: &TcpStream) -> Option<(Vec<String>, Vec<u8>)> {
     let mut reader = BufReader::new(stream);
     let mut head = Vec::new();
@@ -183,13 +205,13 @@ fn message(stream: &TcpStream) -> Option<(Vec<String>, Vec<u8>)> {
     Some((head, body))
 }
 
-/// What the stand-in was asked: method, path with query, body.
+/// A request to the stand-in: method, path with query, body.
 pub type Asked = (String, String, Value);
 
-/// What it answers: status, headers, body.
+/// A response of the stand-in: status, headers, body.
 pub type Answer = (u16, Vec<(&'static str, String)>, Value);
 
-/// A server that answers as the test says.
+/// A server whose responses the test defines.
 pub struct StandIn {
     pub url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -197,13 +219,13 @@ pub struct StandIn {
 
 impl StandIn {
     /// `answer` gets the number of the request, from 0, and the request; `None`
-    /// ends the connection without an answer.
+    /// closes the connection without a response.
     pub fn new(answer: impl Fn(usize, &Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let (shared, answer) = (Arc::clone(&asked), Arc::new(answer));
-        // Ends with the process.
+        // It runs until the process ends.
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, shared, answer) =
@@ -255,8 +277,8 @@ fn serve(
     }
 }
 
-/// A Kinto with the records `release(0)` to `release(total - 1)`, changed at 1
-/// to `total` ms; it takes every batch.
+/// Answers like a Kinto with the records `release(0)` to `release(total - 1)`,
+/// changed at 1 to `total` ms, which accepts every batch.
 pub fn answer(total: usize, (method, path, body): &Asked) -> Answer {
     let url = url::Url::parse(&format!("http://kinto{path}")).unwrap();
     let number = |wanted: &str, otherwise: usize| {

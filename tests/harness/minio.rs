@@ -1,4 +1,4 @@
-//! A bucket of its own on the S3 server that TEST_S3_ENDPOINT names.
+//! Buckets on the S3 server that TEST_S3_ENDPOINT names.
 
 use std::sync::OnceLock;
 
@@ -22,7 +22,7 @@ fn runtime() -> &'static Runtime {
 }
 
 impl Bucket {
-    /// A new empty bucket; `None` where there is no server.
+    /// Makes an empty bucket; `None` if there is no server.
     pub fn new() -> Option<Self> {
         let Ok(endpoint) = std::env::var("TEST_S3_ENDPOINT") else {
             left_out("S3 server (TEST_S3_ENDPOINT)");
@@ -50,12 +50,12 @@ impl Bucket {
         Some(bucket)
     }
 
-    /// Stores an object; its ETag, without quotes.
+    /// Stores an object and returns its ETag, without quotes.
     pub fn put(&self, key: &str, body: impl Into<Vec<u8>>) -> String {
         self.put_all([(key.to_owned(), body.into())]).remove(0)
     }
 
-    /// Stores many objects; their ETags in order.
+    /// Stores objects and returns their ETags in order.
     pub fn put_all(&self, objects: impl IntoIterator<Item = (String, Vec<u8>)>) -> Vec<String> {
         let all: Vec<_> = objects.into_iter().collect();
         runtime().block_on(async {
@@ -92,12 +92,23 @@ impl Bucket {
         format!("s3://{}", self.name)
     }
 
-    /// A program with access to the server.
+    /// Returns a program with access to the server.
     pub fn tool(&self, name: &str) -> Tool {
         Tool::new(name)
             .env("AWS_ENDPOINT_URL", &self.endpoint)
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", &self.access)
             .env("AWS_SECRET_ACCESS_KEY", &self.secret)
+    }
+}
+
+impl Drop for Bucket {
+    /// MinIO deletes a bucket with its objects; other servers keep it.
+    fn drop(&mut self) {
+        let delete = self.client.delete_bucket().bucket(&self.name);
+        let delete = delete.customize().mutate_request(|request| {
+            request.headers_mut().insert("x-minio-force-delete", "true");
+        });
+        drop(runtime().block_on(delete.send()));
     }
 }

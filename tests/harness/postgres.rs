@@ -1,15 +1,17 @@
-//! A database of its own on the server that TEST_DATABASE_URL names.
+//! Databases on the server that TEST_DATABASE_URL names.
 
 use postgres::{Client, NoTls};
 
 use super::left_out;
 
+/// It is dropped with the test that made it.
 pub struct Database {
     pub url: String,
+    server: String,
 }
 
 impl Database {
-    /// A new empty database; `None` where there is no server.
+    /// Makes an empty database; `None` if there is no server.
     pub fn new() -> Option<Self> {
         let Ok(server) = std::env::var("TEST_DATABASE_URL") else {
             left_out("PostgreSQL (TEST_DATABASE_URL)");
@@ -18,7 +20,7 @@ impl Database {
         Some(Self::on(&server))
     }
 
-    /// A new empty database on `server`.
+    /// Makes an empty database on `server`.
     pub fn on(server: &str) -> Self {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         let mut client = Client::connect(server, NoTls).unwrap();
@@ -27,7 +29,10 @@ impl Database {
             .unwrap();
         let mut url = url::Url::parse(server).unwrap();
         url.set_path(&name);
-        Self { url: url.into() }
+        Self {
+            url: url.into(),
+            server: server.to_owned(),
+        }
     }
 
     pub fn client(&self) -> Client {
@@ -36,5 +41,15 @@ impl Database {
 
     pub fn count(&self, query: &str) -> i64 {
         self.client().query_one(query, &[]).unwrap().get(0)
+    }
+}
+
+impl Drop for Database {
+    /// The server may have stopped before.
+    fn drop(&mut self) {
+        if let Ok(mut client) = Client::connect(&self.server, NoTls) {
+            let name = self.url.rsplit_once('/').map_or("", |(_, name)| name);
+            drop(client.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")));
+        }
     }
 }

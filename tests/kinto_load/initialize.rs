@@ -1,4 +1,4 @@
-//! --initialize: bucket and collection as the v1 jobs made them, written once.
+//! --initialize: bucket and collection as the v1 jobs made them.
 
 use serde_json::{Value, json};
 
@@ -42,9 +42,11 @@ fn initialize_writes_only_what_differs() {
             );
         }
     };
-    let bucket = format!("/buckets/{}", kinto.bucket);
+    let bucket = kinto.bucket_path();
     let collection = format!("{bucket}/collections/releases");
+    let lock = kinto.lock_buckets();
     run(&[&bucket, &collection]);
+    drop(lock);
     let state = || [&bucket, &collection].map(|path| kinto.ask("GET", path, None).1);
     let first = state();
     let expected = [
@@ -54,7 +56,7 @@ fn initialize_writes_only_what_differs() {
     for (made, expected) in first.iter().zip(&expected) {
         let mut made = case(&made.to_string());
         assert_eq!(made["data"], expected["data"]);
-        // Who made it is another one here.
+        // The user who made it is another one.
         made["permissions"]["write"] = expected["permissions"]["write"].clone();
         assert_eq!(made["permissions"], expected["permissions"]);
     }
@@ -80,10 +82,5 @@ fn a_bucket_missing_from_the_manifest_is_reported() {
     };
     let run = load(&kinto).arg("--initialize").run().exits(78);
     run.says(&format!("there is no bucket {:?} in it", kinto.bucket));
-    assert_eq!(
-        kinto
-            .ask("GET", &format!("/buckets/{}", kinto.bucket), None)
-            .0,
-        403
-    );
+    assert_eq!(kinto.ask("GET", &kinto.bucket_path(), None).0, 403);
 }

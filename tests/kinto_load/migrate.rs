@@ -1,4 +1,4 @@
-//! Out of Kinto into the database: scripts/migrate-kinto, until it inserts
+//! scripts/migrate-kinto: from Kinto into the database, until it inserts
 //! nothing.
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::{lines, load};
 use crate::harness::kinto::{Kinto, release};
 use crate::harness::{folder, program};
 
-fn migrate(kinto: &Kinto, folder: &Path, flags: &[&str]) -> Output {
+fn migrate(kinto: &Kinto, server: &str, folder: &Path, flags: &[&str]) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/migrate-kinto");
     let programs = program("s3-list").parent().unwrap().display().to_string();
     Command::new(script)
@@ -19,7 +19,7 @@ fn migrate(kinto: &Kinto, folder: &Path, flags: &[&str]) -> Output {
             "PATH",
             format!("{programs}:{}", std::env::var("PATH").unwrap()),
         )
-        .env("SERVER_URL", &kinto.url)
+        .env("SERVER_URL", server)
         .env("AUTH", &kinto.auth)
         .env("BUCKET", &kinto.bucket)
         .env("DATABASE_URL", "sqlite:b.db")
@@ -35,7 +35,7 @@ fn inserted(folder: &Path) -> Value {
     serde_json::from_slice::<Value>(&text).unwrap()["out"].clone()
 }
 
-/// How many rows there are of each metadata.
+/// Returns the number of rows per value of `metadata`.
 fn rows(folder: &Path) -> Vec<(i64, Value)> {
     let database = rusqlite::Connection::open(folder.join("b.db")).unwrap();
     let query = "SELECT count(*), metadata FROM main_build GROUP BY metadata ORDER BY 1";
@@ -55,15 +55,15 @@ fn the_migration_can_be_repeated_until_it_inserts_nothing() {
     all[3]["target"]["os"] = json!("beos");
     load(&kinto).input(lines(&all)).run().exits(0);
     for (status, count) in [(65, 99), (65, 0)] {
-        let done = migrate(&kinto, folder.path(), &[]);
+        let done = migrate(&kinto, &kinto.url, folder.path(), &[]);
         assert_eq!(done.status.code(), Some(status), "{done:?}");
         assert_eq!(inserted(folder.path()), count, "{done:?}");
     }
-    let done = migrate(&kinto, folder.path(), &["--skip-invalid"]);
+    let done = migrate(&kinto, &kinto.url, folder.path(), &["--skip-invalid"]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     assert_eq!(inserted(folder.path()), 0);
     for count in [1, 0] {
-        let done = migrate(&kinto, folder.path(), &["--skip-validation"]);
+        let done = migrate(&kinto, &kinto.url, folder.path(), &["--skip-validation"]);
         assert_eq!(done.status.code(), Some(0), "{done:?}");
         assert_eq!(inserted(folder.path()), count);
     }
@@ -88,11 +88,11 @@ fn the_migration_can_be_repeated_until_it_inserts_nothing() {
 
 #[test]
 fn an_unreachable_server_ends_the_migration() {
-    let Some(mut kinto) = Kinto::without_bucket() else {
+    let Some(kinto) = Kinto::without_bucket() else {
         return;
     };
-    kinto.url = "http://127.0.0.1:1/v1".to_owned();
     let folder = folder();
-    let done = migrate(&kinto, folder.path(), &["--retries", "0"]);
+    let server = "http://127.0.0.1:1/v1";
+    let done = migrate(&kinto, server, folder.path(), &["--retries", "0"]);
     assert_eq!(done.status.code(), Some(69), "{done:?}");
 }
