@@ -76,7 +76,7 @@ impl RangeModel {
         let mut span = alphabet.span(name, first, last, far)?;
         let density = match (&segment.sample, segment.size) {
             (Some(sample), _) => sample.keys / span.distance(first, last).max(1.0),
-            (None, SizeEstimate::Hint { left, .. }) => left / span.numbers().max(1.0),
+            (None, SizeEstimate::Histogram { left, .. }) => left / span.numbers().max(1.0),
             _ => return None,
         };
         span.closed = far.is_some() && (next.is_some() || self.closed);

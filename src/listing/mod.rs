@@ -39,7 +39,7 @@ pub use survey::{PlannedRange, Survey};
 
 /// The options of a listing.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ListingOptions {
     pub prefix: String,
     /// Keys in a full page.
     pub page_size: usize,
@@ -47,9 +47,9 @@ pub struct Settings {
     pub connections: usize,
 }
 
-/// A key known from an earlier run, and the number of keys after the previous hint, through
-/// this one. Hints are in key order.
-pub type Hint = (String, u64);
+/// A key of an earlier run, and how many keys that run saw after the previous bound, through
+/// this one. The bounds of a histogram are in key order.
+pub type HistogramBound = (String, u64);
 
 /// Identifies a request in flight. A retry keeps its ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,7 +80,7 @@ pub enum Continuation {
 }
 
 /// The keys of a response.
-pub trait Keys {
+pub trait ResponseKeys {
     fn len(&self) -> usize;
 
     fn key(&self, index: usize) -> Cow<'_, str>;
@@ -96,7 +96,7 @@ pub trait Keys {
     }
 }
 
-impl<S: AsRef<str>> Keys for [S] {
+impl<S: AsRef<str>> ResponseKeys for [S] {
     fn len(&self) -> usize {
         self.len()
     }
@@ -106,7 +106,7 @@ impl<S: AsRef<str>> Keys for [S] {
     }
 }
 
-impl<S: AsRef<str>> Keys for Vec<S> {
+impl<S: AsRef<str>> ResponseKeys for Vec<S> {
     fn len(&self) -> usize {
         self.as_slice().len()
     }

@@ -8,7 +8,7 @@ use super::dir_class::ClassStats;
 use super::order::partition;
 use super::position::{common_dir, is_before};
 use super::segment::{Bounds, Segment, SegmentSample, SizeEstimate, Strategy};
-use super::{Hint, Keys};
+use super::{HistogramBound, ResponseKeys};
 
 /// Statistics of the bucket as a whole.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ pub struct LastPage {
 }
 
 impl LastPage {
-    fn of(page: &impl Keys, range: Range<usize>) -> Self {
+    fn of(page: &impl ResponseKeys, range: Range<usize>) -> Self {
         let last = range.len() - 1;
         let mut indices: Vec<usize> = (0..SAMPLE_KEYS)
             .map(|turn| turn * last / (SAMPLE_KEYS - 1))
@@ -108,13 +108,18 @@ impl RangeModel {
     }
 
     /// Replaces the segments by those of an earlier run.
-    pub fn hint(&mut self, hints: &[Hint], bounds: Bounds, stats: &mut BucketStats) {
+    pub fn apply_histogram(
+        &mut self,
+        histogram: &[HistogramBound],
+        bounds: Bounds,
+        stats: &mut BucketStats,
+    ) {
         let Some(root) = self.segments.front() else {
             return;
         };
         let mut segments = VecDeque::new();
         let mut from = "";
-        for (key, count) in hints {
+        for (key, count) in histogram {
             let start = from.max(&root.start);
             let before_it = std::mem::replace(&mut from, key);
             if **key <= *bounds.cursor || !is_before(before_it, bounds.end) {
@@ -133,7 +138,7 @@ impl RangeModel {
                 Strategy::Interpolate
             };
             let then = *count as f64;
-            segment.size = SizeEstimate::Hint { then, left: then };
+            segment.size = SizeEstimate::Histogram { then, left: then };
             if segment.look == Strategy::Interpolate {
                 let alphabet = stats.alphabet(segment.dir());
                 for name in [start, key] {
@@ -157,7 +162,7 @@ impl RangeModel {
     /// Moves the start to `through`, with the first `accepted` keys of a page.
     pub fn advance(
         &mut self,
-        page: &impl Keys,
+        page: &impl ResponseKeys,
         accepted: usize,
         through: Option<&str>,
         stats: &mut BucketStats,
@@ -283,7 +288,7 @@ fn record(segment: &mut Segment, keys: f64, end: bool, classes: &mut ClassStats)
         SizeEstimate::Dirs { class, dirs, .. } => {
             classes.record(*class, if ends { *dirs } else { 0.0 }, keys);
         }
-        SizeEstimate::Hint { then, left } => {
+        SizeEstimate::Histogram { then, left } => {
             *left = (*left - keys / classes.growth()).max(0.0);
             if ends && !segment.partial {
                 classes.record_growth(*then, segment.counted);

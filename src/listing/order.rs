@@ -1,6 +1,6 @@
 //! The order of the keys of a page.
 
-use super::{InconsistentListing, Keys};
+use super::{InconsistentListing, ResponseKeys};
 
 /// Returns how many of the indices below `len` satisfy `belongs`, which is true of a
 /// prefix of them.
@@ -25,7 +25,10 @@ pub fn partition(len: usize, belongs: impl Fn(usize) -> bool) -> usize {
 ///
 /// # Errors
 /// They do not, so the server's listing is inconsistent.
-pub fn check_order(after: Option<&str>, page: &impl Keys) -> Result<(), InconsistentListing> {
+pub fn check_order(
+    after: Option<&str>,
+    page: &impl ResponseKeys,
+) -> Result<(), InconsistentListing> {
     if page.is_empty() {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use self::text::XmlText;
 use self::xml::{Scanner, Tag};
-use super::{Continuation, Keys};
+use super::{Continuation, ResponseKeys};
 use crate::record::line::{ListedRecord, RecordPrefix};
 
 pub use self::text::Encoding;
@@ -329,7 +329,7 @@ impl Page {
     }
 }
 
-impl Keys for Page {
+impl ResponseKeys for Page {
     fn len(&self) -> usize {
         self.ends.len()
     }

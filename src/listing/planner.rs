@@ -7,8 +7,8 @@ use super::prefix_listing::PrefixListing;
 use super::range::ActiveRange;
 use super::split::{MIN_PAGES, SplitStep};
 use super::{
-    Accepted, Continuation, Hint, InconsistentListing, Keys, Request, RequestCounts, RequestId,
-    Settings,
+    Accepted, Continuation, HistogramBound, InconsistentListing, ListingOptions, Request,
+    RequestCounts, RequestId, ResponseKeys,
 };
 use crate::record::coverage::Interval;
 
@@ -24,7 +24,7 @@ const MIN_PAGES_PER_CONNECTION: f64 = 2.0;
 
 /// A parallel listing, without its sockets.
 pub struct Planner {
-    settings: Settings,
+    settings: ListingOptions,
     /// In key order.
     ranges: Vec<ActiveRange>,
     probes: Vec<PendingProbe>,
@@ -36,7 +36,11 @@ pub struct Planner {
 impl Planner {
     /// Plans the listing of `gaps`, which are disjoint and in key order.
     #[must_use]
-    pub fn new(settings: Settings, gaps: Vec<Interval>, hints: &[Hint]) -> Self {
+    pub fn new(
+        settings: ListingOptions,
+        gaps: Vec<Interval>,
+        histogram: &[HistogramBound],
+    ) -> Self {
         let mut stats = BucketStats {
             page: settings.page_size.max(1) as f64,
             ..BucketStats::default()
@@ -45,7 +49,7 @@ impl Planner {
             let (after, through) = (gap.after.as_deref(), gap.through.as_deref());
             let model = RangeModel::new(&settings.prefix, after, through, stats.page);
             let mut range = ActiveRange::new(gap, model);
-            range.hint(hints, &mut stats);
+            range.apply_histogram(histogram, &mut stats);
             range
         });
         let ranges = ranges.collect();
@@ -60,7 +64,7 @@ impl Planner {
     }
 
     /// Returns the next request; `None` means to wait for the next response.
-    pub fn next(&mut self) -> Option<(RequestId, Request)> {
+    pub fn next_request(&mut self) -> Option<(RequestId, Request)> {
         let resting = self.ranges.iter().position(|range| range.flight.is_none());
         if let Some(index) = resting {
             return Some(self.next_page(index));
@@ -166,7 +170,7 @@ impl Planner {
     pub fn page(
         &mut self,
         id: RequestId,
-        page: &impl Keys,
+        page: &impl ResponseKeys,
         next: Continuation,
     ) -> Result<Accepted, InconsistentListing> {
         let Some(index) = self
@@ -211,7 +215,7 @@ impl Planner {
         &mut self,
         id: RequestId,
         names: &[String],
-        page: &impl Keys,
+        page: &impl ResponseKeys,
         next: Continuation,
     ) -> Result<(), InconsistentListing> {
         let Some(probe) = self.take_probe(id) else {

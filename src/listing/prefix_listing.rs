@@ -147,7 +147,7 @@ fn tail_segment(
 fn unknown(listing: &PrefixListing, front: Option<&Segment>, stats: &BucketStats) -> f64 {
     let names = listing.names.len().max(1) as f64;
     let all = match front.map(|front| front.size) {
-        Some(SizeEstimate::Hint { left, .. }) => left * stats.classes.growth(),
+        Some(SizeEstimate::Histogram { left, .. }) => left * stats.classes.growth(),
         Some(SizeEstimate::Dirs { class, unknown, .. }) if stats.classes.is_known(class) => {
             stats.classes.mean(class, unknown)
         }

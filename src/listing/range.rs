@@ -7,7 +7,7 @@ use super::position::is_before;
 use super::prefix_listing::PrefixListing;
 use super::segment::Bounds;
 use super::split::SplitStep;
-use super::{Accepted, Continuation, Hint, InconsistentListing, Keys, RequestId};
+use super::{Accepted, Continuation, HistogramBound, InconsistentListing, RequestId, ResponseKeys};
 use crate::record::coverage::Interval;
 
 /// The unlisted rest of an interval.
@@ -67,9 +67,9 @@ impl ActiveRange {
         *self.estimate.get_or_insert_with(compute)
     }
 
-    pub fn hint(&mut self, hints: &[Hint], stats: &mut BucketStats) {
+    pub fn apply_histogram(&mut self, histogram: &[HistogramBound], stats: &mut BucketStats) {
         let bounds = Bounds::new(self.cursor.as_deref(), self.end.as_deref());
-        self.model.hint(hints, bounds, stats);
+        self.model.apply_histogram(histogram, bounds, stats);
     }
 
     pub fn choose_split(&mut self, goal: f64, spare: bool, stats: &BucketStats) -> SplitStep {
@@ -95,7 +95,7 @@ impl ActiveRange {
     /// Accepts the keys of a response that belong to this range, and advances the cursor.
     pub fn accept(
         &mut self,
-        page: &impl Keys,
+        page: &impl ResponseKeys,
         next: Continuation,
     ) -> Result<RangeUpdate, InconsistentListing> {
         check_order(self.cursor.as_deref(), page)?;

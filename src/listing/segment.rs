@@ -26,7 +26,7 @@ pub enum SizeEstimate {
         unknown: f64,
     },
     /// As many as an earlier run saw there; `left` of them are not listed yet.
-    Hint { then: f64, left: f64 },
+    Histogram { then: f64, left: f64 },
     /// A fixed number, or the interpolation if there is one.
     Plain(f64),
 }
@@ -62,7 +62,7 @@ pub struct Segment {
     pub counted: f64,
     /// Whether its first keys were listed before the segment was known.
     pub partial: bool,
-    /// Whether it ends where its directories or its hint end.
+    /// Whether it ends where its directories or its histogram bound end.
     pub ends: bool,
     pub sample: Option<Box<SegmentSample>>,
 }
@@ -127,7 +127,7 @@ impl Segment {
     pub fn split(&mut self, position: &str, share: f64) -> Self {
         let mut after = self.tail_from(position);
         self.ends = false;
-        if let (SizeEstimate::Hint { left, .. }, SizeEstimate::Hint { left: rest, .. }) =
+        if let (SizeEstimate::Histogram { left, .. }, SizeEstimate::Histogram { left: rest, .. }) =
             (&mut self.size, &mut after.size)
         {
             *rest *= share;

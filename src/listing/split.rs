@@ -41,7 +41,7 @@ impl RangeModel {
         let segment = &self.segments[index];
         let counted = segment.counted;
         let estimate = match segment.size {
-            SizeEstimate::Hint { left, .. } => {
+            SizeEstimate::Histogram { left, .. } => {
                 return (left * stats.classes.growth()).max(counted / 4.0);
             }
             SizeEstimate::Dirs {
@@ -100,9 +100,9 @@ impl RangeModel {
         let share = (goal - after) / estimates[index];
         let pages = estimates[index] / stats.page;
         let large = pages >= MIN_PAGES;
-        let hint = matches!(self.segments[index].size, SizeEstimate::Hint { .. });
+        let measured = matches!(self.segments[index].size, SizeEstimate::Histogram { .. });
         if large
-            && hint
+            && measured
             && stats.look(&self.segments[index]) == Strategy::Interpolate
             && let Some(step) = self.split_within(index, share, bounds, stats)
         {
@@ -112,7 +112,7 @@ impl RangeModel {
             return self.split_before(index, bounds);
         }
         // The size that an earlier run saw is rarely off by a factor of two.
-        let worth = if spare && !hint {
+        let worth = if spare && !measured {
             1.0
         } else {
             MIN_PAGES_TO_PROBE

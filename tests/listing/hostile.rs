@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use buildhub_pipes::listing::{
-    Accepted, Continuation, Hint, Planner, Request, RequestId, Settings,
+    Accepted, Continuation, HistogramBound, ListingOptions, Planner, Request, RequestId,
 };
 use buildhub_pipes::record::coverage::{Coverage, Interval};
 use fastrand::Rng;
@@ -234,20 +234,20 @@ impl Listed {
 #[allow(clippy::too_many_arguments)]
 fn list(
     server: &mut Server,
-    settings: &Settings,
+    settings: &ListingOptions,
     gaps: Vec<Interval>,
-    hints: &[Hint],
+    histogram: &[HistogramBound],
     listed: &mut Listed,
     stop: usize,
     pool: &mut Vec<String>,
     rng: &mut Rng,
 ) -> bool {
     let starts: Vec<_> = gaps.iter().map(|gap| gap.after.clone()).collect();
-    let mut planner = Planner::new(settings.clone(), gaps, hints);
+    let mut planner = Planner::new(settings.clone(), gaps, histogram);
     let mut flight: Vec<(RequestId, Request)> = Vec::new();
     for turn in 0..100_000 {
         while flight.len() < settings.connections
-            && let Some((id, request)) = planner.next()
+            && let Some((id, request)) = planner.next_request()
         {
             match &request {
                 Request::Page {
@@ -271,7 +271,7 @@ fn list(
             flight.push((id, request));
         }
         if planner.is_done() {
-            assert_eq!(planner.next(), None);
+            assert_eq!(planner.next_request(), None);
             return true;
         }
         if turn == stop {
@@ -306,20 +306,20 @@ fn list(
     panic!("it does not end");
 }
 
-fn hints(rng: &mut Rng, keys: &BTreeSet<String>) -> Vec<Hint> {
+fn histogram(rng: &mut Rng, keys: &BTreeSet<String>) -> Vec<HistogramBound> {
     let picked: Vec<bool> = keys.iter().map(|_| rng.usize(0..10) == 0).collect();
     let mut picked = picked.into_iter();
-    let mut hints: Vec<Hint> = keys
+    let mut histogram: Vec<HistogramBound> = keys
         .iter()
         .filter(|_| picked.next().unwrap())
         .map(|key| (key.clone(), rng.u64(0..40)))
         .collect();
     for _ in 0..rng.usize(0..4) {
-        hints.push((name(rng), rng.u64(0..1000)));
+        histogram.push((name(rng), rng.u64(0..1000)));
     }
-    hints.sort_unstable();
-    hints.dedup_by(|a, b| a.0 == b.0);
-    hints
+    histogram.sort_unstable();
+    histogram.dedup_by(|a, b| a.0 == b.0);
+    histogram
 }
 
 fn case(seed: u64) {
@@ -343,12 +343,12 @@ fn case(seed: u64) {
         .filter(|key| !pool.contains(key))
         .cloned()
         .collect();
-    let hints = if rng.bool() {
-        hints(rng, &all)
+    let histogram = if rng.bool() {
+        histogram(rng, &all)
     } else {
         Vec::new()
     };
-    let settings = Settings {
+    let settings = ListingOptions {
         prefix: prefix.to_owned(),
         page_size: rng.usize(1..=10),
         connections: rng.choice([1, 2, 3, 8, 64]).unwrap(),
@@ -379,7 +379,7 @@ fn case(seed: u64) {
             &mut server,
             &settings,
             left,
-            &hints,
+            &histogram,
             &mut listed,
             stop,
             &mut pool,

@@ -1,10 +1,10 @@
 //! Servers whose listing cannot be relied on.
 
-use buildhub_pipes::listing::{Continuation, Keys, Planner, Settings};
+use buildhub_pipes::listing::{Continuation, ListingOptions, Planner, ResponseKeys};
 use buildhub_pipes::record::coverage::Interval;
 
 fn planner() -> Planner {
-    let settings = Settings {
+    let settings = ListingOptions {
         prefix: String::new(),
         page_size: 3,
         connections: 1,
@@ -21,7 +21,7 @@ fn more(token: &str) -> Continuation {
 fn error_of(pages: &[(&[&str], Continuation)]) -> String {
     let mut planner = planner();
     for (turn, (page, next)) in pages.iter().enumerate() {
-        let (id, _) = planner.next().unwrap();
+        let (id, _) = planner.next_request().unwrap();
         let result = planner.page(id, &page.to_vec(), next.clone());
         if let Err(error) = result {
             assert_eq!(turn + 1, pages.len());

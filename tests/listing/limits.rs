@@ -1,10 +1,10 @@
 //! How many requests a listing takes, in virtual time.
 
-use buildhub_pipes::listing::{Planner, Settings};
+use buildhub_pipes::listing::{ListingOptions, Planner};
 use buildhub_pipes::record::coverage::Coverage;
 
 use super::layouts;
-use super::simulator::{Outcome, PAGE, Run, hints, whole};
+use super::simulator::{Outcome, PAGE, Run, histogram, whole};
 use super::spaces::NAMES;
 use crate::synthetic::{KeySpace, by_name};
 
@@ -112,36 +112,36 @@ fn one_connection_lists_sequentially() {
         let outcome = list(&run, &*space(name, MILLION));
         assert_eq!(outcome.requests(), MILLION / PAGE);
     }
-    let settings = Settings {
+    let settings = ListingOptions {
         prefix: String::new(),
         page_size: PAGE as usize,
         connections: 1,
     };
     let mut planner = Planner::new(settings, vec![whole()], &[]);
-    assert!(planner.next().is_some());
-    assert_eq!(planner.next(), None);
+    assert!(planner.next_request().is_some());
+    assert_eq!(planner.next_request(), None);
 }
 
 #[test]
-fn hints_fill_all_connections_at_once() {
+fn a_histogram_fills_all_connections_at_once() {
     for name in NAMES {
         let space = space(name, MILLION);
         let run = Run {
-            hints: &hints(&*space),
+            histogram: &histogram(&*space),
             ..Run::default()
         };
         at_most(105.0, 17.0, name, MILLION, &list(&run, &*space));
     }
     let space = space("hash", 60 * MILLION);
     let run = Run {
-        hints: &hints(&*space),
+        histogram: &histogram(&*space),
         ..Run::default()
     };
     at_most(102.0, 960.0, "hash", 60 * MILLION, &list(&run, &*space));
 }
 
 #[test]
-fn stale_hints_cost_only_requests() {
+fn a_stale_histogram_costs_only_requests() {
     for name in NAMES {
         // Ten times as many keys as there were, a tenth of them, or others.
         for (then, len) in [
@@ -150,7 +150,7 @@ fn stale_hints_cost_only_requests() {
             ("words", MILLION),
         ] {
             let run = Run {
-                hints: &hints(&*space(then, len)),
+                histogram: &histogram(&*space(then, len)),
                 ..Run::default()
             };
             let outcome = list(&run, &*space(name, MILLION));

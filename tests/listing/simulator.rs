@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use buildhub_pipes::listing::{Continuation, Hint, Keys, Planner, Request, Settings};
+use buildhub_pipes::listing::{
+    Continuation, HistogramBound, ListingOptions, Planner, Request, ResponseKeys,
+};
 use buildhub_pipes::record::coverage::{Coverage, Interval};
 use fastrand::Rng;
 
@@ -36,7 +38,7 @@ impl<'a> Page<'a> {
     }
 }
 
-impl Keys for Page<'_> {
+impl ResponseKeys for Page<'_> {
     fn len(&self) -> usize {
         self.len as usize
     }
@@ -87,17 +89,17 @@ impl Children {
 }
 
 /// What an earlier run over `space` knows of it: some 300 keys at even distances.
-pub fn hints(space: &dyn KeySpace) -> Vec<Hint> {
+pub fn histogram(space: &dyn KeySpace) -> Vec<HistogramBound> {
     let step = space.len().div_ceil(300);
     let mut key = String::new();
-    let mut hint = |from: u64| {
+    let mut bound = |from: u64| {
         let to = (from + step).min(space.len());
         space.key(to - 1, &mut key);
         (key.clone(), to - from)
     };
     (0..space.len())
         .step_by(step as usize)
-        .map(&mut hint)
+        .map(&mut bound)
         .collect()
 }
 
@@ -105,7 +107,7 @@ pub fn hints(space: &dyn KeySpace) -> Vec<Hint> {
 #[derive(Clone)]
 pub struct Run<'a> {
     pub connections: usize,
-    pub hints: &'a [Hint],
+    pub histogram: &'a [HistogramBound],
     /// A request takes between 1 and 1 + this.
     pub jitter: f64,
     /// What is listed before.
@@ -118,7 +120,7 @@ impl Default for Run<'_> {
     fn default() -> Self {
         Self {
             connections: 64,
-            hints: &[],
+            histogram: &[],
             jitter: 0.0,
             done: Coverage::default(),
             stop: u64::MAX,
@@ -155,13 +157,13 @@ pub fn whole() -> Interval {
 
 impl Run<'_> {
     pub fn list(&self, space: &dyn KeySpace) -> Outcome {
-        let settings = Settings {
+        let settings = ListingOptions {
             prefix: String::new(),
             page_size: PAGE as usize,
             connections: self.connections,
         };
         let gaps = self.done.gaps(&whole());
-        let mut planner = Planner::new(settings, gaps, self.hints);
+        let mut planner = Planner::new(settings, gaps, self.histogram);
         let mut rng = Rng::with_seed(1);
         let mut flight = BinaryHeap::new();
         let mut asked = HashMap::new();
@@ -172,7 +174,7 @@ impl Run<'_> {
         };
         while !planner.is_done() && outcome.requests() < self.stop {
             while flight.len() < self.connections
-                && let Some(request) = planner.next()
+                && let Some(request) = planner.next_request()
             {
                 count += 1;
                 let takes = 1e6 * (1.0 + rng.f64() * self.jitter);

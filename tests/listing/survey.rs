@@ -1,11 +1,11 @@
 //! Parts of about equal size, from few requests.
 
-use buildhub_pipes::listing::{Hint, PlannedRange, Request, Survey};
+use buildhub_pipes::listing::{HistogramBound, PlannedRange, Request, Survey};
 use fastrand::Rng;
 
 use super::hostile::{Server, clean};
 use super::limits::space;
-use super::simulator::{Children, PAGE, Page, hints};
+use super::simulator::{Children, PAGE, Page, histogram};
 use super::spaces::NAMES;
 use crate::synthetic::KeySpace;
 
@@ -16,8 +16,8 @@ struct Plan {
     rounds: usize,
 }
 
-fn plan(space: &dyn KeySpace, parts: usize, hints: &[Hint], seed: u64) -> Plan {
-    let mut survey = Survey::new("", PAGE as usize, parts, hints);
+fn plan(space: &dyn KeySpace, parts: usize, histogram: &[HistogramBound], seed: u64) -> Plan {
+    let mut survey = Survey::new("", PAGE as usize, parts, histogram);
     let mut rng = Rng::with_seed(seed);
     let (mut requests, mut rounds) = (0, 0);
     loop {
@@ -100,10 +100,10 @@ fn the_order_of_responses_does_not_change_the_plan() {
 }
 
 #[test]
-fn hints_of_a_finished_run_make_the_plan_without_requests() {
+fn the_histogram_of_a_finished_run_makes_the_plan_without_requests() {
     for name in NAMES {
         let space = space(name, 1_000_000);
-        let plan = plan(&*space, 16, &hints(&*space), 0);
+        let plan = plan(&*space, 16, &histogram(&*space), 0);
         assert_eq!(plan.requests, 0);
         assert!(plan.largest(&*space, 16) < 1.1);
     }

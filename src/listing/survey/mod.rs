@@ -13,7 +13,7 @@ mod tree;
 
 use super::dir_class::ClassStats;
 use super::order::check_order;
-use super::{Continuation, Hint, InconsistentListing, Keys, Request, RequestId};
+use super::{Continuation, HistogramBound, InconsistentListing, Request, RequestId, ResponseKeys};
 use divide::{KeyRun, cut, divide, extend, start_run};
 use estimate::{deepest, estimate};
 use page_sample::{DirStats, PageSample};
@@ -53,16 +53,16 @@ pub struct Survey {
     left: usize,
     last_id: u64,
     round: Vec<InFlight>,
-    hints: Vec<Hint>,
+    histogram: Vec<HistogramBound>,
 }
 
 impl Survey {
-    /// Starts a survey for `parts` parts. With enough `hints` from a finished run it sends
+    /// Starts a survey for `parts` parts. With a `histogram` fine enough from a finished run it sends
     /// no request.
     #[must_use]
-    pub fn new(prefix: &str, page_size: usize, parts: usize, hints: &[Hint]) -> Self {
+    pub fn new(prefix: &str, page_size: usize, parts: usize, histogram: &[HistogramBound]) -> Self {
         let parts = parts.max(1);
-        let known = hints.len() >= 4 * parts;
+        let known = histogram.len() >= 4 * parts;
         let sends = parts > 1 && !known;
         Self {
             root: Dir::new(prefix),
@@ -73,7 +73,11 @@ impl Survey {
             left: if sends { requests(parts) } else { 0 },
             last_id: 0,
             round: Vec::new(),
-            hints: if known { hints.to_vec() } else { Vec::new() },
+            histogram: if known {
+                histogram.to_vec()
+            } else {
+                Vec::new()
+            },
         }
     }
 
@@ -113,7 +117,7 @@ impl Survey {
     pub fn page(
         &mut self,
         id: RequestId,
-        page: &impl Keys,
+        page: &impl ResponseKeys,
         next: Continuation,
     ) -> Result<(), InconsistentListing> {
         check_order(self.after(id), page)?;
@@ -131,7 +135,7 @@ impl Survey {
         &mut self,
         id: RequestId,
         names: &[String],
-        page: &impl Keys,
+        page: &impl ResponseKeys,
         next: Continuation,
     ) -> Result<(), InconsistentListing> {
         let after = self.after(id);
@@ -225,11 +229,11 @@ impl Survey {
     pub fn parts(&self) -> Vec<PlannedRange> {
         let start = String::new();
         let mut runs = vec![KeyRun { start, keys: 0.0 }];
-        if self.hints.is_empty() {
+        if self.histogram.is_empty() {
             let most = self.root.keys / self.parts as f64 * SHARE;
             divide(&self.root, most, &mut runs);
         }
-        for (key, keys) in &self.hints {
+        for (key, keys) in &self.histogram {
             extend(*keys as f64, &mut runs);
             start_run(key, 0.0, &mut runs);
         }
@@ -241,7 +245,7 @@ fn requests(parts: usize) -> usize {
     REQUESTS.0.max(REQUESTS.1 * parts)
 }
 
-fn copy(page: &impl Keys) -> Vec<String> {
+fn copy(page: &impl ResponseKeys) -> Vec<String> {
     let keys = (0..page.len()).map(|index| page.key(index).into_owned());
     keys.collect()
 }

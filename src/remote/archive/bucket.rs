@@ -3,7 +3,7 @@
 use super::{ArchiveFolder, FolderFile};
 use crate::error::Result;
 use crate::json;
-use crate::listing::{Keys, Page};
+use crate::listing::{Page, ResponseKeys};
 use crate::remote::concurrency::ConcurrencyLimit;
 use crate::remote::s3::{Bucket, S3};
 use crate::retry::{Failure, FailureClass};

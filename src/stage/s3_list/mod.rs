@@ -18,7 +18,7 @@ use self::worker_pool::{BucketClient, Shared, WorkerPool};
 use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
-use crate::listing::{Planner, Settings};
+use crate::listing::{ListingOptions, Planner};
 use crate::ndjson::Io;
 use crate::record::s3::split_url;
 use crate::remote::s3::{Bucket, S3, S3Args};
@@ -189,8 +189,8 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         page_size: args.page_size,
     });
     if let Some(parts) = args.plan {
-        let hints = plan::hints(args.state.resume_file.as_deref(), &source)?;
-        let parts = plan::survey(&runtime, &client, parts, &hints, io)?;
+        let histogram = plan::histogram(args.state.resume_file.as_deref(), &source)?;
+        let parts = plan::survey(&runtime, &client, parts, &histogram, io)?;
         return plan::write(&client, parts, io);
     }
     if let Some(shard) = args.shard.filter(|_| args.ranges.is_none()) {
@@ -201,13 +201,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         file.save(&listed)?;
     }
     let gaps = listed.source.gaps(&listed.coverage);
-    let settings = Settings {
+    let settings = ListingOptions {
         prefix: url.prefix.clone(),
         page_size: usize::from(args.page_size),
         connections: workers,
     };
-    let hints = listed.last.as_ref().map(|last| last.sample.points());
-    let planner = Planner::new(settings, gaps.clone(), hints.unwrap_or_default());
+    let histogram = listed.last.as_ref().map(|last| last.sample.points());
+    let planner = Planner::new(settings, gaps.clone(), histogram.unwrap_or_default());
     let shared = Shared::new(client, planner, io);
     let pool = WorkerPool::start(runtime, shared, workers);
     let mut lister = ListingWriter::new(args, Recorder::new(listed, file, io.output.file()?));

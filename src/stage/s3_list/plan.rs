@@ -13,13 +13,13 @@ use super::worker_pool::{BucketClient, Response};
 use super::{Args, Shard};
 use crate::counters::Waiting;
 use crate::error::{Error, Result};
-use crate::listing::{Continuation, Hint, PlannedRange, Request, Survey};
+use crate::listing::{Continuation, HistogramBound, PlannedRange, Request, Survey};
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
 use crate::resume::{self, ListingSource, RunState};
 
 /// Returns what the last finished run of this listing saw, if the resume file has it.
-pub fn hints(file: Option<&Path>, source: &ListingSource) -> Result<Vec<Hint>> {
+pub fn histogram(file: Option<&Path>, source: &ListingSource) -> Result<Vec<HistogramBound>> {
     let listed: Option<RunState> = file.map_or(Ok(None), resume::peek)?;
     let same = listed.filter(|listed| listed.source == *source);
     let last = same.and_then(|listed| listed.next_run(source.clone()).last);
@@ -70,11 +70,11 @@ pub fn survey(
     runtime: &Runtime,
     client: &Arc<BucketClient>,
     parts: u16,
-    hints: &[Hint],
+    histogram: &[HistogramBound],
     io: &Io,
 ) -> Result<Vec<PlannedRange>> {
     let page_size = usize::from(client.page_size);
-    let mut survey = Survey::new(&client.prefix, page_size, usize::from(parts), hints);
+    let mut survey = Survey::new(&client.prefix, page_size, usize::from(parts), histogram);
     io.context.counters.waits(Waiting::Server);
     let mut rejection_logged = false;
     loop {

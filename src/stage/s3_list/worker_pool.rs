@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::listing::{Accepted, Keys, Page, Planner, Request};
+use crate::listing::{Accepted, Page, Planner, Request, ResponseKeys};
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::remote::concurrency::Permit;
@@ -119,7 +119,7 @@ impl Shared {
                 if planner.is_done() {
                     return Ok(());
                 }
-                planner.next()
+                planner.next_request()
             };
             let Some((id, request)) = next else {
                 drop(permit);
