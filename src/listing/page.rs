@@ -308,10 +308,29 @@ impl Page {
         &self.keys[start..self.ends[at].0 as usize]
     }
 
-    /// Returns whether more pages follow.
+    /// Returns a key or common prefix that does not begin with `prefix`.
+    #[must_use]
+    pub fn foreign(&self, prefix: &str) -> Option<Cow<'_, str>> {
+        let last = self.ends.len().saturating_sub(1);
+        // All keys between two that begin with it do so too.
+        let step = match self.unordered {
+            None => last.max(1),
+            Some(_) => 1,
+        };
+        let keys = (0..self.ends.len()).step_by(step).map(|at| self.key(at));
+        let names = self
+            .prefixes
+            .iter()
+            .map(|name| Cow::Borrowed(name.as_str()));
+        keys.chain(names).find(|name| !name.starts_with(prefix))
+    }
+
+    /// Returns whether more pages follow. A page with a continuation token is not believed
+    /// to be the last, unless it is empty.
     #[must_use]
     pub fn next(&self) -> Continuation {
-        if self.truncated {
+        let is_empty = self.ends.is_empty() && self.prefixes.is_empty();
+        if self.truncated || self.token.is_some() && !is_empty {
             Continuation::More(self.token.clone())
         } else {
             Continuation::End

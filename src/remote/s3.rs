@@ -1,10 +1,10 @@
 //! One bucket of an S3: a page of its listing, the bytes of an object.
 
 mod failure;
+mod listing;
 mod raw_body;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
@@ -12,22 +12,18 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::RequestPayer;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use url::Url;
 
-use self::failure::{classify, classify_document};
-use self::raw_body::RawBodyInterceptor;
-use super::cause::root_cause;
-use super::concurrency::{ConcurrencyLimit, Permit};
+use self::failure::classify;
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::listing::{Continuation, Encoding, Page, PageParser, ParseError};
-use crate::record::line::RecordPrefix;
-use crate::retry::{Failure, FailureClass, Policy, Retry};
+use crate::retry::{Failure, Policy, Retry};
+
+pub use self::listing::{Bucket, ListQuery};
 
 /// How a bucket is reached.
 #[derive(Debug, Clone, clap::Args)]
@@ -68,88 +64,6 @@ pub struct S3 {
     pub(super) retry: Retry,
     payer: Option<RequestPayer>,
     endpoint: Option<String>,
-}
-
-/// Which page of a bucket's listing.
-#[derive(Debug, Clone, Copy)]
-pub struct ListQuery<'a> {
-    pub prefix: &'a str,
-    /// Fold keys with this behind the prefix into common prefixes.
-    pub delimiter: Option<&'a str>,
-    pub start_after: Option<&'a str>,
-    /// Goes before `start_after`.
-    pub token: Option<&'a str>,
-    /// Keys at most; the server may give fewer.
-    pub size: u16,
-}
-
-/// Bytes of a page with long keys; what is larger grows as it comes.
-const USUAL_PAGE: usize = 1 << 19;
-
-/// A bucket whose keys are listed.
-pub struct Bucket {
-    pub name: String,
-    prefix: RecordPrefix,
-    limit: ConcurrencyLimit,
-    /// The server leaves keys as they are, although asked to encode them.
-    plain: AtomicBool,
-}
-
-impl Bucket {
-    #[must_use]
-    pub fn new(name: &str, limit: ConcurrencyLimit) -> Self {
-        Self {
-            name: name.to_owned(),
-            prefix: RecordPrefix::new(name),
-            limit,
-            plain: AtomicBool::new(false),
-        }
-    }
-
-    /// Waits for a permit to send a request.
-    pub async fn permit(&self) -> Permit<'_> {
-        self.limit.acquire().await
-    }
-
-    async fn read(&self, mut body: ByteStream) -> Result<Page, Failure> {
-        let transient = |reason: String| Failure::transient(FailureClass::Answered, reason);
-        let encoding = if self.plain.load(Relaxed) {
-            Encoding::Plain
-        } else {
-            Encoding::Url
-        };
-        let cut = |error| transient(format!("the page was cut: {}", root_cause(&error)));
-        let expected = usize::try_from(body.size_hint().0).unwrap_or_default();
-        let mut parser = PageParser::new(&self.prefix, encoding, expected.min(USUAL_PAGE));
-        let page = loop {
-            let Some(piece) = body.next().await else {
-                break parser.finish();
-            };
-            let piece = piece.map_err(cut)?;
-            match parser.feed(&piece) {
-                Ok(()) => {}
-                // S3 may send an error with the status of success.
-                Err(ParseError::NotAListing) => {
-                    let mut document = piece.to_vec();
-                    while let Some(piece) = body.next().await {
-                        document.extend_from_slice(&piece.map_err(cut)?);
-                    }
-                    return Err(classify_document(&document));
-                }
-                Err(error) => break Err(error),
-            }
-        };
-        page.map_err(|error| match error {
-            ParseError::Incomplete | ParseError::NotAListing => {
-                transient("the page was cut".to_owned())
-            }
-            ParseError::Encoding(encoding) => {
-                self.plain.store(encoding == Encoding::Plain, Relaxed);
-                transient("the server writes keys another way than before".to_owned())
-            }
-            ParseError::Invalid(what) => Failure::Permanent(Error::configuration(what)),
-        })
-    }
 }
 
 impl S3 {
@@ -227,91 +141,6 @@ impl S3 {
             Some(endpoint) => format!("s3://{bucket}/{key} at {endpoint}"),
             None => format!("s3://{bucket}/{key}"),
         }
-    }
-
-    /// One page of a listing, all of it or an error.
-    pub async fn page(
-        &self,
-        bucket: &Bucket,
-        permit: Permit<'_>,
-        request: ListQuery<'_>,
-    ) -> Result<Page> {
-        let what = format!("list {}", self.place(&bucket.name, request.prefix));
-        let mut first = Some(permit);
-        let attempt = || {
-            let permit = first.take();
-            async move {
-                let permit = match permit {
-                    Some(permit) => permit,
-                    None => bucket.permit().await,
-                };
-                permit.wait_for_rate().await;
-                let answer = self.try_page(bucket, request).await;
-                permit.on_response(&answer);
-                answer
-            }
-        };
-        self.retry.run(&what, attempt).await
-    }
-
-    /// What stands directly below `prefix`, a page at a time.
-    ///
-    /// # Errors
-    /// Among others: a page that is not the last and does not say how to go on.
-    pub async fn below(
-        &self,
-        bucket: &Bucket,
-        prefix: &str,
-        mut each: impl FnMut(Page),
-    ) -> Result<()> {
-        let mut token = None;
-        loop {
-            let request = ListQuery {
-                prefix,
-                delimiter: Some("/"),
-                start_after: None,
-                token: token.as_deref(),
-                size: 1000,
-            };
-            let page = self.page(bucket, bucket.permit().await, request).await?;
-            let next = page.next();
-            each(page);
-            match next {
-                Continuation::End => return Ok(()),
-                Continuation::More(Some(next)) if token.as_ref() != Some(&next) => {
-                    token = Some(next);
-                }
-                Continuation::More(_) => {
-                    return Err(Error::configuration(format!(
-                        "list {}: the page is not the last one, and does not say how to go on; \
-                         look at the server",
-                        self.place(&bucket.name, prefix)
-                    )));
-                }
-            }
-        }
-    }
-
-    async fn try_page(&self, bucket: &Bucket, request: ListQuery<'_>) -> Result<Page, Failure> {
-        let start_after = request.start_after.filter(|_| request.token.is_none());
-        let raw = RawBodyInterceptor::default();
-        self.client
-            .list_objects_v2()
-            .bucket(&bucket.name)
-            .set_prefix((!request.prefix.is_empty()).then(|| request.prefix.to_owned()))
-            .set_delimiter(request.delimiter.map(str::to_owned))
-            .set_start_after(start_after.map(str::to_owned))
-            .set_continuation_token(request.token.map(str::to_owned))
-            .max_keys(i32::from(request.size))
-            .encoding_type(aws_sdk_s3::types::EncodingType::Url)
-            .set_request_payer(self.payer.clone())
-            .customize()
-            .interceptor(raw.clone())
-            .send()
-            .await
-            .map_err(|error| classify(&error))?;
-        let body = raw.body().unwrap_or_default();
-        bucket.read(body).await
     }
 
     /// Starts a download; the body follows.

@@ -1,0 +1,258 @@
+//! The pages of a bucket's listing.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::EncodingType;
+
+use super::S3;
+use super::failure::{classify, classify_document};
+use super::raw_body::RawBodyInterceptor;
+use crate::error::{Error, Kind, Result};
+use crate::listing::{Continuation, Encoding, Page, PageParser, ParseError, ResponseKeys};
+use crate::record::line::RecordPrefix;
+use crate::record::s3::decode_key;
+use crate::remote::cause::root_cause;
+use crate::remote::concurrency::{ConcurrencyLimit, Permit};
+use crate::retry::{Failure, FailureClass};
+
+/// Which page of a bucket's listing.
+#[derive(Debug, Clone, Copy)]
+pub struct ListQuery<'a> {
+    pub prefix: &'a str,
+    /// Fold keys with this behind the prefix into common prefixes.
+    pub delimiter: Option<&'a str>,
+    pub start_after: Option<&'a str>,
+    /// Goes before `start_after`.
+    pub token: Option<&'a str>,
+    /// Keys at most; the server may give fewer.
+    pub size: u16,
+}
+
+/// Bytes of a page with long keys; what is larger grows as it comes.
+const USUAL_PAGE: usize = 1 << 19;
+
+/// A bucket whose keys are listed.
+pub struct Bucket {
+    pub name: String,
+    prefix: RecordPrefix,
+    limit: ConcurrencyLimit,
+    /// The server was asked to encode keys and did not say that it does, so it is not asked
+    /// any more: some encode nevertheless (old Ceph), and do not encode what is not asked.
+    plain: AtomicBool,
+    /// Keys that look encoded were found to be meant so.
+    checked: AtomicBool,
+}
+
+impl Bucket {
+    #[must_use]
+    pub fn new(name: &str, limit: ConcurrencyLimit) -> Self {
+        Self {
+            name: name.to_owned(),
+            prefix: RecordPrefix::new(name),
+            limit,
+            plain: AtomicBool::new(false),
+            checked: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits for a permit to send a request.
+    pub async fn permit(&self) -> Permit<'_> {
+        self.limit.acquire().await
+    }
+
+    /// How the server is asked to encode keys.
+    fn encoding(&self) -> Encoding {
+        if self.plain.load(Relaxed) {
+            Encoding::Plain
+        } else {
+            Encoding::Url
+        }
+    }
+
+    /// Returns a key of a page that may be encoded, although the server was not asked to;
+    /// the first one only.
+    fn doubted_key(&self, page: &Page) -> Option<String> {
+        if self.encoding() == Encoding::Url || self.checked.load(Relaxed) {
+            return None;
+        }
+        let mut keys = (0..page.len()).map(|at| page.key(at));
+        let key = keys.find(|key| key.contains(['%', '+']))?.into_owned();
+        (!self.checked.swap(true, Relaxed)).then_some(key)
+    }
+
+    async fn read(&self, mut body: ByteStream, encoding: Encoding) -> Result<Page, Failure> {
+        let transient = |reason: String| Failure::transient(FailureClass::Answered, reason);
+        let cut = |error| transient(format!("the page was cut: {}", root_cause(&error)));
+        let expected = usize::try_from(body.size_hint().0).unwrap_or_default();
+        let mut parser = PageParser::new(&self.prefix, encoding, expected.min(USUAL_PAGE));
+        let page = loop {
+            let Some(piece) = body.next().await else {
+                break parser.finish();
+            };
+            let piece = piece.map_err(cut)?;
+            match parser.feed(&piece) {
+                Ok(()) => {}
+                // S3 may send an error with the status of success.
+                Err(ParseError::NotAListing) => {
+                    let mut document = piece.to_vec();
+                    while let Some(piece) = body.next().await {
+                        document.extend_from_slice(&piece.map_err(cut)?);
+                    }
+                    return Err(classify_document(&document));
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        page.map_err(|error| match error {
+            ParseError::Incomplete | ParseError::NotAListing => {
+                transient("the page was cut".to_owned())
+            }
+            ParseError::Encoding(Encoding::Plain) => {
+                self.plain.store(true, Relaxed);
+                transient("the server does not say how it encodes keys".to_owned())
+            }
+            ParseError::Encoding(Encoding::Url) => Failure::permanent(
+                Kind::Configuration,
+                "the server encodes keys in some pages, and does not say so in others",
+            ),
+            ParseError::Invalid(what) => Failure::Permanent(Error::configuration(what)),
+        })
+    }
+}
+
+impl S3 {
+    /// One page of a listing, all of it or an error.
+    pub async fn page(
+        &self,
+        bucket: &Bucket,
+        permit: Permit<'_>,
+        request: ListQuery<'_>,
+    ) -> Result<Page> {
+        let what = format!("list {}", self.place(&bucket.name, request.prefix));
+        let mut first = Some(permit);
+        let attempt = || {
+            let permit = first.take();
+            async move {
+                let permit = match permit {
+                    Some(permit) => permit,
+                    None => bucket.permit().await,
+                };
+                permit.wait_for_rate().await;
+                let answer = self.try_page(bucket, request).await;
+                permit.on_response(&answer);
+                answer
+            }
+        };
+        let page = self.retry.run(&what, attempt).await?;
+        if let Some(key) = bucket.doubted_key(&page) {
+            self.check_encoding(bucket, &key).await?;
+        }
+        Ok(page)
+    }
+
+    /// Checks that a key that looks encoded is listed by that name, not by the decoded one.
+    async fn check_encoding(&self, bucket: &Bucket, key: &str) -> Result<()> {
+        let decoded = String::from_utf8_lossy(&decode_key(key.as_bytes())).into_owned();
+        for prefix in [key, &decoded] {
+            let query = ListQuery {
+                prefix,
+                delimiter: None,
+                start_after: None,
+                token: None,
+                size: 1,
+            };
+            let place = self.place(&bucket.name, prefix);
+            let attempt = || self.try_page(bucket, query);
+            match self.retry.run(&format!("list {place}"), attempt).await {
+                Ok(page) if page.is_empty() => {}
+                Ok(_) if prefix == key => break,
+                Err(error) if error.kind != Kind::Configuration => return Err(error),
+                _ => {
+                    return Err(Error::configuration(format!(
+                        "list {place}: got the key {key:?}: the server encodes keys and does not \
+                         say so, although it was not asked to; look at the server"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands directly below `prefix`, a page at a time.
+    ///
+    /// # Errors
+    /// Among others: a page that is not the last and does not say how to go on.
+    pub async fn below(
+        &self,
+        bucket: &Bucket,
+        prefix: &str,
+        mut each: impl FnMut(Page),
+    ) -> Result<()> {
+        let mut token = None;
+        loop {
+            let request = ListQuery {
+                prefix,
+                delimiter: Some("/"),
+                start_after: None,
+                token: token.as_deref(),
+                size: 1000,
+            };
+            let page = self.page(bucket, bucket.permit().await, request).await?;
+            let next = page.next();
+            each(page);
+            match next {
+                Continuation::End => return Ok(()),
+                Continuation::More(Some(next)) if token.as_ref() != Some(&next) => {
+                    token = Some(next);
+                }
+                Continuation::More(_) => {
+                    return Err(Error::configuration(format!(
+                        "list {}: the page is not the last one, and does not say how to go on; \
+                         look at the server",
+                        self.place(&bucket.name, prefix)
+                    )));
+                }
+            }
+        }
+    }
+
+    async fn try_page(&self, bucket: &Bucket, request: ListQuery<'_>) -> Result<Page, Failure> {
+        let start_after = request.start_after.filter(|_| request.token.is_none());
+        let raw = RawBodyInterceptor::default();
+        let encoding = bucket.encoding();
+        let encodes = encoding == Encoding::Url;
+        self.client
+            .list_objects_v2()
+            .bucket(&bucket.name)
+            .set_prefix((!request.prefix.is_empty()).then(|| request.prefix.to_owned()))
+            .set_delimiter(request.delimiter.map(str::to_owned))
+            .set_start_after(start_after.map(str::to_owned))
+            .set_continuation_token(request.token.map(str::to_owned))
+            .max_keys(i32::from(request.size))
+            .set_encoding_type(encodes.then_some(EncodingType::Url))
+            .set_request_payer(self.payer.clone())
+            .customize()
+            .interceptor(raw.clone())
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        let body = raw.body().unwrap_or_default();
+        let permanent = |error: Error| {
+            let place = self.place(&bucket.name, request.prefix);
+            Failure::permanent(error.kind, format!("list {place}: {error}"))
+        };
+        let page = match bucket.read(body, encoding).await {
+            Err(Failure::Permanent(error)) => return Err(permanent(error)),
+            page => page?,
+        };
+        match page.foreign(request.prefix) {
+            None => Ok(page),
+            Some(foreign) => Err(permanent(Error::configuration(format!(
+                "asked for keys that begin with {:?}, got {foreign:?}: the server ignores the \
+                 prefix; look at the server",
+                request.prefix
+            )))),
+        }
+    }
+}
