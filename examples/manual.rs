@@ -67,6 +67,11 @@ const PAGES: &[Page] = &[
              tried again after a wait drawn at random below a bound that doubles, and not before \
              the time the server asks for. A server whose pages make no progress is not listed \
              for ever: that is an error (78).",
+            "Some servers end a listing too early: MinIO does where it starts inside a folder \
+             such as 60.0/ beside 60.0.1/. Pages therefore have to agree with each other. What \
+             contradicts is named in a warning and listed again, one folder at a time, and the \
+             summary counts it. Where that does not help, and where a server ignores the prefix, \
+             the run ends with 78.",
         ],
         files: &[RESUME_FILE, LOADED_FILE],
         environment: &[S3, TERMINAL],

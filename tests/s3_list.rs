@@ -1,5 +1,6 @@
 //! s3-list.
 
+mod contradictions;
 mod parallel;
 mod resume;
 mod shared;

@@ -15,11 +15,16 @@ const ROOM: usize = 384;
 
 /// How a page differs from an honest one.
 #[derive(Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools)]
 pub struct Twist {
     pub empty: bool,
     pub limit: Option<usize>,
     pub stuck: bool,
     pub ignore_start_after: bool,
+    pub ignore_prefix: bool,
+    pub siblings_fill_pages: bool,
+    pub skip_a_key: bool,
+    pub hide_encoding: bool,
 }
 
 /// The items of a page and where they end.
@@ -67,7 +72,7 @@ pub fn page(bucket: &str, objects: &Objects, query: &Query, twist: Twist) -> [By
     if !query.delimiter.is_empty() {
         query.push_element(&mut head, "Delimiter", &query.delimiter);
     }
-    if query.url {
+    if query.url && !twist.hide_encoding {
         head.push_str("<EncodingType>url</EncodingType>");
     }
     let _ = write!(head, "<IsTruncated>{more}</IsTruncated>");
@@ -82,10 +87,20 @@ fn items(objects: &Objects, query: &Query, twist: Twist) -> Items {
         query.place(twist.ignore_start_after)
     };
     let keys = objects.keys();
+    let prefix = if twist.ignore_prefix {
+        ""
+    } else {
+        &query.prefix
+    };
     let Range {
         start: mut index,
-        end,
-    } = rest(keys, &place, &query.prefix);
+        mut end,
+    } = rest(keys, &place, prefix);
+    if let (true, Some(after), None) = (twist.siblings_fill_pages, &query.start_after, &query.token)
+        && query.delimiter.is_empty()
+    {
+        end = end.min(index + read_behind_siblings(keys, query, after));
+    }
     let limit = match twist.limit {
         _ if twist.empty => 0,
         Some(limit) => limit.min(query.max_keys),
@@ -131,6 +146,11 @@ fn items(objects: &Objects, query: &Query, twist: Twist) -> Items {
         }
         items.count += 1;
     }
+    let guesses = |after: &String| keys.position(after) == keys.below(after).start;
+    if twist.skip_a_key && query.token.is_none() && query.start_after.as_ref().is_some_and(guesses)
+    {
+        index = (index + 1).min(end);
+    }
     if items.count > 0 && items.more {
         items.last = folder_was_last.map_or_else(
             || Place::AfterKey(key_before(keys, index)),
@@ -138,6 +158,23 @@ fn items(objects: &Objects, query: &Query, twist: Twist) -> Items {
         );
     }
     items
+}
+
+/// How many keys behind a start in a folder MinIO reads: those of siblings that sort before
+/// the folder count, as `60.0.1/` does for `60.0/`, and are dropped.
+fn read_behind_siblings(keys: &dyn KeySpace, query: &Query, after: &str) -> u64 {
+    let Some(name) = after.strip_prefix(&*query.prefix) else {
+        return 0;
+    };
+    let slashes = name
+        .match_indices('/')
+        .map(|(at, _)| query.prefix.len() + at);
+    let siblings = slashes.map(|at| {
+        let (beside, inside) = (keys.position(&after[..at]), keys.below(&after[..=at]).start);
+        inside.saturating_sub(beside)
+    });
+    let read = (query.max_keys + 5 + query.max_keys / 16) as u64;
+    read.saturating_sub(siblings.sum())
 }
 
 /// The indices of the keys behind the place that have the prefix.

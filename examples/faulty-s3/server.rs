@@ -37,6 +37,19 @@ pub struct Ways {
     /// List from the start, whatever start-after says
     #[arg(long)]
     ignore_start_after: bool,
+    /// List the whole bucket, whatever prefix says
+    #[arg(long)]
+    ignore_prefix: bool,
+    /// Read no more keys behind a start-after in a folder than MinIO does: those of its siblings
+    /// that sort before it fill the page, and are dropped
+    #[arg(long)]
+    siblings_fill_pages: bool,
+    /// Leave out one key by the token of a page behind a start-after that is no key
+    #[arg(long)]
+    skip_a_key: bool,
+    /// Encode keys as asked, and do not say so
+    #[arg(long)]
+    hide_encoding: bool,
     /// 403 `AccessDenied` to a listing with a delimiter
     #[arg(long)]
     deny_delimiter: bool,
@@ -202,6 +215,10 @@ impl Server {
             limit: self.ways.short_pages.then(short),
             stuck: self.ways.stuck,
             ignore_start_after: self.ways.ignore_start_after,
+            ignore_prefix: self.ways.ignore_prefix,
+            siblings_fill_pages: self.ways.siblings_fill_pages,
+            skip_a_key: self.ways.skip_a_key,
+            hide_encoding: self.ways.hide_encoding,
         };
         let page = listing::page(&self.ways.bucket, &self.objects, &query, twist);
         sent(in_xml(200), Payload::whole(page), fault)

@@ -13,9 +13,12 @@
     reason = "numbers of keys are estimates"
 )]
 
+mod accept;
 mod alphabet;
 mod dir_class;
+mod evidence;
 mod interpolate;
+mod levels;
 mod model;
 mod order;
 mod page;
@@ -26,6 +29,7 @@ mod range;
 mod segment;
 mod split;
 mod survey;
+mod token;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -58,8 +62,10 @@ pub struct RequestId(u64);
 /// A request to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// A page of keys: from `token` if there is one, otherwise after `after`.
+    /// A page of the keys that begin with `prefix`: from `token` if there is one, otherwise
+    /// after `after`.
     Page {
+        prefix: String,
         after: Option<String>,
         token: Option<String>,
     },
@@ -146,6 +152,14 @@ impl InconsistentListing {
     fn new(what: &str) -> Self {
         Self(format!(
             "no progress: the server's listing cannot be relied on: {what}"
+        ))
+    }
+
+    /// A page from `after` to `last` leaves out what is there by another response.
+    fn left_out(after: &str, last: &str, name: &str) -> Self {
+        Self::new(&format!(
+            "asked for keys after {after:?}, got keys up to {last:?} without {name:?}, which it \
+             lists when asked for that prefix"
         ))
     }
 }

@@ -1,23 +1,17 @@
 //! The state of a listing: chooses requests and takes their responses.
 
+mod probes;
+
+use self::probes::PendingProbe;
+use super::evidence::Evidence;
 use super::model::{BucketStats, RangeModel};
-use super::order::check_order;
-use super::position::{dir_end, is_before};
-use super::prefix_listing::PrefixListing;
-use super::range::ActiveRange;
+use super::range::{ActiveRange, Step};
 use super::split::{MIN_PAGES, SplitStep};
 use super::{
     Accepted, Continuation, HistogramBound, InconsistentListing, ListingOptions, Request,
     RequestCounts, RequestId, ResponseKeys,
 };
 use crate::record::coverage::Interval;
-
-/// A listing with a delimiter in flight.
-struct PendingProbe {
-    id: RequestId,
-    dir: String,
-    after: String,
-}
 
 /// With fewer pages left per connection the listing is near its end.
 const MIN_PAGES_PER_CONNECTION: f64 = 2.0;
@@ -29,6 +23,8 @@ pub struct Planner {
     ranges: Vec<ActiveRange>,
     probes: Vec<PendingProbe>,
     stats: BucketStats,
+    known: Evidence,
+    has_histogram: bool,
     last_id: u64,
     requests: RequestCounts,
 }
@@ -53,11 +49,16 @@ impl Planner {
             range
         });
         let ranges = ranges.collect();
+        let connections = settings.connections;
+        let last = histogram.last().map(|(key, _)| key.as_str());
+        let known = Evidence::new(&settings.prefix, last);
         Self {
             settings,
             ranges,
             probes: Vec::new(),
             stats,
+            known,
+            has_histogram: !histogram.is_empty() && connections > 1,
             last_id: 0,
             requests: RequestCounts::default(),
         }
@@ -65,14 +66,23 @@ impl Planner {
 
     /// Returns the next request; `None` means to wait for the next response.
     pub fn next_request(&mut self) -> Option<(RequestId, Request)> {
-        let resting = self.ranges.iter().position(|range| range.flight.is_none());
-        if let Some(index) = resting {
+        // With a histogram no connection is ever idle before the end.
+        if self.has_histogram
+            && self.last_id > 0
+            && let Some(request) = self.probe_last()
+        {
+            return Some(request);
+        }
+        if let Some(index) = self.ranges.iter().position(ActiveRange::is_ready) {
             return Some(self.next_page(index));
+        }
+        if let Some((dir, child)) = self.waited_for() {
+            return Some(self.probe_rest(&dir, &child));
         }
         if self.settings.connections <= 1 {
             return None;
         }
-        self.split_largest()
+        self.split_largest().or_else(|| self.probe_last())
     }
 
     /// Returns the request for the next page of a range.
@@ -80,11 +90,7 @@ impl Planner {
         let id = self.id();
         let range = &mut self.ranges[index];
         range.flight = Some(id);
-        let request = Request::Page {
-            after: range.cursor.clone(),
-            token: range.token.clone(),
-        };
-        (id, request)
+        (id, range.request(&self.known))
     }
 
     fn id(&mut self) -> RequestId {
@@ -150,17 +156,9 @@ impl Planner {
     /// probe.
     fn may_split(&self, index: usize) -> bool {
         let range = &self.ranges[index];
-        !range.stuck && (self.probes.is_empty() || !range.model.unconfirmed)
-    }
-
-    fn probe(&mut self, dir: String, after: String) -> (RequestId, Request) {
-        let id = self.id();
-        let request = Request::Children {
-            prefix: dir.clone(),
-            after: (!after.is_empty()).then(|| after.clone()),
-        };
-        self.probes.push(PendingProbe { id, dir, after });
-        (id, request)
+        !range.stuck
+            && range.step == Step::Page
+            && (self.probes.is_empty() || !range.model.unconfirmed)
     }
 
     /// Takes the response to a page request.
@@ -185,7 +183,7 @@ impl Planner {
         };
         self.requests.out -= 1;
         let range = &mut self.ranges[index];
-        let update = range.accept(page, next)?;
+        let update = range.accept(page, next, &mut self.known)?;
         let accepted = update.accepted.keys.end;
         if accepted > 0 {
             self.requests.pages += 1;
@@ -205,65 +203,20 @@ impl Planner {
         Ok(update.accepted)
     }
 
-    /// Takes the response to a listing with the delimiter: the common prefixes and the keys
-    /// beside them.
-    ///
-    /// # Errors
-    /// The listing is inconsistent.
-    #[expect(clippy::needless_pass_by_value, reason = "as with a page")]
-    pub fn children(
-        &mut self,
-        id: RequestId,
-        names: &[String],
-        page: &impl ResponseKeys,
-        next: Continuation,
-    ) -> Result<(), InconsistentListing> {
-        let Some(probe) = self.take_probe(id) else {
-            return Ok(());
-        };
-        let after = (!probe.after.is_empty()).then_some(probe.after.as_str());
-        check_order(after, page)?;
-        if !names.is_sorted() {
-            return Err(InconsistentListing::new(
-                "its common prefixes are not in byte order; --concurrency 1 lists without them",
-            ));
-        }
-        let last = page.len().checked_sub(1).map(|last| page.key(last));
-        let last = last.as_deref().max(names.last().map(String::as_str));
-        let listing = PrefixListing {
-            dir: &probe.dir,
-            after: &probe.after,
-            names,
-            plain: page.len(),
-            last: last.unwrap_or_default(),
-            truncated: next != Continuation::End,
-        };
-        let stop = dir_end(&probe.dir);
-        for range in &mut self.ranges {
-            let above = stop.as_deref().is_none_or(|stop| range.cursor() < stop);
-            if above && is_before(&probe.after, range.end()) {
-                range.refine(&listing, &mut self.stats);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the rejection of a listing with the delimiter. It would only have improved
-    /// estimates, so the planner requests no more of them.
-    pub fn delimiter_rejected(&mut self, id: RequestId) {
-        if self.take_probe(id).is_some() {
-            self.stats.no_delimiter = true;
-            for range in &mut self.ranges {
-                range.stuck = false;
-            }
+    /// Takes the rejection of a page whose prefix is longer than that of the listing.
+    pub fn prefix_rejected(&mut self, id: RequestId) {
+        let rejected = |range: &&mut ActiveRange| range.flight == Some(id);
+        if let Some(range) = self.ranges.iter_mut().find(rejected) {
+            self.requests.out -= 1;
+            self.requests.wasted += 1;
+            self.known.no_prefix = true;
+            range.reset();
         }
     }
 
-    fn take_probe(&mut self, id: RequestId) -> Option<PendingProbe> {
-        let at = self.probes.iter().position(|probe| probe.id == id)?;
-        self.requests.out -= 1;
-        self.requests.probes += 1;
-        Some(self.probes.swap_remove(at))
+    /// Returns what the user should know of contradictions since the last call.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.known.warnings)
     }
 
     /// Returns whether every key of the gaps is listed.

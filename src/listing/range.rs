@@ -1,14 +1,51 @@
-//! A range that is being listed page by page: accepts the keys of a response that belong to
-//! it, and checks that the server's listing is consistent.
+//! The unlisted rest of an interval: which page to request next, and its estimates.
 
+use super::evidence::Evidence;
+use super::levels::Climb;
 use super::model::{BucketStats, RangeModel};
-use super::order::{check_order, partition};
-use super::position::is_before;
+use super::position::{dir_end, dirs_of, is_flat, sendable};
 use super::prefix_listing::PrefixListing;
 use super::segment::Bounds;
 use super::split::SplitStep;
-use super::{Accepted, Continuation, HistogramBound, InconsistentListing, RequestId, ResponseKeys};
+use super::{HistogramBound, Request, RequestId};
 use crate::record::coverage::Interval;
+
+/// What the next page of a range is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The keys after the cursor.
+    Page,
+    /// The keys with this prefix, which is the end of a directory that is listed: they come
+    /// next, and only a listing of them shows whether the prefix itself is a key.
+    DirEnd(String),
+    /// Whether this is still there: another response showed it, the last page did not.
+    Check(String),
+    /// Nothing, until it is known what comes after this directory, which is listed.
+    Wait(String),
+}
+
+/// The end of a listing that may not be one.
+#[derive(Debug, Clone)]
+pub struct DoubtedEnd {
+    pub prefix: String,
+    /// Where the server was asked to start, and the last key that it returned.
+    pub after: String,
+    pub last: String,
+}
+
+/// Requests of which each starts where the response to the one before it ended.
+#[derive(Debug, Default)]
+pub struct Chain {
+    /// The prefix of the requests.
+    pub scope: String,
+    /// The continuation token of the last page.
+    pub token: Option<String>,
+    /// Whether that token is a position in disguise.
+    pub names_key: bool,
+    /// Whether the requests by this token started beside directories, so that their end can
+    /// be believed.
+    pub proven: bool,
+}
 
 /// The unlisted rest of an interval.
 pub struct ActiveRange {
@@ -16,25 +53,26 @@ pub struct ActiveRange {
     pub cursor: Option<String>,
     /// The last position of the range; a split lowers it.
     pub end: Option<String>,
-    /// The continuation token of the last page.
-    pub token: Option<String>,
+    pub step: Step,
+    pub chain: Chain,
+    /// Whether the cursor is a key of this listing, rather than a guess.
+    pub at_key: bool,
+    /// Whether to list each directory for itself: an end was doubted.
+    pub by_dir: bool,
+    pub doubted: Option<DoubtedEnd>,
+    /// What the last page left out, although it was still there.
+    pub insisted: Option<String>,
     /// Empty pages in a row, and a token saved after a power of two of them: it comes again
     /// if the tokens form a cycle (Brent's algorithm).
-    empty: u32,
-    met: Option<String>,
+    pub empty: u32,
+    pub met: Option<String>,
     pub flight: Option<RequestId>,
     /// The estimates.
     pub model: RangeModel,
     /// The estimated number of keys left, until that changes.
-    estimate: Option<f64>,
+    pub estimate: Option<f64>,
     /// No split was found; a response may change that.
     pub stuck: bool,
-}
-
-/// How a response changed a range.
-pub struct RangeUpdate {
-    pub accepted: Accepted,
-    pub finished: bool,
 }
 
 impl ActiveRange {
@@ -42,7 +80,12 @@ impl ActiveRange {
         Self {
             cursor: gap.after,
             end: gap.through,
-            token: None,
+            step: Step::Page,
+            chain: Chain::default(),
+            at_key: false,
+            by_dir: false,
+            doubted: None,
+            insisted: None,
             empty: 0,
             met: None,
             flight: None,
@@ -58,6 +101,86 @@ impl ActiveRange {
 
     pub fn end(&self) -> Option<&str> {
         self.end.as_deref()
+    }
+
+    /// Returns whether the range waits for nothing but a connection.
+    pub fn is_ready(&self) -> bool {
+        self.flight.is_none() && !matches!(self.step, Step::Wait(_))
+    }
+
+    /// Returns the next request.
+    pub fn request(&mut self, known: &Evidence) -> Request {
+        if let Step::DirEnd(start) | Step::Check(start) = &self.step {
+            return Request::Page {
+                prefix: start.clone(),
+                after: None,
+                token: self.chain.token.clone(),
+            };
+        }
+        self.choose_scope(known);
+        // All keys of a scope come after a cursor before it.
+        let after = self
+            .cursor
+            .clone()
+            .filter(|cursor| *cursor >= self.chain.scope);
+        Request::Page {
+            prefix: self.chain.scope.clone(),
+            after,
+            token: self.chain.token.clone(),
+        }
+    }
+
+    /// Narrows the prefix of the next request: the narrower, the more likely it starts
+    /// beside directories. A token keeps its prefix, unless its end would be doubted.
+    fn choose_scope(&mut self, known: &Evidence) {
+        if self.chain.token.is_some() && self.chain.proven {
+            return;
+        }
+        let cursor = self.cursor.as_deref().unwrap_or_default();
+        let prefix = known.prefix.as_str();
+        let scope = if known.no_prefix {
+            prefix
+        } else if self.by_dir || known.ends_early {
+            dirs_of(prefix, cursor).next_back().unwrap_or(prefix)
+        } else {
+            known.levels.scope(prefix, cursor, self.end.as_deref())
+        };
+        let proven = is_flat(scope, cursor);
+        if self.chain.token.is_none() || proven {
+            self.chain.proven = proven;
+            self.chain.token = None;
+            scope.clone_into(&mut self.chain.scope);
+        }
+    }
+
+    /// Continues after the cursor by a page of the whole listing.
+    pub fn reset(&mut self) {
+        self.flight = None;
+        if let Step::Check(name) = std::mem::replace(&mut self.step, Step::Page) {
+            self.insisted = Some(name);
+        }
+        self.chain.token = None;
+        self.chain.proven = false;
+    }
+
+    /// Continues outside of the directory `dir`, which is listed to its end. Returns
+    /// whether the range ends there.
+    pub fn leave(&mut self, dir: &str, known: &Evidence) -> bool {
+        self.chain.token = None;
+        let asks = |dir: &str| {
+            !known.no_delimiter && sendable(dir) == dir && !known.levels.was_listed(dir)
+        };
+        match known.levels.climb(&known.prefix, dir, self.end()) {
+            Climb::Finished => return true,
+            Climb::Unknown(dir) if asks(&dir) => {
+                self.step = Step::Wait(dir);
+            }
+            Climb::Unknown(dir) | Climb::Continue(dir) => {
+                self.by_dir = true;
+                self.step = Step::DirEnd(dir_end(&dir).unwrap_or_default());
+            }
+        }
+        false
     }
 
     /// Returns the estimated number of keys left.
@@ -89,74 +212,9 @@ impl ActiveRange {
         let model = self.model.split_off(&position, known, share);
         self.estimate = None;
         let end = self.end.replace(position.clone());
-        Self::new(Interval::new(Some(position), end), model)
-    }
-
-    /// Accepts the keys of a response that belong to this range, and advances the cursor.
-    pub fn accept(
-        &mut self,
-        page: &impl ResponseKeys,
-        next: Continuation,
-    ) -> Result<RangeUpdate, InconsistentListing> {
-        check_order(self.cursor.as_deref(), page)?;
-        self.flight = None;
-        self.estimate = None;
-        self.stuck = false;
-        let len = page.len();
-        let keys = partition(len, |index| match self.end() {
-            Some(end) => *page.key(index) <= *end,
-            None => true,
-        });
-        let last = len.checked_sub(1).map(|last| page.key(last));
-        let reaches_end = last
-            .as_deref()
-            .is_some_and(|last| !is_before(last, self.end()));
-        let finished = reaches_end || next == Continuation::End;
-        let through = if finished {
-            self.end.clone()
-        } else {
-            match last {
-                Some(last) => Some(last.into_owned()),
-                None => self.cursor.clone(),
-            }
-        };
-        if let (false, Continuation::More(token)) = (finished, next) {
-            if through == self.cursor {
-                self.check_progress(token.as_ref())?;
-            } else {
-                self.empty = 0;
-            }
-            self.token = token;
+        Self {
+            by_dir: self.by_dir,
+            ..Self::new(Interval::new(Some(position), end), model)
         }
-        let covers = (finished || through != self.cursor)
-            .then(|| Interval::new(self.cursor.clone(), through.clone()));
-        self.cursor = through;
-        let accepted = Accepted {
-            keys: 0..keys,
-            covers,
-        };
-        Ok(RangeUpdate { accepted, finished })
-    }
-
-    /// Handles a page that did not advance the cursor, and continues with `token`.
-    fn check_progress(&mut self, token: Option<&String>) -> Result<(), InconsistentListing> {
-        if token.is_none() {
-            return Err(InconsistentListing::new(
-                "a page is empty and truncated, and has no continuation token",
-            ));
-        }
-        if self.empty == 0 {
-            self.met.clone_from(&self.token);
-        }
-        if token == self.met.as_ref() {
-            return Err(InconsistentListing::new(
-                "the same continuation token comes again",
-            ));
-        }
-        self.empty += 1;
-        if self.empty.is_power_of_two() {
-            self.met = token.cloned();
-        }
-        Ok(())
     }
 }

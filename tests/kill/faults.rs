@@ -104,6 +104,18 @@ fn throttling_and_truncated_bodies_lose_nothing() {
 }
 
 #[test]
+fn a_bucket_that_ends_listings_too_early_loses_nothing() {
+    let Some((expected, _)) = super::undisturbed() else {
+        return;
+    };
+    for listing in 0..super::LISTINGS.len() {
+        let mut scene = Scene::new(Kind::Sqlite).unwrap().reset(listing);
+        let _faulty = faulty(&mut scene, &["--siblings-fill-pages", "--skip-a-key"]);
+        judge::resumed(&scene, &Open::everything(), &expected);
+    }
+}
+
+#[test]
 fn a_busy_index_receives_every_document() {
     let Some((expected, _)) = super::undisturbed() else {
         return;

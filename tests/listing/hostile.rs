@@ -56,10 +56,16 @@ fn name(rng: &mut Rng) -> String {
     name
 }
 
+/// Directories of which some names begin with all of another's.
+fn sibling(rng: &mut Rng) -> &'static str {
+    rng.choice(["60.0", "60.0.1", "60.0.2", "60.0-b", "60.00", "60.1", "6"])
+        .unwrap()
+}
+
 /// Keys of one style: hostile, numbered, a tree, or few.
 fn keys(rng: &mut Rng, prefix: &str) -> BTreeSet<String> {
     let count = rng.choice([0, 1, 3, 30, 300]).unwrap();
-    let style = rng.usize(0..5);
+    let style = rng.usize(0..6);
     let mut keys = BTreeSet::new();
     for turn in 0..count {
         let key = match style {
@@ -67,6 +73,7 @@ fn keys(rng: &mut Rng, prefix: &str) -> BTreeSet<String> {
             1 => format!("n/{turn:05}"),
             2 => format!("{}/{}/{}", rng.u8(0..4), rng.u8(0..20), rng.u8(..)),
             3 => format!("d{}/", rng.u8(..)),
+            4 => format!("{}/{}/{}", sibling(rng), sibling(rng), rng.u8(0..40)),
             _ => format!("{}/{}", name(rng), name(rng)),
         };
         let mut key = format!("{prefix}{key}");
@@ -94,6 +101,8 @@ fn keys(rng: &mut Rng, prefix: &str) -> BTreeSet<String> {
 #[allow(clippy::struct_excessive_bools, reason = "each is a way to misbehave")]
 pub struct Server {
     keys: BTreeSet<String>,
+    /// Those that are, were or will be there.
+    ever: BTreeSet<String>,
     pub prefix: String,
     tokens: BTreeMap<String, String>,
     has_tokens: bool,
@@ -101,19 +110,71 @@ pub struct Server {
     empty: bool,
     /// Lists a common prefix that `start-after` lies below.
     lists_own: bool,
+    /// Fills a page, after a start inside a directory, with keys that sort before it, and
+    /// drops them.
+    minio: bool,
+    /// The token after a start that is no key leaves out one key.
+    skips: bool,
+    denies_prefix: bool,
 }
 
 impl Server {
     pub fn new(prefix: &str, rng: &mut Rng) -> Self {
+        let keys = keys(rng, prefix);
         Self {
-            keys: keys(rng, prefix),
+            ever: keys.clone(),
+            keys,
             prefix: prefix.to_owned(),
             tokens: BTreeMap::new(),
             has_tokens: rng.bool(),
             short: rng.bool(),
             empty: rng.bool(),
             lists_own: rng.bool(),
+            minio: false,
+            skips: false,
+            denies_prefix: false,
         }
+        .with_faults(rng)
+    }
+
+    fn with_faults(mut self, rng: &mut Rng) -> Self {
+        match rng.usize(0..4) {
+            0 => {
+                self.minio = true;
+                (self.short, self.empty) = (false, false);
+            }
+            1 => self.skips = true,
+            2 => self.denies_prefix = true,
+            _ => {}
+        }
+        self
+    }
+
+    /// A page as MinIO reads it from the disk, without a listing that it remembers.
+    fn raw_page(&self, prefix: &str, after: &str, size: usize) -> (Vec<String>, bool) {
+        if !after.is_empty() && !after.starts_with(prefix) {
+            return (Vec::new(), false);
+        }
+        // It compares name by name: `60.0.1` is not before `60.0`.
+        let walks = |key: &&String| {
+            let start = after.strip_suffix('/').unwrap_or(after);
+            let (mut names, mut starts) = (key.split_inclusive('/'), start.split('/'));
+            loop {
+                match (names.next(), starts.next()) {
+                    (Some(name), Some(start)) if name.trim_end_matches('/') != start => {
+                        return name > start;
+                    }
+                    (Some(_), Some(_)) => {}
+                    (name, _) => return name.is_some() || key.as_str() > after,
+                }
+            }
+        };
+        let all = self.keys.iter().filter(|key| key.starts_with(prefix));
+        let read = all.filter(walks).take(size + 4 + size / 16);
+        let mut keys: Vec<String> = read.filter(|key| key.as_str() > after).cloned().collect();
+        let more = keys.len() > size;
+        keys.truncate(size);
+        (keys, more)
     }
 
     fn behind<'a>(&'a self, prefix: &'a str, after: &str) -> impl Iterator<Item = &'a String> {
@@ -134,16 +195,35 @@ impl Server {
 
     pub fn page(
         &mut self,
+        prefix: &str,
         after: Option<&str>,
         token: Option<&str>,
         size: usize,
         rng: &mut Rng,
     ) -> (Vec<String>, Continuation) {
+        let guess = after.is_some_and(|after| !self.ever.contains(after)) && token.is_none();
+        if self.minio {
+            // A token that it has forgotten is one more start.
+            let forgets = token.is_none() || rng.usize(0..3) == 0;
+            let after = token.or(after).unwrap_or_default();
+            let (keys, more) = if forgets {
+                self.raw_page(prefix, after, size)
+            } else {
+                let mut keys: Vec<_> = self.behind(prefix, after).take(size + 1).cloned().collect();
+                let more = keys.len() > size;
+                keys.truncate(size);
+                (keys, more)
+            };
+            let token = keys.last().cloned().filter(|_| more);
+            return (
+                keys,
+                token.map_or(Continuation::End, |token| Continuation::More(Some(token))),
+            );
+        }
         let after = match token {
             Some(token) => self.tokens[token].clone(),
             None => after.unwrap_or_default().to_owned(),
         };
-        let prefix = self.prefix.clone();
         let size = if self.short {
             rng.usize(1..=size)
         } else {
@@ -152,14 +232,16 @@ impl Server {
         if self.empty && self.has_tokens && rng.usize(0..4) == 0 {
             return (Vec::new(), self.more(&after));
         }
-        let keys: Vec<String> = self.behind(&prefix, &after).take(size).cloned().collect();
+        let keys: Vec<String> = self.behind(prefix, &after).take(size).cloned().collect();
         let Some(last) = keys.last().cloned() else {
             return (keys, Continuation::End);
         };
-        if self.behind(&prefix, &last).next().is_some()
-            || self.empty && self.has_tokens && rng.bool()
-        {
-            let next = self.more(&last);
+        let following = self.behind(prefix, &last).next().cloned();
+        if following.is_some() || self.empty && self.has_tokens && rng.bool() {
+            let next = match following {
+                Some(next) if self.skips && guess => self.more(&next),
+                _ => self.more(&last),
+            };
             (keys, next)
         } else {
             (keys, Continuation::End)
@@ -245,15 +327,18 @@ fn list(
     let starts: Vec<_> = gaps.iter().map(|gap| gap.after.clone()).collect();
     let mut planner = Planner::new(settings.clone(), gaps, histogram);
     let mut flight: Vec<(RequestId, Request)> = Vec::new();
+    let (mut ended, changes) = (false, !pool.is_empty());
     for turn in 0..100_000 {
         while flight.len() < settings.connections
             && let Some((id, request)) = planner.next_request()
         {
             match &request {
                 Request::Page {
+                    prefix,
                     after: Some(at),
                     token,
                 } => {
+                    assert!(prefix.starts_with(&settings.prefix), "{prefix:?}");
                     // A cut is clean; where a page ended is what it is.
                     let known = starts.contains(&Some(at.clone()))
                         || listed
@@ -263,8 +348,12 @@ fn list(
                     assert!(token.is_some() || known || clean(at), "{at:?}");
                 }
                 Request::Children { prefix, after } => {
-                    assert!(settings.connections > 1);
-                    assert!(clean(prefix) && clean(after.as_deref().unwrap_or_default()));
+                    // One connection asks only whether an end can be believed.
+                    assert!(settings.connections > 1 || ended);
+                    let after = after.as_deref().unwrap_or_default();
+                    assert!(clean(prefix) && clean(after), "{prefix:?} {after:?}");
+                    let name = after.strip_prefix(&**prefix).unwrap_or_default();
+                    assert!(!name.contains('/'), "{prefix:?} {after:?}");
                 }
                 Request::Page { .. } => {}
             }
@@ -277,6 +366,9 @@ fn list(
         if turn == stop {
             return false;
         }
+        let warnings = planner.take_warnings();
+        let accused = server.minio || server.denies_prefix || changes;
+        assert!(accused || warnings.is_empty(), "{warnings:?}");
         // Keys come and go.
         if rng.usize(0..3) == 0
             && let Some(key) = pool.pop()
@@ -286,9 +378,17 @@ fn list(
         }
         let (id, request) = flight.swap_remove(rng.usize(..flight.len()));
         match request {
-            Request::Page { after, token } => {
-                let (page, next) =
-                    server.page(after.as_deref(), token.as_deref(), settings.page_size, rng);
+            Request::Page { prefix, .. } if server.denies_prefix && prefix != server.prefix => {
+                planner.prefix_rejected(id);
+            }
+            Request::Page {
+                prefix,
+                after,
+                token,
+            } => {
+                let (after, token) = (after.as_deref(), token.as_deref());
+                let (page, next) = server.page(&prefix, after, token, settings.page_size, rng);
+                ended |= next == Continuation::End;
                 let accepted = planner.page(id, &page, next).unwrap();
                 listed.take(&page, accepted);
             }
@@ -298,7 +398,13 @@ fn list(
                 if rng.usize(0..16) == 0 {
                     planner.delimiter_rejected(id);
                 } else {
-                    planner.children(id, &names, &plain, next).unwrap();
+                    for covers in planner.children(id, &names, &plain, next).unwrap() {
+                        let accepted = Accepted {
+                            keys: 0..0,
+                            covers: Some(covers),
+                        };
+                        listed.take(&[], accepted);
+                    }
                 }
             }
         }
@@ -331,7 +437,7 @@ fn case(seed: u64) {
     let all = server.keys.clone();
     // Some come during the run, some go.
     let mut pool: Vec<String> = Vec::new();
-    if rng.bool() {
+    if rng.bool() && !server.denies_prefix {
         pool.extend(all.iter().filter(|_| rng.usize(0..5) == 0).cloned());
         for key in pool.iter().filter(|_| rng.bool()) {
             server.keys.remove(key);

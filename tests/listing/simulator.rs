@@ -20,17 +20,29 @@ pub struct Page<'a> {
     space: &'a dyn KeySpace,
     start: u64,
     len: u64,
+    end: u64,
 }
 
 impl<'a> Page<'a> {
-    pub fn new(space: &'a dyn KeySpace, start: u64) -> Self {
-        let len = (space.len() - start).min(PAGE);
-        Self { space, start, len }
+    /// The page of the keys with `prefix` from the index `start` on.
+    pub fn new(space: &'a dyn KeySpace, prefix: &str, start: u64) -> Self {
+        let all = match prefix {
+            "" => 0..space.len(),
+            _ => space.below(prefix),
+        };
+        let start = start.clamp(all.start, all.end);
+        let (end, len) = (all.end, (all.end - start).min(PAGE));
+        Self {
+            space,
+            start,
+            len,
+            end,
+        }
     }
 
     pub fn next(&self) -> Continuation {
         let past = self.start + self.len;
-        if past < self.space.len() {
+        if past < self.end {
             Continuation::More(Some(past.to_string()))
         } else {
             Continuation::End
@@ -184,13 +196,20 @@ impl Run<'_> {
             let Reverse((time, number)) = flight.pop().expect("nothing is in flight");
             now = time;
             match asked.remove(&number).unwrap() {
-                (id, Request::Page { after, token }) => {
+                (
+                    id,
+                    Request::Page {
+                        prefix,
+                        after,
+                        token,
+                    },
+                ) => {
                     let start = match (token, after) {
                         (Some(token), _) => token.parse().unwrap(),
                         (None, Some(after)) => space.position(&after),
                         (None, None) => 0,
                     };
-                    let page = Page::new(space, start);
+                    let page = Page::new(space, &prefix, start);
                     let accepted = planner.page(id, &page, page.next()).unwrap();
                     outcome.keys += accepted.keys.len() as u64;
                     if accepted.keys.is_empty() {
@@ -205,9 +224,12 @@ impl Run<'_> {
                 (id, Request::Children { prefix, after }) => {
                     let listing = Children::new(space, &prefix, after.as_deref());
                     outcome.probes += 1;
-                    planner
+                    let done = planner
                         .children(id, &listing.names, &listing.keys, listing.next)
                         .unwrap();
+                    for covers in done {
+                        outcome.done.insert(covers);
+                    }
                 }
             }
         }

@@ -35,9 +35,14 @@ fn plan(space: &dyn KeySpace, parts: usize, histogram: &[HistogramBound], seed: 
         rng.shuffle(&mut round);
         for (id, request) in round {
             match request {
-                Request::Page { after, token } => {
-                    assert_eq!(token, None);
-                    let page = Page::new(space, after.map_or(0, |after| space.position(&after)));
+                Request::Page {
+                    prefix,
+                    after,
+                    token,
+                } => {
+                    assert_eq!((&*prefix, token), ("", None));
+                    let page =
+                        Page::new(space, "", after.map_or(0, |after| space.position(&after)));
                     survey.page(id, &page, page.next()).unwrap();
                 }
                 Request::Children { prefix, after } => {
@@ -137,8 +142,9 @@ fn parts_tile_the_listing_for_any_keys() {
             }
             for (id, request) in requests {
                 match request {
-                    Request::Page { after, .. } => {
-                        let (keys, next) = server.page(after.as_deref(), None, page, &mut rng);
+                    Request::Page { prefix, after, .. } => {
+                        let after = after.as_deref();
+                        let (keys, next) = server.page(&prefix, after, None, page, &mut rng);
                         survey.page(id, &keys, next).unwrap();
                     }
                     Request::Children { prefix, after } => {

@@ -57,7 +57,7 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Starts a survey for `parts` parts. With a `histogram` fine enough from a finished run it sends
+    /// Starts a survey for `parts` parts. With a fine `histogram` of a finished run it sends
     /// no request.
     #[must_use]
     pub fn new(prefix: &str, page_size: usize, parts: usize, histogram: &[HistogramBound]) -> Self {
@@ -100,7 +100,7 @@ impl Survey {
         for probe in probes {
             self.last_id += 1;
             let id = RequestId(self.last_id);
-            requests.push((id, probe.request()));
+            requests.push((id, probe.request(&self.root.name)));
             self.round.push(InFlight {
                 id,
                 probe,

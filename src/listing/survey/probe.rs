@@ -44,10 +44,14 @@ impl Probe {
         }
     }
 
-    pub fn request(&self) -> Request {
+    pub fn request(&self, prefix: &str) -> Request {
         let after = (!self.after.is_empty()).then(|| self.after.clone());
         if self.page {
-            Request::Page { after, token: None }
+            Request::Page {
+                prefix: prefix.to_owned(),
+                after,
+                token: None,
+            }
         } else {
             let prefix = self.dir.clone();
             Request::Children { prefix, after }

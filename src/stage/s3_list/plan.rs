@@ -98,7 +98,7 @@ pub fn survey(
             let (id, request, response) =
                 response.map_err(|_| Error::internal("a request of the survey was lost"))?;
             let accepted = match (response?, request) {
-                (Response::DelimiterRejected(error), _) => {
+                (Response::Rejected(error), _) => {
                     if !std::mem::replace(&mut rejection_logged, true) {
                         io.context.log.warn(format!(
                             "{error}; folders cannot be looked into, so the parts may be few and \

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::listing::{Accepted, Page, Planner, Request, ResponseKeys};
+use crate::listing::{InconsistentListing, Page, Planner, Request, ResponseKeys};
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::remote::concurrency::Permit;
@@ -44,8 +44,9 @@ pub struct BucketClient {
 /// A response to a listing request.
 pub enum Response {
     Page(Page),
-    /// The server does not list with a delimiter; the listing continues without.
-    DelimiterRejected(Error),
+    /// The server does not list with a delimiter, or with a longer prefix; the listing
+    /// continues without.
+    Rejected(Error),
 }
 
 /// The state that the workers share.
@@ -137,38 +138,44 @@ impl Shared {
             self.context.counters.note("requests", 1);
             let page = match response? {
                 Response::Page(page) => page,
-                Response::DelimiterRejected(error) => {
-                    self.planner().delimiter_rejected(id);
+                Response::Rejected(error) => {
+                    if let Request::Page { .. } = request {
+                        self.planner().prefix_rejected(id);
+                    } else {
+                        self.planner().delimiter_rejected(id);
+                        let _ = self.rejection.set(error.to_string());
+                    }
                     self.responded.notify_waiters();
-                    let _ = self.rejection.set(error.to_string());
                     continue;
                 }
             };
             self.log_rejection();
-            let (accepted, is_done) = {
+            let (accepted, warnings, is_done) = {
                 let mut planner = self.planner();
                 let accepted = match request {
-                    Request::Page { .. } => planner.page(id, &page, page.next()).map(Some),
+                    Request::Page { .. } => planner
+                        .page(id, &page, page.next())
+                        .map(|accepted| (accepted.keys, Vec::from_iter(accepted.covers))),
                     Request::Children { .. } => planner
                         .children(id, &page.prefixes, &page, page.next())
-                        .map(|()| None),
+                        .map(|done| (0..0, done)),
                 };
-                (accepted.map_err(Error::configuration)?, planner.is_done())
+                (accepted, planner.take_warnings(), planner.is_done())
             };
+            self.log_contradictions(&warnings);
+            let (keys, covers) = accepted.map_err(|error| self.inconsistent(&error))?;
             self.responded.notify_waiters();
             if is_done {
                 self.done.notify_waiters();
             }
-            if let Some(Accepted {
-                keys,
-                covers: Some(covers),
-            }) = accepted
-            {
-                let last = keys.end.checked_sub(1).filter(|_| !keys.is_empty());
+            let last = keys.end.checked_sub(1).filter(|_| !keys.is_empty());
+            let mut last = last.map(|last| page.key(last).into_owned());
+            let (mut records, mut lines) = (keys.len() as u64, page.into_lines(&keys));
+            for covers in covers {
                 let page = ListedPage {
-                    records: keys.len() as u64,
-                    last: last.map(|last| page.key(last).into_owned()),
-                    lines: page.into_lines(&keys),
+                    records: std::mem::take(&mut records),
+                    last: last.take(),
+                    lines: std::mem::take(&mut lines),
                     covers,
                 };
                 if pages.send(Ok(page)).await.is_err() {
@@ -192,19 +199,41 @@ impl Shared {
         }
     }
 
+    fn log_contradictions(&self, contradictions: &[String]) {
+        for contradiction in contradictions {
+            let place = self.client.place();
+            self.context
+                .log
+                .warn(format!("list {place}: {contradiction}"));
+            self.context.counters.note("contradictions", 1);
+        }
+    }
+
+    fn inconsistent(&self, error: &InconsistentListing) -> Error {
+        Error::configuration(format!("list {}: {error}", self.client.place()))
+    }
+
     fn planner(&self) -> MutexGuard<'_, Planner> {
         self.planner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl BucketClient {
-    /// Sends a listing request. A listing with a delimiter only improves estimates, so
-    /// its rejection is a response rather than an error.
+    fn place(&self) -> String {
+        self.s3.place(&self.bucket.name, &self.prefix)
+    }
+
+    /// Sends a listing request. The listing needs neither a delimiter nor a longer prefix
+    /// than its own, so their rejection is a response rather than an error.
     pub async fn list(&self, permit: Permit<'_>, request: &Request) -> Result<Response> {
         let size = self.page_size;
         let query = match request {
-            Request::Page { after, token } => ListQuery {
-                prefix: &self.prefix,
+            Request::Page {
+                prefix,
+                after,
+                token,
+            } => ListQuery {
+                prefix,
                 delimiter: None,
                 start_after: after.as_deref(),
                 token: token.as_deref(),
@@ -219,16 +248,19 @@ impl BucketClient {
             },
         };
         match self.s3.page(&self.bucket, permit, query).await {
-            Err(error)
-                if query.delimiter.is_some()
-                    && matches!(
-                        error.kind,
-                        Kind::Refused | Kind::Configuration | Kind::Unavailable
-                    ) =>
-            {
-                Ok(Response::DelimiterRejected(error))
+            Err(error) if is_optional(&error, query.delimiter, query.prefix != self.prefix) => {
+                Ok(Response::Rejected(error))
             }
             page => page.map(Response::Page),
         }
+    }
+}
+
+/// Returns whether the listing goes on without a request that failed.
+fn is_optional(error: &Error, delimiter: Option<&str>, narrowed: bool) -> bool {
+    match error.kind {
+        Kind::Refused => delimiter.is_some() || narrowed,
+        Kind::Configuration | Kind::Unavailable => delimiter.is_some(),
+        _ => false,
     }
 }

@@ -1,0 +1,267 @@
+//! How a range takes a page: it accepts the keys that belong to it, if the page agrees with
+//! itself and with all other responses.
+
+use super::evidence::Evidence;
+use super::order::{check_order, partition};
+use super::position::{is_before, is_flat};
+use super::range::{ActiveRange, DoubtedEnd, Step};
+use super::token::names_key;
+use super::{Accepted, Continuation, InconsistentListing, ResponseKeys};
+use crate::record::coverage::Interval;
+
+/// How a response changed a range.
+pub struct RangeUpdate {
+    pub accepted: Accepted,
+    pub finished: bool,
+}
+
+impl RangeUpdate {
+    /// Nothing of a page is accepted.
+    fn none() -> Self {
+        let accepted = Accepted {
+            keys: 0..0,
+            covers: None,
+        };
+        Self {
+            accepted,
+            finished: false,
+        }
+    }
+}
+
+impl ActiveRange {
+    /// Accepts the keys of a response that belong to this range, and advances the cursor.
+    pub fn accept(
+        &mut self,
+        page: &impl ResponseKeys,
+        next: Continuation,
+        known: &mut Evidence,
+    ) -> Result<RangeUpdate, InconsistentListing> {
+        self.flight = None;
+        self.estimate = None;
+        self.stuck = false;
+        if let Step::Check(name) = &self.step {
+            let name = name.clone();
+            self.take_check(name, page, next, known)?;
+            return Ok(RangeUpdate::none());
+        }
+        check_order(self.cursor.as_deref(), page)?;
+        let last = page.len().checked_sub(1).map(|last| page.key(last));
+        let reaches_end = last
+            .as_deref()
+            .is_some_and(|last| !is_before(last, self.end()));
+        let ends = next == Continuation::End && !reaches_end;
+        let scope = match &self.step {
+            Step::DirEnd(start) => start.clone(),
+            _ => self.chain.scope.clone(),
+        };
+        let reached = last.as_deref().unwrap_or_default().max(self.cursor());
+        let reached = reached.to_owned();
+        if self.refuses(page, &reached, ends, &scope, known)? {
+            return Ok(RangeUpdate::none());
+        }
+        let keys = partition(page.len(), |index| match self.end() {
+            Some(end) => *page.key(index) <= *end,
+            None => true,
+        });
+        if let Some(last) = &last {
+            self.insisted = None;
+            self.note_keys(page, last, known);
+        }
+        let before = self.cursor.clone();
+        let finished = reaches_end || self.advance(last.as_deref(), &scope, next, known)?;
+        if finished {
+            self.cursor.clone_from(&self.end);
+        }
+        let covers =
+            (finished || self.cursor != before).then(|| Interval::new(before, self.cursor.clone()));
+        let accepted = Accepted {
+            keys: 0..keys,
+            covers,
+        };
+        Ok(RangeUpdate { accepted, finished })
+    }
+
+    /// Returns whether a page through `reached` cannot be accepted, because its end is
+    /// doubted or it leaves out what another response showed.
+    fn refuses(
+        &mut self,
+        page: &impl ResponseKeys,
+        reached: &str,
+        ends: bool,
+        scope: &str,
+        known: &mut Evidence,
+    ) -> Result<bool, InconsistentListing> {
+        let after = || known.after(scope, reached).filter(|_| ends);
+        let missing = known
+            .left_out(self.cursor(), self.end(), page)
+            .or_else(after);
+        let missing = missing.map(str::to_owned);
+        let left_out = |name: &str| InconsistentListing::left_out(self.cursor(), reached, name);
+        if ends && !self.end_is_proven() && !known.levels.end_at(scope, reached) {
+            let doubted = DoubtedEnd {
+                prefix: scope.to_owned(),
+                after: self.cursor().to_owned(),
+                last: reached.to_owned(),
+            };
+            match missing {
+                Some(name) if known.no_prefix => return Err(left_out(&name)),
+                Some(name) => known.warn_of_early_end(&doubted, &name),
+                None if known.no_prefix => {
+                    known.warn_of_unchecked(&doubted);
+                    return Ok(false);
+                }
+                None => {}
+            }
+            self.doubted = Some(doubted);
+            self.by_dir = true;
+            self.chain.proven = false;
+            self.chain.token = None;
+            return Ok(true);
+        }
+        let Some(name) = missing else {
+            return Ok(false);
+        };
+        if self.insisted.as_ref() == Some(&name) {
+            return Err(left_out(&name));
+        }
+        self.chain.token = None;
+        if known.no_prefix {
+            self.insisted = Some(name);
+        } else {
+            self.step = Step::Check(name);
+        }
+        Ok(true)
+    }
+
+    /// Returns whether the end that the last request met can be believed by itself.
+    fn end_is_proven(&self) -> bool {
+        match (&self.step, &self.chain.token) {
+            (Step::Page, Some(_)) if self.chain.names_key => {
+                is_flat(&self.chain.scope, self.cursor())
+            }
+            (Step::Page, _) => self.chain.proven,
+            // Such a request starts with a prefix, not with a position.
+            _ => true,
+        }
+    }
+
+    /// Takes the listing of what the last page left out.
+    fn take_check(
+        &mut self,
+        name: String,
+        page: &impl ResponseKeys,
+        next: Continuation,
+        known: &mut Evidence,
+    ) -> Result<(), InconsistentListing> {
+        match next {
+            Continuation::More(token) if page.is_empty() => {
+                self.check_progress(token.as_ref())?;
+                self.chain.token = token;
+                return Ok(());
+            }
+            // It was deleted.
+            Continuation::End if page.is_empty() => known.refute(&name),
+            _ => {
+                self.insisted = Some(name);
+                self.by_dir = true;
+            }
+        }
+        self.step = Step::Page;
+        self.chain.proven = false;
+        self.chain.token = None;
+        self.empty = 0;
+        Ok(())
+    }
+
+    /// Records the keys of an accepted page as evidence, and that they end a doubt.
+    fn note_keys(&mut self, page: &impl ResponseKeys, last: &str, known: &mut Evidence) {
+        known.see(last);
+        if !self.at_key {
+            known.add_key(&page.key(0));
+        }
+        let through = self.end().map_or(last, |end| end.min(last));
+        known.confirm(self.cursor(), through);
+        let denies = |doubted: &DoubtedEnd| {
+            let index = partition(page.len(), |index| *page.key(index) <= *doubted.last);
+            (index < page.len() && page.key(index).starts_with(&doubted.prefix))
+                .then(|| page.key(index).into_owned())
+        };
+        if let Some(key) = self.doubted.as_ref().and_then(denies)
+            && let Some(doubted) = self.doubted.take()
+        {
+            known.warn_of_early_end(&doubted, &key);
+        }
+    }
+
+    /// Moves the cursor to `last`, and chooses how to continue. Returns whether the range
+    /// is finished.
+    fn advance(
+        &mut self,
+        last: Option<&str>,
+        scope: &str,
+        next: Continuation,
+        known: &Evidence,
+    ) -> Result<bool, InconsistentListing> {
+        let guessed = self.chain.token.is_none() && !self.at_key && self.cursor.is_some();
+        if let Some(last) = last {
+            self.cursor = Some(last.to_owned());
+            self.at_key = true;
+        }
+        let dir_end = matches!(self.step, Step::DirEnd(_));
+        match next {
+            Continuation::More(token) => {
+                if last.is_none() {
+                    self.check_progress(token.as_ref())?;
+                } else {
+                    self.empty = 0;
+                }
+                self.chain.names_key = token
+                    .as_ref()
+                    .is_some_and(|token| names_key(token, self.cursor()));
+                // Some servers leave out one key by the token after a position that is no
+                // key (minio/minio#21463).
+                let trusted = self.chain.names_key || !guessed || last.is_none();
+                self.chain.token = token.filter(|_| trusted);
+                if dir_end && last.is_some() {
+                    self.step = Step::Page;
+                    self.chain.token = None;
+                }
+                Ok(false)
+            }
+            Continuation::End if dir_end => {
+                if last.is_none() {
+                    self.cursor = Some(scope.to_owned());
+                    self.at_key = false;
+                }
+                self.step = Step::Page;
+                self.chain.token = None;
+                self.chain.proven = false;
+                Ok(!is_before(self.cursor(), self.end()))
+            }
+            Continuation::End => Ok(self.leave(scope, known)),
+        }
+    }
+
+    /// Handles a page that did not advance the cursor, and continues with `token`.
+    fn check_progress(&mut self, token: Option<&String>) -> Result<(), InconsistentListing> {
+        if token.is_none() {
+            return Err(InconsistentListing::new(
+                "a page is empty and truncated, and has no continuation token",
+            ));
+        }
+        if self.empty == 0 {
+            self.met.clone_from(&self.chain.token);
+        }
+        if token == self.met.as_ref() {
+            return Err(InconsistentListing::new(
+                "the same continuation token comes again",
+            ));
+        }
+        self.empty += 1;
+        if self.empty.is_power_of_two() {
+            self.met = token.cloned();
+        }
+        Ok(())
+    }
+}

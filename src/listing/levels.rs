@@ -1,0 +1,123 @@
+//! What is known of the directories directly below a directory: the last of them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::position::{dir_end, dirs_of, parent_dir};
+
+/// The last entry of a directory that was seen.
+#[derive(Debug, Default)]
+struct Level {
+    last: String,
+    /// Whether a listing ended there.
+    complete: bool,
+}
+
+/// What comes in a directory after one of its entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    Nothing,
+    Something,
+    Unknown,
+}
+
+/// How far a range goes on outside of a directory that is listed to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Climb {
+    /// Not at all.
+    Finished,
+    /// There is more after this directory.
+    Continue(String),
+    /// That depends on what comes after this directory.
+    Unknown(String),
+}
+
+/// Delimiter listings of directories, reduced to where they ended.
+#[derive(Debug, Default)]
+pub struct Levels {
+    levels: BTreeMap<String, Level>,
+    /// Directories after which the rest of the parent was requested, and whether the
+    /// response came.
+    asked: HashMap<String, bool>,
+}
+
+impl Levels {
+    /// Records a listing of `dir` whose last entry is `last`, or that found nothing after
+    /// `last`. It started beside the directories in `dir`, so its end can be believed.
+    pub fn record(&mut self, dir: &str, last: &str, truncated: bool) {
+        let level = self.levels.entry(dir.to_owned()).or_default();
+        if *level.last < *last {
+            last.clone_into(&mut level.last);
+        }
+        level.complete |= !truncated;
+    }
+
+    /// Returns what comes in `dir` after its entry `name`; in all of it if that is `dir`.
+    pub fn rest(&self, dir: &str, name: &str) -> Rest {
+        match self.levels.get(dir) {
+            Some(level) if *level.last > *name => Rest::Something,
+            Some(level) if level.complete => Rest::Nothing,
+            _ => Rest::Unknown,
+        }
+    }
+
+    /// Records that the rest of a directory after `child` is requested, or was listed.
+    pub fn ask(&mut self, child: &str, listed: bool) {
+        self.asked.insert(child.to_owned(), listed);
+    }
+
+    pub fn was_asked(&self, child: &str) -> bool {
+        self.asked.contains_key(child)
+    }
+
+    /// Returns whether nothing more can be learned of what comes after `child`.
+    pub fn was_listed(&self, child: &str) -> bool {
+        self.asked.get(child).is_some_and(|&listed| listed)
+    }
+
+    /// Returns the narrowest directory, or `prefix`, that contains all keys after `cursor`,
+    /// through `end`.
+    pub fn scope<'a>(&self, prefix: &'a str, cursor: &'a str, end: Option<&str>) -> &'a str {
+        let mut scope = prefix;
+        for dir in dirs_of(prefix, cursor) {
+            if !ends_inside(dir, end) && self.rest(scope, dir) != Rest::Nothing {
+                break;
+            }
+            scope = dir;
+        }
+        scope
+    }
+
+    /// Returns whether nothing comes after `last` in the directories below `scope` that
+    /// contain it, and in `scope`.
+    pub fn end_at(&self, scope: &str, last: &str) -> bool {
+        let mut name = last;
+        for dir in dirs_of(scope, last).rev().chain([scope]) {
+            if self.rest(dir, name) != Rest::Nothing {
+                return false;
+            }
+            name = dir;
+        }
+        true
+    }
+
+    /// Returns where the keys after the directory `dir`, through `end`, have to be listed.
+    pub fn climb<'a>(&self, prefix: &'a str, mut dir: &'a str, end: Option<&str>) -> Climb {
+        loop {
+            if dir.len() <= prefix.len() || ends_inside(dir, end) {
+                return Climb::Finished;
+            }
+            let parent = parent_dir(prefix, dir);
+            match self.rest(parent, dir) {
+                Rest::Nothing => dir = parent,
+                Rest::Something => return Climb::Continue(dir.to_owned()),
+                Rest::Unknown => return Climb::Unknown(dir.to_owned()),
+            }
+        }
+    }
+}
+
+/// Returns whether no key outside of `dir` lies between it and `end`, which is after it.
+fn ends_inside(dir: &str, end: Option<&str>) -> bool {
+    let stop = dir_end(dir);
+    end.zip(stop).is_some_and(|(end, stop)| *end < *stop)
+}
