@@ -3,7 +3,6 @@
 use url::Url;
 
 /// `url` without its passwords.
-#[must_use]
 pub fn without_password(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
         return url

@@ -15,14 +15,12 @@ pub const LONGEST_ASKED: Duration = Duration::from_mins(1);
 
 impl Backoff {
     /// The bound of the first wait, and of the longest.
-    #[must_use]
     pub const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest }
     }
 
     /// Returns the wait after so many tries that failed, which begins when the time is over
     /// that the server `asked` for.
-    #[must_use]
     pub fn delay(self, failed: u32, asked: Option<Duration>) -> Duration {
         let doubled = 2_u32.saturating_pow(failed.saturating_sub(1));
         let bound = self.first.saturating_mul(doubled).min(self.longest);

@@ -6,27 +6,22 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-/// What a stage waits for just now, as the progress row shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+/// What a stage waits for just now.
+#[derive(Debug, Clone, Copy)]
 pub enum Waiting {
-    Nothing = 0,
-    Input = 1,
-    Output = 2,
-    Server = 3,
+    Nothing,
+    Input,
+    Output,
+    Server,
 }
 
-impl Waiting {
-    #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
-            Waiting::Nothing => "",
-            Waiting::Input => "waits for input",
-            Waiting::Output => "waits for output",
-            Waiting::Server => "waits for the server",
-        }
-    }
-}
+/// How the progress row shows each.
+const WAITING: [&str; 4] = [
+    "",
+    "waits for input",
+    "waits for output",
+    "waits for the server",
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -52,7 +47,6 @@ pub struct Counters {
 
 impl Counters {
     /// `out_name` is the word for records that came through: "out", "inserted".
-    #[must_use]
     pub fn new(program: &'static str, out_name: &'static str) -> Self {
         Self {
             program,
@@ -66,7 +60,6 @@ impl Counters {
         }
     }
 
-    #[must_use]
     pub fn program(&self) -> &'static str {
         self.program
     }
@@ -102,30 +95,31 @@ impl Counters {
         self.add(Class::Note, name, count);
     }
 
+    /// Returns what `wait` does, and shows meanwhile what it waits for.
+    pub fn wait_for<T>(&self, what: Waiting, wait: impl FnOnce() -> T) -> T {
+        self.waits(what);
+        let came = wait();
+        self.waits(Waiting::Nothing);
+        came
+    }
+
     pub fn waits(&self, what: Waiting) {
         self.waiting.store(what as u8, Relaxed);
     }
 
     /// Records read, records that came through, and what is waited for.
-    #[must_use]
-    pub fn snapshot(&self) -> (u64, u64, Waiting) {
-        let waiting = match self.waiting.load(Relaxed) {
-            1 => Waiting::Input,
-            2 => Waiting::Output,
-            3 => Waiting::Server,
-            _ => Waiting::Nothing,
-        };
-        (self.read.load(Relaxed), self.written.load(Relaxed), waiting)
+    pub fn snapshot(&self) -> (u64, u64, &'static str) {
+        let waiting = usize::from(self.waiting.load(Relaxed));
+        let (read, written) = (self.read.load(Relaxed), self.written.load(Relaxed));
+        (read, written, WAITING[waiting])
     }
 
-    #[must_use]
     pub fn rejections(&self) -> u64 {
         self.sum(Class::Rejected) + self.sum(Class::RefusedLater)
     }
 
     /// Returns whether every record that came in is accounted for:
     /// `in + made = out + dropped + rejected`.
-    #[must_use]
     pub fn adds_up(&self) -> bool {
         let (entered, finished) = self.sides();
         entered == finished
@@ -140,7 +134,6 @@ impl Counters {
     }
 
     /// The summary for people: one line.
-    #[must_use]
     pub fn line(&self) -> String {
         let (read, written, _) = self.snapshot();
         let mut parts = vec![format!("{written} {}", self.out_name)];
@@ -172,7 +165,6 @@ impl Counters {
     }
 
     /// The summary for programs.
-    #[must_use]
     pub fn json(&self) -> Value {
         let (read, written, _) = self.snapshot();
         let (entered, finished) = self.sides();

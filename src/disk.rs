@@ -62,7 +62,6 @@ pub fn follow_links(path: &Path) -> Result<PathBuf> {
 }
 
 /// Returns `path` with `ending` appended to its name.
-#[must_use]
 pub fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);

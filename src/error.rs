@@ -127,6 +127,10 @@ impl Error {
         Self::new(kind, anyhow::Error::msg(text.to_string()))
     }
 
+    pub fn ended_early(text: impl fmt::Display) -> Self {
+        Self::message(Kind::EndedEarly, text)
+    }
+
     /// A broken promise of our own.
     pub fn internal(text: impl fmt::Display) -> Self {
         Self::message(Kind::Internal, text)

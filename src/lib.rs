@@ -17,28 +17,28 @@
 //! status and the last line on standard error. [`resume`] keeps how far a source
 //! has come, and what of it is stored.
 
-pub mod address;
+mod address;
 pub mod archive;
-pub mod backoff;
+mod backoff;
 pub mod cli;
-pub mod context;
-pub mod counters;
-pub mod disk;
+mod context;
+mod counters;
+mod disk;
 pub mod error;
-pub mod hex;
-pub mod inventory;
-pub mod json;
+mod hex;
+mod inventory;
+mod json;
 pub mod listing;
-pub mod log;
-pub mod metrics;
-pub mod ndjson;
-pub mod progress;
+mod log;
+mod metrics;
+mod ndjson;
+mod progress;
 pub mod record;
-pub mod remote;
-pub mod resume;
-pub mod retry;
-pub mod schema;
-pub mod shutdown;
+mod remote;
+mod resume;
+mod retry;
+mod schema;
+mod shutdown;
 pub mod stage;
-pub mod store;
+mod store;
 mod yaml;

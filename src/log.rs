@@ -27,7 +27,6 @@ pub struct Log {
 }
 
 impl Log {
-    #[must_use]
     pub fn new(program: &'static str, format: Format, terminal: Option<Arc<Terminal>>) -> Self {
         Self {
             program,
@@ -50,7 +49,6 @@ impl Log {
 
     /// Says `message` if the guard still lives when a person would begin to
     /// wonder.
-    #[must_use]
     pub fn notify_if_slow(&self, message: impl Display) -> Patience {
         let (done, waits) = channel();
         let (log, message) = (self.clone(), message.to_string());
@@ -114,7 +112,6 @@ const PATIENCE: Duration = Duration::from_millis(80);
 pub struct Patience(#[expect(dead_code, reason = "dropping it is the signal")] Sender<()>);
 
 /// This moment, as RFC 3339 in UTC with milliseconds.
-#[must_use]
 pub fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }

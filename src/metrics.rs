@@ -7,7 +7,6 @@ pub struct Metrics(Option<(UdpSocket, String)>);
 
 impl Metrics {
     /// From `STATSD_HOST`, `STATSD_PORT` and `STATSD_NAMESPACE`.
-    #[must_use]
     pub fn from_environment() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self(variable("STATSD_HOST").and_then(|host| {

@@ -65,7 +65,6 @@ impl Schema {
     }
 
     /// Returns every violation in `document`.
-    #[must_use]
     pub fn violations(&self, document: &json::Value<'_>) -> Vec<Violation> {
         if quick::is_simple(document) && self.quick.is_valid(document) {
             return Vec::new();

@@ -99,7 +99,6 @@ impl Shutdown {
     }
 
     /// Ready to read from the moment a signal has come.
-    #[must_use]
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.readable.as_fd()
     }

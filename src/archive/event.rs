@@ -143,7 +143,7 @@ impl<'a> ListingRow<'a> {
         let mut sizes = ["size", "Size"].iter();
         Ok(Self {
             key: Object::parse(members)?.key.into_owned(),
-            date: dates.next().map(|date| date.to_string_lossy()),
+            date: dates.next().map(json::Text::to_string_lossy),
             size: sizes.find_map(|name| members.value(name)),
         })
     }

@@ -6,27 +6,40 @@ pub(crate) mod values;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Command, Parser};
 use rustix::fs::{FileType, Stat, fstat, stat};
 
 use crate::context::Context;
 use crate::counters::Counters;
 use crate::error::{Error, Kind, REJECTED, Result};
 use crate::log::{self, Log};
-use crate::ndjson::{Input, Io, Output, RejectArgs, Rejects, StageOutput};
+use crate::ndjson::{Input, Io, Output, Rejects, StageOutput};
 use crate::progress::Terminal;
 use crate::shutdown::{self, Shutdown};
+
+/// How a program's help is laid out: what for, examples, then the rest.
+const HELP: &str = "\
+{name} - {about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
+
+/// The end of every help: the statuses that a script acts on.
+const AFTER_HELP: &str = "\
+Exit status: 0 finished, 65 finished with rejects, 69 server away, 74 local I/O,
+75 ended early, 77 refused, 78 configuration. Tour: bh-pipes(7); lines: bh-lines(5).";
 
 /// Flags of every program.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SharedArgs {
-    #[command(flatten)]
-    pub rejects: RejectArgs,
+    /// Append refused lines here, with what is wrong; can be piped in again
+    #[arg(long, value_name = "FILE", help_heading = "Reporting")]
+    pub rejects: Option<PathBuf>,
 
     /// Messages as text or as JSON lines
     #[arg(long, value_enum, default_value = "text", help_heading = "Reporting")]
@@ -66,6 +79,14 @@ pub trait Program: Parser {
     }
 }
 
+/// Returns the command of a program, with what all of them have.
+pub(crate) fn command<P: Program>() -> Command {
+    P::command()
+        .version(env!("CARGO_PKG_VERSION"))
+        .help_template(HELP)
+        .after_help(AFTER_HELP)
+}
+
 /// Runs a program from its arguments to its exit status.
 pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode {
     let args = match parse::<P>() {
@@ -73,7 +94,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         Err(told) => return print_clap_error(&told, name::<P>()),
     };
     if P::READS_LINES && std::io::stdin().is_terminal() {
-        let help = P::command().render_help();
+        let help = command::<P>().render_help();
         let why = format!(
             "{}: it reads lines, and the input is a terminal",
             name::<P>()
@@ -93,14 +114,23 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     if let (None, Some(seconds)) = (&terminal, shared.progress_interval) {
         report_every(Duration::from_secs(seconds.max(1)), &counters, &log);
     }
-    let summary = check_distinct_files(shared, &args.files())
-        .and_then(|()| Summary::open(shared.summary.as_deref()));
+    let summary = check_distinct_files(shared, &args.files()).and_then(|()| {
+        // Opened before the work: it must be writable.
+        let path = shared.summary.as_ref();
+        let create = |path: &PathBuf| File::create(path).map_err(Error::local(path.display()));
+        Ok(path.zip(path.map(create).transpose()?))
+    });
     let done = summary.and_then(|summary| {
         let done = io::<P>(shared, &log, &counters).and_then(|mut io| {
             let done = run(&args, &mut io);
             conclude(done, &mut io)
         });
-        done.and(summary.save(&counters))
+        let saved = summary.map_or(Ok(()), |(path, mut file)| {
+            let line = format!("{}\n", counters.json());
+            let written = file.write_all(line.as_bytes());
+            written.map_err(Error::local(path.display()))
+        });
+        done.and(saved)
     });
     if let Err(error) = &done {
         match error.kind {
@@ -127,7 +157,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
 /// leaves out.
 fn parse<P: Program>() -> std::result::Result<P, clap::Error> {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("COMMIT"));
-    let mut command = P::command().version(VERSION);
+    let mut command = command::<P>().version(VERSION);
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     P::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
@@ -161,7 +191,7 @@ fn io<P: Program>(shared: &SharedArgs, log: &Log, counters: &Arc<Counters>) -> R
     let stdin = File::from(stdin.map_err(Error::local("standard input"))?);
     let stdout = std::io::stdout().as_fd().try_clone_to_owned();
     let stdout = File::from(stdout.map_err(Error::local("standard output"))?);
-    let rejects = Rejects::open(name::<P>(), &shared.rejects, log.clone())?;
+    let rejects = Rejects::open(name::<P>(), shared.rejects.as_deref(), log.clone())?;
     Ok(Io {
         input: Input::new(stdin, P::READS_LINES, &context),
         output: StageOutput::new(
@@ -198,7 +228,7 @@ fn check_distinct_files(shared: &SharedArgs, files: &[(&'static str, PathBuf)]) 
         ("standard output", fstat(std::io::stdout()).ok()),
     ];
     used.extend(files.iter().map(|(name, path)| (*name, stat(path).ok())));
-    let (rejects, summary) = (&shared.rejects.rejects, &shared.summary);
+    let (rejects, summary) = (&shared.rejects, &shared.summary);
     for (flag, path) in [("--rejects", rejects), ("--summary", summary)] {
         let Some(path) = path else { continue };
         let taken = |name: &str| {
@@ -223,28 +253,6 @@ fn check_distinct_files(shared: &SharedArgs, files: &[(&'static str, PathBuf)]) 
         used.push(("the file of rejects", Some(file)));
     }
     Ok(())
-}
-
-/// The file of the summary, opened before the work: it must be writable.
-struct Summary<'a>(Option<(&'a Path, File)>);
-
-impl<'a> Summary<'a> {
-    fn open(path: Option<&'a Path>) -> Result<Self> {
-        let Some(path) = path else {
-            return Ok(Self(None));
-        };
-        let file = File::create(path).map_err(Error::local(path.display()))?;
-        Ok(Self(Some((path, file))))
-    }
-
-    fn save(self, counters: &Counters) -> Result<()> {
-        let Some((path, mut file)) = self.0 else {
-            return Ok(());
-        };
-        let line = format!("{}\n", counters.json());
-        file.write_all(line.as_bytes())
-            .map_err(Error::local(path.display()))
-    }
 }
 
 fn report_every(interval: Duration, counters: &Arc<Counters>, log: &Log) {
@@ -277,7 +285,7 @@ mod tests {
     use crate::ndjson::{self, Block, Emitted, Line};
 
     /// Runs a filter over three records and a mark; returns how it ends.
-    fn run(filter: impl Fn(Block<'_>) -> Emitted + Sync) -> Result<()> {
+    fn run(filter: impl Fn(&Block) -> Emitted + Sync) -> Result<()> {
         let mut input = tempfile::tempfile().unwrap();
         let lines =
             "{\"key\":\"a\"}\n\n{\"key\":\"b\"}\n[\n{\"key\":\"c\"}\n{\"mark\":{\"end\":{}}}\n";
@@ -290,7 +298,7 @@ mod tests {
             shutdown: Shutdown::watch().unwrap(),
         };
         let output = Output::new(tempfile::tempfile().unwrap(), Arc::clone(&counters));
-        let rejects = Rejects::open("test", &RejectArgs { rejects: None }, context.log.clone());
+        let rejects = Rejects::open("test", None, context.log.clone());
         let mut io = Io {
             input: Input::new(input, true, &context),
             output: StageOutput::new(output, rejects.unwrap(), counters),
@@ -301,7 +309,7 @@ mod tests {
     }
 
     /// Passes all records but the ones that `lose` picks.
-    fn pass(block: Block<'_>, lose: impl Fn(u64) -> bool) -> Emitted {
+    fn pass(block: &Block, lose: impl Fn(u64) -> bool) -> Emitted {
         let mut emitted = Emitted::default();
         for line in block.lines() {
             match line {

@@ -32,12 +32,11 @@ mod walk;
 mod tests;
 
 pub use canonical::{write_ascii, write_str};
-pub use encoding::{DecodeError, decode};
+pub use encoding::decode;
 pub use number::Number;
 pub use read::parse;
 pub use scan::{Member, Members, compact, members, object, text_of};
-pub use storable::{Unstorable, UnstorableReason};
-pub use text::{LoneSurrogate, Text};
+pub use text::Text;
 pub use value::{Value, ValueKind};
 
 /// The maximum nesting depth: what `CPython` 3.11's recursion limit leaves to

@@ -15,7 +15,6 @@ impl<'a> Number<'a> {
     }
 
     /// Returns the number as written.
-    #[must_use]
     #[inline]
     pub fn token(&self) -> &'a str {
         self.token
@@ -23,15 +22,13 @@ impl<'a> Number<'a> {
 
     /// Returns whether it has neither fraction nor exponent: an `int` to Python, otherwise a
     /// `float`.
-    #[must_use]
     #[inline]
     pub fn is_integer(&self) -> bool {
         self.integer
     }
 
     /// Returns the nearest double; infinite beyond the range of doubles, NaN for `NaN`.
-    #[must_use]
-    pub fn to_f64(&self) -> f64 {
+    pub fn to_f64(self) -> f64 {
         // `FromStr` accepts all numbers of JSON and the three names of CPython
         self.token.parse().unwrap_or(f64::NAN)
     }

@@ -65,24 +65,20 @@ pub struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// Returns the member of that name; of duplicates the last.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&Member<'a>> {
         self.members.iter().rev().find(|own| own.name == *name)
     }
 
     /// Returns the value of the member of that name; of duplicates the last.
-    #[must_use]
     pub fn value(&self, name: &str) -> Option<&'a [u8]> {
         self.get(name).map(|member| member.value)
     }
 
     /// Returns the number of members.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -257,7 +253,6 @@ impl<'a> Visitor<'a> for Both<'a> {
 }
 
 /// Returns the string of a value's token, if it is one.
-#[must_use]
 pub fn text_of(value: &[u8]) -> Option<Text<'_>> {
     if value.first() != Some(&b'"') {
         return None;

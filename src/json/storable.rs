@@ -37,7 +37,6 @@ pub enum UnstorableReason {
 impl Value<'_> {
     /// Returns the first place, in the order of the text, that jsonb cannot hold. Members that a
     /// later duplicate hides count as well: `PostgreSQL` parses them too.
-    #[must_use]
     pub fn unstorable(&self) -> Option<Unstorable> {
         let mut path = Vec::new();
         let mut value = self;

@@ -45,21 +45,19 @@ impl<'a> Text<'a> {
     }
 
     /// Returns the bytes between the quotes, with escapes as written.
-    #[must_use]
     #[inline]
     pub fn raw(&self) -> &'a [u8] {
         self.raw.as_bytes()
     }
 
     /// Returns whether it is printable ASCII without escapes, and so represents its own bytes.
-    #[must_use]
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.shape == Shape::Plain
     }
 
     /// Returns the string, borrowed if it has no escape. Error: it has a lone surrogate.
-    pub fn to_str(&self) -> Result<Cow<'a, str>, LoneSurrogate> {
+    pub fn to_str(self) -> Result<Cow<'a, str>, LoneSurrogate> {
         if self.shape != Shape::Escaped {
             return Ok(Cow::Borrowed(self.raw));
         }
@@ -75,8 +73,7 @@ impl<'a> Text<'a> {
     }
 
     /// Returns the string, with U+FFFD for every lone surrogate.
-    #[must_use]
-    pub fn to_string_lossy(&self) -> Cow<'a, str> {
+    pub fn to_string_lossy(self) -> Cow<'a, str> {
         if self.shape != Shape::Escaped {
             return Cow::Borrowed(self.raw);
         }
@@ -93,8 +90,7 @@ impl<'a> Text<'a> {
 
     /// Returns the string in WTF-8: UTF-8, with three bytes for every lone surrogate. Bytes compare
     /// as code points do.
-    #[must_use]
-    pub fn to_wtf8(&self) -> Cow<'a, [u8]> {
+    pub fn to_wtf8(self) -> Cow<'a, [u8]> {
         if self.shape != Shape::Escaped {
             return Cow::Borrowed(self.raw.as_bytes());
         }

@@ -54,7 +54,6 @@ impl fmt::Display for ValueKind {
 
 impl<'a> Value<'a> {
     /// Returns its type.
-    #[must_use]
     pub fn kind(&self) -> ValueKind {
         match self {
             Value::Null => ValueKind::Null,
@@ -68,7 +67,6 @@ impl<'a> Value<'a> {
 
     /// Returns the value of the member `name`, of duplicates the last; `None` if this is not an
     /// object.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         let Value::Object(members) = self else {
             return None;
@@ -78,7 +76,6 @@ impl<'a> Value<'a> {
     }
 
     /// Returns the string, if it is one and has no lone surrogate.
-    #[must_use]
     pub fn as_str(&self) -> Option<Cow<'a, str>> {
         match self {
             Value::String(text) => text.to_str().ok(),
@@ -90,7 +87,6 @@ impl<'a> Value<'a> {
     /// and what strings contain: an integer beyond 64 bits is the nearest double (it has no
     /// fraction either), `NaN`, the infinities and a float beyond double range are 0.5 or -0.5, a
     /// lone surrogate is U+FFFD, and of duplicate members only the last is kept.
-    #[must_use]
     pub fn to_serde(&self) -> serde_json::Value {
         match self {
             Value::Null => serde_json::Value::Null,

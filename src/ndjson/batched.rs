@@ -40,13 +40,8 @@ pub fn batched<T: Send>(
     weigh: impl FnMut(&mut T) -> (usize, usize),
     sink: &mut impl BatchSink<T>,
 ) -> Result<()> {
-    let Io {
-        input,
-        output,
-        context,
-    } = io;
-    let shutdown = &context.shutdown;
-    let parse = |block: Block<'_>| parse_block(block, &parse);
+    let (input, output, shutdown) = (&mut io.input, &mut io.output, &io.context.shutdown);
+    let parse = |block: &Block| parse_block(block, &parse);
     par_map_ordered(input, shutdown, parse, |results| {
         let (batches, gathered) = bounded(0);
         let (idle, asked) = bounded(1);
@@ -68,7 +63,7 @@ pub fn batched<T: Send>(
     })
 }
 
-fn parse_block<T>(block: Block<'_>, parse: impl Fn(RecordLine<'_>) -> Parsed<T>) -> Vec<Parsed<T>> {
+fn parse_block<T>(block: &Block, parse: impl Fn(RecordLine<'_>) -> Parsed<T>) -> Vec<Parsed<T>> {
     block
         .lines()
         .map(|line| match line {

@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use super::line::{Framing, Line, RecordLine};
 use crate::context::Context;
 use crate::counters::{Counters, Waiting};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 
 /// What is read at once.
@@ -39,38 +39,15 @@ pub struct Input {
     left: Range<usize>,
     lines: u64,
     ended: bool,
-    given: Lines,
+    given: Block,
     framing: Framing,
 }
 
-/// A buffer with whole lines in it.
+/// Whole lines, each ended by a newline.
 #[derive(Default)]
-pub struct Lines {
+pub struct Block {
     buffer: Vec<u8>,
     range: Range<usize>,
-    first_line: u64,
-    records: u64,
-    unterminated: bool,
-    framing: Framing,
-}
-
-impl Lines {
-    #[must_use]
-    pub fn block(&self) -> Block<'_> {
-        Block {
-            bytes: &self.buffer[self.range.clone()],
-            first_line: self.first_line,
-            records: self.records,
-            unterminated: self.unterminated,
-            framing: self.framing,
-        }
-    }
-}
-
-/// Whole lines, each ended by a newline, and the number of the first.
-#[derive(Clone, Copy)]
-pub struct Block<'a> {
-    pub bytes: &'a [u8],
     pub first_line: u64,
     /// How many of the lines are records.
     pub records: u64,
@@ -79,13 +56,17 @@ pub struct Block<'a> {
     pub framing: Framing,
 }
 
-impl<'a> Block<'a> {
+impl Block {
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[self.range.clone()]
+    }
+
     /// The records and the marks.
-    pub fn lines(self) -> impl Iterator<Item = Line<'a>> {
-        let mut start = 0;
-        memchr_iter(b'\n', self.bytes)
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let (bytes, mut start) = (self.bytes(), 0);
+        memchr_iter(b'\n', bytes)
             .map(move |end| {
-                let line = &self.bytes[start..end];
+                let line = &bytes[start..end];
                 start = end + 1;
                 line
             })
@@ -97,7 +78,7 @@ impl<'a> Block<'a> {
     ///
     /// # Errors
     /// The line where it fails, and why.
-    pub fn parse<T>(self, parse: impl Fn(&'a [u8]) -> Result<T, String>) -> Result<Vec<T>, String> {
+    pub fn parse<T>(&self, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<Vec<T>, String> {
         let parsed = self.lines().filter_map(|line| match line {
             Line::Record(RecordLine { number, bytes }) => {
                 Some(parse(bytes).map_err(|why| format!("line {number}: {why}")))
@@ -109,17 +90,16 @@ impl<'a> Block<'a> {
 
     /// Returns the range of `line` with its newline; `None` where it is not part
     /// of the block, or something else stands before the newline.
-    #[must_use]
-    pub fn place(self, line: &[u8]) -> Option<Range<usize>> {
+    pub fn place(&self, line: &[u8]) -> Option<Range<usize>> {
+        let bytes = self.bytes();
         let start = line.as_ptr().addr();
-        let start = start.checked_sub(self.bytes.as_ptr().addr())?;
+        let start = start.checked_sub(bytes.as_ptr().addr())?;
         let end = start.checked_add(line.len())?;
-        (self.bytes.get(end) == Some(&b'\n')).then_some(start..end + 1)
+        (bytes.get(end) == Some(&b'\n')).then_some(start..end + 1)
     }
 }
 
 impl Input {
-    #[must_use]
     /// Standard input; `counts` says whether its records are what the run
     /// counts as read.
     pub fn new(file: File, counts: bool, context: &Context) -> Self {
@@ -146,7 +126,7 @@ impl Input {
             left: 0..0,
             lines: 0,
             ended: false,
-            given: Lines::default(),
+            given: Block::default(),
             framing: Framing::default(),
         }
     }
@@ -162,18 +142,20 @@ impl Input {
     /// # Errors
     /// A signal, an unreadable input, a line of more than 256 MiB, or at the
     /// end half a line: no record was refused, its program has died.
-    pub fn next(&mut self) -> Result<Option<Block<'_>>> {
+    pub fn next(&mut self) -> Result<Option<&Block>> {
         let spare = std::mem::take(&mut self.given);
-        let Some(lines) = self.take(spare)? else {
-            return Ok(None);
-        };
-        self.given = lines;
-        Ok(Some(self.given.block()))
+        Ok(match self.take(spare)? {
+            Some(block) => {
+                self.given = block;
+                Some(&self.given)
+            }
+            None => None,
+        })
     }
 
     /// As [`next`](Self::next), to keep; `spare` is done with, and its buffer
     /// is read into next.
-    pub fn take(&mut self, spare: Lines) -> Result<Option<Lines>> {
+    pub fn take(&mut self, spare: Block) -> Result<Option<Block>> {
         let mut searched = self.left.start;
         let mut unterminated = false;
         let end = loop {
@@ -186,14 +168,11 @@ impl Input {
                 }
                 if self.streamed && is_torn(&self.buffer[self.left.clone()]) {
                     self.left = 0..0;
-                    return Err(Error::message(
-                        Kind::EndedEarly,
-                        format!(
-                            "input ended early: in the middle of line {}; run again what it \
-                             comes from",
-                            self.lines + 1
-                        ),
-                    ));
+                    return Err(Error::ended_early(format!(
+                        "input ended early: in the middle of line {}; run again what it \
+                         comes from",
+                        self.lines + 1
+                    )));
                 }
                 self.buffer.truncate(self.left.end);
                 self.buffer.push(b'\n');
@@ -211,7 +190,7 @@ impl Input {
         }
         let first_line = self.lines + 1;
         self.lines += lines;
-        Ok(Some(Lines {
+        Ok(Some(Block {
             first_line,
             records,
             unterminated,
@@ -279,7 +258,6 @@ impl Input {
         Ok(())
     }
 
-    #[must_use]
     pub fn is_terminal(&self) -> bool {
         self.file.is_terminal()
     }

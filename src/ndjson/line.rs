@@ -1,6 +1,9 @@
 //! What a line is: a record, a mark, or nothing that a stage has to deal with.
 
+use std::fmt::Display;
+
 use crate::record::mark::{self, Mark};
+use crate::record::reject::Reject;
 
 /// A line that a stage has to deal with.
 pub enum Line<'a> {
@@ -18,6 +21,13 @@ pub struct RecordLine<'a> {
     pub bytes: &'a [u8],
 }
 
+impl RecordLine<'_> {
+    /// Returns the reject of it.
+    pub fn reject(self, kind: &'static str, message: impl Display) -> Reject {
+        Reject::new(self.bytes, self.number, kind, message)
+    }
+}
+
 /// What the lines of an input hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Framing {
@@ -33,7 +43,6 @@ pub enum Framing {
 
 impl Framing {
     /// Returns what `line` holds; `None` for a blank one and for a bracket.
-    #[must_use]
     pub fn parse(self, number: u64, line: &[u8]) -> Option<Line<'_>> {
         let bytes = line.strip_suffix(b"\r").unwrap_or(line);
         if self != Self::Bare

@@ -10,12 +10,12 @@ mod rejects;
 mod stage_output;
 
 pub use batched::{BatchLimits, BatchSink, batched};
-pub use input::{Block, Input, Lines};
+pub use input::{Block, Input};
 pub use line::{Framing, Line, RecordLine};
 pub use ordered::{PendingQueue, Promise, ordered};
 pub use output::Output;
 pub use parallel::{Polled, Results, cores, par_filter, par_map_ordered, with_reader};
-pub use rejects::{RejectArgs, Rejects};
+pub use rejects::Rejects;
 pub use stage_output::{Emitted, Parsed, StageOutput};
 
 use crate::context::Context;

@@ -4,7 +4,6 @@
 use crossbeam_channel::{Sender, bounded};
 
 use super::{Input, Io, Line, Parsed, RecordLine, StageOutput, with_reader};
-use crate::context::Context;
 use crate::counters::{Counters, Waiting};
 use crate::error::Result;
 use crate::record::reject::Reject;
@@ -91,15 +90,8 @@ pub fn ordered<P: Promise>(
     mut ask: impl FnMut(RecordLine<'_>, &mut PendingQueue<P>) -> Result<()> + Send,
     mut emit: impl FnMut(RecordLine<'_>, P::Answer, &mut StageOutput) -> Result<()>,
 ) -> Result<()> {
-    let Io {
-        input,
-        output,
-        context,
-    } = io;
-    let Context {
-        counters, shutdown, ..
-    } = context;
-    let counters: &Counters = counters;
+    let (input, output) = (&mut io.input, &mut io.output);
+    let counters: &Counters = &io.context.counters;
     let (sender, pending) = bounded(ahead);
     let queue = PendingQueue {
         sender,
@@ -108,7 +100,7 @@ pub fn ordered<P: Promise>(
         closed: false,
     };
     with_reader(
-        shutdown,
+        &io.context.shutdown,
         move || read(input, queue, counters, &mut ask),
         move || {
             while let Some(parsed) = output.receive(&pending)? {
@@ -119,10 +111,7 @@ pub fn ordered<P: Promise>(
                     answer
                 } else {
                     output.flush()?;
-                    counters.waits(Waiting::Server);
-                    let answer = next.promise.wait();
-                    counters.waits(Waiting::Nothing);
-                    answer
+                    counters.wait_for(Waiting::Server, || next.promise.wait())
                 };
                 let record = RecordLine {
                     number: next.number,

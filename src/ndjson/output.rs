@@ -25,7 +25,6 @@ pub struct Output {
 }
 
 impl Output {
-    #[must_use]
     pub fn new(file: File, counters: Arc<Counters>) -> Self {
         let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
         let mut buffer = Vec::with_capacity(BLOCK);
@@ -39,25 +38,24 @@ impl Output {
         }
     }
 
-    #[must_use]
+    /// Whether a person reads it, and no program.
     pub fn is_terminal(&self) -> bool {
         self.file.is_terminal()
     }
 
     /// Whether the output is a file on disk.
-    #[must_use]
     pub fn is_file(&self) -> bool {
         self.file.metadata().is_ok_and(|data| data.is_file())
     }
 
     /// Whether it is a file on disk that holds nothing.
-    #[must_use]
     pub fn is_empty_file(&self) -> bool {
         let data = self.file.metadata();
         data.is_ok_and(|data| data.is_file() && data.len() == 0)
     }
 
-    /// Another handle on it, where it is a file on disk.
+    /// Another handle on it, where it is a file on disk: to wait for the disk
+    /// elsewhere.
     pub fn file(&self) -> Result<Option<File>> {
         let file = self.is_file().then(|| self.file.try_clone()).transpose();
         file.map_err(Error::local("standard output"))
@@ -87,9 +85,8 @@ impl Output {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.counters.waits(Waiting::Output);
-        let done = self.write_all(bytes);
-        self.counters.waits(Waiting::Nothing);
+        let write = || write_all(&mut self.file, bytes);
+        let done = self.counters.wait_for(Waiting::Output, write);
         done.map_err(|error| match Errno::from_io_error(&error) {
             Some(Errno::PIPE) => Error::message(
                 Kind::Signal(SIGPIPE),
@@ -98,24 +95,24 @@ impl Output {
             _ => Error::local("standard output")(error),
         })
     }
+}
 
-    /// As `Write::write_all`, for a pipe too that another program made
-    /// non-blocking.
-    fn write_all(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
-        while !bytes.is_empty() {
-            match self.file.write(bytes) {
-                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-                Ok(written) => bytes = &bytes[written..],
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    let mut ready = [PollFd::new(&self.file, PollFlags::OUT)];
-                    poll(&mut ready, None)?;
-                }
-                Err(error) => return Err(error),
+/// As `Write::write_all`, for a pipe too that another program made
+/// non-blocking.
+fn write_all(file: &mut File, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                let mut ready = [PollFd::new(&*file, PollFlags::OUT)];
+                poll(&mut ready, None)?;
             }
+            Err(error) => return Err(error),
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Whether what is appended to ends in half a line of a program that was killed:

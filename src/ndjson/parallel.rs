@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::{Block, Emitted, Input, Io, Lines};
+use super::{Block, Emitted, Input, Io};
 use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 
@@ -20,13 +20,13 @@ pub enum Polled<T> {
 pub struct Results<T> {
     order: Receiver<Receiver<T>>,
     next: Option<Receiver<T>>,
-    done_with: Sender<Lines>,
+    done_with: Sender<Block>,
 }
 
 impl<T> Results<T> {
-    /// Gives the buffer of `lines` back to the reader.
-    fn done_with(&self, lines: Lines) {
-        drop(self.done_with.try_send(lines));
+    /// Gives the buffer of `block` back to the reader.
+    fn done_with(&self, block: Block) {
+        drop(self.done_with.try_send(block));
     }
 
     /// The next result if it is there.
@@ -63,19 +63,16 @@ fn receive<T>(from: &Receiver<T>, deadline: Option<Instant>) -> Result<T, RecvTi
 
 /// Runs `work` over the input of a stage, and what it makes goes through the
 /// output, lines that stay as they are from the buffer that they were read into.
-pub fn par_filter(io: &mut Io, work: impl Fn(Block<'_>) -> Emitted + Sync) -> Result<()> {
+pub fn par_filter(io: &mut Io, work: impl Fn(&Block) -> Emitted + Sync) -> Result<()> {
     let output = &mut io.output;
-    let work = |lines: Lines| {
-        let emitted = work(lines.block());
-        ((emitted, lines), None)
-    };
+    let work = |block: Block| ((work(&block), block), None);
     each(&mut io.input, &io.context.shutdown, work, |results| {
         let mut next = results.ready();
         loop {
             next = match next {
-                Polled::Item((emitted, lines)) => {
-                    output.emit(emitted, lines.block().bytes)?;
-                    results.done_with(lines);
+                Polled::Item((emitted, block)) => {
+                    output.emit(emitted, block.bytes())?;
+                    results.done_with(block);
                     results.ready()
                 }
                 Polled::Late => {
@@ -101,43 +98,43 @@ pub fn cores() -> usize {
 pub fn par_map_ordered<T: Send>(
     input: &mut Input,
     shutdown: &Shutdown,
-    work: impl Fn(Block<'_>) -> T + Sync,
+    work: impl Fn(&Block) -> T + Sync,
     sink: impl FnOnce(&mut Results<T>) -> Result<()>,
 ) -> Result<()> {
-    let work = |lines: Lines| (work(lines.block()), Some(lines));
+    let work = |block: Block| (work(&block), Some(block));
     each(input, shutdown, work, sink)
 }
 
-/// As [`par_map_ordered`]; `work` gives the lines back that it is done with.
+/// As [`par_map_ordered`]; `work` gives the block back that it is done with.
 fn each<T: Send>(
     input: &mut Input,
     shutdown: &Shutdown,
-    work: impl Fn(Lines) -> (T, Option<Lines>) + Sync,
+    work: impl Fn(Block) -> (T, Option<Block>) + Sync,
     sink: impl FnOnce(&mut Results<T>) -> Result<()>,
 ) -> Result<()> {
     let threads = cores();
-    let (jobs, waiting) = bounded::<(Lines, Sender<T>)>(threads);
+    let (jobs, waiting) = bounded::<(Block, Sender<T>)>(threads);
     let (done_with, spares) = bounded(2 * threads);
     let (ordered, order) = bounded(threads + 1);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let (waiting, done_with, work) = (waiting.clone(), done_with.clone(), &work);
             scope.spawn(move || {
-                for (lines, done) in waiting {
-                    let (made, lines) = work(lines);
+                for (block, done) in waiting {
+                    let (made, block) = work(block);
                     // Nobody listens any more once the sink has failed.
                     drop(done.send(made));
-                    if let Some(lines) = lines {
-                        drop(done_with.try_send(lines));
+                    if let Some(block) = block {
+                        drop(done_with.try_send(block));
                     }
                 }
             });
         }
         drop(waiting);
         let read = move || {
-            while let Some(lines) = input.take(spares.try_recv().unwrap_or_default())? {
+            while let Some(block) = input.take(spares.try_recv().unwrap_or_default())? {
                 let (done, result) = bounded(1);
-                if ordered.send(result).is_err() || jobs.send((lines, done)).is_err() {
+                if ordered.send(result).is_err() || jobs.send((block, done)).is_err() {
                     break;
                 }
             }

@@ -13,13 +13,6 @@ use crate::record::reject::Reject;
 /// Rejects that are shown whole when there is no file for them.
 const SHOWN: u64 = 10;
 
-#[derive(Debug, Clone, clap::Args)]
-pub struct RejectArgs {
-    /// Append refused lines here, with what is wrong; can be piped in again
-    #[arg(long, value_name = "FILE", help_heading = "Reporting")]
-    pub rejects: Option<PathBuf>,
-}
-
 pub struct Rejects {
     stage: &'static str,
     file: Option<(PathBuf, File)>,
@@ -33,17 +26,14 @@ impl Rejects {
     /// Opens the file for appending; a torn last line, left by a kill, is
     /// taken off: its unit is still open and comes again. Where another stage
     /// has the file too, that line is only ended.
-    pub fn open(stage: &'static str, args: &RejectArgs, log: Log) -> Result<Self> {
-        let file = match &args.rejects {
-            None => None,
-            Some(path) => {
-                let file = append(path).map_err(Error::local(path.display()))?;
-                Some((path.clone(), file))
-            }
+    pub fn open(stage: &'static str, path: Option<&Path>, log: Log) -> Result<Self> {
+        let open = |path: &Path| {
+            let file = append(path).map_err(Error::local(path.display()))?;
+            Ok::<_, Error>((path.to_owned(), file))
         };
         Ok(Self {
             stage,
-            file,
+            file: path.map(open).transpose()?,
             buffer: Vec::new(),
             unsynced: false,
             homeless: 0,

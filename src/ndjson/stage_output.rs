@@ -1,7 +1,6 @@
 //! What leaves a stage: finished records, rejects, and the marks that may
 //! pass. The one place where a record's outcome is counted.
 
-use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::{Block, Output, Rejects};
 use crate::counters::Counters;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::record::mark::Mark;
 use crate::record::reject::Reject;
 
@@ -25,12 +24,10 @@ pub enum Parsed<T> {
 }
 
 impl<T> Parsed<T> {
-    #[must_use]
     pub fn reject(reject: Reject) -> Self {
         Self::Reject(Box::new(reject))
     }
 
-    #[must_use]
     pub fn mark(mark: Mark, line: &[u8]) -> Self {
         Self::Mark(Box::new((mark, line.to_vec())))
     }
@@ -56,7 +53,7 @@ impl Emitted {
 
     /// A record that passes as `line`, which is part of `block`: the block of
     /// [`par_filter`](super::par_filter), which writes both together.
-    pub fn keep(&mut self, block: Block<'_>, line: &[u8]) {
+    pub fn keep(&mut self, block: &Block, line: &[u8]) {
         let Some(range) = block.place(line) else {
             return self.line(line);
         };
@@ -115,7 +112,6 @@ enum Marks {
 }
 
 impl StageOutput {
-    #[must_use]
     pub fn new(output: Output, rejects: Rejects, counters: Arc<Counters>) -> Self {
         Self {
             output,
@@ -229,15 +225,8 @@ impl StageOutput {
 
     /// Returns whether a line of the current unit was neither finished nor put
     /// on disk.
-    #[must_use]
     pub fn is_unit_open(&self) -> bool {
         self.open
-    }
-
-    /// Returns whether a person reads the output, and no program.
-    #[must_use]
-    pub fn is_terminal(&self) -> bool {
-        self.output.is_terminal()
     }
 
     /// Waits until what was rejected is on disk.
@@ -245,22 +234,9 @@ impl StageOutput {
         self.rejects.sync()
     }
 
-    /// Returns whether the output is a file on disk.
-    #[must_use]
-    pub fn is_file(&self) -> bool {
-        self.output.is_file()
-    }
-
-    /// Returns whether the output is a file on disk that holds nothing.
-    #[must_use]
-    pub fn is_empty_file(&self) -> bool {
-        self.output.is_empty_file()
-    }
-
-    /// Returns the output, where it is a file on disk: to wait for the disk
-    /// elsewhere.
-    pub fn file(&self) -> Result<Option<File>> {
-        self.output.file()
+    /// Returns where the lines go.
+    pub fn stream(&self) -> &Output {
+        &self.output
     }
 
     /// Returns the next of what is sent, `None` at the end; finished lines
@@ -287,8 +263,7 @@ impl StageOutput {
         self.rejects.close()?;
         self.flush()?;
         if input_ended && self.marks == Marks::Within {
-            return Err(Error::message(
-                Kind::EndedEarly,
+            return Err(Error::ended_early(
                 "input ended early: a program before this one died; run the pipeline again",
             ));
         }

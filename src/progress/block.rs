@@ -24,7 +24,7 @@ const TEMPLATE: &str = "{prefix:<12} {human_pos:>13} in {rate:>9}/s  {elapsed_pr
 const WIDTH: u16 = 80;
 
 /// The rows as indicatif's bars.
-pub(super) struct Bars {
+pub(super) struct Drawing {
     canvas: Canvas,
     multi: MultiProgress,
     bars: Vec<Bar>,
@@ -36,7 +36,7 @@ struct Bar {
     drawn: ProgressBar,
 }
 
-impl Bars {
+impl Drawing {
     pub(super) fn new() -> Self {
         let canvas = Canvas::default();
         let target = ProgressDrawTarget::term_like(Box::new(canvas.clone()));
@@ -246,7 +246,7 @@ mod tests {
             row.pid = pid;
             row
         };
-        let mut block = Bars::new();
+        let mut block = Drawing::new();
         let names = |drawn: &str| -> Vec<String> {
             let first = |line: &str| line.split(' ').next().map(str::to_owned);
             drawn.lines().filter_map(first).collect()

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use self::block::Bars;
+use self::block::Drawing;
 use self::folder::{Floor, Folder, Pen};
 use self::row::Row;
 pub use self::row::{PROGRAMS, SINKS};
@@ -116,7 +116,7 @@ fn tick_on(terminal: &Weak<Terminal>) {
 struct Seat {
     folder: Folder,
     pen: Pen,
-    block: Bars,
+    block: Drawing,
     row: Row,
     joined: Instant,
     ticked: Instant,
@@ -133,7 +133,7 @@ impl Seat {
         Some(Self {
             folder,
             pen,
-            block: Bars::new(),
+            block: Drawing::new(),
             row,
             joined: now,
             ticked: now,
@@ -165,7 +165,7 @@ impl Seat {
         let (age, step) = (self.joined.elapsed(), self.ticked.elapsed());
         self.ticked += step;
         self.row.count(records, step, age);
-        waiting.text().clone_into(&mut self.row.waiting);
+        waiting.clone_into(&mut self.row.waiting);
         self.folder.publish(&self.row);
     }
 
@@ -201,7 +201,7 @@ impl Seat {
     }
 }
 
-fn redraw(floor: &Floor<'_>, block: &mut Bars, rows: &[Row]) {
+fn redraw(floor: &Floor<'_>, block: &mut Drawing, rows: &[Row]) {
     let before = floor.drawn();
     let after = if rows.iter().any(|row| row.fills_terminal) {
         String::new()

@@ -19,7 +19,6 @@ pub struct Canonical {
 
 impl Canonical {
     /// The text of a build, which is an object of about `bytes`.
-    #[must_use]
     pub fn new(build: &Value<'_>, bytes: usize) -> Self {
         let mut text = Vec::with_capacity(bytes + bytes / 8);
         let mut indexed = Vec::new();
@@ -38,7 +37,6 @@ impl Canonical {
 
     /// `v1:` and the MD5, in hexadecimal, of the text. Existing tables are
     /// keyed by it: one byte off would store every build twice.
-    #[must_use]
     pub fn hash(&self) -> String {
         let mut hash = String::with_capacity(35);
         hash.push_str("v1:");
@@ -48,7 +46,6 @@ impl Canonical {
 
     /// The members of the search document but for its id, each after a comma.
     /// In canonical text, since Elasticsearch refuses duplicate members.
-    #[must_use]
     pub fn document(&self) -> Vec<u8> {
         let length = |place: &Range<usize>| place.len() + 1;
         let mut members = Vec::with_capacity(self.indexed.iter().map(length).sum());

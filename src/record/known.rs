@@ -24,7 +24,6 @@ pub struct Entry {
 
 impl Entry {
     /// Quotes around `etag` do not count.
-    #[must_use]
     pub fn new(key: &str, etag: &str) -> Self {
         Self {
             key: hash(key),
@@ -73,7 +72,6 @@ impl Known {
 
     /// Of each of `asked`, whether it is known. They are looked up side by
     /// side, so that the waits for memory overlap.
-    #[must_use]
     pub fn have(&self, asked: &[Entry]) -> Vec<bool> {
         let partition = |entry: &Entry| &self.0[partition(entry.key)];
         let about = |entry: &Entry| partition(entry).about(entry.key);
@@ -89,12 +87,10 @@ impl Known {
             .collect()
     }
 
-    #[must_use]
     pub fn len(&self) -> usize {
         self.0.iter().map(Partition::len).sum()
     }
 
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|partition| partition.0.is_empty())
     }

@@ -18,7 +18,6 @@ use crate::json::{self, Members};
 pub struct RecordPrefix(Arc<[u8]>);
 
 impl RecordPrefix {
-    #[must_use]
     pub fn new(bucket: &str) -> Self {
         let mut prefix = Vec::new();
         write_bucket(&RecordText::Text(bucket.into()), &mut prefix);
@@ -60,17 +59,14 @@ impl<'a> RecordText<'a> {
     }
 
     /// Returns it as an `ETag` of a record, without quotes around it.
-    #[must_use]
     pub fn unquote(self) -> Self {
         match self {
-            Self::Text(Cow::Borrowed(etag)) => Self::Text(s3::unquote_etag(etag).into()),
-            Self::Text(Cow::Owned(etag)) => Self::Text(s3::unquote_etag(&etag).to_owned().into()),
+            Self::Text(etag) => Self::Text(s3::unquote(etag)),
             plain @ Self::Plain(_) => plain,
         }
     }
 
     /// Returns it as UTF-8.
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Plain(bytes) => bytes,
@@ -78,7 +74,6 @@ impl<'a> RecordText<'a> {
         }
     }
 
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
     }
@@ -174,7 +169,6 @@ enum Gap {
 impl FetchedRecord {
     /// Takes over the members of a line, with the names of another tool
     /// changed to ours; `bucket` is for a line that names none.
-    #[must_use]
     pub fn new(line: &[u8], members: &Members<'_>, object: &Object<'_>, bucket: &str) -> Self {
         let mut record = Self {
             text: b"{".to_vec(),

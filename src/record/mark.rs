@@ -27,7 +27,6 @@ pub const OPENING: &[u8] = b"{\"mark\":";
 
 impl Mark {
     /// The mark that `line` is, or `None` for a record.
-    #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
         if !line.starts_with(OPENING) {
             return None;

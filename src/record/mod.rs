@@ -1,12 +1,12 @@
 //! Plain data that travels or is kept, without I/O.
 
-pub mod build;
+pub(crate) mod build;
 pub mod coverage;
-pub mod known;
-pub mod line;
-pub mod mark;
-pub mod object;
-pub mod reject;
-pub mod release;
-pub mod s3;
-pub mod sample;
+pub(crate) mod known;
+pub(crate) mod line;
+pub(crate) mod mark;
+pub(crate) mod object;
+pub(crate) mod reject;
+pub(crate) mod release;
+pub(crate) mod s3;
+pub(crate) mod sample;

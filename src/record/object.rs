@@ -76,7 +76,7 @@ impl<'a> Object<'a> {
         Ok(Self {
             bucket,
             key,
-            etag: etag.map(unquote).filter(|etag| !etag.is_empty()),
+            etag: etag.map(s3::unquote).filter(|etag| !etag.is_empty()),
             size: members.value(size).and_then(integer),
             foreign,
         })
@@ -97,13 +97,6 @@ fn string<'a>(members: &Members<'a>, name: &str) -> Result<Option<Cow<'a, str>>,
     text.to_str()
         .map(Some)
         .map_err(|_| format!("{name:?} holds a lone surrogate"))
-}
-
-fn unquote(etag: Cow<'_, str>) -> Cow<'_, str> {
-    match etag {
-        Cow::Borrowed(etag) => s3::unquote_etag(etag).into(),
-        Cow::Owned(etag) => s3::unquote_etag(&etag).to_owned().into(),
-    }
 }
 
 fn integer(value: &[u8]) -> Option<u64> {

@@ -20,7 +20,6 @@ pub struct Violation {
 
 impl Violation {
     /// What violations are counted by.
-    #[must_use]
     pub fn label(&self) -> String {
         format!("violations of {}", self.schema_path)
     }
@@ -54,7 +53,6 @@ struct ErrorMember<'a> {
 }
 
 impl Reject {
-    #[must_use]
     pub fn new(line: &[u8], number: u64, kind: &'static str, message: impl fmt::Display) -> Self {
         Self {
             line: line.to_vec(),
@@ -66,7 +64,6 @@ impl Reject {
         }
     }
 
-    #[must_use]
     pub fn at(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into());
         self
@@ -100,6 +97,12 @@ impl Reject {
         drop(serde_json::to_writer(&mut *out, &error));
         out.extend_from_slice(b"}\n");
     }
+
+    fn key(&self) -> Option<String> {
+        let members = json::members(&self.line).ok()?;
+        let key = json::text_of(members.value("key").or_else(|| members.value("Key"))?)?;
+        Some(key.to_string_lossy().into_owned())
+    }
 }
 
 impl fmt::Display for Reject {
@@ -118,18 +121,9 @@ impl fmt::Display for Reject {
     }
 }
 
-impl Reject {
-    fn key(&self) -> Option<String> {
-        let members = json::members(&self.line).ok()?;
-        let key = json::text_of(members.value("key").or_else(|| members.value("Key"))?)?;
-        Some(key.to_string_lossy().into_owned())
-    }
-}
-
 static ERROR: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\"error\""));
 
 /// `line` without the `error` member of an earlier refusal.
-#[must_use]
 pub fn cleared(line: &[u8]) -> Cow<'_, [u8]> {
     let unchanged = Cow::Borrowed(line);
     if ERROR.find(line).is_none() {

@@ -1,9 +1,10 @@
 //! How S3 writes URLs, keys, ETags and times.
 
+use std::borrow::Cow;
+
 use memchr::memchr2;
 
 /// Returns the bucket and the rest of `s3://bucket/rest`; the rest may be empty.
-#[must_use]
 pub fn split_url(url: &str) -> Option<(&str, &str)> {
     let path = url.strip_prefix("s3://")?;
     let (bucket, rest) = path.split_once('/').unwrap_or((path, ""));
@@ -11,9 +12,16 @@ pub fn split_url(url: &str) -> Option<(&str, &str)> {
 }
 
 /// Returns an `ETag` without the quotes that S3 sends it in.
-#[must_use]
 pub fn unquote_etag(etag: &str) -> &str {
     etag.trim_matches('"')
+}
+
+/// As [`unquote_etag`], of a text that may be owned.
+pub fn unquote(etag: Cow<'_, str>) -> Cow<'_, str> {
+    match etag {
+        Cow::Borrowed(etag) => unquote_etag(etag).into(),
+        Cow::Owned(etag) => unquote_etag(&etag).to_owned().into(),
+    }
 }
 
 /// Returns a URL-encoded key as it is: percent escapes and `+` resolved. What
@@ -21,7 +29,6 @@ pub fn unquote_etag(etag: &str) -> &str {
 ///
 /// The crate `percent_encoding` yields single bytes, which takes most of the
 /// time of a page whose keys are not ASCII.
-#[must_use]
 pub fn decode_key(encoded: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(encoded.len());
     let mut rest = encoded;
@@ -56,7 +63,6 @@ fn digit(hexadecimal: u8) -> Option<u8> {
 
 /// Returns whether a time has S3's form, which is also that of records: RFC
 /// 3339 in UTC with milliseconds. The ranges of the numbers are not checked.
-#[must_use]
 pub fn is_timestamp(text: &[u8]) -> bool {
     const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
     // All of it is looked at: without branches that is done in wide registers.

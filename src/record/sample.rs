@@ -15,9 +15,10 @@ pub struct Sample(#[serde(deserialize_with = "in_order")] Vec<(String, u64)>);
 /// Reads keys in order, as they are written.
 fn in_order<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, u64)>, D::Error> {
     let points = Vec::<(String, u64)>::deserialize(from)?;
-    match points.is_sorted_by(|one, next| one.0 < next.0) {
-        true => Ok(points),
-        false => Err(D::Error::custom("the keys of the sample are not in order")),
+    if points.is_sorted_by(|one, next| one.0 < next.0) {
+        Ok(points)
+    } else {
+        Err(D::Error::custom("the keys of the sample are not in order"))
     }
 }
 
@@ -58,19 +59,16 @@ impl Sample {
     }
 
     /// How many keys there were.
-    #[must_use]
     pub fn keys(&self) -> u64 {
         self.0.iter().map(|(_, keys)| keys).sum()
     }
 
     /// About how many of them lie in `coverage`.
-    #[must_use]
     pub fn covered(&self, coverage: &Coverage) -> u64 {
         let covered = self.0.iter().filter(|(key, _)| coverage.holds(key));
         covered.map(|(_, keys)| keys).sum()
     }
 
-    #[must_use]
     pub fn points(&self) -> &[(String, u64)] {
         &self.0
     }

@@ -45,7 +45,13 @@ pub trait RunSource: Clone + PartialEq + Display + Serialize + DeserializeOwned 
     const RUN: &'static str;
 
     /// Returns whether a run of `self` can be resumed as one of `now`.
-    fn compare(&self, now: &Self) -> Compatibility;
+    fn compare(&self, now: &Self) -> Compatibility {
+        if self == now {
+            Compatibility::Same
+        } else {
+            Compatibility::Other
+        }
+    }
 }
 
 pub enum Compatibility {
@@ -58,14 +64,6 @@ pub enum Compatibility {
 
 impl RunSource for ListingSource {
     const RUN: &'static str = "listing";
-
-    fn compare(&self, now: &Self) -> Compatibility {
-        if self == now {
-            Compatibility::Same
-        } else {
-            Compatibility::Other
-        }
-    }
 }
 
 /// Returns the state that the run begins with, and its file, which holds that
@@ -128,7 +126,7 @@ pub fn open<S: RunSource>(
 /// its records.
 fn is_in_doubt<S>(args: &ResumeArgs, state: &RunState<S>, io: &Io) -> bool {
     args.checkpoint.is_none()
-        && !io.output.is_file()
+        && !io.output.stream().is_file()
         && !state.finished
         && !state.delivery_unknown
         && !state.coverage.is_empty()
@@ -186,7 +184,7 @@ fn warn_of_loss<S>(args: &ResumeArgs, state: &RunState<S>, confirmed: Option<&Co
              yet is missing: --checkpoint loaded lists them again",
             state.unconfirmed
         ));
-    } else if relies_on_listing && io.output.is_empty_file() {
+    } else if relies_on_listing && io.output.stream().is_empty_file() {
         io.context.log.warn(
             "standard output is an empty file: is what was listed before in another one? \
              --checkpoint loaded lists it again",

@@ -10,16 +10,14 @@ use serde_json::Value;
 
 use super::run::{FORMAT, RunState};
 use crate::disk;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// Returns the path of the loader's file beside the resume file `path`.
-#[must_use]
 pub fn loaded_path(path: &Path) -> PathBuf {
     disk::beside(path, ".loaded")
 }
 
 /// Returns the files that a run keeps its state in, with their names in messages.
-#[must_use]
 pub fn files(path: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
     path.map_or_else(Vec::new, |path| {
         vec![
@@ -61,7 +59,6 @@ impl StateFile {
         Ok((file, state))
     }
 
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -95,13 +92,10 @@ fn lock(path: &Path) -> Result<File> {
     let file = file.map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::message(
-            Kind::EndedEarly,
-            format!(
-                "{}: another run is at work with it; wait for its end, or use another file",
-                path.display()
-            ),
-        )),
+        Err(TryLockError::WouldBlock) => Err(Error::ended_early(format!(
+            "{}: another run is at work with it; wait for its end, or use another file",
+            path.display()
+        ))),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }

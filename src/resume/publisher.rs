@@ -34,7 +34,6 @@ pub struct Publisher<S> {
 }
 
 impl<S: Clone + Serialize + Send + 'static> Publisher<S> {
-    #[must_use]
     pub fn new(recorder: Recorder<S>, mark: PageMark) -> Self {
         Self {
             run: recorder.read(|state| state.run.clone()),
@@ -46,7 +45,6 @@ impl<S: Clone + Serialize + Send + 'static> Publisher<S> {
     }
 
     /// Returns how many records this process has published.
-    #[must_use]
     pub fn records(&self) -> u64 {
         self.records
     }

@@ -114,10 +114,12 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
         self.shared.state().failed.take().map_or(Ok(()), Err)
     }
 
-    /// Notes in the state how the run ended, and logs how to resume it.
-    pub fn print_resume_hint(&mut self, error: &Error, path: Option<&Path>, io: &Io) -> Result<()> {
+    /// Returns `done`; of a run that failed it notes in the state how it ended, and
+    /// logs how to resume it.
+    pub fn conclude(&mut self, done: Result<()>, path: Option<&Path>, io: &Io) -> Result<()> {
+        let Err(error) = &done else { return done };
         // What a reader holds when a pipeline is stopped may be lost with it.
-        if matches!(error.kind, Kind::Signal(_)) && !io.output.is_file() {
+        if matches!(error.kind, Kind::Signal(_)) && !io.output.stream().is_file() {
             self.record(|listed| listed.delivery_unknown = true)?;
         }
         self.finish()?;
@@ -131,7 +133,7 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
                 path.display()
             ));
         }
-        Ok(())
+        done
     }
 }
 

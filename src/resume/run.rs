@@ -56,7 +56,6 @@ pub struct ListingSource {
 
 impl ListingSource {
     /// Returns the ranges that `done` does not cover, in order.
-    #[must_use]
     pub fn gaps(&self, done: &Coverage) -> Vec<Interval> {
         let whole = Interval::new(self.after.clone(), self.through.clone());
         match &self.ranges {
@@ -125,7 +124,6 @@ pub struct Finished {
 }
 
 impl<S: Clone> RunState<S> {
-    #[must_use]
     pub fn new(source: S) -> Self {
         Self {
             format: Format,
@@ -151,7 +149,6 @@ impl<S: Clone> RunState<S> {
     }
 
     /// Returns a new run of `source` that follows this one.
-    #[must_use]
     pub fn next_run(&self, source: S) -> Self {
         let last = self.finished.then(|| Finished {
             run: self.run.clone(),

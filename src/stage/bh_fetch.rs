@@ -2,7 +2,6 @@
 
 use clap::Parser;
 
-use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
 use crate::json;
@@ -10,7 +9,6 @@ use crate::log::Log;
 use crate::ndjson::{self, Framing, Io, PendingQueue, Promise, RecordLine, StageOutput};
 use crate::record::line::FetchedRecord;
 use crate::record::object::Object;
-use crate::record::reject::Reject;
 use crate::remote;
 use crate::remote::fetch::{FetchAnswer, FetchTicket, Fetcher, Limits, Wanted};
 use crate::remote::s3::{S3, S3Args};
@@ -19,9 +17,6 @@ use crate::remote::s3::{S3, S3Args};
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-fetch",
-    version,
-    help_template = HELP,
-    after_help = AFTER_HELP,
     before_help = "\
 Examples:
   s3-list s3://bucket/pub/ | bh-filter | bh-fetch | bh-validate | bh-load
@@ -81,33 +76,29 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         max_size: args.max_size,
     };
     let fetcher = &Fetcher::new(runtime, s3, limits);
-    let mut missing = Missing::new(io.context.log.clone());
+    let mut missing = Missing {
+        log: io.context.log.clone(),
+        count: 0,
+        found: false,
+    };
     let mut out = Vec::new();
     let ask = |record: RecordLine<'_>, queue: &mut PendingQueue<Fetch>| {
         match wanted(args, record.bytes) {
             Ok((wanted, fetched)) => {
                 let ticket = fetcher.queue(wanted)?;
-                queue.ask(
-                    record,
-                    Fetch {
-                        record: fetched,
-                        ticket,
-                    },
-                );
+                let fetch = Fetch {
+                    record: fetched,
+                    ticket,
+                };
+                queue.ask(record, fetch);
             }
-            Err(message) => queue.reject(Reject::new(
-                record.bytes,
-                record.number,
-                "bad_line",
-                message,
-            )),
+            Err(message) => queue.reject(record.reject("bad_line", message)),
         }
         Ok(())
     };
     let emit = |line: RecordLine<'_>,
-                (record, answer): (FetchedRecord, FetchAnswer),
+                (record, answer): <Fetch as Promise>::Answer,
                 output: &mut StageOutput| {
-        let reject = |kind, message| Reject::new(line.bytes, line.number, kind, message);
         match answer {
             FetchAnswer::Document(document) => {
                 missing.found = true;
@@ -122,11 +113,11 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             }
             FetchAnswer::Refused(kind, message) => {
                 missing.found = true;
-                output.reject(&reject(kind, message))
+                output.reject(&line.reject(kind, message))
             }
             FetchAnswer::Failed(message) => {
                 missing.found = true;
-                output.fail(&reject("failed", message))
+                output.fail(&line.reject("failed", message))
             }
         }
     };
@@ -163,14 +154,6 @@ struct Missing {
 }
 
 impl Missing {
-    fn new(log: Log) -> Self {
-        Self {
-            log,
-            count: 0,
-            found: false,
-        }
-    }
-
     /// Names the first ones; the summary counts all.
     fn add(&mut self, line: RecordLine<'_>) {
         self.count += 1;

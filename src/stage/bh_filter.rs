@@ -8,7 +8,6 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memrchr};
 use regex::RegexSet;
 
-use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::{Error, Kind, Result};
 use crate::json;
@@ -23,9 +22,6 @@ use crate::store::{self, DatabaseArgs};
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-filter",
-    version,
-    help_template = HELP,
-    after_help = AFTER_HELP,
     before_help = "\
 Examples:
   s3-list s3://bucket/pub/ | bh-filter | bh-fetch | bh-validate | bh-load
@@ -103,7 +99,7 @@ fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
     let file = File::open(path).map_err(Error::at(Kind::Configuration, &place))?;
     let mut input = Input::named(&place, file, &io.context);
     input.set_framing(Framing::Listing);
-    let entries = |block: Block<'_>| block.parse(entry);
+    let entries = |block: &Block| block.parse(entry);
     ndjson::par_map_ordered(&mut input, &io.context.shutdown, entries, |results| {
         while let Polled::Item(entries) = results.next(None) {
             let entries =
@@ -162,8 +158,8 @@ impl Wanted {
 
     /// The lines of a block that are a mark or may hold a wanted key, in
     /// order: where each begins and ends.
-    fn candidates(&self, block: Block<'_>) -> Vec<(usize, usize)> {
-        let bytes = block.bytes;
+    fn candidates(&self, block: &Block) -> Vec<(usize, usize)> {
+        let bytes = block.bytes();
         let mut lines = Vec::new();
         if !is_listing(bytes) {
             let mut start = 0;
@@ -208,8 +204,8 @@ fn collect(bytes: &[u8], lines: &mut Vec<(usize, usize)>, find: impl Fn(&[u8]) -
 }
 
 impl Filter {
-    fn sift(&self, block: Block<'_>) -> Emitted {
-        let bytes = block.bytes;
+    fn sift(&self, block: &Block) -> Emitted {
+        let bytes = block.bytes();
         let mut found = Vec::new();
         let mut asked = Vec::new();
         let mut counted = (0, block.first_line);

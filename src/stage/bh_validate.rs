@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::error::Result;
 use crate::json::{self, Value};
@@ -16,9 +15,6 @@ use crate::schema::Schema;
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-validate",
-    version,
-    help_template = HELP,
-    after_help = AFTER_HELP,
     before_help = "\
 Examples:
   … | bh-fetch | bh-validate --rejects refused.ndjson | bh-load
@@ -65,7 +61,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     ndjson::par_filter(io, |block| judge(&schema, args, block))
 }
 
-fn judge(schema: &Schema, args: &Args, block: Block<'_>) -> Emitted {
+fn judge(schema: &Schema, args: &Args, block: &Block) -> Emitted {
     let mut emitted = Emitted::default();
     for line in block.lines() {
         let RecordLine { number, bytes } = match line {

@@ -10,7 +10,9 @@ pub mod kinto_load;
 pub mod s3_inventory;
 pub mod s3_list;
 
-use clap::{Command, CommandFactory};
+use clap::Command;
+
+use crate::cli::command;
 
 /// A row of the table of programs.
 pub struct Stage {
@@ -28,74 +30,62 @@ pub const STAGES: &[Stage] = &[
         reads: "nothing",
         writes: "a record a key, a mark a page",
         touches: "S3 (list), the resume file",
-        command: s3_list::Args::command,
+        command: command::<s3_list::Args>,
     },
     Stage {
         name: "s3-inventory",
         reads: "CSV, or the files of an inventory",
         writes: "a record a row, a mark a file",
         touches: "files, S3 (get, list), the resume file",
-        command: s3_inventory::Args::command,
+        command: command::<s3_inventory::Args>,
     },
     Stage {
         name: "bh-filter",
         reads: "records, any listing",
         writes: "the wanted ones that are not known",
         touches: "the database (reads)",
-        command: bh_filter::Args::command,
+        command: command::<bh_filter::Args>,
     },
     Stage {
         name: "bh-fetch",
         reads: "records",
         writes: "the records with `build`",
         touches: "S3 (get)",
-        command: bh_fetch::Args::command,
+        command: command::<bh_fetch::Args>,
     },
     Stage {
         name: "bh-validate",
         reads: "records with `build`",
         writes: "the valid ones",
         touches: "nothing",
-        command: bh_validate::Args::command,
+        command: command::<bh_validate::Args>,
     },
     Stage {
         name: "kinto-export",
         reads: "nothing",
         writes: "a record with `build` each, a mark a page",
         touches: "Kinto or its database (reads), the resume file",
-        command: kinto_export::Args::command,
+        command: command::<kinto_export::Args>,
     },
     Stage {
         name: "bh-load",
         reads: "records with `build`",
         writes: "the marks of what is stored",
         touches: "the database, Elasticsearch, the confirmed part of the resume file",
-        command: bh_load::Args::command,
+        command: command::<bh_load::Args>,
     },
     Stage {
         name: "bh-derive",
         reads: "any listing of the archive, or S3 events",
         writes: "a release record a build, as `data`",
         touches: "the archive by HTTP or S3 (get, list), its cache of metadata",
-        command: bh_derive::Args::command,
+        command: command::<bh_derive::Args>,
     },
     Stage {
         name: "kinto-load",
         reads: "records as `data`",
         writes: "the marks of what is stored",
         touches: "Kinto, its cache",
-        command: kinto_load::Args::command,
+        command: command::<kinto_load::Args>,
     },
 ];
-
-/// How a program's help is laid out: what for, examples, then the rest.
-pub const HELP: &str = "\
-{name} - {about-with-newline}
-{before-help}{usage-heading} {usage}
-
-{all-args}{after-help}";
-
-/// The end of every help: the statuses that a script acts on.
-pub const AFTER_HELP: &str = "\
-Exit status: 0 finished, 65 finished with rejects, 69 server away, 74 local I/O,
-75 ended early, 77 refused, 78 configuration. Tour: bh-pipes(7); lines: bh-lines(5).";

@@ -162,9 +162,11 @@ impl Archive {
         match self.retry.try_run(&what, attempt).await {
             Ok(document) => Ok(Fetched::Found(document)),
             Err(Failure::NotFound) => Ok(Fetched::Missing(format!("there is no {url}"))),
-            Err(Failure::Transient { reason, class, .. }) if class == FailureClass::Missing => {
-                Ok(Fetched::Missing(reason))
-            }
+            Err(Failure::Transient {
+                reason,
+                class: FailureClass::Missing,
+                ..
+            }) => Ok(Fetched::Missing(reason)),
             Err(Failure::Transient { reason, class, .. }) if class != FailureClass::Silent => {
                 Ok(Fetched::Failed(reason))
             }

@@ -139,12 +139,6 @@ impl Index {
         }))
     }
 
-    /// The server's URL, without user and password.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        self.server.address()
-    }
-
     /// Indexes `documents` and says, in their order, what became of each.
     ///
     /// What the server cannot take just now is sent again, and only that.

@@ -9,9 +9,11 @@ use tokio::sync::OnceCell;
 
 use crate::error::Result;
 
+type Cells<K, V> = HashMap<K, (Instant, Arc<OnceCell<V>>)>;
+
 /// Values by key, each with the time when it was first asked for.
 pub struct Memo<K, V> {
-    cells: Mutex<HashMap<K, (Instant, Arc<OnceCell<V>>)>>,
+    cells: Mutex<Cells<K, V>>,
 }
 
 /// With so many values those that are too old are removed.
@@ -69,7 +71,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Memo<K, V> {
         Arc::clone(&entry.1)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, (Instant, Arc<OnceCell<V>>)>> {
+    fn lock(&self) -> MutexGuard<'_, Cells<K, V>> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,6 @@ use jiff::{SignedDuration, Timestamp};
 use self::cache::Cache;
 use self::derive::{DeriveOutcome, Deriver};
 use self::read::{DeriveQueue, DeriveTicket, Selection};
-use super::{AFTER_HELP, HELP};
 use crate::archive::PRODUCTS;
 use crate::cli::{Program, SharedArgs};
 use crate::error::Result;
@@ -31,9 +30,6 @@ use crate::remote::s3::{S3, S3Args};
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-derive",
-    version,
-    help_template = HELP,
-    after_help = AFTER_HELP,
     before_help = "\
 Examples:
   zcat inventory/*.csv.gz | s3-inventory --raw-keys | bh-derive | kinto-load

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::ndjson::StageOutput;
 use crate::record::coverage::Interval;
 use crate::record::mark::Mark;
@@ -124,10 +124,9 @@ impl Checkpoint {
     pub fn finish(self) -> Result<()> {
         match self.missing {
             None => Ok(()),
-            Some(why) => Err(Error::message(
-                Kind::EndedEarly,
-                format!("{why}: run the pipeline again, and all of it is listed"),
-            )),
+            Some(why) => Err(Error::ended_early(format!(
+                "{why}: run the pipeline again, and all of it is listed"
+            ))),
         }
     }
 }

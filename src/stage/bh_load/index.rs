@@ -23,9 +23,7 @@ const QUEUE_PAGE: usize = 4000;
 
 pub struct Indexer {
     batches: Option<Sender<Vec<SearchDocument>>>,
-    thread: Option<JoinHandle<Result<()>>>,
-    /// Elasticsearch was unavailable at the start: rows are only queued.
-    unavailable: Option<Error>,
+    thread: JoinHandle<Result<()>>,
     log: Log,
 }
 
@@ -42,10 +40,10 @@ impl Indexer {
             Ok(None) => return Ok(None),
             Err(error) if error.kind == Kind::Unavailable => {
                 log.warn(UNAVAILABLE);
+                // Rows are only queued.
                 return Ok(Some(Self {
                     batches: None,
-                    thread: None,
-                    unavailable: Some(error),
+                    thread: std::thread::spawn(move || Err(error)),
                     log,
                 }));
             }
@@ -71,8 +69,7 @@ impl Indexer {
         let (batches, received) = bounded(0);
         Ok(Some(Self {
             batches: Some(batches),
-            thread: Some(std::thread::spawn(move || thread.run(left, &received))),
-            unavailable: None,
+            thread: std::thread::spawn(move || thread.run(left, &received)),
             log,
         }))
     }
@@ -98,11 +95,7 @@ impl Indexer {
         output: &mut StageOutput,
     ) -> Result<()> {
         drop(self.batches);
-        let done = match (self.thread, self.unavailable) {
-            (Some(thread), _) => thread.join().unwrap_or_else(|_| lost()),
-            (None, Some(error)) => Err(error),
-            (None, None) => Ok(()),
-        };
+        let done = self.thread.join().unwrap_or_else(|_| lost());
         let reported = report(store, output);
         match done {
             Ok(()) => reported,

@@ -13,7 +13,6 @@ use clap::Parser;
 use self::batch::{LARGEST, Loader};
 use self::checkpoint::Checkpoint;
 use self::index::Indexer;
-use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
 use crate::metrics::Metrics;
@@ -27,9 +26,6 @@ use crate::store::{DatabaseArgs, DryRun, Location, Provenance, Store};
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-load",
-    version,
-    help_template = HELP,
-    after_help = AFTER_HELP,
     before_help = "\
 Examples:
   … | bh-validate | bh-load
@@ -90,7 +86,7 @@ impl Program for Args {
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let quiet = io.output.is_terminal();
+    let quiet = io.output.stream().is_terminal();
     let mut checkpoint = Checkpoint::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
     let location = Location::new(&args.database, io)?;
     let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {

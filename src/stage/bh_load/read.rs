@@ -31,22 +31,22 @@ pub fn pending_row(
     documents: bool,
     provenance: Provenance,
 ) -> Parsed<Box<PendingRow>> {
-    match check(record.bytes, record.number, documents, provenance) {
+    match check(record, documents, provenance) {
         Ok(row) => Parsed::Record(Box::new(row)),
         Err(reject) => Parsed::reject(reject),
     }
 }
 
 fn check(
-    line: &[u8],
-    number: u64,
+    record: RecordLine<'_>,
     documents: bool,
     provenance: Provenance,
 ) -> Result<PendingRow, Reject> {
-    let refused = |kind: &'static str, message: String| Reject::new(line, number, kind, message);
+    let (number, line) = (record.number, record.bytes);
+    let refused = |kind, message: String| record.reject(kind, message);
     let bad_line = |message: String| refused("bad_line", message);
-    let (members, record) = json::object(line).map_err(|error| bad_line(error.to_string()))?;
-    let (member, value) = (members.get("build").zip(record.get("build")))
+    let (members, whole) = json::object(line).map_err(|error| bad_line(error.to_string()))?;
+    let (member, value) = (members.get("build").zip(whole.get("build")))
         .ok_or_else(|| bad_line("no member \"build\": has bh-fetch been here?".to_owned()))?;
     let build = member.value;
     let (key, etag) = object(&members).map_err(bad_line)?;

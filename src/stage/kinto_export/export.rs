@@ -41,13 +41,7 @@ impl RunSource for Export {
 
 impl fmt::Display for Export {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            server,
-            bucket,
-            collection,
-            ..
-        } = self;
-        write!(f, "{bucket}/{collection} at {server}")?;
+        write!(f, "{}/{} at {}", self.bucket, self.collection, self.server)?;
         if let Some(since) = &self.since {
             write!(f, " since {since}")?;
         }

@@ -14,7 +14,6 @@ use clap::Parser;
 use self::export::Export;
 use self::pages::{Database, Http, Pages};
 use self::write::ExportWriter;
-use super::{AFTER_HELP, HELP};
 use crate::address::without_password;
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
@@ -29,9 +28,6 @@ use crate::store::kinto::Records;
 #[derive(Debug, Parser)]
 #[command(
     name = "kinto-export",
-    version,
-    help_template = HELP,
-    after_help = AFTER_HELP,
     before_help = "\
 Examples:
   kinto-export --server https://kinto.example/v1 | bh-validate | bh-load
@@ -112,9 +108,7 @@ impl Way {
     }
 
     fn pages(&self, args: &Args, io: &Io) -> Result<Box<dyn Pages>> {
-        let KintoArgs {
-            bucket, collection, ..
-        } = &args.kinto;
+        let (bucket, collection) = (&*args.kinto.bucket, &*args.kinto.collection);
         Ok(match self {
             Self::Http(server) => {
                 let server = Arc::clone(server);
@@ -124,7 +118,8 @@ impl Way {
             Self::Database(url) => {
                 let limits = (args.page_size, args.kinto.retries);
                 let records = Records::new(url, (bucket, collection), limits, &io.context)?;
-                Box::new(Database::new(records, args.keep_meta))
+                let keep_meta = args.keep_meta;
+                Box::new(Database { records, keep_meta })
             }
         })
     }
@@ -163,15 +158,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     for _ in 1..args.concurrency {
         workers.push(way.pages(args, io)?);
     }
-    let recorder = Recorder::new(exported, file, io.output.file()?);
+    let recorder = Recorder::new(exported, file, io.output.stream().file()?);
     let mut writer = ExportWriter::new(recorder, scale);
     let done = writer.write(workers, &gaps, before, io);
-    if let Err(error) = &done {
-        let path = args.state.resume_file.as_deref();
-        writer
-            .publisher
-            .recorder
-            .print_resume_hint(error, path, io)?;
-    }
-    done
+    let path = args.state.resume_file.as_deref();
+    writer.publisher.recorder.conclude(done, path, io)
 }

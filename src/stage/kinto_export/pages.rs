@@ -190,14 +190,8 @@ impl Pages for Http {
 }
 
 pub struct Database {
-    records: Records,
-    keep_meta: bool,
-}
-
-impl Database {
-    pub fn new(records: Records, keep_meta: bool) -> Self {
-        Self { records, keep_meta }
-    }
+    pub records: Records,
+    pub keep_meta: bool,
 }
 
 impl Pages for Database {

@@ -95,10 +95,8 @@ impl ExportWriter {
     fn hand_on_all(&mut self, came: &Receiver<Result<Part>>, io: &mut Io) -> Result<()> {
         let mut failed = Ok(());
         loop {
-            io.context.counters.waits(Waiting::Server);
-            let part = came.recv();
-            io.context.counters.waits(Waiting::Nothing);
-            match part {
+            let wait = || came.recv();
+            match io.context.counters.wait_for(Waiting::Server, wait) {
                 Err(_) => return failed,
                 Ok(Ok(part)) => {
                     let (page, _) = &part;

@@ -14,7 +14,6 @@ use clap::Parser;
 use self::known::{KintoContents, digest};
 use self::read::PendingPut;
 use self::send::{BatchSender, LARGEST};
-use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::{self, BatchLimits, Io, RecordLine};
@@ -26,9 +25,6 @@ use crate::remote::kinto::{KintoArgs, KintoServer};
 #[derive(Debug, Parser)]
 #[command(
     name = "kinto-load",
-    version,
-    help_template = HELP,
-    after_help = AFTER_HELP,
     before_help = "\
 Examples:
   AUTH=user:password kinto-load --initialize < records.ndjson
@@ -85,9 +81,7 @@ impl Program for Args {
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let KintoArgs {
-        bucket, collection, ..
-    } = &args.kinto;
+    let (bucket, collection) = (&*args.kinto.bucket, &*args.kinto.collection);
     let server = Arc::new(KintoServer::open(&args.kinto, io)?);
     if args.initialize {
         let (text, place) = match &args.manifest {
@@ -110,7 +104,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let known = if args.skip_unchanged {
         let waiting = format!("reading what {} has", server.address());
         let _patience = io.context.log.notify_if_slow(waiting);
-        let place = (&*args.cache_folder, &**bucket, &**collection);
+        let place = (&*args.cache_folder, bucket, collection);
         let known = KintoContents::read(&server, place)?;
         io.context
             .counters

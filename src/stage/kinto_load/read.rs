@@ -25,19 +25,20 @@ pub fn pending_put(
     place: (&str, &str),
     known: Option<&KintoContents>,
 ) -> Parsed<Box<PendingPut>> {
-    match record(&cleared(line.bytes), line.number, place, known) {
+    let (number, bytes) = (line.number, &*cleared(line.bytes));
+    match record(RecordLine { number, bytes }, place, known) {
         Ok(pending) => Parsed::Record(Box::new(pending)),
         Err(reject) => Parsed::reject(reject),
     }
 }
 
 fn record(
-    line: &[u8],
-    number: u64,
+    record: RecordLine<'_>,
     (bucket, collection): (&str, &str),
     known: Option<&KintoContents>,
 ) -> Result<PendingPut, Reject> {
-    let refused = |kind, message: &str| Reject::new(line, number, kind, message);
+    let (number, line) = (record.number, record.bytes);
+    let refused = |kind, message: &str| record.reject(kind, message);
     let bad_line = |message: &str| refused("bad_line", message);
     let (members, whole) = json::object(line).map_err(|error| bad_line(&error.to_string()))?;
     let (member, value) = (members.get("data").zip(whole.get("data")))

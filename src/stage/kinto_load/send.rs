@@ -75,10 +75,9 @@ impl BatchSender {
         let Some(sent) = self.at_work.pop_front() else {
             return Ok(());
         };
-        self.counters.waits(Waiting::Server);
-        let done = sent.done.recv();
-        self.counters.waits(Waiting::Nothing);
-        let outcomes = done.map_err(|_| Error::internal("a sender panicked"))?;
+        let wait = || sent.done.recv();
+        let outcomes = self.counters.wait_for(Waiting::Server, wait);
+        let outcomes = outcomes.map_err(|_| Error::internal("a sender panicked"))?;
         for put in sent.puts.iter() {
             if let Some(count) = self.paths.get_mut(&put.path) {
                 *count -= 1;
@@ -92,7 +91,7 @@ impl BatchSender {
         for item in sent.items {
             // On a terminal nobody reads marks.
             if let Parsed::Mark(mark) = &item
-                && output.is_terminal()
+                && output.stream().is_terminal()
             {
                 output.close_unit(&mark.0)?;
                 continue;

@@ -21,7 +21,6 @@ use self::read::Readers;
 use self::source::LazyS3;
 use self::state::InventorySource;
 use self::write::InventoryWriter;
-use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -35,9 +34,6 @@ use crate::resume::{self, Recorder, ResumeArgs, RunState};
 #[derive(Debug, Parser)]
 #[command(
     name = "s3-inventory",
-    version,
-    help_template = HELP,
-    after_help = AFTER_HELP,
     before_help = "\
 Examples:
   zcat *.csv.gz | s3-inventory | bh-filter | bh-fetch | bh-validate | bh-load
@@ -144,7 +140,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let gaps = position::gaps(&listed.coverage, inventory.files.len())?;
     let lanes = args.concurrency.map_or_else(ndjson::cores, usize::from);
     let proof = Proof::new(&listed.source.checks);
-    let recorder = Recorder::new(listed, file, io.output.file()?);
+    let recorder = Recorder::new(listed, file, io.output.stream().file()?);
     let mut writer = InventoryWriter::new(recorder);
     let (readers, feeds) = Readers::new(&inventory, args.row_options(), &origin, gaps);
     let Io {
@@ -164,9 +160,6 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         || writer.write(&inventory, feeds, output, counters, shutdown),
     );
     origin.leave();
-    if let Err(error) = &done {
-        let path = args.state.resume_file.as_deref();
-        writer.recorder.print_resume_hint(error, path, io)?;
-    }
-    done
+    let path = args.state.resume_file.as_deref();
+    writer.recorder.conclude(done, path, io)
 }

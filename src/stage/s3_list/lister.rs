@@ -4,7 +4,7 @@ use super::Args;
 use super::ordered::Ordered;
 use super::worker_pool::{ListedPage, WorkerPool};
 use crate::counters::Waiting;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::resume::{ListingSource, PageMark, PublishedPage, Publisher, Recorder};
@@ -88,9 +88,10 @@ impl<'a> ListingWriter<'a> {
         })
     }
 
-    /// Notes in the state how the run ended, and logs how to resume it.
-    pub fn print_resume_hint(&mut self, error: &Error, io: &Io) -> Result<()> {
+    /// Returns `done`; of a run that failed it notes in the state how it ended, and
+    /// logs how to resume it.
+    pub fn conclude(&mut self, done: Result<()>, io: &Io) -> Result<()> {
         let path = self.args.state.resume_file.as_deref();
-        self.publisher.recorder.print_resume_hint(error, path, io)
+        self.publisher.recorder.conclude(done, path, io)
     }
 }

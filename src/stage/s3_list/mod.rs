@@ -15,7 +15,6 @@ use clap::Parser;
 
 use self::lister::ListingWriter;
 use self::worker_pool::{BucketClient, Shared, WorkerPool};
-use super::{AFTER_HELP, HELP};
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
 use crate::listing::{ListingOptions, Planner};
@@ -29,9 +28,6 @@ use crate::resume::{self, ListingSource, Recorder, ResumeArgs};
 #[derive(Debug, Parser)]
 #[command(
     name = "s3-list",
-    version,
-    help_template = HELP,
-    after_help = AFTER_HELP,
     before_help = "\
 Examples:
   s3-list --no-sign-request s3://bucket/pub/firefox/ | jq -r .key
@@ -210,10 +206,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let planner = Planner::new(settings, gaps.clone(), histogram.unwrap_or_default());
     let shared = Shared::new(client, planner, io);
     let pool = WorkerPool::start(runtime, shared, workers);
-    let mut lister = ListingWriter::new(args, Recorder::new(listed, file, io.output.file()?));
+    let mut lister = ListingWriter::new(
+        args,
+        Recorder::new(listed, file, io.output.stream().file()?),
+    );
     let done = lister.list(pool, &gaps, io);
-    if let Err(error) = &done {
-        lister.print_resume_hint(error, io)?;
-    }
-    done
+    lister.conclude(done, io)
 }
