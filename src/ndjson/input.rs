@@ -49,6 +49,7 @@ pub struct Block {
     buffer: Vec<u8>,
     range: Range<usize>,
     pub first_line: u64,
+    pub lines: u64,
     /// How many of the lines are records.
     pub records: u64,
     /// The last line came without its newline.
@@ -192,6 +193,7 @@ impl Input {
         self.lines += lines;
         Ok(Some(Block {
             first_line,
+            lines,
             records,
             unterminated,
             framing: self.framing,

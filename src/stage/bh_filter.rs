@@ -11,7 +11,7 @@ use regex::RegexSet;
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::{Error, Kind, Result};
 use crate::json;
-use crate::ndjson::{self, Block, Emitted, Framing, Input, Io, Line, Polled, RecordLine};
+use crate::ndjson::{self, Block, Emitted, Framing, Input, Io, Line, Polled};
 use crate::record::known::{Entry, Known};
 use crate::record::mark::Mark;
 use crate::record::object::Object;
@@ -206,28 +206,31 @@ fn collect(bytes: &[u8], lines: &mut Vec<(usize, usize)>, find: impl Fn(&[u8]) -
 impl Filter {
     fn sift(&self, block: &Block) -> Emitted {
         let bytes = block.bytes();
-        let mut found = Vec::new();
-        let mut asked = Vec::new();
-        let mut counted = (0, block.first_line);
-        for (start, end) in self.wanted.candidates(block) {
-            found.push(match block.framing.parse(0, &bytes[start..end]) {
-                None => continue,
-                Some(Line::Mark(mark, line)) => Found::Mark(mark, line),
-                Some(Line::Record(RecordLine { bytes: line, .. })) => {
-                    self.judge(line, &mut asked).unwrap_or_else(|message| {
-                        let newlines = memchr_iter(b'\n', &bytes[counted.0..start]).count();
-                        counted = (start, counted.1 + newlines as u64);
-                        Found::Bad(Reject::new(line, counted.1, "bad_line", message))
-                    })
+        let (mut found, mut asked) = (Vec::new(), Vec::new());
+        let mut emitted = Emitted::default();
+        // Lines that are passed over, and how many of all are no records.
+        let (mut passed, mut no_records) = (0, block.lines - block.records);
+        let mut rest = 0;
+        for (at, (start, end)) in (0..).zip(self.wanted.candidates(block)) {
+            passed += count_lines(&bytes[rest..start]);
+            rest = end + 1;
+            let number = block.first_line + passed + at;
+            found.push(match block.framing.parse(number, &bytes[start..end]) {
+                Some(Line::Record(line)) => self
+                    .judge(line.bytes, &mut asked)
+                    .unwrap_or_else(|message| Found::Bad(line.reject("bad_line", message))),
+                Some(Line::Mark(mark, line)) => {
+                    no_records -= 1;
+                    Found::Mark(mark, line)
+                }
+                None => {
+                    no_records -= 1;
+                    continue;
                 }
             });
         }
-        let records = found
-            .iter()
-            .filter(|found| !matches!(found, Found::Mark(..)));
-        let others = block.records - records.count() as u64;
-        let mut emitted = Emitted::default();
-        emitted.drop(OTHER, others);
+        passed += count_lines(&bytes[rest..]);
+        emitted.drop(OTHER, passed.saturating_sub(no_records));
         let mut known = self.known.have(&asked).into_iter();
         for found in found {
             match found {
@@ -256,6 +259,10 @@ impl Filter {
             _ => Found::Wanted(line),
         })
     }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    memchr_iter(b'\n', bytes).count() as u64
 }
 
 const OTHER: &str = "other keys";
