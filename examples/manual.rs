@@ -367,7 +367,7 @@ const ARCHIVE: &[Entry] = &[
     ),
     (
         "SSL_CERT_FILE",
-        "a file of certificates to trust over HTTP instead of the system's.",
+        "a file of certificates to trust over HTTP instead of the system's; it must be readable.",
     ),
 ];
 const DATABASE: &[Entry] = &[
@@ -392,7 +392,7 @@ const KINTO: &[Entry] = &[
     ),
     (
         "SSL_CERT_FILE",
-        "a file of certificates to trust besides the public authorities.",
+        "a file of certificates to trust besides the public authorities; it must be readable.",
     ),
 ];
 const KINTO_LOAD: &[Entry] = &[(

@@ -1,37 +1,162 @@
-//! What the plain HTTP clients share: trust, time limits, a name, and what a
-//! server asks for in its headers.
+//! The one client of plain HTTP: trust, time limits, credentials, and what an answer or the
+//! lack of one means.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, ClientBuilder};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
 
 use super::cause::{find_tls, root_cause};
-use crate::error::Kind;
+use crate::backoff::LONGEST_ASKED;
+use crate::error::{Error, Kind, Result};
 use crate::retry::{Failure, FailureClass};
 
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A client for requests that take `timeout` at most. It trusts what the
-/// system trusts, or what `SSL_CERT_FILE` names, besides the public
-/// authorities; where `secure` is not set, nobody has to be trusted.
-pub fn builder(timeout: Duration, secure: bool) -> ClientBuilder {
-    let builder = ClientBuilder::new()
-        .user_agent(AGENT)
-        .connect_timeout(CONNECT.min(timeout))
-        .timeout(timeout);
-    let native = secure.then(|| rustls_native_certs::load_native_certs().certs);
-    let native = native.into_iter().flatten();
-    let roots = native.filter_map(|der| Certificate::from_der(&der).ok());
-    roots.fold(builder, ClientBuilder::add_root_certificate)
+/// The connections to one server, and who we are there.
+pub struct HttpClient {
+    client: Client,
+    credentials: Option<Credentials>,
+    /// Until when the server wants no requests.
+    quiet: Mutex<Option<Instant>>,
 }
 
-/// What a request without an answer means.
-#[must_use]
-pub fn lost(error: &reqwest::Error) -> Failure {
+/// Who we are.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// A name and a password.
+    Basic(String, String),
+    Bearer(String),
+}
+
+/// What a server answered, whatever its status.
+pub struct HttpAnswer {
+    pub code: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl HttpClient {
+    /// Returns a client for requests that take `timeout` at most. For an `address` of
+    /// https it trusts what the system trusts, or what `SSL_CERT_FILE` names, besides the
+    /// public authorities.
+    ///
+    /// # Errors
+    /// The certificates to trust cannot be read (78).
+    pub fn open(
+        address: &str,
+        timeout: Duration,
+        redirects: Policy,
+        credentials: Option<Credentials>,
+    ) -> Result<Self> {
+        let mut builder = Client::builder()
+            .user_agent(AGENT)
+            .connect_timeout(CONNECT.min(timeout))
+            .timeout(timeout)
+            .redirect(redirects);
+        if address.starts_with("https:") {
+            builder = roots()?
+                .into_iter()
+                .fold(builder, reqwest::ClientBuilder::add_root_certificate);
+        }
+        let client = builder
+            .build()
+            .map_err(|error| Error::configuration(format!("HTTP: {}", root_cause(&error))))?;
+        Ok(Self {
+            client,
+            credentials,
+            quiet: Mutex::new(None),
+        })
+    }
+
+    /// Sends a request once, after the time for which the server wants none; `build` adds
+    /// to it.
+    ///
+    /// # Errors
+    /// There is no answer, or not all of it.
+    pub async fn send(
+        &self,
+        method: &Method,
+        url: &str,
+        build: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<HttpAnswer, Failure> {
+        let quiet = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = quiet {
+            tokio::time::sleep_until(until.into()).await;
+        }
+        let mut request = self.client.request(method.clone(), url);
+        request = match &self.credentials {
+            Some(Credentials::Basic(user, password)) => request.basic_auth(user, Some(password)),
+            Some(Credentials::Bearer(token)) => request.bearer_auth(token),
+            None => request,
+        };
+        let response = build(request).send().await.map_err(|error| lost(&error))?;
+        let (code, headers) = (response.status(), response.headers().clone());
+        if let Some(wait) = backoff(&headers) {
+            let until = Instant::now() + wait.min(LONGEST_ASKED);
+            let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+            *quiet = quiet.max(Some(until));
+        }
+        let body = match response.bytes().await {
+            Ok(body) => body,
+            // The status is enough; the rest only says more.
+            Err(_) if code.as_u16() >= 400 => Bytes::new(),
+            Err(error) => return Err(lost(&error)),
+        };
+        Ok(HttpAnswer {
+            code,
+            headers,
+            body,
+        })
+    }
+}
+
+impl HttpAnswer {
+    pub fn status(&self) -> u16 {
+        self.code.as_u16()
+    }
+
+    /// Returns the failure of a request that may succeed later, but not before the time
+    /// that the server asks for.
+    pub fn transient(&self, reason: String) -> Failure {
+        Failure::Transient {
+            reason,
+            after: retry_after(&self.headers),
+            class: match self.status() {
+                429 | 503 => FailureClass::Throttled,
+                _ => FailureClass::Answered,
+            },
+        }
+    }
+}
+
+/// Returns what is trusted besides the public authorities.
+fn roots() -> Result<Vec<Certificate>> {
+    if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
+        let unreadable = |cause: &str| {
+            Error::configuration(format!("SSL_CERT_FILE: {}: {cause}", path.display()))
+        };
+        let pem = std::fs::read(&path).map_err(|error| unreadable(&error.to_string()))?;
+        let found = Certificate::from_pem_bundle(&pem);
+        let found = found.map_err(|error| unreadable(&root_cause(&error)))?;
+        if found.is_empty() {
+            return Err(unreadable("it holds no certificate"));
+        }
+    }
+    let native = rustls_native_certs::load_native_certs().certs;
+    let roots = native.iter().map(|der| Certificate::from_der(der));
+    Ok(roots.filter_map(Result::ok).collect())
+}
+
+/// Returns what a request without an answer means. A server that refuses a connection does
+/// so for this request; one that is silent has failed as a whole.
+fn lost(error: &reqwest::Error) -> Failure {
     if error.is_timeout() {
         return Failure::transient(FailureClass::Silent, "no answer in time");
     }
@@ -45,11 +170,10 @@ pub fn lost(error: &reqwest::Error) -> Failure {
     if error.is_builder() {
         return Failure::InvalidRequest(cause);
     }
-    Failure::transient(FailureClass::Silent, cause)
+    Failure::transient(FailureClass::Answered, cause)
 }
 
-/// How long the server asks us to stay away: in seconds, or until a date.
-#[must_use]
+/// Returns how long the server asks us to stay away: in seconds, or until a date.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     seconds(text).or_else(|| {
@@ -59,9 +183,8 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// How long a server that answers wants to be left alone, in its own header.
-#[must_use]
-pub fn backoff(headers: &HeaderMap) -> Option<Duration> {
+/// Returns how long Kinto, which answers, wants no other request.
+fn backoff(headers: &HeaderMap) -> Option<Duration> {
     seconds(headers.get("backoff")?.to_str().ok()?.trim())
 }
 

@@ -8,7 +8,7 @@ pub mod concurrency;
 pub mod download;
 pub mod elastic;
 pub mod fetch;
-pub mod http;
+mod http;
 pub mod kinto;
 pub mod reply;
 mod retry;

@@ -11,7 +11,7 @@ use super::{END, GARBAGE, Place, is_source, line, mark, out, readers, stages};
 use crate::harness::fed::Fed;
 use crate::harness::protocol::{Record, Reject, Said, read};
 use crate::harness::sample::{key, record};
-use crate::harness::{folder, lines, wait_for};
+use crate::harness::{Tool, folder, lines, wait_for};
 
 /// Input that makes every program write, including bh-load.
 fn some_input() -> (Stdio, std::io::PipeWriter) {
@@ -305,5 +305,31 @@ fn a_mark_is_withheld_while_its_unit_has_an_unsaved_reject() {
             "{run}"
         );
         assert_eq!(run.count("/notes/marks"), 2 + u64::from(keep), "{run}");
+    }
+}
+
+#[test]
+fn certificates_that_cannot_be_read_end_the_run() {
+    let folder = folder();
+    let (missing, empty) = (folder.path().join("missing"), folder.path().join("empty"));
+    std::fs::write(&empty, "none\n").unwrap();
+    let database = format!("sqlite:{}", folder.path().join("db").display());
+    let line = r#"{"key":"pub/firefox/nightly/a-mozilla-central/firefox-55.0a1.fr.linux-i686.apk","size":7,"last_modified":"2017-06-02T12:20:10Z"}"#;
+    for (program, variable) in [
+        ("kinto-export", "SERVER_URL"),
+        ("kinto-load", "SERVER_URL"),
+        ("bh-derive", "ARCHIVE_URL"),
+        ("bh-load", "ELASTICSEARCH_URL"),
+    ] {
+        for path in [&missing, &empty] {
+            let tool = Tool::new(program)
+                .folder(folder.path())
+                .env(variable, "https://127.0.0.1:1/");
+            let tool = tool
+                .env("SSL_CERT_FILE", path)
+                .env("DATABASE_URL", &database);
+            let run = tool.input(format!("{line}\n")).run().exits(78);
+            run.says(&format!("SSL_CERT_FILE: {}: ", path.display()));
+        }
     }
 }

@@ -2,73 +2,51 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName};
-use reqwest::{Client, StatusCode};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Accept, ArchiveFolder, FolderFile};
-use crate::error::{Error, Result};
-use crate::remote::cause::root_cause;
-use crate::remote::http;
-use crate::retry::{Failure, FailureClass};
+use crate::error::Result;
+use crate::remote::http::HttpClient;
+use crate::retry::Failure;
 
-pub struct Web(Client);
+pub struct Web(HttpClient);
 
 impl Web {
     pub fn open(base: &str, timeout: Duration) -> Result<Self> {
-        let builder = http::builder(timeout, base.starts_with("https:"));
-        builder
-            .build()
-            .map(Self)
-            .map_err(|error| Error::configuration(format!("HTTP: {}", root_cause(&error))))
+        HttpClient::open(base, timeout, Policy::default(), None).map(Self)
     }
 
     pub async fn get(&self, url: &str, accept: Accept) -> Result<Vec<u8>, Failure> {
-        let mut request = self.0.get(url);
-        if accept == Accept::Json {
-            request = request
+        let headers = |request: reqwest::RequestBuilder| match accept {
+            Accept::Json => request
                 .header(ACCEPT, "application/json")
-                .header(HeaderName::from_static("cache"), "no-cache");
-        }
-        let answer = request.send().await.map_err(|error| failed(&error))?;
-        let transient = |reason| Failure::Transient {
-            reason,
-            after: http::retry_after(answer.headers()),
-            class: FailureClass::Answered,
+                .header("cache", "no-cache"),
+            Accept::Text => request,
         };
-        let status = answer.status();
-        if status == StatusCode::NOT_FOUND {
-            return Err(Failure::NotFound);
-        }
-        if status.is_client_error() || status.is_server_error() {
-            return Err(transient(format!("the server answers {status}")));
+        let answer = self.0.send(&Method::GET, url, headers).await?;
+        match answer.status() {
+            404 => return Err(Failure::NotFound),
+            400.. => {
+                let reason = format!("the server answers {}", answer.code);
+                return Err(answer.transient(reason));
+            }
+            _ => {}
         }
         if accept == Accept::Json {
-            let found = answer.headers().get(CONTENT_TYPE);
-            let found = found
-                .and_then(|found| found.to_str().ok())
-                .unwrap_or("none");
+            let found = answer.headers.get(CONTENT_TYPE);
+            let found = found.and_then(|found| found.to_str().ok());
+            let found = found.unwrap_or("none");
             let known = ["application/json", "application/octet-stream"];
             if !known.iter().any(|known| found.contains(known)) {
-                return Err(transient(format!(
-                    "expected JSON, and the content type is {found}"
-                )));
+                let reason = format!("expected JSON, and the content type is {found}");
+                return Err(answer.transient(reason));
             }
         }
-        let body = answer.bytes().await.map_err(|error| failed(&error))?;
-        Ok(body.to_vec())
-    }
-}
-
-/// A server that refuses a connection does so for this request; one that is silent has
-/// failed as a whole.
-fn failed(error: &reqwest::Error) -> Failure {
-    match http::lost(error) {
-        Failure::Transient { reason, .. } if !error.is_timeout() => {
-            Failure::transient(FailureClass::Answered, reason)
-        }
-        failure => failure,
+        Ok(answer.body.into())
     }
 }
 

@@ -15,10 +15,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{KintoServer, Refusal};
+use super::{KintoServer, Refusal, refused};
 use crate::backoff::Backoff;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::json;
+use crate::remote::http::HttpAnswer;
 use crate::retry::{Announce, Attempts, Failure, FailureClass, Limit, Policy};
 
 /// A record on its way.
@@ -118,8 +119,8 @@ impl Batches {
     pub fn open(server: &Arc<KintoServer>, if_not_exists: bool) -> Result<Self> {
         let answer = server.ask(&Method::GET, "/", |request| request)?;
         let place = server.address();
-        if answer.status != 200 {
-            return Err(answer.refusal(place));
+        if answer.status() != 200 {
+            return Err(refused(&answer, place));
         }
         let root: Root = serde_json::from_slice(&answer.body).map_err(|_| {
             Error::configuration(format!(
@@ -159,11 +160,11 @@ impl Batches {
                 let _turn = self.turn.write().unwrap_or_else(PoisonError::into_inner);
                 self.send(puts)?
             };
-            if matches!(answer.status, 400 | 413) {
+            if matches!(answer.status(), 400 | 413) {
                 return self.split(puts, outcomes, &answer);
             }
-            if answer.status != 200 {
-                return Err(answer.refusal(&batch_url));
+            if answer.status() != 200 {
+                return Err(refused(&answer, &batch_url));
             }
             let responses = self.read(&answer.body, puts.len())?;
             let taken_back = responses
@@ -197,7 +198,7 @@ impl Batches {
         &self,
         puts: &[Put],
         outcomes: &mut [Option<PutOutcome>],
-        answer: &super::KintoAnswer,
+        answer: &HttpAnswer,
     ) -> Result<()> {
         if puts.len() > 1 {
             let middle = puts.len() / 2;
@@ -205,8 +206,8 @@ impl Batches {
             self.settle(&puts[..middle], first)?;
             return self.settle(&puts[middle..], second);
         }
-        let said = Refusal::of(&answer.body).text();
-        outcomes[0] = Some(PutOutcome::Refused(format!("{} {said}", answer.status)));
+        let said = Refusal::parse(&answer.body).text();
+        outcomes[0] = Some(PutOutcome::Refused(format!("{} {said}", answer.status())));
         Ok(())
     }
 
@@ -224,7 +225,7 @@ impl Batches {
             401 | 403 => {
                 let said = refusal(response).text();
                 return Err(Error::message(
-                    crate::error::Kind::Refused,
+                    Kind::Refused,
                     format!(
                         "{}/batch: {status} {said}; check AUTH, and who may write there",
                         self.server.address()
@@ -235,7 +236,7 @@ impl Batches {
         })
     }
 
-    fn send(&self, puts: &[Put]) -> Result<super::KintoAnswer> {
+    fn send(&self, puts: &[Put]) -> Result<HttpAnswer> {
         let body = self.body(puts);
         self.server.ask(&Method::POST, "/batch", |request| {
             request
@@ -288,5 +289,5 @@ impl Batches {
 
 fn refusal(response: &Response<'_>) -> Refusal {
     let body = response.body.map_or("", RawValue::get);
-    Refusal::of(body.as_bytes())
+    Refusal::parse(body.as_bytes())
 }

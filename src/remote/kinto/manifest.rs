@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{KintoServer, escape};
+use super::{KintoServer, escape, refused};
 use crate::error::{Error, Result};
 use crate::yaml;
 
@@ -97,7 +97,7 @@ fn ensure(server: &KintoServer, path: &str, wanted: &Object) -> Result<bool> {
     for _ in 0..TRIES {
         let found = server.ask(&Method::GET, path, |request| request)?;
         // Who may not look may still be allowed to create.
-        let (method, body) = match found.status {
+        let (method, body) = match found.status() {
             403 | 404 => {
                 let Object { data, permissions } = wanted;
                 (
@@ -114,7 +114,7 @@ fn ensure(server: &KintoServer, path: &str, wanted: &Object) -> Result<bool> {
                     None => return Ok(false),
                 }
             }
-            _ => return Err(found.refusal(&what)),
+            _ => return Err(refused(&found, &what)),
         };
         let text = body.to_string();
         let answer = server.ask(&method, path, |request| {
@@ -125,10 +125,10 @@ fn ensure(server: &KintoServer, path: &str, wanted: &Object) -> Result<bool> {
             };
             request.body(text.clone())
         })?;
-        match answer.status {
+        match answer.status() {
             200 | 201 => return Ok(true),
             409 | 412 => {}
-            _ => return Err(answer.refusal(&what)),
+            _ => return Err(refused(&answer, &what)),
         }
     }
     Err(Error::unavailable(format!(

@@ -5,23 +5,20 @@ pub mod manifest;
 pub mod pages;
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::HeaderMap;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::redirect;
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use super::{http, runtime};
-use crate::backoff::LONGEST_ASKED;
+use super::http::{Credentials, HttpAnswer, HttpClient};
+use super::runtime;
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::Io;
-use crate::retry::{Failure, FailureClass, Policy, Retry};
+use crate::retry::{Policy, Retry};
 
 /// Where the records are.
 #[derive(Debug, Clone, clap::Args)]
@@ -92,19 +89,9 @@ const ID: &AsciiSet = &NON_ALPHANUMERIC
 /// it among threads; not to be used from async code.
 pub struct KintoServer {
     runtime: Runtime,
-    client: Client,
+    client: HttpClient,
     root: Url,
-    credentials: Option<Credentials>,
     retry: Retry,
-    /// Until when the server wants no requests.
-    quiet: Mutex<Option<Instant>>,
-}
-
-/// An answer that trying again would not change.
-pub struct KintoAnswer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Bytes,
 }
 
 /// The body of an answer that is an error.
@@ -120,7 +107,7 @@ pub struct Refusal {
 
 impl Refusal {
     #[must_use]
-    pub fn of(body: &[u8]) -> Self {
+    pub fn parse(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
     }
 
@@ -147,133 +134,85 @@ impl Refusal {
     }
 }
 
-impl KintoAnswer {
-    /// Why the server did not do as asked, as an error about `what`.
-    #[must_use]
-    pub fn refusal(&self, what: &str) -> Error {
-        let (status, said) = (self.status, Refusal::of(&self.body).text());
-        let (kind, hint) = match status {
-            401 => (Kind::Refused, "check AUTH"),
-            403 => (Kind::Refused, "the user of AUTH may not do this"),
-            404 => (
-                Kind::Configuration,
-                "there is no such bucket or collection; check the URL, --bucket and --collection",
-            ),
-            300..=399 => (Kind::Configuration, "it is elsewhere; check the URL"),
-            _ => (Kind::Configuration, "check the URL and the server"),
-        };
-        Error::message(kind, format!("{what}: {status} {said}; {hint}"))
-    }
+/// Returns why the server did not do as asked, as an error about `what`.
+fn refused(answer: &HttpAnswer, what: &str) -> Error {
+    let status = answer.status();
+    let (kind, hint) = match status {
+        401 => (Kind::Refused, "check AUTH"),
+        403 => (Kind::Refused, "the user of AUTH may not do this"),
+        404 => (
+            Kind::Configuration,
+            "there is no such bucket or collection; check the URL, --bucket and --collection",
+        ),
+        300..=399 => (Kind::Configuration, "it is elsewhere; check the URL"),
+        _ => (Kind::Configuration, "check the URL and the server"),
+    };
+    let said = Refusal::parse(&answer.body).text();
+    Error::message(kind, format!("{what}: {status} {said}; {hint}"))
 }
 
 impl KintoServer {
+    /// Reads the address and the credentials; nothing is sent yet.
+    ///
     /// # Errors
-    /// An address or credentials that cannot be used. Nothing is sent yet.
+    /// An address that is not a URL (2); credentials, or certificates to trust, that cannot
+    /// be read (78).
     pub fn open(args: &KintoArgs, io: &Io) -> Result<Self> {
         let mut root = root(args)?;
         let own = (!root.username().is_empty()).then(|| {
-            let text = |part: &str| {
-                let decoded = percent_encoding::percent_decode_str(part);
-                decoded.decode_utf8_lossy().into_owned()
-            };
+            let text = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
             let password = root.password().map(text).unwrap_or_default();
-            format!("{}:{password}", text(root.username()))
+            Credentials::Basic(text(root.username()), password)
         });
         // A URL with a user has a host, so they can be taken out.
         let _ = root.set_username("");
         let _ = root.set_password(None);
-        let text = match own {
+        let credentials = match own {
             Some(own) => Some(own),
             None => auth(args)?,
         };
-        let client = http::builder(Duration::from_secs(args.timeout), root.scheme() == "https")
-            .redirect(redirect::Policy::none())
-            .build()
-            .map_err(|error| Error::configuration(format!("{root}: {error}")))?;
+        let timeout = Duration::from_secs(args.timeout);
+        let redirects = redirect::Policy::none();
         Ok(Self {
             runtime: runtime("kinto", Some(1))?,
-            client,
+            client: HttpClient::open(root.as_str(), timeout, redirects, credentials)?,
             root,
-            credentials: text.as_deref().map(Credentials::parse).transpose()?,
             retry: Retry::new(Policy::requests(args.retries + 1), &io.context),
-            quiet: Mutex::new(None),
         })
     }
 
-    /// The server's URL, without user and password.
-    #[must_use]
+    /// Returns the server's URL, without user and password.
     pub fn address(&self) -> &str {
         self.root.as_str().trim_end_matches('/')
     }
 
-    /// Sends a request until it is answered: `path` stands behind the root, with
-    /// its query; `build` adds to it.
+    /// Sends a request until it is answered: `path` follows the root, with its query;
+    /// `build` adds to it.
     ///
     /// # Errors
-    /// The server stayed away (69) or does not know us (77), or a signal came.
+    /// The server stayed away (69) or does not know us (77), or a signal.
     pub fn ask(
         &self,
         method: &Method,
         path: &str,
         build: impl Fn(RequestBuilder) -> RequestBuilder,
-    ) -> Result<KintoAnswer> {
+    ) -> Result<HttpAnswer> {
         let url = format!("{}{path}", self.address());
         let place = url.split('?').next().unwrap_or_default();
         let what = format!("{method} {place}");
         let answer = self.runtime.block_on(self.retry.run(&what, || async {
-            self.wait_for_quiet_period().await;
-            let mut request = self.client.request(method.clone(), &url);
-            if let Some(credentials) = &self.credentials {
-                request = credentials.on(request);
+            let answer = self.client.send(method, &url, &build).await?;
+            match answer.status() {
+                status @ (408 | 429 | 500..) => {
+                    let said = Refusal::parse(&answer.body).text();
+                    Err(answer.transient(format!("{status} {said}")))
+                }
+                _ => Ok(answer),
             }
-            let sent = build(request).send().await;
-            let answer = self
-                .classify(sent.map_err(|error| http::lost(&error))?)
-                .await?;
-            Ok(answer)
         }))?;
-        if answer.status == 401 {
-            return Err(answer.refusal(&what));
-        }
-        Ok(answer)
-    }
-
-    async fn classify(&self, response: Response) -> Result<KintoAnswer, Failure> {
-        let status = response.status();
-        let headers = response.headers().clone();
-        if let Some(wait) = http::backoff(&headers) {
-            let until = Instant::now() + wait.min(LONGEST_ASKED);
-            let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-            *quiet = quiet.max(Some(until));
-        }
-        let body = response.bytes().await;
-        let transient = |class, reason| Failure::Transient {
-            reason,
-            after: http::retry_after(&headers),
-            class,
-        };
-        match status.as_u16() {
-            408 | 429 | 500.. => {
-                let said = Refusal::of(&body.unwrap_or_default()).text();
-                let class = match status.as_u16() {
-                    429 | 503 => FailureClass::Throttled,
-                    _ => FailureClass::Answered,
-                };
-                Err(transient(class, format!("{} {said}", status.as_u16())))
-            }
-            status => Ok(KintoAnswer {
-                status,
-                body: body.map_err(|error| http::lost(&error))?,
-                headers,
-            }),
-        }
-    }
-
-    /// Waits as long as the server has asked for in its header `Backoff`.
-    async fn wait_for_quiet_period(&self) {
-        let until = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(until) = until {
-            tokio::time::sleep_until(until.into()).await;
+        match answer.status() {
+            401 => Err(refused(&answer, &what)),
+            _ => Ok(answer),
         }
     }
 }
@@ -294,8 +233,8 @@ fn root(args: &KintoArgs) -> Result<Url> {
     Ok(url)
 }
 
-/// The name and password, from the file or the environment.
-fn auth(args: &KintoArgs) -> Result<Option<String>> {
+/// Reads who we are, from the file or the environment.
+fn auth(args: &KintoArgs) -> Result<Option<Credentials>> {
     let text = match &args.auth_file {
         Some(path) => {
             std::fs::read_to_string(path).map_err(Error::at(Kind::Configuration, path.display()))?
@@ -303,31 +242,19 @@ fn auth(args: &KintoArgs) -> Result<Option<String>> {
         None => std::env::var("AUTH").unwrap_or_default(),
     };
     let line = text.lines().next().unwrap_or_default().trim();
-    Ok((!line.is_empty()).then(|| line.to_owned()))
+    (!line.is_empty()).then(|| parse_auth(line)).transpose()
 }
 
-/// Who we are: a password may hold colons.
-enum Credentials {
-    Basic(String, String),
-    Bearer(String),
-}
-
-impl Credentials {
-    fn parse(text: &str) -> Result<Self> {
-        if let Some(token) = text.strip_prefix("Bearer ") {
-            return Ok(Self::Bearer(token.trim().to_owned()));
-        }
-        let (user, password) = text
-            .split_once(':')
-            .ok_or_else(|| Error::configuration("AUTH: expected USER:PASSWORD or Bearer TOKEN"))?;
-        Ok(Self::Basic(user.to_owned(), password.to_owned()))
+/// Parses credentials, whose password may hold colons.
+fn parse_auth(text: &str) -> Result<Credentials> {
+    if let Some(token) = text.strip_prefix("Bearer ") {
+        return Ok(Credentials::Bearer(token.trim().to_owned()));
     }
-
-    fn on(&self, request: RequestBuilder) -> RequestBuilder {
-        match self {
-            Self::Basic(user, password) => request.basic_auth(user, Some(password)),
-            Self::Bearer(token) => request.bearer_auth(token),
-        }
+    match text.split_once(':') {
+        Some((user, password)) => Ok(Credentials::Basic(user.to_owned(), password.to_owned())),
+        None => Err(Error::configuration(
+            "AUTH: expected USER:PASSWORD or Bearer TOKEN",
+        )),
     }
 }
 
@@ -350,10 +277,9 @@ mod tests {
 
     #[test]
     fn passwords_may_hold_colons() {
-        let parsed = Credentials::parse("a:b:c");
-        assert!(matches!(parsed, Ok(Credentials::Basic(user, password))
-            if user == "a" && password == "b:c"));
-        assert!(Credentials::parse("nothing").is_err());
+        let parsed = Credentials::Basic("a".to_owned(), "b:c".to_owned());
+        assert_eq!(parse_auth("a:b:c").ok(), Some(parsed));
+        assert!(parse_auth("nothing").is_err());
     }
 
     #[test]

@@ -6,8 +6,9 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{KintoAnswer, KintoServer, records_path};
+use super::{KintoServer, records_path, refused};
 use crate::error::{Error, Kind, Result};
+use crate::remote::http::HttpAnswer;
 
 /// A collection of a server.
 pub struct Collection {
@@ -36,7 +37,7 @@ struct Body<'a> {
 
 /// Some records that were asked for, and how to ask for those behind them.
 pub struct KintoPage {
-    answer: KintoAnswer,
+    answer: HttpAnswer,
     /// The query of the next page, where there is one.
     pub next: Option<String>,
 }
@@ -154,11 +155,11 @@ impl Collection {
         Ok(KintoPage { answer, next })
     }
 
-    fn ask(&self, method: &Method, path: &str) -> Result<KintoAnswer> {
+    fn ask(&self, method: &Method, path: &str) -> Result<HttpAnswer> {
         let answer = self.server.ask(method, path, |request| request)?;
-        match answer.status {
+        match answer.status() {
             200 => Ok(answer),
-            _ => Err(answer.refusal(&self.place())),
+            _ => Err(refused(&answer, &self.place())),
         }
     }
 }
