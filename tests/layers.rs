@@ -87,7 +87,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         "remote",
         &[
             BASE, "address", "archive", "backoff", "json", "listing", "ndjson", "record", "retry",
-            "yaml",
+            // Kinto's own database is reached as the store in PostgreSQL is.
+            "store", "yaml",
         ],
     ),
     (
@@ -109,7 +110,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stage/bh_validate", &[STAGE, "schema"]),
     (
         "stage/kinto_export",
-        &[STAGE, "metrics", "remote", "resume", "store"],
+        &[STAGE, "metrics", "remote", "resume"],
     ),
     ("stage/kinto_load", &[STAGE, "metrics", "remote"]),
     (
@@ -231,7 +232,9 @@ const CRATES: &[(&str, &str)] = &[
     ("aws_config aws_credential_types aws_sdk_s3", "remote"),
     ("aws_smithy_http_client aws_smithy_runtime_api", "remote"),
     ("elasticsearch reqwest", "remote"),
-    ("postgres rusqlite tokio_postgres_rustls", "store"),
+    // Kinto's own database is PostgreSQL too.
+    ("postgres", "remote store"),
+    ("rusqlite tokio_postgres_rustls", "store"),
     ("rustls rustls_native_certs", "remote store"),
     (
         "tokio",

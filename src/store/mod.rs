@@ -6,9 +6,8 @@
 //! `bh_outbox` a row per build that Elasticsearch has not confirmed.
 
 mod dry;
-pub mod kinto;
 mod plan;
-mod postgres;
+pub mod postgres;
 mod sqlite;
 
 use std::ops::Range;

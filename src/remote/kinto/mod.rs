@@ -1,6 +1,7 @@
 //! Kinto: where it is, and requests that are sent until they are answered.
 
 pub mod batch;
+pub mod database;
 pub mod manifest;
 pub mod pages;
 

@@ -19,10 +19,10 @@ use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
+use crate::remote::kinto::database::KintoDatabase;
 use crate::remote::kinto::pages::Collection;
 use crate::remote::kinto::{KintoArgs, KintoServer};
 use crate::resume::{self, Recorder, ResumeArgs};
-use crate::store::kinto::Records;
 
 /// Export the records of a Kinto collection as builds
 #[derive(Debug, Parser)]
@@ -117,7 +117,7 @@ impl Way {
             }
             Self::Database(url) => {
                 let limits = (args.page_size, args.kinto.retries);
-                let records = Records::new(url, (bucket, collection), limits, &io.context)?;
+                let records = KintoDatabase::new(url, (bucket, collection), limits, &io.context)?;
                 let keep_meta = args.keep_meta;
                 Box::new(Database { records, keep_meta })
             }

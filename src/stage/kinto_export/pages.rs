@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::record::coverage::Interval;
 use crate::record::release::{Meta, write_line};
+use crate::remote::kinto::database::KintoDatabase;
 use crate::remote::kinto::pages::{Collection, KintoPage};
-use crate::store::kinto::Records;
 
 /// Changes behind the one and until the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl Pages for Http {
 }
 
 pub struct Database {
-    pub records: Records,
+    pub records: KintoDatabase,
     pub keep_meta: bool,
 }
 

@@ -13,7 +13,7 @@ use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::Type;
 
-pub(super) use self::connect::ConnectionTarget;
+pub use self::connect::ConnectionTarget;
 use super::plan::ContentStatus;
 use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store, known_queries};
 use crate::address::without_password;
@@ -35,8 +35,7 @@ const POLICY: Policy = Policy {
     announce: Announce::First,
     counted_as: "reconnections",
 };
-pub(super) const BACKOFF: Backoff =
-    Backoff::new(Duration::from_millis(400), Duration::from_secs(10));
+pub const BACKOFF: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(10));
 
 pub struct Postgres {
     target: ConnectionTarget,

@@ -3,11 +3,11 @@
 
 use postgres::Client;
 
-use super::postgres::{BACKOFF, ConnectionTarget};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::retry::{Announce, Failure, FailureClass, Limit, Policy, Retry};
+use crate::retry::{Announce, Failure, FailureClass, Policy, Retry};
+use crate::store::postgres::{BACKOFF, ConnectionTarget};
 
 /// A record of the table.
 pub struct DatabaseRecord {
@@ -26,7 +26,8 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(client: &mut Client) -> Result<Option<Self>, postgres::Error> {
+    /// Returns the layout of the database, `None` if it has neither table.
+    fn find(client: &mut Client) -> Result<Option<Self>, postgres::Error> {
         let columns = "SELECT attname::text FROM pg_attribute
             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
         for table in ["objects", "records"] {
@@ -68,7 +69,8 @@ impl Layout {
 /// The time of a change as a number; exact, as a double holds it or not.
 const MICROSECONDS: &str = "round(extract(epoch FROM last_modified) * 1000000)::bigint";
 
-pub struct Records {
+/// The records of one collection.
+pub struct KintoDatabase {
     target: ConnectionTarget,
     address: String,
     retry: Retry,
@@ -85,7 +87,7 @@ struct Open {
     at: Option<u64>,
 }
 
-impl Records {
+impl KintoDatabase {
     /// # Errors
     /// An address that cannot be used. Nothing is asked yet.
     pub fn new(
@@ -95,10 +97,9 @@ impl Records {
         context: &Context,
     ) -> Result<Self> {
         let policy = Policy {
-            limit: Limit::Tries(retries.saturating_add(1)),
             backoff: BACKOFF,
             announce: Announce::Never,
-            counted_as: "retries",
+            ..Policy::requests(retries.saturating_add(1))
         };
         Ok(Self {
             target: ConnectionTarget::new(url)?,
@@ -200,7 +201,7 @@ impl Records {
             Some(open) => open,
             none => {
                 let mut client = self.target.connect()?;
-                let layout = Layout::of(&mut client)?.ok_or_else(|| {
+                let layout = Layout::find(&mut client)?.ok_or_else(|| {
                     let reason = "neither a table objects nor records of Kinto is there";
                     Failure::permanent(Kind::Configuration, reason)
                 })?;
