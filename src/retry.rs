@@ -83,7 +83,10 @@ pub enum Announce {
     Second,
 }
 
-/// How the requests to one server are retried.
+/// How the requests to one server are retried. Each server has its own, for each has another
+/// reason to stop: users say how often object storage, Kinto and the archive are tried;
+/// `PostgreSQL` is tried for about 20 seconds, since nothing can be loaded without it; and
+/// Elasticsearch for as long as it takes to restart, since its documents stay queued.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     pub limit: Limit,

@@ -1,7 +1,7 @@
 //! Many downloads at once, answered in the order they were asked for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -50,8 +50,8 @@ struct Shared {
     failed: AtomicU64,
 }
 
-/// So many objects in a row that cannot be had are no longer their own
-/// trouble, but the server's.
+/// After so many objects in a row that cannot be had, the server is at fault and not the
+/// object.
 const PATIENCE: u64 = 3;
 
 /// What became of one object.
@@ -156,7 +156,6 @@ impl Fetcher {
             number,
             head: self.head.subscribe(),
             held: expected,
-            answered: AtomicBool::new(false),
         };
         let reply = Reply::spawn(&self.runtime, async move {
             let answer = download.run(memory).await;
@@ -183,20 +182,16 @@ struct Download {
     head: watch::Receiver<u64>,
     /// Bytes of the budget that were taken for it.
     held: u64,
-    /// Whether the last try that failed had an answer.
-    answered: AtomicBool,
 }
 
-/// A body, or why there is none.
+/// What a request for an object gave.
 enum Body {
     Bytes {
         etag: String,
         bytes: Vec<u8>,
         extra: Option<OwnedSemaphorePermit>,
     },
-    Gone,
     TooLarge(u64),
-    Unaskable(String),
 }
 
 impl Download {
@@ -205,33 +200,8 @@ impl Download {
         let before = shared.succeeded.load(Relaxed);
         let Wanted { bucket, key, .. } = &self.wanted;
         let what = format!("get {}", shared.s3.place(bucket, key));
-        let body = match shared.s3.retry.run(&what, || self.attempt()).await {
-            Ok(body) => body,
-            Err(error)
-                if matches!(
-                    error.kind,
-                    Kind::Unavailable | Kind::Refused | Kind::Configuration
-                ) && self.is_own_trouble(before) =>
-            {
-                return Ok(FetchAnswer::Failed(error.to_string()));
-            }
-            Err(error) => return Err(error),
-        };
-        if !matches!(body, Body::Unaskable(_)) {
-            shared.succeeded.fetch_add(1, Relaxed);
-            shared.failed.store(0, Relaxed);
-        }
-        Ok(match body {
-            Body::Unaskable(reason) => FetchAnswer::Failed(format!("{what}: {reason}")),
-            Body::Gone => FetchAnswer::Gone,
-            Body::TooLarge(size) => FetchAnswer::Refused(
-                "too_large",
-                format!(
-                    "the object has {size} bytes, more than --max-size {}",
-                    shared.max_size
-                ),
-            ),
-            Body::Bytes { etag, bytes, extra } => match document(&bytes) {
+        let answer = match shared.s3.retry.try_run(&what, || self.get()).await {
+            Ok(Body::Bytes { etag, bytes, extra }) => match document(&bytes) {
                 Err((kind, message)) => FetchAnswer::Refused(kind, message),
                 Ok(text) => FetchAnswer::Document(FetchedDocument {
                     etag,
@@ -240,38 +210,49 @@ impl Download {
                     _memory: Memory(std::iter::once(memory).chain(extra).collect()),
                 }),
             },
-        })
+            Ok(Body::TooLarge(size)) => FetchAnswer::Refused(
+                "too_large",
+                format!(
+                    "the object has {size} bytes, more than --max-size {}",
+                    shared.max_size
+                ),
+            ),
+            Err(Failure::NotFound) => FetchAnswer::Gone,
+            Err(Failure::InvalidRequest(reason)) => return Ok(FetchAnswer::Failed(reason)),
+            Err(failure) => {
+                let is_own = self.is_own_trouble(before, &failure);
+                let error = failure.into_error(&what);
+                return match error.kind {
+                    Kind::Unavailable | Kind::Refused | Kind::Configuration if is_own => {
+                        Ok(FetchAnswer::Failed(error.to_string()))
+                    }
+                    _ => Err(error),
+                };
+            }
+        };
+        shared.succeeded.fetch_add(1, Relaxed);
+        shared.failed.store(0, Relaxed);
+        Ok(answer)
     }
 
     /// Whether this object alone cannot be had: others came through while it
     /// was tried, or did before and the server still answers.
-    fn is_own_trouble(&self, before: u64) -> bool {
+    fn is_own_trouble(&self, before: u64, failure: &Failure) -> bool {
+        let is_silent = matches!(
+            failure,
+            Failure::Transient {
+                class: FailureClass::Silent,
+                ..
+            }
+        );
         let succeeded = self.shared.succeeded.load(Relaxed);
         let row = self.shared.failed.fetch_add(1, Relaxed) + 1;
-        succeeded > before || (succeeded > 0 && row < PATIENCE && self.answered.load(Relaxed))
-    }
-
-    async fn attempt(&self) -> Result<Body, Failure> {
-        let body = self.get().await;
-        if let Err(failure) = &body {
-            let answered = match failure {
-                Failure::Transient { class, .. } => *class != FailureClass::Silent,
-                Failure::NotFound | Failure::InvalidRequest(_) => false,
-                Failure::Permanent(_) => true,
-            };
-            self.answered.store(answered, Relaxed);
-        }
-        body
+        succeeded > before || (succeeded > 0 && row < PATIENCE && !is_silent)
     }
 
     async fn get(&self) -> Result<Body, Failure> {
         let Wanted { bucket, key, .. } = &self.wanted;
-        let mut answer = match self.shared.s3.try_get(bucket, key).await {
-            Ok(answer) => answer,
-            Err(Failure::NotFound) => return Ok(Body::Gone),
-            Err(Failure::InvalidRequest(reason)) => return Ok(Body::Unaskable(reason)),
-            Err(failure) => return Err(failure),
-        };
+        let mut answer = self.shared.s3.try_get(bucket, key).await?;
         let length = answer
             .content_length()
             .and_then(|length| u64::try_from(length).ok());
