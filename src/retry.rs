@@ -54,7 +54,6 @@ impl Failure {
 
     /// Returns the error that ends the run: 69 after too many retries. `what` names the
     /// request that was given up.
-    #[must_use]
     pub fn into_error(self, what: &str) -> Error {
         match self {
             Self::Transient { reason, .. } => Error::unavailable(reason),
@@ -98,7 +97,6 @@ pub struct Policy {
 
 impl Policy {
     /// Returns the policy of object storage, Kinto and the archive: so many tries in all.
-    #[must_use]
     pub const fn requests(tries: u32) -> Self {
         Self {
             limit: Limit::Tries(tries),
@@ -128,7 +126,6 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
@@ -145,13 +142,11 @@ impl Attempts {
     }
 
     /// Returns how many tries have failed in a row.
-    #[must_use]
     pub fn failed(&self) -> u32 {
         self.failed
     }
 
     /// Returns the time that is left for a request that may take `most`.
-    #[must_use]
     pub fn timeout(&self, most: Duration) -> Duration {
         match self.policy.limit {
             Limit::Tries(_) => most,
@@ -202,7 +197,6 @@ pub struct Retry {
 const QUIET: Duration = Duration::from_secs(5);
 
 impl Retry {
-    #[must_use]
     pub fn new(policy: Policy, context: &Context) -> Self {
         Self {
             policy,
@@ -248,25 +242,21 @@ impl Retry {
                 reason,
                 after,
                 class,
-            } => (reason, after, class),
+            } => (format!("{what}: {reason}"), after, class),
             Failure::NotFound => return Err(failure),
             Failure::InvalidRequest(reason) => {
                 return Err(Failure::InvalidRequest(format!("{what}: {reason}")));
             }
             Failure::Permanent(error) => return Err(Failure::Permanent(error.context(what))),
         };
-        let reason = format!("{what}: {reason}");
-        let Some(wait) = attempts.next(class, after) else {
-            let tries = match class {
-                FailureClass::Conflict => format!("{} conflicts", attempts.conflicts),
-                _ => format!("{} tries", attempts.failed),
-            };
-            let reason = format!("{reason}; given up after {tries}");
-            return Err(Failure::transient(class, reason));
+        let wait = attempts.next(class, after);
+        let (counted_as, failed, tries) = match class {
+            FailureClass::Conflict => (CONFLICTS.counted_as, attempts.conflicts, "conflicts"),
+            _ => (attempts.policy.counted_as, attempts.failed, "tries"),
         };
-        let counted_as = match class {
-            FailureClass::Conflict => CONFLICTS.counted_as,
-            _ => attempts.policy.counted_as,
+        let Some(wait) = wait else {
+            let reason = format!("{reason}; given up after {failed} {tries}");
+            return Err(Failure::transient(class, reason));
         };
         self.context.counters.note(counted_as, 1);
         if attempts.is_telling(class) && self.may_announce() {

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use buildhub_pipes::archive::build::{Build, BuildKind};
 use buildhub_pipes::archive::check::RecordTarget;
+use buildhub_pipes::archive::metadata::Metadata;
 use buildhub_pipes::archive::url::{self, Class};
-use buildhub_pipes::archive::{PRODUCTS, candidates, columns, date, old_text, places};
+use buildhub_pipes::archive::{PRODUCTS, candidates, date, merge, places};
 
 use crate::harness::lines;
 
@@ -201,7 +202,7 @@ fn only_the_json_named_after_the_version_holds_the_metadata() {
 fn metadata_are_parsed_from_old_text_files() {
     for row in rows!("nightly_txt.ndjson") {
         let text = row["text"].as_str().unwrap();
-        let metadata = old_text::read(text);
+        let metadata = Metadata::parse_old(text);
         let metadata = metadata.map(|read| serde_json::from_slice::<Value>(read.text()).unwrap());
         let mut expected = row["expected"].clone();
         if let Some(Value::String(revision)) = expected.get_mut("moz_source_stamp") {
@@ -211,8 +212,8 @@ fn metadata_are_parsed_from_old_text_files() {
     }
     let windows = "20120110031127\r\nhttp://hg.mozilla.org/mozilla-central/rev/fcdb8ab6e0b7\r\n";
     let unix = windows.replace('\r', "");
-    assert!(old_text::read(windows).is_some());
-    assert_eq!(old_text::read(windows), old_text::read(&unix));
+    assert!(Metadata::parse_old(windows).is_some());
+    assert_eq!(Metadata::parse_old(windows), Metadata::parse_old(&unix));
 }
 
 /// The v1 jobs dropped the offset of a time zone.
@@ -228,7 +229,7 @@ fn sizes_and_dates_of_an_inventory_are_parsed() {
         assert_eq!(read.as_deref(), expected, "{text:?}");
     }
     for row in rows!("size.ndjson") {
-        let size = columns::size(row["text"].as_str().unwrap());
+        let size = merge::size(row["text"].as_str().unwrap()).ok();
         let expected = row.get("ok").map(Value::to_string);
         let expected = match expected.as_deref() {
             Some("123456789012345683968" | "1.2345678901234568e+20" | "1.2345678901234568e20") => {
@@ -244,10 +245,10 @@ fn sizes_and_dates_of_an_inventory_are_parsed() {
         ("-5", "-5"),
         ("5.", "5"),
     ] {
-        assert_eq!(columns::size(text).as_deref(), Some(expected));
+        assert_eq!(merge::size(text).ok().as_deref(), Some(expected));
     }
     for text in ["inf", "1__0", "_1", "1_", "0x10", "1e999", "12 3"] {
-        assert_eq!(columns::size(text), None, "{text}");
+        assert_eq!(merge::size(text).ok(), None, "{text}");
     }
 }
 

@@ -7,10 +7,15 @@ use super::url::mimetype;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     pub url: String,
+    /// `fennec` for the folder `mobile`.
     pub product: String,
+    /// That of a candidate has its build: `57.0rc2`.
     pub version: String,
+    /// As in `linux-x86_64`.
     pub platform: String,
+    /// `win`, `mac`, `linux`, `android` or `maemo`.
     pub os: &'static str,
+    /// As in `en-US`.
     pub locale: String,
     /// The channel by the URL; metadata may name another.
     pub channel: String,
@@ -64,6 +69,7 @@ impl Build {
         })
     }
 
+    /// Returns what it was built for, by its channel and version.
     #[must_use]
     pub fn kind(&self) -> BuildKind {
         if self.channel.contains("nightly") {
@@ -164,22 +170,13 @@ fn cased(locale: &str) -> String {
 }
 
 fn channel(url: &str, version: &str) -> String {
-    let channel = if url.contains("nightly") {
-        if url.contains("aurora") {
-            "aurora"
-        } else {
-            "nightly"
-        }
-    } else if version.contains('b') {
-        if url.contains("devedition") {
-            "aurora"
-        } else {
-            "beta"
-        }
-    } else if version.ends_with("esr") {
-        "esr"
-    } else {
-        "release"
+    let channel = match (url.contains("nightly"), version.contains('b')) {
+        (true, _) if url.contains("aurora") => "aurora",
+        (true, _) => "nightly",
+        (_, true) if url.contains("devedition") => "aurora",
+        (_, true) => "beta",
+        _ if version.ends_with("esr") => "esr",
+        _ => "release",
     };
     let old = if url.contains("old-id") {
         "-old-id"
@@ -206,8 +203,6 @@ fn os(platform: &str) -> Option<&'static str> {
         ("android", "android"),
         ("maemo", "maemo"),
     ];
-    let mut families = families.into_iter();
-    families
-        .find(|(part, _)| platform.contains(part))
-        .map(|(_, os)| os)
+    let found = families.iter().find(|(part, _)| platform.contains(part));
+    found.map(|(_, os)| *os)
 }

@@ -14,19 +14,9 @@ use super::pattern;
 pub struct Date(DateTime);
 
 impl Date {
-    fn new([year, month, day, hour, minute, second]: [i32; 6]) -> Option<Self> {
-        let year = i16::try_from(year).ok().filter(|year| *year > 0)?;
-        let small = |number: i32| i8::try_from(number).ok();
-        let date = DateTime::new(
-            year,
-            small(month)?,
-            small(day)?,
-            small(hour)?,
-            small(minute)?,
-            small(second)?,
-            0,
-        );
-        date.ok().map(Self)
+    fn new(year: i16, [month, day, hour, minute, second]: [i8; 5]) -> Option<Self> {
+        let date = DateTime::new(year, month, day, hour, minute, second, 0);
+        date.ok().filter(|date| date.year() > 0).map(Self)
     }
 
     /// Returns the time in UTC.
@@ -69,19 +59,18 @@ pub fn iso(text: &str) -> Option<Date> {
     {
         return None;
     }
-    let number = |at: usize| -> i32 {
-        let group = found.get(at).map_or("", |group| group.as_str());
-        group.parse().unwrap_or(0)
-    };
+    let text = |at: usize| found.get(at).map_or("", |group| group.as_str());
+    let number = |at: usize| text(at).parse().unwrap_or(0_i8);
     if found.name("time").is_some() && found.get(5).is_none() {
         return None;
     }
     let day = number(3).max(1);
-    let date = Date::new([number(1), number(2), day, number(5), number(6), number(8)])?;
+    let rest = [number(2), day, number(5), number(6), number(8)];
+    let date = Date::new(text(1).parse().ok()?, rest)?;
     let Some(sign) = found.name("sign") else {
         return Some(date);
     };
-    let minutes = i64::from(60 * number(11) + number(12));
+    let minutes = 60 * i64::from(number(11)) + i64::from(number(12));
     let minutes = if sign.as_str() == "-" {
         minutes
     } else {
@@ -108,10 +97,7 @@ pub fn from_build_id(id: &str) -> Option<Date> {
     if found.get(0)?.end() != text.len() {
         return None;
     }
-    let (_, parts) = found.extract::<6>();
-    let mut numbers = [0; 6];
-    for (number, part) in numbers.iter_mut().zip(parts) {
-        *number = part.trim_start().parse().ok()?;
-    }
-    Date::new(numbers)
+    let (_, [year, rest @ ..]) = found.extract::<6>();
+    let rest = rest.map(|part| part.trim_start().parse().unwrap_or(0));
+    Date::new(year.parse().ok()?, rest)
 }

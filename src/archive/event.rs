@@ -15,12 +15,16 @@ use crate::record::object::Object;
 pub struct ObjectEvent {
     /// The event with this object alone, as it is written to the rejects.
     pub line: Vec<u8>,
+    /// What was created, or why that cannot be read.
     pub object: Result<CreatedObject, String>,
 }
 
+/// An object that was created.
 #[derive(Debug)]
 pub struct CreatedObject {
+    /// As it is written in the event.
     pub key: String,
+    /// Its size, and when it was created.
     pub file: ArchiveFile,
 }
 
@@ -81,10 +85,14 @@ pub fn read(line: &[u8]) -> Result<Vec<ObjectEvent>, String> {
         if test.is_some_and(|test| test == *"s3:TestEvent") {
             return Ok(Vec::new());
         }
-        let object = Ok(listed(&members)?);
+        let row = ListingRow::parse(&members)?;
+        let (date, size) = (row.date()?, row.size()?);
         return Ok(vec![ObjectEvent {
             line: line.to_vec(),
-            object,
+            object: Ok(CreatedObject {
+                key: row.key,
+                file: ArchiveFile { size, date },
+            }),
         }]);
     }
     let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
@@ -120,15 +128,14 @@ fn one_line(json: &str) -> String {
 
 fn created(text: &str) -> Result<CreatedObject, String> {
     let record: Record = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    object(
-        record.s3.object.key,
-        record.s3.object.size.get(),
-        &record.time,
-    )
+    let Created { key, size } = record.s3.object;
+    let file = ArchiveFile::read(size.get(), &record.time)?;
+    Ok(CreatedObject { key, file })
 }
 
 /// The members of a listed object, as in its line.
 pub struct ListingRow<'a> {
+    /// As it is written in the listing.
     pub key: String,
     date: Option<Cow<'a, str>>,
     size: Option<&'a [u8]>,
@@ -162,18 +169,4 @@ impl<'a> ListingRow<'a> {
         let size = self.size.ok_or("no size: expected a member \"size\"")?;
         merge::size(&String::from_utf8_lossy(size))
     }
-}
-
-fn listed(members: &json::Members<'_>) -> Result<CreatedObject, String> {
-    let row = ListingRow::parse(members)?;
-    let (date, size) = (row.date()?, row.size()?);
-    Ok(CreatedObject {
-        key: row.key,
-        file: ArchiveFile { size, date },
-    })
-}
-
-fn object(key: String, size: &str, date: &str) -> Result<CreatedObject, String> {
-    let file = ArchiveFile::read(size, date)?;
-    Ok(CreatedObject { key, file })
 }

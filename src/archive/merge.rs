@@ -2,7 +2,6 @@
 
 use super::build::Build;
 use super::check::RecordTarget;
-use super::columns;
 use super::date::{self, Date, from_build_id};
 use super::metadata::Metadata;
 use crate::json::{self, Value, ValueKind};
@@ -12,6 +11,7 @@ use crate::json::{self, Value, ValueKind};
 pub struct ArchiveFile {
     /// Size in bytes, as digits.
     pub size: String,
+    /// When it was last changed.
     pub date: Date,
 }
 
@@ -27,10 +27,28 @@ impl ArchiveFile {
     }
 }
 
-/// Parses a size that may be in quotes.
-pub(super) fn size(text: &str) -> Result<String, String> {
+/// Parses a size of an inventory, a decimal number with an optional exponent that may be in
+/// quotes; returns whole bytes, in digits.
+///
+/// # Errors
+/// It is no number, or not finite.
+pub fn size(text: &str) -> Result<String, String> {
     let text = text.trim_matches('"');
-    columns::size(text).ok_or_else(|| format!("{text:?} is no size"))
+    let bytes = text.trim().as_bytes();
+    let is_digit = |at: Option<usize>| {
+        let byte = at.and_then(|at| bytes.get(at));
+        byte.is_some_and(u8::is_ascii_digit)
+    };
+    // Python allows an underscore between two digits.
+    let mut underscores = memchr::memchr_iter(b'_', bytes);
+    let is_python = underscores.all(|at| is_digit(at.checked_sub(1)) && is_digit(Some(at + 1)));
+    let number: Option<f64> = text.trim().replace('_', "").parse().ok();
+    match number {
+        Some(number) if is_python && number.is_finite() => {
+            Ok(format!("{:.0}", number.trunc() + 0.0))
+        }
+        _ => Err(format!("{text:?} is no size")),
+    }
 }
 
 /// Why there is no record: a kind to count by, and a message.
@@ -59,56 +77,75 @@ pub fn record(
 ) -> Result<Vec<u8>, Rejection> {
     let checked = CheckedMetadata::read(metadata)?;
     let channel = checked.channel.as_deref().unwrap_or(&build.channel);
-    let target = RecordTarget {
+    RecordTarget {
         channel,
         platform: &build.platform,
         locale: &build.locale,
         version: &build.version,
-    };
-    target.check()?;
-    let mut out = Vec::with_capacity(1024);
-    out.extend_from_slice(b"{\"data\": ");
-    Members::new(&mut out)
-        .object("source", |source| {
-            source
-                .text("product", &build.product)
-                .value("revision", checked.value("moz_source_stamp"))
-                .text("repository", &checked.repository)
-                .text("tree", tree(&checked.repository))
-        })
-        .object("target", |to| {
-            to.text("platform", &build.platform)
-                .text("os", build.os)
-                .text("locale", &build.locale)
-                .text("version", &build.version)
-                .text("channel", channel)
-        })
-        .object("download", |download| {
-            download
-                .text("url", &build.url)
-                .text_or_null("mimetype", build.mimetype)
-                .raw("size", &file.size)
-                .text("date", &file.date.to_string())
-        })
-        .text("id", &build.id(channel))
-        .object("build", |members| {
-            let members = members
-                .value("id", checked.value("buildid"))
-                .text("date", &checked.date.to_string());
-            let members = TOOLS.iter().fold(members, |members, (name, own)| {
-                match checked.document.get(own) {
-                    Some(value) => members.value(name, value),
-                    None => members,
-                }
-            });
-            match number {
-                Some(number) => members.raw("number", &number.to_string()),
-                None => members,
-            }
-        })
-        .end();
-    out.extend_from_slice(b"}\n");
-    Ok(out)
+    }
+    .check()?;
+    let text = |text: &str| token(|out| json::write_ascii(text, out));
+    let value = |name: &str| token(|out| checked.value(name).write_in_order(out));
+    let source = object(&[
+        ("product", text(&build.product)),
+        ("revision", value("moz_source_stamp")),
+        ("repository", text(&checked.repository)),
+        ("tree", text(tree(&checked.repository))),
+    ]);
+    let target = object(&[
+        ("platform", text(&build.platform)),
+        ("os", text(build.os)),
+        ("locale", text(&build.locale)),
+        ("version", text(&build.version)),
+        ("channel", text(channel)),
+    ]);
+    let mimetype = build.mimetype.map(text);
+    let download = object(&[
+        ("url", text(&build.url)),
+        ("mimetype", mimetype.unwrap_or_else(|| b"null".to_vec())),
+        ("size", file.size.clone().into()),
+        ("date", text(&file.date.to_string())),
+    ]);
+    let id = text(&build.id(channel));
+    let mut members = vec![
+        ("id", value("buildid")),
+        ("date", text(&checked.date.to_string())),
+    ];
+    let tools = TOOLS.into_iter();
+    let tools = tools.filter(|(_, own)| checked.document.get(own).is_some());
+    members.extend(tools.map(|(name, own)| (name, value(own))));
+    members.extend(number.map(|number| ("number", number.to_string().into())));
+    let record = object(&[
+        ("source", source),
+        ("target", target),
+        ("download", download),
+        ("id", id),
+        ("build", object(&members)),
+    ]);
+    let mut line = object(&[("data", record)]);
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Returns an object as `json.dumps` writes it.
+fn object(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut out = vec![b'{'];
+    for (at, (name, value)) in members.iter().enumerate() {
+        if at > 0 {
+            out.extend_from_slice(b", ");
+        }
+        json::write_ascii(name, &mut out);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+    }
+    out.push(b'}');
+    out
+}
+
+fn token(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out);
+    out
 }
 
 /// Returns the tree of a repository on Mozilla's server.
@@ -165,61 +202,5 @@ impl<'a> CheckedMetadata<'a> {
 
     fn value(&self, name: &str) -> &Value<'a> {
         self.document.get(name).unwrap_or(&Value::Null)
-    }
-}
-
-/// Writes the members of an object.
-struct Members<'o> {
-    out: &'o mut Vec<u8>,
-    first: bool,
-}
-
-impl<'o> Members<'o> {
-    fn new(out: &'o mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self { out, first: true }
-    }
-
-    fn name(&mut self, name: &str) {
-        if !std::mem::take(&mut self.first) {
-            self.out.extend_from_slice(b", ");
-        }
-        json::write_ascii(name, self.out);
-        self.out.extend_from_slice(b": ");
-    }
-
-    fn text(mut self, name: &str, text: &str) -> Self {
-        self.name(name);
-        json::write_ascii(text, self.out);
-        self
-    }
-
-    fn text_or_null(self, name: &str, text: Option<&str>) -> Self {
-        match text {
-            Some(text) => self.text(name, text),
-            None => self.raw(name, "null"),
-        }
-    }
-
-    fn raw(mut self, name: &str, token: &str) -> Self {
-        self.name(name);
-        self.out.extend_from_slice(token.as_bytes());
-        self
-    }
-
-    fn value(mut self, name: &str, value: &Value<'_>) -> Self {
-        self.name(name);
-        value.write_in_order(self.out);
-        self
-    }
-
-    fn object(mut self, name: &str, write: impl FnOnce(Members<'_>) -> Members<'_>) -> Self {
-        self.name(name);
-        write(Members::new(self.out)).end();
-        self
-    }
-
-    fn end(self) {
-        self.out.push(b'}');
     }
 }

@@ -16,6 +16,9 @@ const KEPT: [&str; 10] = [
     "target_alias",
 ];
 
+/// The repository of texts that name none.
+const CENTRAL: &str = "http://hg.mozilla.org/mozilla-central";
+
 /// Metadata as JSON, with only the members that records use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata(Box<[u8]>);
@@ -48,17 +51,36 @@ impl Metadata {
         Some(platform.to_string_lossy().into_owned())
     }
 
-    /// Returns the metadata of a text file from before JSON.
+    /// Parses a text file from before JSON: a build id and where the source came from, in one
+    /// line or in two, which may end as on Windows.
     #[must_use]
-    pub fn old(id: &str, repository: &str, revision: &str) -> Self {
-        let mut out = b"{\"buildid\":".to_vec();
-        json::write_str(id, &mut out);
-        out.extend_from_slice(b",\"moz_source_repo\":");
-        json::write_str(repository, &mut out);
-        out.extend_from_slice(b",\"moz_source_stamp\":");
-        json::write_str(revision, &mut out);
+    pub fn parse_old(text: &str) -> Option<Self> {
+        let text = text.replace("\r\n", "\n");
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let end = text.find(|c: char| !c.is_numeric())?;
+        let (id, rest) = text.split_at(end);
+        let (repository, revision) = match rest.strip_prefix('\n') {
+            Some(address) => address.rsplit_once("/rev/")?,
+            None => (CENTRAL, rest.strip_prefix(' ')?),
+        };
+        let is_url = repository
+            .strip_prefix("http")
+            .is_some_and(|rest| !rest.is_empty());
+        let has_lines = repository.contains('\n') || revision.contains('\n');
+        if id.is_empty() || !is_url || revision.is_empty() || has_lines {
+            return None;
+        }
+        let mut out = Vec::new();
+        for (before, text) in [
+            ("{\"buildid\":", id),
+            (",\"moz_source_repo\":", repository),
+            (",\"moz_source_stamp\":", revision),
+        ] {
+            out.extend_from_slice(before.as_bytes());
+            json::write_str(text, &mut out);
+        }
         out.push(b'}');
-        Self(out.into())
+        Some(Self(out.into()))
     }
 
     /// Returns its JSON.

@@ -1,7 +1,7 @@
 //! What the file names of Mozilla's archive say about builds, as pure
 //! functions: which URL is a build ([`url`]), what its record is ([`build`],
 //! [`merge`]), where its metadata are ([`places`], [`candidates`]), and how
-//! they are parsed ([`metadata`], [`old_text`], [`columns`]).
+//! they are parsed ([`metadata`]).
 //!
 //! The rules are those of Buildhub's v1 jobs, whose records and ids are
 //! kept; the faults of those jobs are fixed here and listed in the manual.
@@ -9,12 +9,10 @@
 pub mod build;
 pub mod candidates;
 pub mod check;
-pub mod columns;
 pub mod date;
 pub mod event;
 pub mod merge;
 pub mod metadata;
-pub mod old_text;
 pub mod places;
 pub mod url;
 

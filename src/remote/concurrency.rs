@@ -36,7 +36,6 @@ pub struct Permit<'a> {
 
 impl ConcurrencyLimit {
     /// Allows at most `max` requests in flight and `rate` starts per second.
-    #[must_use]
     pub fn new(max: usize, rate: Option<f64>) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a number of connections")]
         let max = max as f64;

@@ -17,7 +17,6 @@ pub struct Download(mpsc::Receiver<Result<Bytes>>);
 
 impl Download {
     /// Begins to fetch in the background.
-    #[must_use]
     pub fn start(runtime: &Handle, s3: S3, bucket: &str, key: &str) -> Self {
         let (pieces, receiver) = mpsc::channel(AHEAD);
         let place = (bucket.to_owned(), key.to_owned());

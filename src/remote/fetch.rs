@@ -73,11 +73,9 @@ pub struct FetchedDocument {
     pub size: u64,
     /// UTF-8 without white space between tokens.
     pub text: Vec<u8>,
-    _memory: Memory,
+    /// The part of the budget that it holds until it is written.
+    _memory: Vec<OwnedSemaphorePermit>,
 }
-
-/// The part of the budget that a body holds until it is written.
-struct Memory(#[expect(dead_code, reason = "held, not read")] Vec<OwnedSemaphorePermit>);
 
 /// The promise of an answer.
 pub struct FetchTicket {
@@ -108,7 +106,6 @@ pub struct Wanted {
 }
 
 impl Fetcher {
-    #[must_use]
     pub fn new(runtime: Runtime, s3: S3, limits: Limits) -> Self {
         Self {
             runtime,
@@ -207,7 +204,7 @@ impl Download {
                     etag,
                     size: bytes.len() as u64,
                     text,
-                    _memory: Memory(std::iter::once(memory).chain(extra).collect()),
+                    _memory: std::iter::once(memory).chain(extra).collect(),
                 }),
             },
             Ok(Body::TooLarge(size)) => FetchAnswer::Refused(

@@ -7,11 +7,11 @@ mod web;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Url;
+use reqwest::{Url, redirect};
 use tokio::sync::Semaphore;
 
 use self::bucket::ArchiveBucket;
-use self::web::Web;
+use super::http::HttpClient;
 use super::s3::S3;
 use crate::backoff::Backoff;
 use crate::context::Context;
@@ -93,7 +93,7 @@ pub struct FolderFile {
 }
 
 enum Source {
-    Web(Web),
+    Web(HttpClient),
     Bucket(Box<ArchiveBucket>),
 }
 
@@ -129,7 +129,11 @@ impl Archive {
                 let bucket = ArchiveBucket::new(s3, bucket, options.concurrency);
                 Source::Bucket(Box::new(bucket))
             }
-            _ => Source::Web(Web::open(&args.archive_url, options.timeout)?),
+            _ => {
+                let redirects = redirect::Policy::default();
+                let client = HttpClient::open(&args.archive_url, options.timeout, redirects, None);
+                Source::Web(client?)
+            }
         };
         let policy = Policy {
             backoff: BACKOFF,
@@ -159,26 +163,24 @@ impl Archive {
             }
         };
         let what = format!("get {url}");
-        match self.retry.try_run(&what, attempt).await {
-            Ok(document) => Ok(Fetched::Found(document)),
-            Err(Failure::NotFound) => Ok(Fetched::Missing(format!("there is no {url}"))),
-            Err(Failure::Transient {
-                reason,
-                class: FailureClass::Missing,
-                ..
-            }) => Ok(Fetched::Missing(reason)),
+        Ok(match self.retry.try_run(&what, attempt).await {
+            Ok(document) => Fetched::Found(document),
+            Err(Failure::NotFound) => Fetched::Missing(format!("there is no {url}")),
+            Err(Failure::InvalidRequest(reason)) => Fetched::Failed(reason),
             Err(Failure::Transient { reason, class, .. }) if class != FailureClass::Silent => {
-                Ok(Fetched::Failed(reason))
+                match class {
+                    FailureClass::Missing => Fetched::Missing(reason),
+                    _ => Fetched::Failed(reason),
+                }
             }
-            Err(Failure::InvalidRequest(reason)) => Ok(Fetched::Failed(reason)),
-            Err(failure) => Err(failure.into_error(&what)),
-        }
+            Err(failure) => return Err(failure.into_error(&what)),
+        })
     }
 
     async fn attempt(&self, url: &str, accept: Accept) -> Result<Vec<u8>, Failure> {
         let _slot = self.slots.acquire().await;
         match &self.source {
-            Source::Web(web) => web.get(url, accept).await,
+            Source::Web(client) => web::get(client, url, accept).await,
             // Boxed, since the types of nested futures grow beyond the compiler's limit.
             Source::Bucket(bucket) => Box::pin(bucket.get(self.key(url))).await,
         }

@@ -1,10 +1,7 @@
 //! The archive over HTTP.
 
-use std::time::Duration;
-
-use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::redirect::Policy;
+use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -13,41 +10,34 @@ use crate::error::Result;
 use crate::remote::http::HttpClient;
 use crate::retry::Failure;
 
-pub struct Web(HttpClient);
-
-impl Web {
-    pub fn open(base: &str, timeout: Duration) -> Result<Self> {
-        HttpClient::open(base, timeout, Policy::default(), None).map(Self)
-    }
-
-    pub async fn get(&self, url: &str, accept: Accept) -> Result<Vec<u8>, Failure> {
-        let headers = |request: reqwest::RequestBuilder| match accept {
-            Accept::Json => request
-                .header(ACCEPT, "application/json")
-                .header("cache", "no-cache"),
-            Accept::Text => request,
-        };
-        let answer = self.0.send(&Method::GET, url, headers).await?;
-        match answer.status() {
-            404 => return Err(Failure::NotFound),
-            400.. => {
-                let reason = format!("the server answers {}", answer.code);
-                return Err(answer.transient(reason));
-            }
-            _ => {}
+/// Asks for a document once.
+pub async fn get(client: &HttpClient, url: &str, accept: Accept) -> Result<Vec<u8>, Failure> {
+    let headers = |request: RequestBuilder| match accept {
+        Accept::Json => request
+            .header(ACCEPT, "application/json")
+            .header("cache", "no-cache"),
+        Accept::Text => request,
+    };
+    let answer = client.send(&Method::GET, url, headers).await?;
+    match answer.status() {
+        404 => return Err(Failure::NotFound),
+        400.. => {
+            let reason = format!("the server answers {}", answer.code);
+            return Err(answer.transient(reason));
         }
-        if accept == Accept::Json {
-            let found = answer.headers.get(CONTENT_TYPE);
-            let found = found.and_then(|found| found.to_str().ok());
-            let found = found.unwrap_or("none");
-            let known = ["application/json", "application/octet-stream"];
-            if !known.iter().any(|known| found.contains(known)) {
-                let reason = format!("expected JSON, and the content type is {found}");
-                return Err(answer.transient(reason));
-            }
-        }
-        Ok(answer.body.into())
+        _ => {}
     }
+    if accept == Accept::Json {
+        let found = answer.headers.get(CONTENT_TYPE);
+        let found = found.and_then(|found| found.to_str().ok());
+        let found = found.unwrap_or("none");
+        let known = ["application/json", "application/octet-stream"];
+        if !known.iter().any(|known| found.contains(known)) {
+            let reason = format!("expected JSON, and the content type is {found}");
+            return Err(answer.transient(reason));
+        }
+    }
+    Ok(answer.body.into())
 }
 
 /// A listing as the archive's web server writes it.

@@ -24,9 +24,10 @@ use crate::retry::{Announce, Attempts, Failure, FailureClass, Limit, Policy};
 
 /// A record on its way.
 pub struct Put {
+    /// The path of the record on the server.
     pub path: String,
-    /// The line that it came in, and where in it the record stands.
     pub line: Vec<u8>,
+    /// The positions of the record in the line, in bytes.
     pub data: Range<usize>,
     pub permissions: Option<Range<usize>>,
     /// Only over the version that was changed then.
@@ -75,18 +76,6 @@ pub struct Batches {
 }
 
 #[derive(Deserialize)]
-struct Root {
-    settings: Settings,
-}
-
-#[derive(Deserialize)]
-struct Settings {
-    batch_max_requests: Option<usize>,
-    #[serde(default)]
-    readonly: bool,
-}
-
-#[derive(Deserialize)]
 struct Responses<'a> {
     #[serde(borrow)]
     responses: Vec<Response<'a>>,
@@ -122,32 +111,33 @@ impl Batches {
         if answer.status() != 200 {
             return Err(refused(&answer, place));
         }
-        let root: Root = serde_json::from_slice(&answer.body).map_err(|_| {
+        let root: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let settings = root.get("settings").ok_or_else(|| {
             Error::configuration(format!(
                 "{place}: that is no Kinto; its URL ends with the version, as in /v1"
             ))
         })?;
-        if root.settings.readonly {
+        if settings["readonly"] == true {
             return Err(Error::configuration(format!("{place}: it is read-only")));
         }
-        let most = root.settings.batch_max_requests.filter(|most| *most > 0);
+        let most = settings["batch_max_requests"].as_u64();
+        let most = most
+            .and_then(|most| most.try_into().ok())
+            .filter(|most| *most > 0);
         Ok(Self {
             server: Arc::clone(server),
             if_not_exists,
-            size: most.map_or(LARGEST, |most| most.min(LARGEST)),
+            size: most.map_or(LARGEST, |most: usize| most.min(LARGEST)),
             turn: RwLock::new(()),
         })
     }
 
-    /// Stores `puts`, in order; an outcome each.
+    /// Stores `puts`; returns an outcome for each, in order.
+    ///
+    /// # Errors
+    /// The server stayed away (69), does not let us write (77), or is not a Kinto that takes
+    /// these batches (78).
     pub fn store(&self, puts: &[Put]) -> Result<Vec<PutOutcome>> {
-        let mut outcomes = vec![None; puts.len()];
-        self.settle(puts, &mut outcomes)?;
-        let settled: Option<Vec<_>> = outcomes.into_iter().collect();
-        settled.ok_or_else(|| Error::internal("records went missing on the way to Kinto"))
-    }
-
-    fn settle(&self, puts: &[Put], outcomes: &mut [Option<PutOutcome>]) -> Result<()> {
         let mut attempts = Attempts::new(ROLLED_BACK);
         let batch_url = format!("{}/batch", self.server.address());
         // What was answered before, and may have been taken back or not.
@@ -161,7 +151,7 @@ impl Batches {
                 self.send(puts)?
             };
             if matches!(answer.status(), 400 | 413) {
-                return self.split(puts, outcomes, &answer);
+                return self.split(puts, &answer);
             }
             if answer.status() != 200 {
                 return Err(refused(&answer, &batch_url));
@@ -171,10 +161,10 @@ impl Batches {
                 .iter()
                 .find(|response| response.status == 409 || response.status >= 500);
             let Some(taken_back) = taken_back else {
-                for (at, response) in responses.iter().enumerate() {
-                    outcomes[at] = Some(self.outcome(&puts[at], response, earlier[at])?);
-                }
-                return Ok(());
+                let all = puts.iter().zip(&responses).zip(earlier);
+                return all
+                    .map(|((put, response), earlier)| self.outcome(put, response, earlier))
+                    .collect();
             };
             for (earlier, response) in earlier.iter_mut().zip(&responses) {
                 if matches!((*earlier, response.status), (0, 200 | 201) | (200, 201)) {
@@ -186,7 +176,7 @@ impl Batches {
             let failure = Failure::transient(FailureClass::Answered, reason);
             match self.server.retry.step(&mut attempts, &batch_url, failure) {
                 Ok(wait) => self.server.retry.context.shutdown.sleep(wait)?,
-                Err(_) if puts.len() > 1 => return self.split(puts, outcomes, &answer),
+                Err(_) if puts.len() > 1 => return self.split(puts, &answer),
                 Err(failure) => return Err(failure.into_error(&batch_url)),
             }
         }
@@ -194,21 +184,16 @@ impl Batches {
 
     /// Stores the halves of a batch that the server does not take as a whole, which finds the
     /// record that it refuses.
-    fn split(
-        &self,
-        puts: &[Put],
-        outcomes: &mut [Option<PutOutcome>],
-        answer: &HttpAnswer,
-    ) -> Result<()> {
+    fn split(&self, puts: &[Put], answer: &HttpAnswer) -> Result<Vec<PutOutcome>> {
         if puts.len() > 1 {
-            let middle = puts.len() / 2;
-            let (first, second) = outcomes.split_at_mut(middle);
-            self.settle(&puts[..middle], first)?;
-            return self.settle(&puts[middle..], second);
+            let (first, second) = puts.split_at(puts.len() / 2);
+            let mut outcomes = self.store(first)?;
+            outcomes.extend(self.store(second)?);
+            return Ok(outcomes);
         }
         let said = Refusal::parse(&answer.body).text();
-        outcomes[0] = Some(PutOutcome::Refused(format!("{} {said}", answer.status())));
-        Ok(())
+        let refused = PutOutcome::Refused(format!("{} {said}", answer.status()));
+        Ok(vec![refused])
     }
 
     fn outcome(&self, put: &Put, response: &Response<'_>, earlier: u16) -> Result<PutOutcome> {

@@ -113,7 +113,6 @@ impl KintoDatabase {
     }
 
     /// Where they are.
-    #[must_use]
     pub fn place(&self) -> String {
         format!("{}{}", self.address, self.parent())
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::redirect;
 use reqwest::{Method, RequestBuilder};
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use url::Url;
 
@@ -95,43 +95,30 @@ pub struct KintoServer {
     retry: Retry,
 }
 
-/// The body of an answer that is an error.
-#[derive(Debug, Default, Deserialize)]
-pub struct Refusal {
-    #[serde(default)]
-    error: Option<String>,
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(default)]
-    details: Option<serde_json::Value>,
-}
+/// The body of an answer that is an error, `null` if it is not JSON.
+struct Refusal(Value);
 
 impl Refusal {
-    #[must_use]
-    pub fn parse(body: &[u8]) -> Self {
-        serde_json::from_slice(body).unwrap_or_default()
+    fn parse(body: &[u8]) -> Self {
+        Self(serde_json::from_slice(body).unwrap_or_default())
     }
 
-    /// The record that stands there, where that is the reason.
-    #[must_use]
-    pub fn existing(&self) -> Option<&serde_json::Value> {
-        self.details.as_ref()?.get("existing")
+    /// Returns the record that exists, where that is the reason.
+    fn existing(&self) -> Option<&Value> {
+        self.0.pointer("/details/existing")
     }
 
-    /// What it says, in a line.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let details = self.details.as_ref().and_then(|details| {
-            let first = details.get(0)?;
-            let description = first.get("description")?.as_str()?;
-            let name = first.get("name").and_then(|name| name.as_str());
-            Some(name.map_or_else(
-                || description.to_owned(),
-                |name| format!("{name}: {description}"),
-            ))
-        });
-        let said = [self.message.clone().or_else(|| self.error.clone()), details];
-        said.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    /// Returns what it says, in a line.
+    fn text(&self) -> String {
+        let text = |pointer| self.0.pointer(pointer).and_then(Value::as_str);
+        let message = text("/message").or(text("/error"));
+        let details = [text("/details/0/name"), text("/details/0/description")];
+        let details = match details {
+            [Some(name), Some(description)] => Some(format!("{name}: {description}")),
+            [_, description] => description.map(str::to_owned),
+        };
+        let said = message.map(str::to_owned).into_iter().chain(details);
+        said.collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -260,14 +247,12 @@ fn parse_auth(text: &str) -> Result<Credentials> {
 }
 
 /// The path of a collection's records.
-#[must_use]
 pub fn records_path(bucket: &str, collection: &str) -> String {
     let (bucket, collection) = (escape(bucket), escape(collection));
     format!("/buckets/{bucket}/collections/{collection}/records")
 }
 
 /// An id as a part of a path.
-#[must_use]
 pub fn escape(id: &str) -> String {
     utf8_percent_encode(id, ID).to_string()
 }

@@ -84,7 +84,6 @@ pub struct Head {
 }
 
 impl Collection {
-    #[must_use]
     pub fn new(server: Arc<KintoServer>, bucket: &str, collection: &str, page_size: u16) -> Self {
         Self {
             path: records_path(bucket, collection),
@@ -94,7 +93,6 @@ impl Collection {
     }
 
     /// Where it is.
-    #[must_use]
     pub fn place(&self) -> String {
         format!("{}{}", self.server.address(), self.path)
     }
@@ -134,18 +132,15 @@ impl Collection {
         let header = answer.headers.get("next-page");
         // It may name a host that only the server knows: the query is enough.
         let next = header.map(|url| {
-            let url = url.to_str().ok()?;
-            url.split_once('?').map(|(_, query)| query.to_owned())
-        });
-        let next = match next {
-            Some(None) => {
-                return Err(Error::configuration(format!(
+            let parts = url.to_str().ok().and_then(|url| url.split_once('?'));
+            parts.map(|(_, query)| query.to_owned()).ok_or_else(|| {
+                Error::configuration(format!(
                     "{}: its Next-Page is no URL with a query",
                     self.place()
-                )));
-            }
-            next => next.flatten(),
-        };
+                ))
+            })
+        });
+        let next = next.transpose()?;
         if next.as_deref() == Some(query) {
             return Err(Error::configuration(format!(
                 "{}: the same page follows itself; is there a cache before the server?",

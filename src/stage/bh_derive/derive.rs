@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::{Cache, Group, Lookup};
-use super::latest::Latest;
+use super::latest::{Latest, SETTLED};
 use super::memo::Memo;
 use crate::archive::build::{Build, BuildKind};
 use crate::archive::merge::{self, ArchiveFile, Rejection};
 use crate::archive::metadata::Metadata;
-use crate::archive::{candidates, old_text, places};
+use crate::archive::{candidates, places};
 use crate::error::{Error, Result};
 use crate::remote::archive::{Accept, Archive, Fetched};
 
@@ -59,7 +59,7 @@ impl Deriver {
     /// # Errors
     /// The archive cannot be relied on.
     pub async fn build(&self, build: &Build, file: &ArchiveFile) -> Result<DeriveOutcome> {
-        let latest = self.latest(build.product_folder()).await?;
+        let latest = self.latest(build.product_folder(), self.max_age).await?;
         let (lookup, number) = match build.kind() {
             BuildKind::Nightly => (self.nightly(build).await?, None),
             BuildKind::Candidate => {
@@ -101,7 +101,7 @@ impl Deriver {
     async fn old_nightly(&self, json: &str, english: &str) -> Result<Lookup> {
         let url = places::with_end(english, "txt");
         Ok(match self.archive.get(&url, Accept::Text, false).await? {
-            Fetched::Found(text) => match old_text::read(&String::from_utf8_lossy(&text)) {
+            Fetched::Found(text) => match Metadata::parse_old(&String::from_utf8_lossy(&text)) {
                 Some(metadata) => Lookup::Found(Arc::new(metadata)),
                 None => Lookup::Absent(format!("{url} is no metadata, and there is no {json}")),
             },
@@ -124,7 +124,9 @@ impl Deriver {
     ) -> Result<(Lookup, Option<u64>)> {
         let version = &build.version;
         if !latest.contains_key(version) {
-            latest = self.latest_again(build.product_folder()).await?;
+            // It may have come by now.
+            let max_age = self.max_age.map(|age| age.min(SETTLED));
+            latest = self.latest(build.product_folder(), max_age).await?;
         }
         let Some(latest) = latest.get(version) else {
             let reason = format!("there are no candidates of {version}");

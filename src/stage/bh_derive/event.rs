@@ -17,7 +17,8 @@ use crate::remote::archive::{Accept, ArchiveFolder, Fetched, FolderFile};
 
 /// Why there are no records of an event.
 enum EventFailure {
-    Outcome(DeriveOutcome),
+    /// The metadata are wrong: how.
+    Refused(String),
     Error(Error),
 }
 
@@ -28,17 +29,11 @@ impl From<Error> for EventFailure {
 }
 
 /// Returns what was fetched, which the event cannot do without.
-fn required<T>(fetched: Fetched<T>) -> Result<T, EventFailure> {
+fn required<T>(fetched: Fetched<T>) -> Result<T> {
     match fetched {
         Fetched::Found(found) => Ok(found),
-        Fetched::Missing(reason) | Fetched::Failed(reason) => {
-            Err(EventFailure::Outcome(DeriveOutcome::Failed(reason)))
-        }
+        Fetched::Missing(reason) | Fetched::Failed(reason) => Err(Error::unavailable(reason)),
     }
-}
-
-fn refused(reason: String) -> EventFailure {
-    EventFailure::Outcome(DeriveOutcome::Refused("bad_metadata", reason))
 }
 
 /// Where the localised builds of a nightly stand.
@@ -61,7 +56,9 @@ impl Deriver {
         match records {
             Ok(records) if records.is_empty() => Ok(vec![DeriveOutcome::Dropped("no archive yet")]),
             Ok(records) => Ok(records),
-            Err(EventFailure::Outcome(outcome)) => Ok(vec![outcome]),
+            Err(EventFailure::Refused(reason)) => {
+                Ok(vec![DeriveOutcome::Refused("bad_metadata", reason)])
+            }
             // The next event may have more luck, and this one comes again.
             Err(EventFailure::Error(error))
                 if matches!(error.kind, Kind::Unavailable | Kind::Configuration) =>
@@ -95,7 +92,8 @@ impl Deriver {
     ) -> Result<Vec<DeriveOutcome>, EventFailure> {
         let (_, metadata) = self.announced(url).await?;
         let number = places::build_number(url);
-        let number = number.ok_or_else(|| refused(format!("{url} names no /buildN/")))?;
+        let number =
+            number.ok_or_else(|| EventFailure::Refused(format!("{url} names no /buildN/")))?;
         let folders = if let Some((before, _)) = url.split_once("multi/") {
             vec![format!("{before}multi/")]
         } else {
@@ -122,7 +120,7 @@ impl Deriver {
     ) -> Result<Vec<DeriveOutcome>, EventFailure> {
         let (document, metadata) = self.announced(url).await?;
         let platform = Metadata::platform(&document)
-            .ok_or_else(|| refused(format!("{url} has no \"moz_pkg_platform\"")))?;
+            .ok_or_else(|| EventFailure::Refused(format!("{url} has no \"moz_pkg_platform\"")))?;
         let platform = format!(".{platform}.");
         let is_own = |file: &&FolderFile| file.name.contains(&platform);
         let place = url.strip_suffix(name(url)).unwrap_or(url);
@@ -153,12 +151,12 @@ impl Deriver {
     async fn announced(&self, url: &str) -> Result<(Vec<u8>, Metadata), EventFailure> {
         let document = required(self.archive.get(url, Accept::Json, true).await?)?;
         let metadata = Metadata::read(&document)
-            .map_err(|reason| refused(format!("{url} is not JSON: {reason}")))?
-            .ok_or_else(|| refused(format!("{url} is empty")))?;
+            .map_err(|reason| EventFailure::Refused(format!("{url} is not JSON: {reason}")))?
+            .ok_or_else(|| EventFailure::Refused(format!("{url} is empty")))?;
         Ok((document, metadata))
     }
 
-    async fn list_announced(&self, url: &str) -> Result<ArchiveFolder, EventFailure> {
+    async fn list_announced(&self, url: &str) -> Result<ArchiveFolder> {
         required(self.archive.list(url, true).await?)
     }
 }

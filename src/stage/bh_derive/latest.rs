@@ -15,24 +15,15 @@ use crate::remote::archive::{Archive, ArchiveFolder, Fetched};
 pub type Latest = HashMap<String, String>;
 
 /// A version that is not found is not listed again sooner.
-const SETTLED: Duration = Duration::from_secs(10);
+pub const SETTLED: Duration = Duration::from_secs(10);
 
 impl Deriver {
-    /// Returns the latest builds of the product of `folder`.
+    /// Returns the latest builds of the product of `folder`, as they were `max_age` ago or
+    /// later.
     ///
     /// # Errors
     /// They cannot be listed: nothing can be said of releases then.
-    pub async fn latest(&self, folder: &str) -> Result<Arc<Latest>> {
-        self.latest_since(folder, self.max_age).await
-    }
-
-    /// The same for a version that they do not have, and may have by now.
-    pub async fn latest_again(&self, folder: &str) -> Result<Arc<Latest>> {
-        let max_age = self.max_age.map(|age| age.min(SETTLED));
-        self.latest_since(folder, max_age).await
-    }
-
-    async fn latest_since(&self, folder: &str, max_age: Option<Duration>) -> Result<Arc<Latest>> {
+    pub async fn latest(&self, folder: &str, max_age: Option<Duration>) -> Result<Arc<Latest>> {
         let ask = || async { scan(&self.archive, folder).await.map(Arc::new) };
         self.latest.get(&folder.to_owned(), max_age, ask).await
     }
