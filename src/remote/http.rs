@@ -139,14 +139,14 @@ impl HttpAnswer {
 /// Returns what is trusted besides the public authorities.
 fn roots() -> Result<Vec<Certificate>> {
     if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
-        let unreadable = |cause: &str| {
-            Error::configuration(format!("SSL_CERT_FILE: {}: {cause}", path.display()))
-        };
-        let pem = std::fs::read(&path).map_err(|error| unreadable(&error.to_string()))?;
-        let found = Certificate::from_pem_bundle(&pem);
-        let found = found.map_err(|error| unreadable(&root_cause(&error)))?;
+        let place = format!("SSL_CERT_FILE: {}", path.display());
+        let pem = std::fs::read(&path).map_err(Error::at(Kind::Configuration, &place))?;
+        let found = Certificate::from_pem_bundle(&pem)
+            .map_err(|error| Error::configuration(root_cause(&error)).context(&place))?;
         if found.is_empty() {
-            return Err(unreadable("it holds no certificate"));
+            return Err(Error::configuration(format!(
+                "{place}: it holds no certificate"
+            )));
         }
     }
     let native = rustls_native_certs::load_native_certs().certs;
