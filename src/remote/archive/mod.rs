@@ -124,16 +124,13 @@ impl Archive {
     /// # Errors
     /// The certificates to trust cannot be read (78).
     pub fn open(args: &ArchiveArgs, s3: Option<S3>, options: &ArchiveOptions) -> Result<Self> {
-        let source = match (&args.bucket, s3) {
-            (Some(bucket), Some(s3)) => {
-                let bucket = ArchiveBucket::new(s3, bucket, options.concurrency);
-                Source::Bucket(Box::new(bucket))
-            }
-            _ => {
-                let redirects = redirect::Policy::default();
-                let client = HttpClient::open(&args.archive_url, options.timeout, redirects, None);
-                Source::Web(client?)
-            }
+        let source = if let (Some(bucket), Some(s3)) = (&args.bucket, s3) {
+            let bucket = ArchiveBucket::new(s3, bucket, options.concurrency);
+            Source::Bucket(Box::new(bucket))
+        } else {
+            let redirects = redirect::Policy::default();
+            let client = HttpClient::open(&args.archive_url, options.timeout, redirects, None);
+            Source::Web(client?)
         };
         let policy = Policy {
             backoff: BACKOFF,
