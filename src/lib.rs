@@ -32,7 +32,7 @@ pub mod listing;
 mod log;
 mod metrics;
 mod ndjson;
-mod progress;
+pub mod progress;
 pub mod record;
 mod remote;
 mod resume;
