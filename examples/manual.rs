@@ -196,17 +196,24 @@ const PAGES: &[Page] = &[
         description: &[
             "Stores the build of each record in the table main_build of a PostgreSQL or SQLite \
              database, once for each content, and remembers key and ETag of every object that it \
-             dealt with. Tables that are missing are created; a table main_build of another shape \
-             is refused (78).",
+             dealt with. In PostgreSQL the tables that are found on the search path are used, and \
+             those that are missing are created, bh_object and bh_outbox in the schema of \
+             main_build. A table main_build of another shape is refused (78), and so are views, \
+             unlogged tables, tables with rows that row-level security hides from the role, and \
+             an SQLite file of another application.",
             "Rows are committed in batches, as soon as one is full or its first row has waited \
              for --flush-interval. Then their marks are written to standard output (unless that \
              is a terminal), and with --resume-file the confirmed part of the listing is saved \
-             beside that file. What is confirmed is committed, always. A listing that went on \
+             beside that file. What is confirmed is committed and on disk, always, also where \
+             synchronous_commit is off. A database that is removed or replaced during the run \
+             ends it (SQLite 74, PostgreSQL 78), and nothing stays confirmed. A listing that went on \
              behind records which no loader has confirmed says so at its end; they did not come \
              again, so it ends with 75, and the next run lists everything.",
             "A build that the database cannot hold (a NUL character, a lone surrogate, a number \
              beyond double range, a key of more than 400 characters) is rejected, and its batch \
-             is not. Any number of loaders may work side by side.",
+             is not. So is one that a constraint or a trigger refuses (refused), and one that the \
+             database leaves out without an error, as a trigger can (not_stored). Any number of \
+             loaders may work side by side.",
             "With an Elasticsearch named, new rows are queued in the same transaction, sent to \
              the index, and taken off the queue once confirmed, one by one. A loader begins and \
              ends with what is queued, also by earlier ones. A document that Elasticsearch \

@@ -104,7 +104,7 @@ pub struct Error {
 }
 
 impl Error {
-    fn new(kind: Kind, cause: impl Into<anyhow::Error>) -> Self {
+    pub fn new(kind: Kind, cause: impl Into<anyhow::Error>) -> Self {
         Self {
             kind,
             cause: cause.into(),
@@ -145,6 +145,12 @@ impl Error {
     /// As [`at`](Self::at), of a place on this machine.
     pub fn local(place: impl fmt::Display) -> impl Fn(io::Error) -> Self {
         Self::at(Kind::LocalIo, place)
+    }
+
+    /// Returns whether it was made of a `T`.
+    #[must_use]
+    pub fn is<T: fmt::Display + fmt::Debug + Send + Sync + 'static>(&self) -> bool {
+        self.cause.is::<T>()
     }
 
     /// Puts `context` before the text.

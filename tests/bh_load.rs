@@ -1,6 +1,10 @@
 //! bh-load.
 
 mod batches;
+mod durable;
+mod not_taken;
 mod rows;
+mod schemas;
 mod side_by_side;
+mod sqlite;
 mod tables;

@@ -43,6 +43,10 @@ impl Store for DryRun {
         Ok(Plan::new(rows, &found).outcomes)
     }
 
+    fn verify(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn queued(&mut self, _after: i64, _limit: usize) -> Result<Vec<QueuedRow>> {
         Ok(Vec::new())
     }

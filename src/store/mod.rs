@@ -12,9 +12,11 @@ mod sqlite;
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use self::dry::DryRun;
-use self::plan::ContentStatus;
+use self::plan::{ContentStatus, Refusal};
+use self::postgres::Access;
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -86,9 +88,17 @@ pub enum LoadOutcome {
     EtagRenewed,
     /// It was stored already.
     Known,
-    /// The database cannot hold it; the reason.
-    Refused(String),
+    /// The database does not take it.
+    Refused(Refusal),
 }
+
+/// The database is not the one that the run began with; what was.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} was removed or replaced while this run wrote to it, and what it stored may be lost: run \
+     the pipeline again, and all of it is listed"
+)]
+pub struct Replaced(pub String);
 
 /// A row that is not indexed yet.
 #[derive(Debug)]
@@ -123,7 +133,16 @@ pub trait Store: Send {
 
     /// Stores `rows` in one transaction, and queues new ones for Elasticsearch
     /// if `queue` is set; returns one outcome per row.
+    ///
+    /// # Errors
+    /// Among others [`Replaced`].
     fn load(&mut self, rows: &[BuildRow], queue: bool) -> Result<Vec<LoadOutcome>>;
+
+    /// Checks that what was stored is where its address says.
+    ///
+    /// # Errors
+    /// Among others [`Replaced`].
+    fn verify(&mut self) -> Result<()>;
 
     /// Returns up to `limit` queued rows with ids above `after`, by id.
     fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<QueuedRow>>;
@@ -155,11 +174,7 @@ fn choose(args: &DatabaseArgs, log: &Log) -> Result<Address> {
         DEFAULT
     });
     if let Some(path) = url.strip_prefix("sqlite:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path.is_empty() {
-            return Err(Error::usage("--database sqlite: names no file"));
-        }
-        return Ok(Address::Sqlite(PathBuf::from(path)));
+        return sqlite::parse_path(path).map(Address::Sqlite);
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Ok(Address::Postgres(url.to_owned()));
@@ -210,7 +225,7 @@ impl Location {
                 Err(error) => Err(Error::local(path.display())(error)),
             },
             Address::Postgres(url) => {
-                let store = postgres::Postgres::open(url, &self.context, true)?;
+                let store = postgres::Postgres::open(url, &self.context, Access::Read)?;
                 Ok(Some(Box::new(store)))
             }
         }
@@ -226,7 +241,9 @@ impl Location {
     pub fn connector(self) -> Result<Connector> {
         Ok(match self.address {
             Address::Sqlite(path) => Connector::Sqlite(sqlite::Sqlite::open(&path, false)?),
-            Address::Postgres(url) => Connector::Postgres(url, self.context),
+            Address::Postgres(url) => {
+                Connector::Postgres(url, self.context, Access::Load(Arc::default()))
+            }
         })
     }
 }
@@ -234,7 +251,7 @@ impl Location {
 /// Opens a store for loading, once per thread.
 pub enum Connector {
     Sqlite(sqlite::Sqlite),
-    Postgres(String, Context),
+    Postgres(String, Context, Access),
 }
 
 impl Connector {
@@ -243,8 +260,8 @@ impl Connector {
     pub fn connect(&self) -> Result<Box<dyn Store>> {
         Ok(match self {
             Self::Sqlite(store) => Box::new(store.clone()),
-            Self::Postgres(url, context) => {
-                Box::new(postgres::Postgres::open(url, context, false)?)
+            Self::Postgres(url, context, access) => {
+                Box::new(postgres::Postgres::open(url, context, access.clone())?)
             }
         })
     }

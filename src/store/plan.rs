@@ -1,5 +1,7 @@
 //! The changes that a batch makes, decided before anything is written.
 
+use std::borrow::Cow;
+
 use super::{BuildRow, LoadOutcome, StoredRow};
 use crate::record::s3::unquote_etag;
 
@@ -27,6 +29,51 @@ pub struct Insert<'a> {
     pub etag: Option<&'a str>,
 }
 
+/// A new ETag of a stored row.
+#[derive(Debug)]
+pub struct Renewal<'a> {
+    /// Of the stored row.
+    pub id: i64,
+    pub etag: &'a str,
+    /// The row that it came with.
+    pub at: usize,
+}
+
+/// Why a row is not stored: the kind of its reject, and the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub kind: &'static str,
+    pub reason: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// The database left the row out without an error.
+    pub const ROW: Self = Self::not_stored(
+        "main_build does not hold the row after it was inserted: a trigger or rule of the table \
+         left it out",
+    );
+    /// The database left the change out without an error.
+    pub const ETAG: Self = Self::not_stored(
+        "main_build does not hold the new ETag after it was updated: a trigger or rule of the \
+         table left it out",
+    );
+
+    const fn not_stored(reason: &'static str) -> Self {
+        Self {
+            kind: "not_stored",
+            reason: Cow::Borrowed(reason),
+        }
+    }
+
+    /// The database refused the row.
+    pub fn refused(reason: String) -> Self {
+        Self {
+            kind: "refused",
+            reason: Cow::Owned(reason),
+        }
+    }
+}
+
 /// The changes of one batch. Positions are those of the rows.
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
@@ -35,8 +82,8 @@ pub struct Plan<'a> {
     /// One per new content, sorted by hash, so that concurrent loaders cannot
     /// deadlock.
     pub inserts: Vec<Insert<'a>>,
-    /// New ETags of stored rows, sorted by id.
-    pub renewals: Vec<(i64, &'a str)>,
+    /// Sorted by id.
+    pub renewals: Vec<Renewal<'a>>,
     /// Rows whose objects are to be stored, sorted by key; of one key the last.
     pub objects: Vec<usize>,
 }
@@ -55,7 +102,7 @@ impl<'a> Plan<'a> {
         for twins in order.chunk_by(|a, b| rows[*a].hash == rows[*b].hash) {
             plan.content(rows, found, twins);
         }
-        plan.renewals.sort_unstable();
+        plan.renewals.sort_unstable_by_key(|renewal| renewal.id);
         // Keys mostly come in order, so this sort is cheap.
         let objects =
             (0..rows.len()).filter(|at| rows[*at].key.is_some() && rows[*at].etag.is_some());
@@ -83,30 +130,37 @@ impl<'a> Plan<'a> {
             _ => return,
         };
         let old = old.map(unquote_etag);
-        let mut etag = old;
+        let (mut etag, mut renewed_by) = (old, None);
         for at in met {
             let row = &rows[*at];
             let renews = row.etag.as_deref().unwrap_or_default() != etag.unwrap_or_default();
             if row.etag.is_some() && row.key.is_some() && row.key == *key && renews {
-                etag = row.etag.as_deref();
+                (etag, renewed_by) = (row.etag.as_deref(), Some(*at));
                 self.outcomes[*at] = LoadOutcome::EtagRenewed;
             }
         }
-        match (stored, twins) {
-            (None, [at, ..]) => self.inserts.push(Insert { at: *at, etag }),
-            (Some(stored), _) if etag != old => {
-                self.renewals.extend(etag.map(|etag| (stored.id, etag)));
+        match (stored, twins, etag.zip(renewed_by)) {
+            (None, [at, ..], _) => self.inserts.push(Insert { at: *at, etag }),
+            (Some(stored), _, Some((etag, at))) if Some(etag) != old => {
+                let id = stored.id;
+                self.renewals.push(Renewal { id, etag, at });
             }
             _ => {}
         }
     }
 
-    /// Refuses all rows with the content of the row `at`.
-    pub fn refuse(&mut self, rows: &[BuildRow], at: usize, reason: &str) {
+    /// Refuses the row `at` and those of its content that depend on it: all if
+    /// it was to be inserted, else those that renew the ETag. Their objects are
+    /// not stored.
+    pub fn refuse(&mut self, rows: &[BuildRow], at: usize, refusal: &Refusal) {
+        let renews = self.outcomes[at] == LoadOutcome::EtagRenewed;
         for (row, outcome) in rows.iter().zip(&mut self.outcomes) {
-            if row.hash == rows[at].hash {
-                *outcome = LoadOutcome::Refused(reason.to_owned());
+            if row.hash == rows[at].hash && (!renews || *outcome == LoadOutcome::EtagRenewed) {
+                *outcome = LoadOutcome::Refused(refusal.clone());
             }
         }
+        let outcomes = &self.outcomes;
+        self.objects
+            .retain(|at| !matches!(outcomes[*at], LoadOutcome::Refused(_)));
     }
 }

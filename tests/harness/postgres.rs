@@ -53,3 +53,42 @@ impl Drop for Database {
         }
     }
 }
+
+/// A role without any rights but to log in; its objects in `database` go with it.
+pub struct Role<'a> {
+    pub name: String,
+    /// The database as this role.
+    pub url: String,
+    database: &'a Database,
+}
+
+impl<'a> Role<'a> {
+    pub fn new(database: &'a Database) -> Self {
+        let name = format!("role_{}", uuid::Uuid::new_v4().simple());
+        let create = format!("CREATE ROLE {name} LOGIN PASSWORD 'secret'");
+        database.client().batch_execute(&create).unwrap();
+        let mut url = url::Url::parse(&database.url).unwrap();
+        url.set_username(&name).unwrap();
+        url.set_password(Some("secret")).unwrap();
+        Self {
+            name,
+            url: url.into(),
+            database,
+        }
+    }
+
+    /// Executes statements in which `ROLE` stands for its name.
+    pub fn execute(&self, statements: &str) {
+        let statements = statements.replace("ROLE", &self.name);
+        self.database.client().batch_execute(&statements).unwrap();
+    }
+}
+
+impl Drop for Role<'_> {
+    fn drop(&mut self) {
+        let drop = format!("DROP OWNED BY {0} CASCADE; DROP ROLE {0}", self.name);
+        if let Err(error) = self.database.client().batch_execute(&drop) {
+            eprintln!("{}: {error}", self.name);
+        }
+    }
+}

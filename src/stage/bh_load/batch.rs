@@ -3,7 +3,7 @@
 use super::checkpoint::Checkpoint;
 use super::index::Indexer;
 use super::read::PendingRow;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::json;
 use crate::metrics::Metrics;
 use crate::ndjson::{BatchSink, Parsed, StageOutput};
@@ -58,9 +58,9 @@ impl BatchSink<Box<PendingRow>> for Loader {
                     let Some(pending) = output.settle(item)? else {
                         continue;
                     };
-                    let Some((row, outcome)) = decided.next() else {
-                        break;
-                    };
+                    let (row, outcome) = decided
+                        .next()
+                        .ok_or_else(|| Error::internal("a row has no outcome in the database"))?;
                     inserted += u64::from(matches!(outcome, LoadOutcome::Inserted(_)));
                     documents.extend(self.report(row, outcome, *pending, output)?);
                 }
@@ -101,9 +101,9 @@ impl Loader {
             }
             LoadOutcome::EtagRenewed => output.drop("ETag renewed", 1),
             LoadOutcome::Known => output.drop("known", 1),
-            LoadOutcome::Refused(reason) => {
+            LoadOutcome::Refused(refusal) => {
                 let (line, number) = (row.line.as_bytes(), pending.number);
-                output.reject(&Reject::new(line, number, "refused", reason))?;
+                output.reject(&Reject::new(line, number, refusal.kind, refusal.reason))?;
             }
         }
         Ok(None)

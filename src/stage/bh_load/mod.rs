@@ -14,12 +14,12 @@ use self::batch::{LARGEST, Loader};
 use self::checkpoint::Checkpoint;
 use self::index::Indexer;
 use crate::cli::{Program, SharedArgs, values};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::ndjson::{self, BatchLimits, Io, RecordLine};
 use crate::remote::elastic::ElasticArgs;
 use crate::resume;
-use crate::store::{DatabaseArgs, DryRun, Location, Provenance, Store};
+use crate::store::{DatabaseArgs, DryRun, Location, Provenance, Replaced, Store};
 
 /// Store builds in the database, and index them
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -119,6 +119,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     };
     let parse = |record: RecordLine<'_>| read::pending_row(record, documents, provenance);
     let loaded = ndjson::batched(io, &limits, parse, |row| row.weight(), &mut loader);
+    let loaded = loaded.and_then(|()| loader.store.verify());
+    if loaded.as_ref().is_err_and(Error::is::<Replaced>) {
+        loader.checkpoint.forget()?;
+    }
     let indexed = match loader.indexer.take() {
         Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, &mut io.output),
         None => Ok(()),

@@ -3,26 +3,52 @@
 
 use std::time::SystemTime;
 
-use bytes::{BufMut, BytesMut};
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::error::SqlState;
-use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
+use postgres::types::{ToSql, Type};
 use postgres::{Client, GenericClient, Transaction};
 
-use super::describe;
-use crate::store::plan::{ContentStatus, Insert, Plan};
-use crate::store::{BuildRow, LoadOutcome, StoredRow, metadata, quoted};
+use super::copy::copy_or_refuse;
+use super::tables::Tables;
+use crate::error::Kind;
+use crate::retry::Failure;
+use crate::store::plan::{ContentStatus, Plan, Refusal};
+use crate::store::{BuildRow, LoadOutcome, StoredRow, quoted};
 
-/// Returns whether the server refused the data, not the statement.
-fn refuses_data(error: &postgres::Error) -> bool {
-    let Some(code) = error.code() else {
-        return false;
-    };
-    // An exhausted sequence fails every row, whatever it holds.
-    if *code == SqlState::UNIQUE_VIOLATION || code.code() == "2200H" {
-        return false;
+/// Why a batch is not stored.
+enum WriteError {
+    Server(postgres::Error),
+    /// A table of ours took other than all rows.
+    NotTaken(&'static str, u64, usize),
+}
+
+impl From<postgres::Error> for WriteError {
+    fn from(error: postgres::Error) -> Self {
+        Self::Server(error)
     }
-    matches!(code.code().get(..2), Some("22" | "23" | "54"))
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Server(error) => error.into(),
+            WriteError::NotTaken(table, took, of) => Self::permanent(
+                Kind::Configuration,
+                format!(
+                    "{table} took {took} of {of} rows: drop the trigger or rule of {table} that \
+                     leaves rows out"
+                ),
+            ),
+        }
+    }
+}
+
+/// Checks that a table of ours took all rows.
+fn check_taken(table: &'static str, took: u64, of: usize) -> Result<(), WriteError> {
+    match usize::try_from(took) {
+        Ok(took) if took == of => Ok(()),
+        _ => Err(WriteError::NotTaken(table, took, of)),
+    }
 }
 
 /// The row that has the content of `b`.
@@ -117,91 +143,17 @@ fn position(ordinality: i64) -> usize {
     usize::try_from(ordinality - 1).unwrap_or_default()
 }
 
-/// A JSON text as it is, in jsonb's binary form: a version, then the text.
-#[derive(Debug)]
-struct Jsonb<'a>(&'a str);
-
-impl ToSql for Jsonb<'_> {
-    fn to_sql(
-        &self,
-        _type: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        out.put_u8(1);
-        out.put_slice(self.0.as_bytes());
-        Ok(IsNull::No)
-    }
-
-    accepts!(JSONB);
-    to_sql_checked!();
-}
-
-fn copy(
-    transaction: &mut Transaction<'_>,
-    rows: &[BuildRow],
-    inserts: &[Insert<'_>],
-    now: SystemTime,
-) -> Result<(), postgres::Error> {
-    let types = [
-        Type::TEXT,
-        Type::JSONB,
-        Type::JSONB,
-        Type::TIMESTAMPTZ,
-        Type::TEXT,
-        Type::TEXT,
-    ];
-    let writer = transaction.copy_in(
-        "COPY main_build (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
-         FROM STDIN (FORMAT binary)",
-    )?;
-    let mut writer = BinaryCopyInWriter::new(writer, &types);
-    for insert in inserts {
-        let row = &rows[insert.at];
-        let (build, metadata) = (Jsonb(row.build()), Jsonb(metadata(row.provenance)));
-        let etag = insert.etag.map(quoted);
-        writer.write(&[&row.hash, &build, &metadata, &now, &row.key, &etag])?;
-    }
-    writer.finish().map(drop)
-}
-
-/// Copies the rows of `inserts`. If the server refuses the data, tries each half,
-/// down to single rows; adds refused ones to `refused`, with the reason.
-fn copy_or_refuse(
-    transaction: &mut Transaction<'_>,
-    rows: &[BuildRow],
-    inserts: &[Insert<'_>],
-    now: SystemTime,
-    refused: &mut Vec<(usize, String)>,
-) -> Result<(), postgres::Error> {
-    if inserts.is_empty() {
-        return Ok(());
-    }
-    let mut attempt = transaction.transaction()?;
-    match copy(&mut attempt, rows, inserts, now) {
-        Ok(()) => return attempt.commit(),
-        Err(error) if refuses_data(&error) => {
-            attempt.rollback()?;
-            if let [insert] = inserts {
-                refused.push((insert.at, describe(&error)));
-                return Ok(());
-            }
-        }
-        Err(error) => return Err(error),
-    }
-    let (first, second) = inserts.split_at(inserts.len() / 2);
-    copy_or_refuse(transaction, rows, first, now, refused)?;
-    copy_or_refuse(transaction, rows, second, now, refused)
-}
-
 /// Stores `rows` in one transaction; returns one outcome per row.
 pub fn load(
     client: &mut Client,
     rows: &[BuildRow],
     queue: bool,
-) -> Result<Vec<LoadOutcome>, postgres::Error> {
+    tables: Tables,
+) -> Result<Vec<LoadOutcome>, Failure> {
     let mut before = usize::MAX;
     loop {
         let mut transaction = client.transaction()?;
+        let verify = tables.begin(&mut transaction)?;
         let content = query_content(&mut transaction, rows)?;
         let mut plan = Plan::new(rows, &content.found);
         let new = content
@@ -209,18 +161,20 @@ pub fn load(
             .iter()
             .filter(|found| **found == ContentStatus::New);
         let new = new.count() + content.remembered.iter().filter(|known| !**known).count();
-        match write(&mut transaction, rows, &mut plan, &content, queue) {
+        match write(&mut transaction, rows, &mut plan, &content, queue, verify) {
             Ok(()) => {
                 transaction.commit()?;
                 return Ok(plan.outcomes);
             }
             // Another loader was faster: its rows are found now. If not, the
             // sequence of ids is behind the table.
-            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && new < before => {
+            Err(WriteError::Server(error))
+                if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && new < before =>
+            {
                 before = new;
                 transaction.rollback()?;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -231,62 +185,96 @@ fn write(
     plan: &mut Plan<'_>,
     content: &BatchContent,
     queue: bool,
-) -> Result<(), postgres::Error> {
+    verify: bool,
+) -> Result<(), WriteError> {
     let mut refused = Vec::new();
-    copy_or_refuse(transaction, rows, &plan.inserts, content.now, &mut refused)?;
+    let taken = copy_or_refuse(transaction, rows, &plan.inserts, content.now, &mut refused)?;
+    let expected = plan.inserts.len() - refused.len();
     for (at, reason) in refused {
-        plan.refuse(rows, at, &reason);
+        plan.refuse(rows, at, &Refusal::refused(reason));
     }
-    if queue {
-        enqueue(transaction, rows, plan)?;
+    if queue || verify || usize::try_from(taken) != Ok(expected) {
+        confirm_inserts(transaction, rows, plan, queue)?;
     }
-    refresh_etags(transaction, plan)?;
+    renew_etags(transaction, rows, plan)?;
     upsert_objects(transaction, rows, plan, &content.remembered)
 }
 
-/// Queues inserted rows for Elasticsearch, and puts their ids into the outcomes.
-fn enqueue(
+/// Looks inserted rows up, queues them for Elasticsearch if `queue` is set, and
+/// puts their ids into the outcomes; refuses those that are not there.
+fn confirm_inserts(
     transaction: &mut Transaction<'_>,
     rows: &[BuildRow],
     plan: &mut Plan<'_>,
-) -> Result<(), postgres::Error> {
+    queue: bool,
+) -> Result<(), WriteError> {
     let places = plan.inserts.iter().map(|insert| insert.at);
     let inserted = |at: &usize| matches!(plan.outcomes[*at], LoadOutcome::Inserted(_));
-    let places: Vec<usize> = places.filter(inserted).collect();
+    let mut places: Vec<Option<usize>> = places.filter(inserted).map(Some).collect();
     if places.is_empty() {
         return Ok(());
     }
-    let hashes: Vec<&str> = places.iter().map(|at| rows[*at].hash.as_str()).collect();
+    let hashes: Vec<&str> = (places.iter().flatten())
+        .map(|at| rows[*at].hash.as_str())
+        .collect();
     let query = format!(
         "WITH new AS (SELECT b.n, m.id
              FROM unnest($1) WITH ORDINALITY AS b (hash, n) JOIN LATERAL ({CONTENT}) m ON true),
-         queued AS (INSERT INTO bh_outbox (id) SELECT id FROM new
-             ON CONFLICT (id) DO UPDATE SET error = NULL, reported = false)
-         SELECT n, id FROM new"
+         queued AS (INSERT INTO bh_outbox (id) SELECT id FROM new WHERE $2
+             ON CONFLICT (id) DO UPDATE SET error = NULL, reported = false RETURNING id)
+         SELECT n, id, (SELECT count(*) FROM queued) FROM new"
     );
-    for row in transaction.query_typed(&query, &[(&hashes, Type::TEXT_ARRAY)])? {
-        let at = places[position(row.try_get(0)?)];
-        plan.outcomes[at] = LoadOutcome::Inserted(Some(row.try_get(1)?));
+    let found =
+        transaction.query_typed(&query, &[(&hashes, Type::TEXT_ARRAY), (&queue, Type::BOOL)])?;
+    if let Some(row) = found.first()
+        && queue
+    {
+        let queued: i64 = row.try_get(2)?;
+        check_taken("bh_outbox", queued.unsigned_abs(), found.len())?;
+    }
+    for row in found {
+        if let Some(at) = places[position(row.try_get(0)?)].take() {
+            let id = queue.then(|| row.try_get(1)).transpose()?;
+            plan.outcomes[at] = LoadOutcome::Inserted(id);
+        }
+    }
+    for at in places.into_iter().flatten() {
+        plan.refuse(rows, at, &Refusal::ROW);
     }
     Ok(())
 }
 
-fn refresh_etags(
+/// Renews ETags, and refuses those that are not in their rows afterwards.
+fn renew_etags(
     transaction: &mut Transaction<'_>,
-    plan: &Plan<'_>,
+    rows: &[BuildRow],
+    plan: &mut Plan<'_>,
 ) -> Result<(), postgres::Error> {
     if plan.renewals.is_empty() {
         return Ok(());
     }
     let renewals = plan.renewals.iter();
-    let (ids, etags): (Vec<i64>, Vec<String>) =
-        renewals.map(|(id, etag)| (*id, quoted(etag))).unzip();
-    transaction.query_typed(
+    let (ids, etags): (Vec<i64>, Vec<String>) = renewals
+        .map(|renewal| (renewal.id, quoted(renewal.etag)))
+        .unzip();
+    let values: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&ids, Type::INT8_ARRAY), (&etags, Type::TEXT_ARRAY)];
+    transaction.execute_typed(
         "UPDATE main_build SET s3_object_etag = new.etag
          FROM (SELECT unnest($1) AS id, unnest($2) AS etag) AS new
          WHERE main_build.id = new.id",
-        &[(&ids, Type::INT8_ARRAY), (&etags, Type::TEXT_ARRAY)],
+        &values,
     )?;
+    let kept = transaction.query_typed(
+        "SELECT new.n FROM unnest($1, $2) WITH ORDINALITY AS new (id, etag, n)
+         WHERE NOT EXISTS (SELECT FROM main_build m
+             WHERE m.id = new.id AND m.s3_object_etag = new.etag)",
+        &values,
+    )?;
+    for row in kept {
+        let at = plan.renewals[position(row.try_get(0)?)].at;
+        plan.refuse(rows, at, &Refusal::ETAG);
+    }
     Ok(())
 }
 
@@ -297,10 +285,9 @@ fn upsert_objects(
     rows: &[BuildRow],
     plan: &Plan<'_>,
     remembered: &[bool],
-) -> Result<(), postgres::Error> {
-    let stored = |at: &&usize| !matches!(plan.outcomes[**at], LoadOutcome::Refused(_));
-    let objects = plan.objects.iter().filter(stored);
-    let (old, new): (Vec<usize>, Vec<usize>) = objects.partition(|at| remembered[**at]);
+) -> Result<(), WriteError> {
+    const TABLE: &str = "bh_object";
+    let (old, new): (Vec<usize>, Vec<usize>) = plan.objects.iter().partition(|at| remembered[**at]);
     if !new.is_empty() {
         let types = [Type::TEXT, Type::TEXT, Type::TEXT];
         let copy = "COPY bh_object (key, etag, build_hash) FROM STDIN (FORMAT binary)";
@@ -308,16 +295,16 @@ fn upsert_objects(
         for row in new.iter().map(|at| &rows[*at]) {
             writer.write(&[&row.key, &row.etag, &row.hash])?;
         }
-        writer.finish()?;
+        check_taken(TABLE, writer.finish()?, new.len())?;
     }
     if old.is_empty() {
         return Ok(());
     }
-    let old = || old.iter().map(|at| &rows[*at]);
-    let keys: Vec<_> = old().map(|row| row.key.as_deref()).collect();
-    let etags: Vec<_> = old().map(|row| row.etag.as_deref()).collect();
-    let hashes: Vec<_> = old().map(|row| row.hash.as_str()).collect();
-    transaction.query_typed(
+    let objects = || old.iter().map(|at| &rows[*at]);
+    let keys: Vec<_> = objects().map(|row| row.key.as_deref()).collect();
+    let etags: Vec<_> = objects().map(|row| row.etag.as_deref()).collect();
+    let hashes: Vec<_> = objects().map(|row| row.hash.as_str()).collect();
+    let taken = transaction.execute_typed(
         "INSERT INTO bh_object (key, etag, build_hash)
          SELECT * FROM unnest($1, $2, $3)
          ON CONFLICT (key) DO UPDATE SET etag = excluded.etag, build_hash = excluded.build_hash",
@@ -327,5 +314,5 @@ fn upsert_objects(
             (&hashes, Type::TEXT_ARRAY),
         ],
     )?;
-    Ok(())
+    check_taken(TABLE, taken, old.len())
 }

@@ -2,10 +2,13 @@
 
 mod batch;
 mod connect;
+mod copy;
 mod pgpass;
 mod shape;
+mod tables;
 mod tls;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use postgres::Client;
@@ -14,6 +17,7 @@ use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::Type;
 
 pub use self::connect::ConnectionTarget;
+pub use self::tables::Tables;
 use super::plan::ContentStatus;
 use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store, known_queries};
 use crate::address::without_password;
@@ -22,11 +26,6 @@ use crate::context::Context;
 use crate::counters::Waiting;
 use crate::error::{Kind, Result};
 use crate::retry::{Announce, Failure, FailureClass, Limit, Policy, Retry};
-
-const TABLES: &str = include_str!("tables.sql");
-
-/// Any number will do, as long as it is the same in every loader.
-const CREATION_LOCK: i64 = 0x6275_696c_6468_7562;
 
 /// About 20 seconds.
 const POLICY: Policy = Policy {
@@ -42,7 +41,15 @@ pub struct Postgres {
     address: String,
     retry: Retry,
     client: Option<Client>,
-    read_only: bool,
+    access: Access,
+}
+
+/// What a store is opened for.
+#[derive(Clone)]
+pub enum Access {
+    Read,
+    /// Loading, into these tables, which all connections of a run share.
+    Load(Arc<OnceLock<Tables>>),
 }
 
 impl Postgres {
@@ -51,13 +58,13 @@ impl Postgres {
     /// # Errors
     /// Not reachable (69), refused (77), no such database or a table of
     /// another shape (78).
-    pub fn open(url: &str, context: &Context, read_only: bool) -> Result<Self> {
+    pub fn open(url: &str, context: &Context, access: Access) -> Result<Self> {
         let mut store = Self {
             target: ConnectionTarget::new(url)?,
             address: without_password(url),
             retry: Retry::new(POLICY, context),
             client: None,
-            read_only,
+            access,
         };
         let waiting = format!("connecting to {}", store.address);
         let _patience = context.log.notify_if_slow(waiting);
@@ -67,10 +74,7 @@ impl Postgres {
 
     /// Runs `work`, a transaction or a query, until it succeeds: after a lost
     /// connection on a new one, after a conflict on the same one.
-    fn retry<T>(
-        &mut self,
-        mut work: impl FnMut(&mut Client) -> Result<T, postgres::Error>,
-    ) -> Result<T> {
+    fn retry<T>(&mut self, mut work: impl FnMut(&mut Client) -> Result<T, Failure>) -> Result<T> {
         let (retry, address) = (self.retry.clone(), self.address.clone());
         retry.run_blocking(&address, || {
             retry.context.counters.waits(Waiting::Server);
@@ -82,47 +86,47 @@ impl Postgres {
 
     fn attempt<T>(
         &mut self,
-        work: &mut impl FnMut(&mut Client) -> Result<T, postgres::Error>,
+        work: &mut impl FnMut(&mut Client) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let client = match &mut self.client {
             Some(client) => client,
             none => {
                 let mut client = self.target.connect()?;
-                shape::check(&mut client)?;
-                if !self.read_only {
-                    prepare(&mut client)?;
+                match &self.access {
+                    Access::Read => tables::check(&mut client)?,
+                    Access::Load(known) => {
+                        Tables::open(&mut client, known, &self.retry.context.log)?;
+                    }
                 }
                 none.insert(client)
             }
         };
-        let failed = match work(client) {
-            Ok(done) => return Ok(done),
-            Err(error) => Failure::from(error),
-        };
-        if let Failure::Transient {
+        let done = work(client);
+        if let Err(Failure::Transient {
             class: FailureClass::Silent,
             ..
-        } = failed
+        }) = done
         {
             self.client = None;
         }
-        Err(failed)
+        done
+    }
+
+    /// Returns the tables of a run that loads; they were set at the first
+    /// connection.
+    fn tables(&self) -> Option<Tables> {
+        match &self.access {
+            Access::Read => None,
+            Access::Load(known) => known.get().copied(),
+        }
     }
 
     fn has(&mut self, table: &str) -> Result<bool> {
         self.retry(|client| {
             let row = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])?;
-            row.try_get(0)
+            Ok(row.try_get(0)?)
         })
     }
-}
-
-fn prepare(client: &mut Client) -> Result<(), postgres::Error> {
-    let mut transaction = client.transaction()?;
-    // Two loaders that create the tables at once would fail one another.
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&CREATION_LOCK])?;
-    transaction.batch_execute(TABLES)?;
-    transaction.commit()
 }
 
 impl From<postgres::Error> for Failure {
@@ -197,11 +201,23 @@ impl Store for Postgres {
         if !self.has("main_build")? {
             return Ok(vec![ContentStatus::New; hashes.len()]);
         }
-        self.retry(|client| batch::find_all(client, hashes))
+        self.retry(|client| Ok(batch::find_all(client, hashes)?))
     }
 
     fn load(&mut self, rows: &[BuildRow], queue: bool) -> Result<Vec<LoadOutcome>> {
-        self.retry(|client| batch::load(client, rows, queue))
+        let tables = self.tables();
+        self.retry(|client| match tables {
+            Some(tables) => batch::load(client, rows, queue, tables),
+            None => Err(Failure::permanent(
+                Kind::Internal,
+                "it was opened for reading",
+            )),
+        })
+    }
+
+    fn verify(&mut self) -> Result<()> {
+        let tables = self.tables();
+        self.retry(|client| tables.map_or(Ok(()), |tables| tables.begin(client).map(drop)))
     }
 
     fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<QueuedRow>> {
@@ -225,9 +241,8 @@ impl Store for Postgres {
 
     fn last_queued(&mut self) -> Result<i64> {
         self.retry(|client| {
-            client
-                .query_one("SELECT coalesce(max(id), 0) FROM bh_outbox", &[])?
-                .try_get(0)
+            let last = "SELECT coalesce(max(id), 0) FROM bh_outbox";
+            Ok(client.query_one(last, &[])?.try_get(0)?)
         })
     }
 
@@ -248,7 +263,7 @@ impl Store for Postgres {
                  WHERE bh_outbox.id = new.id",
                 &[(&ids, Type::INT8_ARRAY), (&reasons, Type::TEXT_ARRAY)],
             )?;
-            transaction.commit()
+            Ok(transaction.commit()?)
         })
     }
 
@@ -276,18 +291,15 @@ impl Store for Postgres {
     fn mark_reported(&mut self, ids: &[i64]) -> Result<()> {
         self.retry(|client| {
             let note = "UPDATE bh_outbox SET reported = true WHERE id = ANY ($1)";
-            client
-                .query_typed(note, &[(&ids, Type::INT8_ARRAY)])
-                .map(drop)
+            client.query_typed(note, &[(&ids, Type::INT8_ARRAY)])?;
+            Ok(())
         })
     }
 
     fn requeue(&mut self) -> Result<u64> {
         self.retry(|client| {
-            client.execute(
-                "UPDATE bh_outbox SET error = NULL WHERE error IS NOT NULL",
-                &[],
-            )
+            let again = "UPDATE bh_outbox SET error = NULL WHERE error IS NOT NULL";
+            Ok(client.execute(again, &[])?)
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Checks that `main_build` is Buildhub's table.
 
 use postgres::Client;
+use postgres::types::Type;
 
 use crate::error::Kind;
 use crate::retry::Failure;
@@ -44,17 +45,17 @@ struct FoundColumn {
     filled: bool,
 }
 
-/// Checks that the table, if it exists, has the columns that are needed.
+/// Checks that the table in `schema` has the columns that are needed.
 ///
 /// # Errors
 /// The table has another shape (78), or the server failed.
-pub fn check(client: &mut Client) -> Result<(), Failure> {
-    let rows = client.query(
+pub fn check(client: &mut Client, schema: &str) -> Result<(), Failure> {
+    let rows = client.query_typed(
         "SELECT column_name::text, data_type::text, character_maximum_length::int,
                 is_nullable = 'YES', column_default IS NOT NULL OR is_identity = 'YES'
          FROM information_schema.columns
-         WHERE table_schema = ANY (current_schemas(false)) AND table_name = 'main_build'",
-        &[],
+         WHERE table_schema = $1 AND table_name = 'main_build'",
+        &[(&schema, Type::TEXT)],
     )?;
     let found: Vec<FoundColumn> = rows
         .iter()
@@ -68,6 +69,7 @@ pub fn check(client: &mut Client) -> Result<(), Failure> {
             filled: row.get(4),
         })
         .collect();
+    // Without any right to the table its columns are not shown: a query will say so.
     if found.is_empty() {
         return Ok(());
     }

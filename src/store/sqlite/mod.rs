@@ -1,19 +1,22 @@
 //! The store in an SQLite file.
 
+mod batch;
+mod place;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
-use super::plan::{ContentStatus, Plan};
-use super::{
-    BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store, StoredRow, known_queries, metadata, quoted,
-};
+use self::place::OpenFiles;
+pub use self::place::parse_path;
+use super::plan::ContentStatus;
+use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store, known_queries};
 use crate::error::{Error, Kind, Result};
 
 /// Times are RFC 3339 in UTC, documents the text as it came.
-const TABLES: &str = include_str!("sqlite.sql");
+const TABLES: &str = include_str!("tables.sql");
 
 /// What `main_build` must have: the columns that are read and written here.
 const COLUMNS: &[&str] = &[
@@ -46,46 +49,86 @@ pub fn address(path: &Path) -> String {
 pub struct Sqlite {
     connection: Arc<Mutex<Connection>>,
     address: String,
+    /// Those that are written to.
+    files: Option<Arc<OpenFiles>>,
 }
 
 impl Sqlite {
     /// Opens the file; for loading, tables that are missing are created.
     ///
     /// # Errors
-    /// Not a database, a table of another shape (78), or not writable (74).
+    /// Not a database, that of another application, a table of another shape
+    /// (78), or not writable (74).
     pub fn open(path: &Path, read_only: bool) -> Result<Self> {
         let address = address(path);
+        // By a whole path no name has a meaning of SQLite's own.
+        let path = std::path::absolute(path).map_err(Error::local(&address))?;
+        place::check_free(&path, &address)?;
         let flags = if read_only {
             OpenFlags::SQLITE_OPEN_READ_ONLY
         } else {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
         } | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let prepare = || {
-            let connection = Connection::open_with_flags(path, flags)?;
+        let connect = || {
+            let connection = Connection::open_with_flags(&path, flags)?;
             connection.busy_timeout(BUSY)?;
             connection.set_prepared_statement_cache_capacity(32);
-            if !read_only {
-                connection.pragma_update(None, "journal_mode", "wal")?;
-                connection.pragma_update(None, "synchronous", "full")?;
-                // New hashes are spread over the whole index: keep its pages in
-                // memory, and checkpoint rarely.
-                connection.pragma_update(None, "cache_size", -CACHE)?;
-                connection.pragma_update(None, "wal_autocheckpoint", LOG)?;
-                connection.execute_batch(TABLES)?;
-            }
             Ok(connection)
         };
-        let connection = prepare().map_err(|error| failed(&address, &error))?;
-        let store = Self {
+        let connection = connect().map_err(|error| failed(&address, &error))?;
+        let mut store = Self {
             connection: Arc::new(Mutex::new(connection)),
             address,
+            files: None,
         };
+        store.check_owner()?;
         store.check_shape()?;
+        if !read_only {
+            store.within(prepare)?;
+            store.files = Some(Arc::new(OpenFiles::new(&path)));
+        }
         Ok(store)
+    }
+
+    /// Checks that the file is empty or holds tables of builds.
+    fn check_owner(&self) -> Result<()> {
+        let (application, other) = self.within(|connection| {
+            let application: i64 =
+                connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+            let other: Option<String> = connection.query_row(
+                "SELECT min(name) FROM sqlite_schema WHERE type IN ('table', 'view')
+                 AND name NOT LIKE 'sqlite_%' AND NOT EXISTS (SELECT 1 FROM sqlite_schema
+                     WHERE name IN ('main_build', 'bh_object', 'bh_outbox'))",
+                [],
+                |row| row.get(0),
+            )?;
+            Ok((application, other))
+        })?;
+        let sign = match other {
+            _ if application != 0 => format!("its application_id is {application}"),
+            Some(table) => format!("it has a table {table} and no main_build"),
+            None => return Ok(()),
+        };
+        Err(Error::configuration(format!(
+            "{}: it is the database of another application: {sign}; name another file with \
+             --database",
+            self.address
+        )))
     }
 
     fn check_shape(&self) -> Result<()> {
         let has = self.columns("main_build")?;
+        let view = self.within(|connection| {
+            let query = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'view'
+                AND name IN ('main_build', 'bh_object', 'bh_outbox'))";
+            connection.query_row(query, [], |row| row.get(0))
+        })?;
+        if view {
+            return Err(Error::configuration(format!(
+                "{}: main_build, bh_object or bh_outbox is a view, not a table; use another database",
+                self.address
+            )));
+        }
         let missing: Vec<&str> = COLUMNS
             .iter()
             .copied()
@@ -129,8 +172,31 @@ impl Sqlite {
             transaction.commit()?;
             Ok(done)
         };
-        run().map_err(|error| failed(&self.address, &error))
+        let done = run().map_err(|error| failed(&self.address, &error))?;
+        drop(connection);
+        self.verify_files()?;
+        Ok(done)
     }
+
+    fn verify_files(&self) -> Result<()> {
+        self.files.as_ref().map_or(Ok(()), |files| files.verify())
+    }
+}
+
+/// Prepares the file for loading.
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    if connection.is_readonly(rusqlite::MAIN_DB)? {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+        return Err(rusqlite::Error::SqliteFailure(code, None));
+    }
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // As `full`, and durable where the file system allows no write-ahead log.
+    connection.pragma_update(None, "synchronous", "extra")?;
+    // New hashes are spread over the whole index: keep its pages in memory, and
+    // checkpoint rarely.
+    connection.pragma_update(None, "cache_size", -CACHE)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG)?;
+    connection.execute_batch(TABLES)
 }
 
 fn failed(address: &str, error: &rusqlite::Error) -> Error {
@@ -141,25 +207,10 @@ fn failed(address: &str, error: &rusqlite::Error) -> Error {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             (Kind::Configuration, "; name another file with --database")
         }
+        Some(ErrorCode::ReadOnly) => (Kind::LocalIo, "; the file or its folder is read-only"),
         _ => (Kind::LocalIo, ""),
     };
     Error::message(kind, format!("{address}: {error}{next}"))
-}
-
-fn find(connection: &Connection, hash: &str) -> rusqlite::Result<ContentStatus> {
-    let stored = connection
-        .prepare_cached(
-            "SELECT id, s3_object_key, s3_object_etag FROM main_build WHERE build_hash = ?1",
-        )?
-        .query_row([hash], |row| {
-            Ok(StoredRow {
-                id: row.get(0)?,
-                key: row.get(1)?,
-                etag: row.get(2)?,
-            })
-        })
-        .optional()?;
-    Ok(stored.into())
 }
 
 impl Store for Sqlite {
@@ -190,50 +241,21 @@ impl Store for Sqlite {
         if self.columns("main_build")?.is_empty() {
             return Ok(vec![ContentStatus::New; hashes.len()]);
         }
-        self.within(|connection| hashes.iter().map(|hash| find(connection, hash)).collect())
+        self.within(|connection| {
+            hashes
+                .iter()
+                .map(|hash| batch::find(connection, hash))
+                .collect()
+        })
     }
 
     fn load(&mut self, rows: &[BuildRow], queue: bool) -> Result<Vec<LoadOutcome>> {
         let now = crate::log::now();
-        self.transact(|transaction| {
-            let found: rusqlite::Result<Vec<ContentStatus>> = rows
-                .iter()
-                .map(|row| find(transaction, &row.hash))
-                .collect();
-            let found = found?;
-            let mut plan = Plan::new(rows, &found);
-            let mut insert = transaction.prepare_cached(
-                "INSERT INTO main_build
-                 (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?;
-            let mut enqueue =
-                transaction.prepare_cached("INSERT OR REPLACE INTO bh_outbox (id) VALUES (?1)")?;
-            for new in &plan.inserts {
-                let (row, etag) = (&rows[new.at], new.etag.map(quoted));
-                let (build, metadata) = (row.build(), metadata(row.provenance));
-                let id = insert.insert(params![row.hash, build, metadata, now, row.key, etag])?;
-                if queue {
-                    enqueue.execute([id])?;
-                    plan.outcomes[new.at] = LoadOutcome::Inserted(Some(id));
-                }
-            }
-            let mut refresh_etag = transaction
-                .prepare_cached("UPDATE main_build SET s3_object_etag = ?2 WHERE id = ?1")?;
-            for (id, etag) in &plan.renewals {
-                refresh_etag.execute(params![id, quoted(etag)])?;
-            }
-            let mut upsert_object = transaction.prepare_cached(
-                "INSERT INTO bh_object (key, etag, build_hash) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (key) DO UPDATE SET etag = excluded.etag,
-                 build_hash = excluded.build_hash
-                 WHERE etag <> excluded.etag OR build_hash <> excluded.build_hash",
-            )?;
-            for row in plan.objects.iter().map(|at| &rows[*at]) {
-                upsert_object.execute(params![row.key, row.etag, row.hash])?;
-            }
-            Ok(plan.outcomes)
-        })
+        self.transact(|transaction| batch::load(transaction, rows, &now, queue))
+    }
+
+    fn verify(&mut self) -> Result<()> {
+        self.verify_files()
     }
 
     fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<QueuedRow>> {

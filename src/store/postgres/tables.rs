@@ -1,0 +1,253 @@
+//! Our tables: found on the search path, created beside Buildhub's where they
+//! are missing, and the same ones as long as the program runs.
+
+use std::sync::OnceLock;
+
+use postgres::types::Type;
+use postgres::{Client, GenericClient};
+
+use super::shape;
+use crate::error::{Error, Kind};
+use crate::log::Log;
+use crate::retry::Failure;
+use crate::store::Replaced;
+
+/// Each table, Buildhub's first, with the statement that creates it.
+const TABLES: [(&str, &str); 3] = [
+    (
+        "main_build",
+        "CREATE TABLE main_build (
+            id serial PRIMARY KEY,
+            build_hash varchar(45) NOT NULL UNIQUE,
+            build jsonb NOT NULL,
+            metadata jsonb NOT NULL DEFAULT '{}',
+            created_at timestamp with time zone NOT NULL,
+            s3_object_key varchar(400),
+            s3_object_etag varchar(400)
+        )",
+    ),
+    (
+        "bh_object",
+        "CREATE TABLE bh_object (
+            key text PRIMARY KEY,
+            etag text NOT NULL,
+            build_hash varchar(45) NOT NULL
+        )",
+    ),
+    (
+        "bh_outbox",
+        "CREATE TABLE bh_outbox (
+            id bigint PRIMARY KEY,
+            error text,
+            reported boolean NOT NULL DEFAULT false
+        )",
+    ),
+];
+
+/// Any number will do, as long as it is the same in every loader.
+const CREATION_LOCK: i64 = 0x6275_696c_6468_7562;
+
+/// A table on the search path.
+struct Found {
+    oid: u32,
+    schema: String,
+}
+
+/// Finds the tables, `None` where there is none.
+///
+/// # Errors
+/// One of them is no table that keeps every row and shows it (78).
+fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 3], Failure> {
+    let names: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
+    let rows = client.query_typed(
+        "SELECT c.oid, n.nspname::text, c.relkind::text, c.relpersistence::text,
+                row_security_active(c.oid)
+         FROM unnest($1) WITH ORDINALITY AS t (name, n)
+         LEFT JOIN pg_class c ON c.oid = to_regclass(t.name)
+         LEFT JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.n",
+        &[(&names, Type::TEXT_ARRAY)],
+    )?;
+    let mut found = [None, None, None];
+    for ((place, name), row) in found.iter_mut().zip(names).zip(&rows) {
+        let Some(oid) = row.try_get(0)? else { continue };
+        let schema: String = row.try_get(1)?;
+        if let Some(fault) = fault(row.try_get(2)?, row.try_get(3)?, row.try_get(4)?) {
+            let table = format!("{schema}.{name}");
+            let message = fault.replace("TABLE", &table);
+            return Err(Failure::permanent(Kind::Configuration, message));
+        }
+        *place = Some(Found { oid, schema });
+    }
+    Ok(found)
+}
+
+/// Returns why rows would not last in a relation, or not be seen there.
+fn fault(kind: &str, persistence: &str, hidden: bool) -> Option<&'static str> {
+    Some(match (kind, persistence) {
+        ("r" | "p", "p") if !hidden => return None,
+        ("r" | "p", "p") => {
+            "row-level security hides rows of TABLE from this role: use its owner, or a role with \
+             BYPASSRLS"
+        }
+        ("r" | "p", "t") => "TABLE is a temporary table: it ends with its session; drop it",
+        ("r" | "p", _) => {
+            "TABLE is unlogged: a crash of the server empties it; ALTER TABLE TABLE SET LOGGED"
+        }
+        ("v", _) => "TABLE is a view, not a table: use another database or schema",
+        ("m", _) => "TABLE is a materialized view, not a table: use another database or schema",
+        ("f", _) => "TABLE is a foreign table: use the database that it is in",
+        ("S", _) => "TABLE is a sequence, not a table: use another database or schema",
+        _ => "TABLE is not a table: use another database or schema",
+    })
+}
+
+/// Checks the tables that are there, for reading.
+///
+/// # Errors
+/// One of them cannot be used (78).
+pub fn check(client: &mut Client) -> Result<(), Failure> {
+    let found = find(client)?;
+    check_shape(client, &found)
+}
+
+fn check_shape(client: &mut Client, found: &[Option<Found>; 3]) -> Result<(), Failure> {
+    match &found[0] {
+        Some(main_build) => shape::check(client, &main_build.schema),
+        None => Ok(()),
+    }
+}
+
+/// The tables that a loader writes to, by their oids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tables([u32; 3]);
+
+impl Tables {
+    /// Prepares a new connection for loading. The first one creates tables that
+    /// are missing, and sets `known`; all others must find the same ones.
+    ///
+    /// # Errors
+    /// Tables that cannot be used, or that are not those of before (78).
+    pub fn open(client: &mut Client, known: &OnceLock<Self>, log: &Log) -> Result<(), Failure> {
+        let mut found = find(client)?;
+        check_shape(client, &found)?;
+        if known.get().is_none() {
+            check_session(client, found[0].as_ref(), log)?;
+            if found.iter().any(Option::is_none) {
+                create(client)?;
+                found = find(client)?;
+            }
+        }
+        let oids = found.map(|table| table.map_or(0, |table| table.oid));
+        known.get_or_init(|| Self(oids)).compare(oids)
+    }
+
+    /// Begins to write: checks that the tables are still the same ones, and has
+    /// the commit wait for the disk. Returns whether the server may leave out
+    /// rows of `main_build` that it counted, so that they have to be looked up.
+    ///
+    /// # Errors
+    /// A table was dropped, or dropped and created again (78).
+    pub fn begin(&self, client: &mut impl GenericClient) -> Result<bool, Failure> {
+        // Under `off`, rows of others are visible before they are on disk: the
+        // message has a commit wait for them that adds nothing itself.
+        let row = client.query_typed_one(
+            "SELECT coalesce(to_regclass('main_build')::oid, 0),
+                    coalesce(to_regclass('bh_object')::oid, 0),
+                    coalesce(to_regclass('bh_outbox')::oid, 0),
+                    EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('main_build')
+                        AND (c.relkind <> 'r' OR EXISTS (SELECT FROM pg_trigger t
+                             WHERE t.tgrelid = c.oid AND NOT t.tgisinternal))),
+                    CASE WHEN current_setting('synchronous_commit') = 'off' THEN
+                        set_config('synchronous_commit', 'on', true)
+                        || pg_logical_emit_message(true, 'buildhub-pipes', '')::text END",
+            &[],
+        )?;
+        self.compare([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?])?;
+        Ok(row.try_get(3)?)
+    }
+
+    fn compare(&self, now: [u32; 3]) -> Result<(), Failure> {
+        let names = TABLES.iter().map(|(name, _)| *name);
+        let mut pairs = names.zip(self.0.iter().zip(now));
+        match pairs.find(|(_, (before, now))| *before != now) {
+            None => Ok(()),
+            Some((name, _)) => Err(Failure::Permanent(Error::new(
+                Kind::Configuration,
+                Replaced(name.to_owned()),
+            ))),
+        }
+    }
+}
+
+/// Creates tables that are missing, Buildhub's where the search path says, ours
+/// beside it.
+fn create(client: &mut Client) -> Result<(), Failure> {
+    let mut transaction = client.transaction()?;
+    // Two loaders that create the tables at once would fail one another.
+    let lock = "SELECT pg_advisory_xact_lock($1)";
+    transaction.query_typed(lock, &[(&CREATION_LOCK, Type::INT8)])?;
+    let found = find(&mut transaction)?;
+    let beside = found[0].as_ref().map(|main_build| &main_build.schema);
+    if let Some(schema) = beside {
+        transaction.query_typed(
+            "SELECT set_config('search_path', quote_ident($1), true)",
+            &[(schema, Type::TEXT)],
+        )?;
+    }
+    for ((name, statement), found) in TABLES.iter().zip(&found) {
+        if found.is_none() {
+            let place = beside.map_or_else(String::new, |schema| format!(" in schema {schema}"));
+            let failed = |error| match Failure::from(error) {
+                Failure::Permanent(error) => {
+                    Failure::Permanent(error.context(format!("cannot create {name}{place}")))
+                }
+                other => other,
+            };
+            transaction.batch_execute(statement).map_err(failed)?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Checks that this session may write and means one `main_build`; warns where
+/// the server does not keep what it confirms.
+fn check_session(client: &mut Client, used: Option<&Found>, log: &Log) -> Result<(), Failure> {
+    let row = client.query_typed_one(
+        "SELECT current_setting('transaction_read_only') = 'on',
+                current_setting('fsync') = 'off', current_user::text",
+        &[],
+    )?;
+    if row.try_get(0)? {
+        let message = "the session is read-only: the server is a standby, or \
+            default_transaction_read_only is set for it, the role or the database";
+        return Err(Failure::permanent(Kind::Configuration, message));
+    }
+    if row.try_get(1)? {
+        log.warn("the server has fsync off: what it confirms may be lost when it crashes");
+    }
+    let role: String = row.try_get(2)?;
+    let others = client.query_typed(
+        "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relname = 'main_build' AND c.oid IS DISTINCT FROM to_regclass('main_build')::oid
+         AND n.nspname::text IN (
+             SELECT CASE part WHEN '$user' THEN current_user::text ELSE part END
+             FROM unnest(string_to_array(current_setting('search_path'), ',')) AS s,
+                  btrim(s, ' \"') AS part)",
+        &[],
+    )?;
+    for row in &others {
+        let other: String = row.try_get(0)?;
+        let Some(Found { schema, .. }) = used else {
+            let message = format!(
+                "{other}.main_build is on the search path, but this role may not use its schema: \
+                 GRANT USAGE ON SCHEMA {other} TO {role}"
+            );
+            return Err(Failure::permanent(Kind::Configuration, message));
+        };
+        log.warn(format!(
+            "{schema}.main_build is used, not {other}.main_build, which is on the search path too: \
+             drop the one that is not wanted, or set search_path"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Where a database is: which names mean a file, and whether it is still the
+//! same file.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::disk;
+use crate::error::{Error, Kind, Result};
+use crate::store::Replaced;
+
+/// Returns the file that a URL names behind `sqlite:`.
+///
+/// # Errors
+/// It is a name that SQLite itself gives another meaning (2).
+pub fn parse_path(text: &str) -> Result<PathBuf> {
+    let path = text.strip_prefix("//").unwrap_or(text);
+    let refused = match path {
+        "" => "names no file",
+        ":memory:" => "keeps nothing when the program ends",
+        _ if path.starts_with("file:") => "is a URL within a URL",
+        _ if path.contains('?') => "has parameters, and there are none",
+        _ => return Ok(PathBuf::from(path)),
+    };
+    Err(Error::usage(format!(
+        "--database sqlite:{text} {refused}: name a file, as in sqlite:builds.db"
+    )))
+}
+
+/// Checks that a database can be opened at `path`, or created there.
+///
+/// # Errors
+/// Something else is there, or rows without their database (78).
+pub fn check_free(path: &Path, address: &str) -> Result<()> {
+    let found = path.metadata();
+    if found.as_ref().is_ok_and(|data| !data.is_file()) {
+        return Err(Error::configuration(format!(
+            "{address}: it is not a regular file; name another one with --database"
+        )));
+    }
+    let log = log_of(path);
+    let holds = |data: Metadata| data.len() > 0;
+    if !found.is_ok_and(holds) && log.metadata().is_ok_and(holds) {
+        let log = log.display();
+        return Err(Error::configuration(format!(
+            "{log}: its database is missing, and SQLite would delete the rows that are in it: put \
+             the database back, or move {log} away"
+        )));
+    }
+    Ok(())
+}
+
+/// Returns the write-ahead log, which is beside the file that a link points to.
+fn log_of(path: &Path) -> PathBuf {
+    let path = disk::follow_links(path).unwrap_or_else(|_| path.to_owned());
+    disk::beside(&path, "-wal")
+}
+
+/// A file by its device and its number there; `None` if there is none.
+type FileId = Option<(u64, u64)>;
+
+fn identity(path: &Path) -> FileId {
+    let data = path.metadata().ok()?;
+    Some((data.dev(), data.ino()))
+}
+
+/// The files of an open database.
+pub struct OpenFiles([(PathBuf, FileId); 2]);
+
+impl OpenFiles {
+    /// Notes which files they are, once the database and its log are open.
+    pub fn new(path: &Path) -> Self {
+        Self([path.to_owned(), log_of(path)].map(|path| {
+            let identity = identity(&path);
+            (path, identity)
+        }))
+    }
+
+    /// Checks that the names are still those of the open files.
+    ///
+    /// # Errors
+    /// [`Replaced`] (74).
+    pub fn verify(&self) -> Result<()> {
+        let is_other = |(path, noted): &&(PathBuf, FileId)| identity(path) != *noted;
+        match self.0.iter().find(is_other) {
+            None => Ok(()),
+            Some((path, _)) => {
+                let replaced = Replaced(path.display().to_string());
+                Err(Error::new(Kind::LocalIo, replaced))
+            }
+        }
+    }
+}

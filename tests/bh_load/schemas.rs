@@ -1,0 +1,228 @@
+//! PostgreSQL: which tables are found on the search path, and what is no table.
+
+use crate::harness::postgres::{Database, Role};
+use crate::harness::sample::{ndjson, record};
+use crate::harness::{Run, Tool};
+
+fn load(url: &str, n: usize) -> Run {
+    let tool = Tool::new("bh-load").args(["--database", url]);
+    tool.input(ndjson(&[record(n)])).run()
+}
+
+/// The URL with this search path.
+fn on_path(url: &str, path: &str) -> String {
+    let mut url = url::Url::parse(url).unwrap();
+    let option = format!("-csearch_path={path}");
+    url.query_pairs_mut().append_pair("options", &option);
+    url.into()
+}
+
+fn tables(database: &Database) -> String {
+    let query =
+        "SELECT string_agg(schemaname || '.' || tablename, ' ' ORDER BY schemaname, tablename)
+        FROM pg_tables WHERE tablename IN ('main_build', 'bh_object', 'bh_outbox')";
+    let row = database.client().query_one(query, &[]).unwrap();
+    row.get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+const IN_PUBLIC: &str = "public.bh_object public.bh_outbox public.main_build";
+
+#[test]
+fn the_table_that_is_found_on_the_path_is_used() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    load(&database.url, 0).exits(0);
+    let mut client = database.client();
+    client.batch_execute("CREATE SCHEMA app").unwrap();
+    let url = on_path(&database.url, "app,public");
+    load(&url, 1).exits(0);
+    // What is missing is made where Buildhub's table is.
+    client
+        .batch_execute("DROP TABLE bh_object, bh_outbox")
+        .unwrap();
+    let run = load(&url, 2).exits(0);
+    assert_eq!(tables(&database), IN_PUBLIC, "{run}");
+    assert_eq!(database.count("SELECT count(*) FROM main_build"), 3);
+    let filter = Tool::new("bh-filter").args(["--database", &url]);
+    let run = filter.input(ndjson(&[record(2)])).run().exits(0);
+    assert_eq!(run.count("/dropped/known"), 1, "{run}");
+}
+
+#[test]
+fn a_schema_named_as_the_role_hides_no_table() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    load(&database.url, 0).exits(0);
+    let role = Role::new(&database);
+    role.execute(
+        "CREATE SCHEMA AUTHORIZATION ROLE;
+         GRANT ALL ON ALL TABLES IN SCHEMA public TO ROLE;
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO ROLE;",
+    );
+    let run = load(&role.url, 1).exits(0);
+    assert_eq!(tables(&database), IN_PUBLIC, "{run}");
+    assert_eq!(database.count("SELECT count(*) FROM main_build"), 2);
+}
+
+#[test]
+fn a_second_table_on_the_path_is_told() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    load(&database.url, 0).exits(0);
+    let mut client = database.client();
+    let copy = "CREATE SCHEMA app; CREATE TABLE app.main_build (LIKE main_build INCLUDING ALL)";
+    client.batch_execute(copy).unwrap();
+    let run = load(&on_path(&database.url, "app,public"), 1).exits(0);
+    run.says("app.main_build is used, not public.main_build");
+    assert_eq!(database.count("SELECT count(*) FROM app.main_build"), 1);
+}
+
+/// It would be made a second time in the next schema.
+#[test]
+fn a_table_in_a_schema_that_may_not_be_used_is_told() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    load(&on_path(&database.url, "public"), 0).exits(0);
+    let role = Role::new(&database);
+    role.execute(
+        "ALTER SCHEMA public RENAME TO builds; CREATE SCHEMA AUTHORIZATION ROLE;
+         REVOKE ALL ON SCHEMA builds FROM PUBLIC",
+    );
+    let run = load(&on_path(&role.url, "builds,$user"), 1).exits(78);
+    run.says("builds.main_build")
+        .says(&format!("GRANT USAGE ON SCHEMA builds TO {}", role.name));
+    assert_eq!(tables(&database), IN_PUBLIC.replace("public", "builds"));
+}
+
+#[test]
+fn what_is_no_lasting_table_is_refused() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    for (change, reason) in [
+        (
+            "ALTER TABLE main_build RENAME TO builds; CREATE VIEW main_build AS TABLE builds",
+            "public.main_build is a view, not a table",
+        ),
+        (
+            "ALTER TABLE bh_object RENAME TO o; CREATE MATERIALIZED VIEW bh_object AS TABLE o",
+            "public.bh_object is a materialized view, not a table",
+        ),
+        (
+            "ALTER TABLE bh_outbox RENAME TO o; CREATE SEQUENCE bh_outbox",
+            "public.bh_outbox is a sequence, not a table",
+        ),
+        (
+            "ALTER TABLE bh_object SET UNLOGGED",
+            "public.bh_object is unlogged",
+        ),
+        (
+            "ALTER TABLE main_build SET UNLOGGED",
+            "public.main_build is unlogged",
+        ),
+    ] {
+        let mut client = database.client();
+        let anew = "DROP SCHEMA public CASCADE; CREATE SCHEMA public";
+        client.batch_execute(anew).unwrap();
+        load(&database.url, 0).exits(0);
+        client.batch_execute(change).unwrap();
+        let run = load(&database.url, 1).exits(78);
+        assert!(run.stderr.contains(reason), "{reason}: {run}");
+    }
+}
+
+/// Partitions share the name, the unique hash and the counts of one table.
+#[test]
+fn a_partitioned_table_is_used() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    let mut client = database.client();
+    client
+        .batch_execute(
+            "CREATE TABLE main_build (
+                 id serial NOT NULL, build_hash varchar(45) NOT NULL UNIQUE, build jsonb NOT NULL,
+                 metadata jsonb NOT NULL, created_at timestamptz NOT NULL,
+                 s3_object_key varchar(400), s3_object_etag varchar(400))
+                 PARTITION BY HASH (build_hash);
+             CREATE TABLE even PARTITION OF main_build FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+             CREATE TABLE odd PARTITION OF main_build FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+             CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';",
+        )
+        .unwrap();
+    let lines: Vec<_> = (0..20).map(record).collect();
+    let load = || {
+        let tool = Tool::new("bh-load").args(["--database", &database.url]);
+        tool.input(ndjson(&lines)).run()
+    };
+    assert_eq!(load().exits(0).count("/out"), 20);
+    client
+        .batch_execute(
+            "TRUNCATE main_build, bh_object;
+             CREATE TRIGGER t BEFORE INSERT ON odd FOR EACH ROW EXECUTE FUNCTION f()",
+        )
+        .unwrap();
+    let run = load().exits(65);
+    let stored = database.count("SELECT count(*) FROM main_build");
+    assert!((1..20).contains(&stored), "{stored}");
+    assert_eq!(run.count("/out"), stored.unsigned_abs(), "{run}");
+    assert_eq!(
+        run.count("/rejected/not_stored"),
+        20 - stored.unsigned_abs()
+    );
+}
+
+/// What a policy hides would be fetched and inserted again.
+#[test]
+fn a_role_that_does_not_see_every_row_is_refused() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    load(&database.url, 0).exits(0);
+    let role = Role::new(&database);
+    role.execute(
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO ROLE;
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO ROLE;",
+    );
+    for table in ["main_build", "bh_object", "bh_outbox"] {
+        role.execute(&format!(
+            "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY p ON {table} USING (false) WITH CHECK (true)"
+        ));
+        let said = format!("row-level security hides rows of public.{table}");
+        load(&role.url, 1).exits(78).says(&said);
+        if table != "bh_outbox" {
+            let filter = Tool::new("bh-filter").args(["--database", &role.url]);
+            filter
+                .input(ndjson(&[record(0)]))
+                .run()
+                .exits(78)
+                .says(&said);
+        }
+        // Its owner sees all.
+        load(&database.url, 0).exits(0);
+        role.execute(&format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"));
+    }
+    load(&role.url, 1).exits(0);
+}
+
+#[test]
+fn a_session_that_may_not_write_is_told_at_the_start() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    load(&database.url, 0).exits(0);
+    let name = database.url.rsplit('/').next().unwrap();
+    let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    database.client().batch_execute(&alter).unwrap();
+    // Even where all is known, and nothing had to be written.
+    let run = load(&database.url, 0).exits(78);
+    run.says("read-only").says("default_transaction_read_only");
+    let filter = Tool::new("bh-filter").args(["--database", &database.url]);
+    let run = filter.input(ndjson(&[record(0)])).run().exits(0);
+    assert_eq!(run.count("/dropped/known"), 1, "{run}");
+}
