@@ -249,8 +249,11 @@ const PAGES: &[Page] = &[
              nothing is written.",
             "With --skip-unchanged the ids and hashes of all records of the server are read first, \
              from a file in --cache-folder and what has changed since it was written; records \
-             that are there with the same content are not sent. The file belongs to one server, \
-             bucket and collection, and may be removed at any time. With --if-not-exists a record \
+             that are there with the same content are not sent. Of several records with one id \
+             the last one counts: earlier ones of its batch are dropped (superseded), and those \
+             of earlier batches from the next run on. Such a record is sent at the end if no later \
+             one comes. The file belongs to one server, bucket and collection, and may be removed \
+             at any time. With --if-not-exists a record \
              that is there stays as it is, and counts as there already.",
         ],
         files: &[(

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use md5::{Digest, Md5};
 use siphasher::sip::SipHasher13;
 
+use super::versions::{Superseded, Version};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::json::{self, ParseError};
@@ -24,7 +25,7 @@ pub type Hash = [u8; 16];
 /// As many records a page as every server gives.
 const PAGE: u16 = 5000;
 
-const FORMAT: &str = "kinto-load cache 1";
+const FORMAT: &str = "kinto-load cache 2";
 
 #[derive(Default)]
 pub struct KintoContents {
@@ -33,6 +34,11 @@ pub struct KintoContents {
     contents: HashMap<u64, Hash>,
     /// The latest change that is known of.
     latest: Option<u64>,
+    /// Which record it changed, by the hash of its id.
+    changed: Option<u64>,
+    superseded: Superseded,
+    file: PathBuf,
+    place: String,
 }
 
 /// MD5 of the text that CPython would print of the record, without what the
@@ -61,13 +67,12 @@ impl KintoContents {
         (folder, bucket, collection): (&Path, &str, &str),
     ) -> Result<Self> {
         let place = format!("{} {bucket} {collection}", server.address());
-        let path = folder.join(name(&place));
-        let mut known = load(&path, &place);
+        let mut known = load(folder.join(name(&place)), place);
         let collection = Collection::new(Arc::clone(server), bucket, collection, PAGE);
         let head = collection.head(None, None)?;
         // A server that was set back knows nothing of the file's.
         if known.latest.is_some_and(|latest| latest > head.timestamp) {
-            known = Self::default();
+            known.forget();
         }
         let mut changed = known.latest != Some(head.timestamp) && known.follow(&collection)?;
         // What was deleted with its collection, or purged, is told by its number alone.
@@ -77,15 +82,18 @@ impl KintoContents {
             head.total
         };
         if total != Some(known.len() as u64) {
-            known = Self::default();
+            known.forget();
             changed |= known.follow(&collection)?;
         }
         if changed {
-            known
-                .save(&path, &place)
-                .map_err(Error::local(path.display()))?;
+            known.save()?;
         }
         Ok(known)
+    }
+
+    fn forget(&mut self) {
+        self.contents.clear();
+        (self.latest, self.changed) = (None, None);
     }
 
     pub fn len(&self) -> usize {
@@ -96,13 +104,37 @@ impl KintoContents {
         self.contents.get(&digest(id)) == Some(&content)
     }
 
-    /// Takes over what has changed; whether anything has.
+    /// Returns whether the server has another content of this id, and the input
+    /// of the last run had another one after this one.
+    pub fn supersedes(&self, version: Version) -> bool {
+        let stored = self.contents.get(&version.0);
+        self.superseded.contains(&version) && stored.is_some_and(|stored| *stored != version.1)
+    }
+
+    /// Keeps for the next run what the input of this one superseded.
+    pub fn keep(mut self, superseded: Superseded) -> Result<()> {
+        if self.superseded == superseded {
+            return Ok(());
+        }
+        self.superseded = superseded;
+        self.save()
+    }
+
+    /// Takes over what has changed; whether anything has. The latest change that
+    /// is known of must be among what the server says, at its time or a later
+    /// one: a server that was set back, and changed again, does not have it.
     fn follow(&mut self, collection: &Collection) -> Result<bool> {
         let before = self.latest;
-        let mut page = collection.first(self.latest, None)?;
+        let expected = self.changed;
+        let mut is_same = expected.is_none();
+        let since = before.map(|latest| latest.saturating_sub(1));
+        let mut page = collection.first(since, None)?;
+        self.latest = since;
         loop {
             self.latest = page.records(self.latest, |record| {
                 let id = digest(&record.id);
+                is_same |= expected == Some(id);
+                self.changed = Some(id);
                 if record.deleted {
                     self.contents.remove(&id);
                     return Ok(());
@@ -115,23 +147,35 @@ impl KintoContents {
             })?;
             match &page.next {
                 Some(query) => page = collection.page(query)?,
-                None => return Ok(self.latest != before),
+                None if is_same => return Ok(self.latest != before),
+                None => {
+                    self.forget();
+                    return self.follow(collection).map(|_| true);
+                }
             }
         }
     }
 
     /// Whole or not at all.
-    fn save(&self, path: &Path, place: &str) -> std::io::Result<()> {
-        disk::replace(path, |file| {
+    fn save(&self) -> Result<()> {
+        let written = disk::replace(&self.file, |file| {
             let mut out = std::io::BufWriter::new(file);
             let latest = self.latest.unwrap_or_default();
-            writeln!(out, "{FORMAT} {latest} {place}")?;
+            writeln!(out, "{FORMAT} {latest} {}", self.place)?;
+            writeln!(out, "{:016x}", self.changed.unwrap_or_default())?;
+            let mut write = |sign: &str, id: u64, content: Hash| {
+                writeln!(out, "{sign}{id:016x}{:032x}", u128::from_be_bytes(content))
+            };
             for (id, content) in &self.contents {
-                writeln!(out, "{id:016x}{:032x}", u128::from_be_bytes(*content))?;
+                write("", *id, *content)?;
+            }
+            for (id, content) in &self.superseded {
+                write("-", *id, *content)?;
             }
             writeln!(out, "end")?;
             out.flush()
-        })
+        });
+        written.map_err(Error::local(self.file.display()))
     }
 }
 
@@ -150,27 +194,43 @@ fn name(place: &str) -> PathBuf {
 }
 
 /// What is cached can be asked for again: a file that is not whole is none.
-fn load(path: &Path, place: &str) -> KintoContents {
-    let known = std::fs::File::open(path).ok().and_then(|file| {
-        let mut lines = BufReader::new(file).lines().map_while(Result::ok);
-        let first = lines.next()?;
-        let (latest, own) = first.strip_prefix(FORMAT)?.trim().split_once(' ')?;
-        let mut known = KintoContents {
-            contents: HashMap::new(),
-            latest: Some(latest.parse().ok()?),
-        };
-        if own != place {
-            return None;
+fn load(file: PathBuf, place: String) -> KintoContents {
+    let known = std::fs::File::open(&file)
+        .ok()
+        .and_then(|cache| parse(BufReader::new(cache), &place));
+    KintoContents {
+        file,
+        place,
+        ..known.unwrap_or_default()
+    }
+}
+
+fn parse(cache: impl BufRead, place: &str) -> Option<KintoContents> {
+    let mut lines = cache.lines().map_while(Result::ok);
+    let first = lines.next()?;
+    let (latest, own) = first.strip_prefix(FORMAT)?.trim().split_once(' ')?;
+    if own != place {
+        return None;
+    }
+    let mut known = KintoContents {
+        latest: Some(latest.parse().ok()?),
+        changed: Some(u64::from_str_radix(&lines.next()?, 16).ok()?),
+        ..KintoContents::default()
+    };
+    for line in lines {
+        if line == "end" {
+            return Some(known);
         }
-        for line in lines {
-            if line == "end" {
-                return Some(known);
-            }
-            let id = u64::from_str_radix(line.get(..16)?, 16).ok()?;
-            let content = u128::from_str_radix(line.get(16..)?, 16).ok()?;
-            known.contents.insert(id, content.to_be_bytes());
+        let entry = line.strip_prefix('-');
+        let hashes = entry.unwrap_or(&line);
+        let id = u64::from_str_radix(hashes.get(..16)?, 16).ok()?;
+        let content = u128::from_str_radix(hashes.get(16..)?, 16)
+            .ok()?
+            .to_be_bytes();
+        match entry {
+            Some(_) => drop(known.superseded.insert((id, content))),
+            None => drop(known.contents.insert(id, content)),
         }
-        None
-    });
-    known.unwrap_or_default()
+    }
+    None
 }

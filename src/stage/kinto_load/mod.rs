@@ -3,6 +3,7 @@
 mod known;
 mod read;
 mod send;
+mod versions;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::Parser;
 use self::known::{KintoContents, digest};
 use self::read::PendingPut;
 use self::send::{BatchSender, LARGEST};
+use self::versions::Versions;
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::{self, BatchLimits, Io, RecordLine};
@@ -118,32 +120,30 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         bytes: LARGEST,
         wait: args.flush_interval,
     };
-    // Hashes of the paths that were sent, where what is unchanged is not.
+    // Hashes of the paths of which a version may be sent, where not all are.
     let mut changed = args.skip_unchanged.then(HashSet::new);
     let parse =
         |line: RecordLine<'_>| read::pending_put(line, (bucket, collection), known.as_ref());
     let weigh = |pending: &mut Box<PendingPut>| {
         if let Some(changed) = &mut changed {
             let path = digest(&pending.put.path);
-            // What the server had is sent all the same after another version of it.
-            pending.unchanged &= !changed.contains(&path);
-            if !pending.unchanged {
-                changed.insert(path);
+            if pending.unchanged && !changed.contains(&path) {
+                return (0, 64);
             }
+            changed.insert(path);
         }
-        if pending.unchanged {
-            (0, 64)
-        } else {
-            (1, pending.put.line.len())
-        }
+        (1, pending.put.line.len())
     };
-    std::thread::scope(|scope| {
+    let superseded = std::thread::scope(|scope| {
         let mut sender = BatchSender::new(
             scope,
             &batches,
             args.concurrency.into(),
             &io.context.counters,
         );
-        ndjson::batched(io, &limits, parse, weigh, &mut sender)
-    })
+        sender.versions = args.skip_unchanged.then(Versions::default);
+        ndjson::batched(io, &limits, parse, weigh, &mut sender)?;
+        sender.finish(limits.records, &mut io.output)
+    })?;
+    known.map_or(Ok(()), |known| known.keep(superseded))
 }

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::known::{KintoContents, hash};
+use super::known::{KintoContents, digest, hash};
+use super::versions::Version;
 use crate::json::{self, Members, Value};
 use crate::ndjson::{Parsed, RecordLine};
 use crate::record::reject::{Reject, cleared};
@@ -16,6 +17,10 @@ pub struct PendingPut {
     pub number: u64,
     /// The server had it when the run began.
     pub unchanged: bool,
+    /// Its id and its content, if a later version may take its place unsent.
+    pub version: Option<Version>,
+    /// In the last run a later version did.
+    pub superseded: bool,
 }
 
 /// Returns what to store for a record, in this bucket and collection where the
@@ -65,13 +70,13 @@ fn record(
         other_bucket.as_deref().unwrap_or(bucket),
         other_collection.as_deref().unwrap_or(collection),
     );
-    let mut unchanged = false;
+    let (mut content, mut unchanged) = (None, false);
     if let Some(known) = known
         && !elsewhere
         && members.value("permissions").is_none()
     {
         let hash = hash(member.value).map_err(|error| bad_line(&error.to_string()))?;
-        unchanged = known.has(&id, hash);
+        (content, unchanged) = (Some(hash), known.has(&id, hash));
     }
     let place =
         |member: &json::Member<'_>| -> Range<usize> { member.end - member.value.len()..member.end };
@@ -86,10 +91,15 @@ fn record(
         if_match: version.and_then(integer),
         line: line.to_vec(),
     };
+    // One that is to replace a certain version says more than its content.
+    let version = content.filter(|_| put.if_match.is_none());
+    let version = version.map(|content| (digest(&id), content));
     Ok(PendingPut {
         put,
         number,
         unchanged,
+        version,
+        superseded: (version.zip(known)).is_some_and(|(version, known)| known.supersedes(version)),
     })
 }
 

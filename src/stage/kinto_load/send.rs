@@ -8,6 +8,7 @@ use std::thread::Scope;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::read::PendingPut;
+use super::versions::{Superseded, Versions};
 use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
@@ -40,6 +41,8 @@ pub struct BatchSender {
     at_work: VecDeque<Sent>,
     /// How many batches at work hold a record of this path.
     paths: HashMap<String, usize>,
+    /// Where what is unchanged is not sent.
+    pub versions: Option<Versions>,
 }
 
 impl BatchSender {
@@ -67,7 +70,23 @@ impl BatchSender {
             metrics: Metrics::from_environment(),
             at_work: VecDeque::new(),
             paths: HashMap::new(),
+            versions: None,
         }
+    }
+
+    /// Sends what was put off, so many records at a time; returns what was
+    /// superseded.
+    pub fn finish(mut self, records: usize, output: &mut StageOutput) -> Result<Superseded> {
+        let Some(versions) = self.versions.take() else {
+            return Ok(Superseded::default());
+        };
+        let (mut rest, superseded) = versions.finish();
+        while !rest.is_empty() {
+            let after = rest.split_off(records.min(rest.len()));
+            self.submit(std::mem::replace(&mut rest, after), output)?;
+        }
+        self.settle(output)?;
+        Ok(superseded)
     }
 
     /// Waits for the first batch at work, and says what became of its lines.
@@ -99,9 +118,8 @@ impl BatchSender {
             let Some(number) = output.settle(item)? else {
                 continue;
             };
-            let Some((put, outcome)) = outcomes.next() else {
-                break;
-            };
+            let (put, outcome) = (outcomes.next())
+                .ok_or_else(|| Error::internal("a record has no outcome in Kinto"))?;
             match outcome {
                 PutOutcome::Created => stored += 1,
                 PutOutcome::Updated => {
@@ -123,6 +141,10 @@ impl BatchSender {
 
 impl BatchSink<Box<PendingPut>> for BatchSender {
     fn submit(&mut self, batch: Vec<Item>, output: &mut StageOutput) -> Result<()> {
+        let batch = match &mut self.versions {
+            Some(versions) => versions.choose(batch),
+            None => batch,
+        };
         let mut puts = Vec::new();
         let mut items = Vec::with_capacity(batch.len());
         for item in batch {
