@@ -219,6 +219,7 @@ const CRATES: &[(&str, &str)] = &[
     ("anyhow", "error"),
     ("clap", "cli log ndjson remote resume store stage"),
     ("crossbeam_channel", "ndjson stage"),
+    ("ctor", "cli"),
     ("csv", "inventory"),
     ("flate2 parquet", "stage/s3_inventory"),
     ("indicatif", "progress"),

@@ -1,11 +1,11 @@
 //! The process: parse, streams, signals, and the result as an exit status and
 //! a last line on standard error. Nobody else exits.
 
+mod streams;
 pub(crate) mod values;
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -171,8 +171,8 @@ fn print_clap_error(told: &clap::Error, program: &str) -> ExitCode {
         return ExitCode::from(2);
     }
     match told.print() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(Kind::LocalIo.status().unwrap_or(1)),
+        Ok(()) if !streams::is_stdout_closed() => ExitCode::SUCCESS,
+        _ => ExitCode::from(Kind::LocalIo.status().unwrap_or(1)),
     }
 }
 
@@ -187,10 +187,8 @@ fn io<P: Program>(shared: &SharedArgs, log: &Log, counters: &Arc<Counters>) -> R
         counters: Arc::clone(counters),
         shutdown: Shutdown::watch().map_err(Error::local("signals"))?,
     };
-    let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-    let stdin = File::from(stdin.map_err(Error::local("standard input"))?);
-    let stdout = std::io::stdout().as_fd().try_clone_to_owned();
-    let stdout = File::from(stdout.map_err(Error::local("standard output"))?);
+    let stdin = streams::stdin().map_err(Error::local("standard input"))?;
+    let stdout = streams::stdout().map_err(Error::local("standard output"))?;
     let rejects = Rejects::open(name::<P>(), shared.rejects.as_deref(), log.clone())?;
     Ok(Io {
         input: Input::new(stdin, P::READS_LINES, &context),

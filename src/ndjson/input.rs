@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use memchr::{memchr_iter, memrchr};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde::de::IgnoredAny;
 
 use super::line::{Framing, Line, RecordLine};
@@ -269,7 +270,14 @@ impl Input {
     /// # Errors
     /// A signal, or an unreadable input.
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
-        let failed = Error::local(&self.place);
+        let place = &self.place;
+        let failed = |error| match Errno::from_io_error(&error) {
+            Some(Errno::BADF) => Error::local(format!(
+                "{place} is closed, or not open for reading; redirect it from a file, a pipe or \
+                 /dev/null"
+            ))(error),
+            _ => Error::local(place)(error),
+        };
         self.counters.waits(Waiting::Input);
         let read = loop {
             let (signal, input) = (self.shutdown.readable(), self.file.as_fd());
@@ -278,7 +286,7 @@ impl Input {
                 PollFd::new(&input, PollFlags::IN),
             ];
             match poll(&mut ready, None) {
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::INTR) => continue,
                 Err(error) => return Err(failed(error.into())),
                 Ok(_) => self.shutdown.check()?,
             }

@@ -92,6 +92,10 @@ impl Output {
                 Kind::Signal(SIGPIPE),
                 "the reader of standard output has left",
             ),
+            Some(Errno::BADF) => Error::local(
+                "standard output is closed, or not open for writing; redirect it to a file, a pipe \
+                 or /dev/null",
+            )(error),
             _ => Error::local("standard output")(error),
         })
     }

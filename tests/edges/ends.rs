@@ -76,6 +76,68 @@ fn a_full_disk_at_standard_output_is_an_error() {
     }
 }
 
+/// The tool, run by a shell with this redirection.
+fn redirected(tool: Tool, how: &str) -> Tool {
+    let shell = format!("exec \"$@\" {how}");
+    tool.under(["sh", "-c", shell.as_str(), "sh"])
+}
+
+#[test]
+fn what_cannot_be_written_to_a_closed_output_is_an_error() {
+    let place = Place::new();
+    let input = format!("{}\n{}\n{}\n{END}\n", line(0), mark(0), line(1));
+    // Loaders write nothing, or marks.
+    for stage in stages().filter(|stage| !stage.ends_with("-load")) {
+        let tool = redirected(place.tool(stage).input(&*input), ">&-");
+        let run = tool.run().exits(74);
+        run.says(&format!("{stage}: standard output is closed"));
+        let read_only = redirected(place.tool(stage).input(&*input), "1</dev/null");
+        read_only.run().exits(74);
+        for flag in ["--help", "--version"] {
+            let tool = Tool::plain(stage).arg(flag);
+            redirected(tool, ">&-").run().exits(74);
+        }
+        // As a shell opens it, and as Python does.
+        for how in [">/dev/null", "1<>/dev/null"] {
+            let tool = redirected(place.tool(stage).input(&*input), how);
+            let run = tool.run().prints_nothing();
+            assert_ne!(run.status.code(), Some(74), "{run}");
+        }
+    }
+}
+
+#[test]
+fn a_closed_input_is_not_an_empty_one() {
+    let place = Place::new();
+    for stage in readers() {
+        let run = redirected(place.tool(stage), "<&-").run().exits(74);
+        run.says(&format!("{stage}: standard input is closed"));
+        let run = redirected(place.tool(stage), "0>/dev/null").run();
+        run.exits(74);
+        for how in ["</dev/null", "<>/dev/null"] {
+            redirected(place.tool(stage), how).run().exits(0);
+        }
+    }
+    for stage in stages().filter(|stage| is_source(stage)) {
+        let run = redirected(place.tool(stage), "<&-").run().exits(0);
+        assert_eq!(run.count("/out"), 3, "{run}");
+    }
+    let inventory = redirected(Tool::new("s3-inventory"), "<&-").run();
+    inventory.exits(74).says("standard input is closed");
+}
+
+#[test]
+fn without_standard_error_a_program_works_as_ever() {
+    let place = Place::new();
+    for stage in readers() {
+        let input = format!("{}\n{GARBAGE}\n", line(0));
+        let heard = place.tool(stage).input(&*input).run().exits(65);
+        let tool = redirected(place.tool(stage).input(&*input), "2>&-");
+        let run = tool.run().exits(65).silent();
+        assert_eq!(run.stdout, heard.stdout);
+    }
+}
+
 #[test]
 fn a_failed_output_ends_the_reading_too() {
     let place = Place::new();
