@@ -68,14 +68,20 @@ pub fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Returns whether a regular file, opened for reading, ends in half a line.
-pub fn is_torn(file: &File) -> Result<bool> {
-    let Some(at) = file.metadata()?.len().checked_sub(1) else {
+/// Returns whether the first `length` bytes of a regular file, opened for reading,
+/// end in half a line.
+pub fn is_torn(file: &File, length: u64) -> Result<bool> {
+    let Some(at) = length.checked_sub(1) else {
         return Ok(false);
     };
     let mut last = [0];
     file.read_exact_at(&mut last, at)?;
     Ok(last != *b"\n")
+}
+
+/// Waits until the name of the file at `path` is on disk.
+pub fn sync_folder_of(path: &Path) -> Result<()> {
+    File::open(folder(&follow_links(path)?))?.sync_all()
 }
 
 fn folder(path: &Path) -> &Path {

@@ -3,6 +3,7 @@
 //! at once.
 
 mod ends;
+mod rejects;
 
 use std::fs::File;
 use std::process::{Command, Stdio};

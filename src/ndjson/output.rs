@@ -128,5 +128,7 @@ fn is_torn(file: &File) -> bool {
     }
     // Our own handle may only write.
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    File::open(path).is_ok_and(|file| disk::is_torn(&file).unwrap_or(false))
+    let length = file.metadata().map(|data| data.len());
+    let torn = File::open(path).and_then(|file| disk::is_torn(&file, length?));
+    torn.unwrap_or(false)
 }

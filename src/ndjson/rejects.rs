@@ -25,7 +25,7 @@ pub struct Rejects {
 impl Rejects {
     /// Opens the file for appending; a torn last line, left by a kill, is
     /// taken off: its unit is still open and comes again. Where another stage
-    /// has the file too, that line is only ended.
+    /// has the file too, that line is only ended, before the next reject.
     pub fn open(stage: &'static str, path: Option<&Path>, log: Log) -> Result<Self> {
         let open = |path: &Path| {
             let file = append(path).map_err(Error::local(path.display()))?;
@@ -52,9 +52,7 @@ impl Rejects {
         };
         self.buffer.clear();
         reject.write(self.stage, &mut self.buffer);
-        // One write a line, so that stages may share a file.
-        file.write_all(&self.buffer)
-            .map_err(Error::local(path.display()))?;
+        append_line(file, &mut self.buffer).map_err(Error::local(path.display()))?;
         self.unsynced = true;
         Ok(true)
     }
@@ -99,17 +97,39 @@ fn append(path: &Path) -> std::io::Result<File> {
     if !file.metadata()?.is_file() {
         return Ok(file);
     }
-    // Who is alone with the file may mend it; who shares it begins a new line
-    // behind half of one, which may be another's.
-    let alone = file.try_lock().is_ok();
-    if alone {
+    if file.metadata()?.len() == 0 {
+        // It may be new, and its name has to be on disk too.
+        disk::sync_folder_of(path)?;
+    }
+    // Half a line may be another stage's, which is writing it.
+    if file.try_lock().is_ok() {
         mend(&mut file)?;
     }
     file.lock_shared()?;
-    if !alone && disk::is_torn(&file)? {
-        file.write_all(b"\n")?;
-    }
     Ok(file)
+}
+
+/// Appends `line`, which ends with its newline, as a line of its own.
+///
+/// Another stage that shares the file may be killed within a line of its own at any
+/// moment, also after this one has looked: so where ours begins is looked at again once
+/// it is written, and it is written again if that was behind half a line.
+fn append_line(file: &mut File, line: &mut Vec<u8>) -> std::io::Result<()> {
+    if !file.metadata()?.is_file() {
+        return file.write_all(line);
+    }
+    // One write, so that lines of several stages do not mix.
+    let mut torn = disk::is_torn(file, file.metadata()?.len())?;
+    if !torn {
+        file.write_all(line)?;
+        let start = file.stream_position()?.saturating_sub(line.len() as u64);
+        torn = disk::is_torn(file, start)?;
+    }
+    if torn {
+        line.insert(0, b'\n');
+        file.write_all(line)?;
+    }
+    Ok(())
 }
 
 /// Ends a last line that only lacks its newline; takes off a torn one.
