@@ -121,7 +121,7 @@ const PAGES: &[Page] = &[
             "Passes on the records whose key ends with the suffix, unless an object of that key \
              and that ETag was dealt with before. An object with another ETag passes, and so does \
              a line without an ETag. Lines go on byte for byte; other keys are passed over \
-             without being read as JSON.",
+             without being read as JSON, but for lines that are not one whole object.",
             "What was dealt with is taken from the database that bh-load would use; a SQLite file \
              that does not exist yet means nothing. --known names a file of records or a listing \
              instead, or none. The set takes less than 40 bytes of memory a key.",

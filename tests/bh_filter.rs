@@ -1,5 +1,7 @@
 //! bh-filter.
 
+mod torn;
+
 use std::path::Path;
 
 use crate::harness::postgres::Database;
@@ -117,19 +119,22 @@ fn input_that_is_not_a_listing_is_rejected() {
 
 #[test]
 fn lines_that_cannot_match_are_not_parsed() {
-    let over = [
+    let over = ["{\"key\":1}", "{garbage}", "{\"key\":\"x\",}"];
+    let lines = over.map(str::to_owned);
+    let run = keeps(fresh(&[]).input(text(&lines)).run(), &[]);
+    assert_eq!(run.count("/dropped/other keys"), 3, "{run}");
+    // What does not look like one object is none.
+    for torn in [
         "garbage",
-        "{\"key\":1}",
         "[1,",
         "{\"key\":\"buildhub.json",
         "buildhub.json",
         "\u{0}",
-    ];
-    let record = "{\"key\":1}";
-    let between = [&[record], &over[..], &[record]].concat();
-    let lines: Vec<String> = between.iter().map(|&line| line.to_owned()).collect();
-    let run = keeps(fresh(&[]).input(text(&lines)).run(), &[]);
-    assert_eq!(run.count("/dropped/other keys"), 8, "{run}");
+    ] {
+        let lines = [over[0], torn, over[1]].map(str::to_owned);
+        let run = fresh(&[]).input(text(&lines)).run().exits(65);
+        run.says("line 2: bad_line: ").prints_nothing();
+    }
     // A line that may match is parsed, and has to be a record.
     let refused = [
         r#""buildhub.json""#,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use memchr::memmem::Finder;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use regex::RegexSet;
 
 use crate::cli::{Program, SharedArgs, values};
@@ -143,9 +143,8 @@ impl Wanted {
             json::write_str(suffix, &mut needle);
             Finder::new(&needle[1..]).into_owned()
         });
-        let marks = Finder::new(b"{\"mark\":").into_owned();
         Ok(Self {
-            needles: needles.chain([marks]).collect(),
+            needles: needles.collect(),
             suffixes: args.suffix.clone(),
             patterns,
         })
@@ -156,17 +155,20 @@ impl Wanted {
             && (self.patterns.is_empty() || self.patterns.is_match(key))
     }
 
-    /// The lines of a block that are a mark or may hold a wanted key, in
-    /// order: where each begins and ends.
+    /// The lines of a block that are a mark, may hold a wanted key, or are not
+    /// whole, in order: where each begins and ends.
     fn candidates(&self, block: &Block) -> Vec<(usize, usize)> {
         let bytes = block.bytes();
         let mut lines = Vec::new();
-        if !is_listing(bytes) {
-            let mut start = 0;
-            for end in memchr_iter(b'\n', bytes) {
+        let is_listing = is_listing(bytes);
+        let mut start = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            if !is_listing || !is_flat_object(&bytes[start..end]) {
                 lines.push((start, end));
-                start = end + 1;
             }
+            start = end + 1;
+        }
+        if !is_listing {
             return lines;
         }
         if block.unterminated {
@@ -189,6 +191,17 @@ impl Wanted {
 /// keys, would pass for other keys.
 fn is_listing(bytes: &[u8]) -> bool {
     matches!(bytes.trim_ascii_start(), [] | [b'{' | b'[' | b']', ..])
+}
+
+/// Whether a line is one object without another in it, as far as its braces tell. Half
+/// a line is none, nor is a line behind half of another, as a program that is killed
+/// leaves it: its key may have been a wanted one.
+fn is_flat_object(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    match line.strip_suffix(b",").unwrap_or(line) {
+        [b'{', members @ .., b'}'] => memchr2(b'{', b'}', members).is_none(),
+        _ => false,
+    }
 }
 
 /// Adds the lines in which `find` finds something.
