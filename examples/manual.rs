@@ -90,27 +90,33 @@ const PAGES: &[Page] = &[
              from its destination bucket; --files names another place. --latest finds the newest \
              folder with a name such as 2026-11-21T01-00Z below a prefix, passing over others, and \
              reads its manifest. Parquet from a bucket waits in a file without a name in TMPDIR, \
-             and is checked before its first row is read. ORC is not read.",
+             and is checked before its first row is read. A manifest is compared with the \
+             manifest.checksum beside it, where there is one, and each row with the bucket that \
+             the manifest is of.",
             "Without a manifest the columns of CSV are Bucket, Key, Size, LastModifiedDate and \
-             ETag; --columns names others. Names may be written as in CSV (IsLatest) or in \
-             Parquet (is_latest), columns of other names are passed over, and so are columns \
-             behind the last that is named. Keys are URL-decoded in CSV, and taken as they \
-             stand in Parquet or with --raw-keys. Of versions the latest is taken, and no delete \
+             ETag, and columns behind these are passed over; --columns names all that a row has. \
+             Names may be written as in CSV (IsLatest) or in Parquet (is_latest), columns of \
+             other names are passed over. If the first row of a file does not fit its columns, \
+             or if the file is no CSV (ORC, zstd, zip, HTML), the run ends with 78 before a row \
+             is read. Keys are URL-decoded in CSV, and taken as they stand in Parquet or with \
+             --raw-keys. Of versions the latest is taken, and no delete \
              marker, unless --all-versions and --delete-markers ask for them: their records \
              have version_id, is_latest and is_delete_marker too.",
             "--mozilla firefox and --mozilla archive read the newest inventory that Mozilla \
              publishes: its bucket, prefix and region are built in, requests are not signed, and \
              the files lie below public/.",
-            "A row that is no record (too few columns, a size or date that is none, a key that is \
-             not UTF-8 or not URL-encoded) is rejected with its file and line. A gzip file that \
+            "A row that is no record (other columns than the first row has, a size, date or ETag \
+             that is none, a key that is not UTF-8 or not URL-encoded) is rejected with its file \
+             and line. A gzip file that \
              is cut ends the run with 75, one that is damaged or not what its manifest says with \
              78: rows before that have been written, but the file's mark has not.",
             "After the rows of a file, once it is checked, comes its mark; in standard input \
              about every 100,000 lines. With --resume-file the state is kept as s3-list keeps \
              it, and --resume goes on by the same rules, behind the files and rows that are \
              done. Rows that are done are read again and passed over. Where the files are not \
-             those of the stopped run (another name, size, time or MD5; a newer --latest) a new \
-             run begins; standard input that does not begin as before is refused (78).",
+             those of the stopped run (another name, size, time or MD5; a newer --latest), or \
+             rows are read in another way (--columns, --all-versions), a new run begins; standard \
+             input that does not begin as before is refused (78).",
         ],
         files: &[RESUME_FILE, LOADED_FILE],
         environment: &[S3, TERMINAL],

@@ -2,6 +2,7 @@
 
 mod files;
 pub mod manifests;
+mod refused;
 mod resume;
 mod rows;
 

@@ -50,7 +50,7 @@ pub struct Layout {
     places: [Option<usize>; Column::ALL.len()],
     /// The number of columns through the last one that a record needs.
     pub width: usize,
-    names: usize,
+    names: Vec<String>,
     /// The number of columns, if it is known.
     pub all: Option<usize>,
 }
@@ -75,11 +75,11 @@ impl Layout {
         let mut layout = Self {
             places: [None; Column::ALL.len()],
             width: 0,
-            names: 0,
+            names: Vec::new(),
             all: None,
         };
         for (at, name) in names.into_iter().enumerate() {
-            layout.names = at + 1;
+            layout.names.push(name.to_owned());
             let Some(column) = Column::parse(name) else {
                 continue;
             };
@@ -99,8 +99,14 @@ impl Layout {
     /// Requires rows to have exactly the named columns.
     #[must_use]
     pub fn complete(self) -> Self {
-        let all = Some(self.names);
+        let all = Some(self.names.len());
         Self { all, ..self }
+    }
+
+    /// The names of the columns, as they were given.
+    #[must_use]
+    pub fn names(&self) -> String {
+        self.names.join(", ")
     }
 
     #[must_use]

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use memchr::{memchr, memrchr};
 
 use super::columns::{Column, Layout};
+use super::format;
 use super::row::{self, InventoryRow, RowOptions, RowOutcome};
 use crate::ndjson::Emitted;
 use crate::record::reject::Reject;
@@ -123,6 +124,8 @@ pub struct RowReader {
     pub layout: Layout,
     /// The number of fields of the first row.
     pub first: OnceLock<usize>,
+    /// The bucket that all rows are of, where the manifest says so.
+    pub bucket: Option<String>,
     pub options: RowOptions,
     /// Only lines l with after < l ≤ through.
     pub wanted: Vec<(u64, u64)>,
@@ -144,14 +147,52 @@ pub struct Rows {
 
 impl RowReader {
     /// Checks the first row, before any block is read.
-    pub fn look(&self, block: &RowBlock) {
+    ///
+    /// # Errors
+    /// The file is no CSV, or has other columns.
+    pub fn look(&self, block: &RowBlock) -> Result<(), String> {
+        if let Some(found) = format::foreign(&block.bytes) {
+            return Err(format!(
+                "expected CSV, found {found}; unpack or convert it, or get the file again"
+            ));
+        }
         let mut fields = Vec::new();
-        let mut lines = block.bytes.split(|byte| *byte == b'\n');
-        if let Some(row) = lines.find(|line| !line.trim_ascii().is_empty())
-            && split(row.strip_suffix(b"\r").unwrap_or(row), &mut fields)
-        {
-            // It is set only here.
-            let _ = self.first.set(fields.len());
+        let mut lines = block.bytes.split(|byte| *byte == b'\n').zip(1..);
+        let Some((row, number)) = lines.find(|(line, _)| !line.trim_ascii().is_empty()) else {
+            return Ok(());
+        };
+        let is_cut = block.unterminated && lines.next().is_none_or(|(line, _)| line.is_empty());
+        if is_cut || !split(row.strip_suffix(b"\r").unwrap_or(row), &mut fields) {
+            return Ok(());
+        }
+        self.parse(&fields).map_err(|what| {
+            format!(
+                "line {number}: {what}; are its columns {}? --columns names others, and a line of \
+                 names is no row",
+                self.layout.names()
+            )
+        })?;
+        // It is set only here.
+        let _ = self.first.set(fields.len());
+        Ok(())
+    }
+
+    /// Checks the bucket of a row.
+    ///
+    /// # Errors
+    /// It is no bucket, or not the one that the manifest is of.
+    pub fn check_bucket(&self, bucket: &[u8]) -> Result<(), String> {
+        let found = || String::from_utf8_lossy(bucket);
+        match &self.bucket {
+            Some(expected) if expected.as_bytes() != bucket => Err(format!(
+                "expected the Bucket {expected:?} of the manifest, found {:?}",
+                found()
+            )),
+            None if memchr(b'/', bucket).is_some() => Err(format!(
+                "expected the name of a Bucket, found {:?}",
+                found()
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -241,6 +282,10 @@ impl RowReader {
     }
 
     fn row(&self, fields: &[&[u8]], out: &mut Vec<u8>) -> Result<RowOutcome, String> {
+        self.parse(fields)?.write(self.options, out)
+    }
+
+    fn parse<'a>(&self, fields: &[&'a [u8]]) -> Result<InventoryRow<'a>, String> {
         let width = self.layout.width;
         let found = fields.len();
         if found < width {
@@ -251,14 +296,12 @@ impl RowReader {
         {
             return Err(format!("expected {all} columns, found {found}"));
         }
-        // A newline is missing: the last field of one row and the first of the
-        // next are joined.
+        // A newline is missing: two rows are joined.
         if let Some(first) = self.first.get()
             && found > *first
-            && found == 2 * first - 1
         {
             return Err(format!(
-                "{found} columns and not {first}: are these two rows?"
+                "expected {first} columns, as in the first row, found {found}"
             ));
         }
         let field = |column| self.layout.place(column).map(|place| fields[place]);
@@ -267,8 +310,10 @@ impl RowReader {
             None => Ok(None),
         };
         let is_delete_marker = flag(Column::IsDeleteMarker)?.unwrap_or(false);
-        let row = InventoryRow {
-            bucket: field(Column::Bucket).unwrap_or_default(),
+        let bucket = field(Column::Bucket).unwrap_or_default();
+        self.check_bucket(bucket)?;
+        Ok(InventoryRow {
+            bucket,
             key: field(Column::Key).unwrap_or_default(),
             version: field(Column::VersionId),
             is_latest: flag(Column::IsLatest)?,
@@ -281,9 +326,8 @@ impl RowReader {
                 Some(text) => Some(row::time(text)?),
                 None => None,
             },
-            etag: field(Column::ETag),
-        };
-        row.write(self.options, out)
+            etag: field(Column::ETag).map(row::etag).transpose()?,
+        })
     }
 }
 

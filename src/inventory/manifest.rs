@@ -1,10 +1,15 @@
 //! The manifest of an inventory: its files and their columns.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryManifest {
+    /// The bucket that is listed.
+    #[serde(default)]
+    pub source_bucket: Option<String>,
     /// The bucket of the files: a name, or an ARN that ends with it.
     #[serde(default)]
     destination_bucket: Option<String>,
@@ -32,10 +37,18 @@ pub enum FileFormat {
 
 impl InventoryManifest {
     /// # Errors
-    /// The text is not a manifest.
+    /// The text is not a manifest, or it names no file, or one file twice.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(text)
-            .map_err(|error| format!("not the manifest of an inventory: {error}"))
+        let manifest: Self = serde_json::from_slice(text)
+            .map_err(|error| format!("not the manifest of an inventory: {error}"))?;
+        if manifest.files.is_empty() {
+            return Err("names no files: read another inventory of this bucket".to_owned());
+        }
+        let mut keys = HashSet::new();
+        match manifest.files.iter().find(|file| !keys.insert(&file.key)) {
+            Some(file) => Err(format!("names {} twice; get it again", file.key)),
+            None => Ok(manifest),
+        }
     }
 
     /// # Errors

@@ -141,6 +141,36 @@ pub fn size(text: &[u8]) -> Result<u64, String> {
     }
 }
 
+/// Storage classes of S3, each of which stands in a column beside the `ETag`.
+const STORAGE_CLASSES: &[&[u8]] = &[
+    b"STANDARD",
+    b"STANDARD_IA",
+    b"ONEZONE_IA",
+    b"INTELLIGENT_TIERING",
+    b"GLACIER",
+    b"GLACIER_IR",
+    b"DEEP_ARCHIVE",
+    b"REDUCED_REDUNDANCY",
+];
+
+/// An `ETag`: any text but that of another column.
+///
+/// # Errors
+/// It is a date, a flag or a storage class.
+pub fn etag(text: &[u8]) -> Result<&[u8], String> {
+    let is_other = match text {
+        b"true" | b"false" => true,
+        [b'A'..=b'Z', ..] => STORAGE_CLASSES.contains(&text),
+        [_, _, _, _, b'-', ..] => time(text).is_ok(),
+        _ => false,
+    };
+    if is_other {
+        let found = String::from_utf8_lossy(text);
+        return Err(format!("expected an ETag, found {found:?}"));
+    }
+    Ok(text)
+}
+
 /// Parses a flag; `None` if it is empty.
 ///
 /// # Errors

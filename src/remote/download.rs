@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 
 use super::s3::S3;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::retry::{Failure, FailureClass};
 
 /// Pieces that are fetched ahead of the reader, of some 100 KB at most.
@@ -56,6 +56,31 @@ impl S3 {
             Ok(answer.e_tag().unwrap_or_default().to_owned())
         };
         let what = format!("look at {}", self.place(bucket, key));
+        self.retry.run(&what, attempt).await
+    }
+}
+
+impl S3 {
+    /// All of a small object; `None` where there is none, or where nobody may say so.
+    pub async fn read_if_there(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>> {
+        let attempt = || async {
+            let mut body = match self.try_get(bucket, key).await {
+                Ok(answer) => answer.body,
+                Err(Failure::NotFound) => return Ok(None),
+                // Without the right to list, S3 answers so for a key that is not there.
+                Err(Failure::Permanent(error)) if error.kind == Kind::Refused => return Ok(None),
+                Err(failure) => return Err(failure),
+            };
+            let mut bytes = Vec::new();
+            while let Some(piece) = body.next().await {
+                let piece = piece.map_err(|error| {
+                    Failure::transient(FailureClass::Answered, format!("the body was cut: {error}"))
+                })?;
+                bytes.extend_from_slice(&piece);
+            }
+            Ok(Some(bytes))
+        };
+        let what = format!("get {}", self.place(bucket, key));
         self.retry.run(&what, attempt).await
     }
 }

@@ -133,6 +133,7 @@ fn published(bucket: &Bucket) {
     ];
     let newest = manifest(&parts).to_string();
     let older = manifest(&[("inv/all/data/0.csv.gz", &old)]).to_string();
+    let checksum = md5(newest.as_bytes()) + "\n";
     let text = |key: &str, text: &str| (key.to_owned(), text.as_bytes().to_vec());
     bucket.put_all([
         ("inv/all/data/0.csv.gz".to_owned(), old.clone()),
@@ -140,7 +141,7 @@ fn published(bucket: &Bucket) {
         ("inv/all/data/2.csv.gz".to_owned(), second.clone()),
         text("inv/all/2019-03-01T00-00Z/manifest.json", &older),
         text("inv/all/2019-10-02T00-00Z/manifest.json", &newest),
-        text("inv/all/2019-10-02T00-00Z/manifest.checksum", "x"),
+        text("inv/all/2019-10-02T00-00Z/manifest.checksum", &checksum),
         text("inv/all/2019-10-02/manifest.json", &older),
         text("inv/all/2020-later/manifest.json", &older),
         text("inv/all/hive/dt=2029-10-02-00-00/symlink.txt", "x"),
@@ -264,11 +265,13 @@ fn a_local_manifest_reads_its_files_from_the_bucket() {
 }
 
 /// Files are recognised by their content, so plain text works as well.
-fn mozilla(name: &str, flags: &[&str]) -> Faulty {
+pub fn mozilla(name: &str, flags: &[&str]) -> Faulty {
     let root = format!("public/inventories/net-mozaws-prod-delivery-{name}/delivery-{name}");
-    let text = rows(0..20_000);
+    let listed = format!("net-mozaws-prod-delivery-{name}");
+    let text = rows(0..20_000).replace("\"b\"", &format!("\"{listed}\""));
     let key = format!("inventories/net-mozaws-prod-delivery-{name}/delivery-{name}/data/1.csv");
-    let manifest = manifest(&[(&key, text.as_bytes())]);
+    let mut manifest = manifest(&[(&key, text.as_bytes())]);
+    manifest["sourceBucket"] = json!(listed);
     let objects = [
         object(&format!("public/{key}"), &text),
         object(
@@ -281,13 +284,22 @@ fn mozilla(name: &str, flags: &[&str]) -> Faulty {
     Faulty::start(&objects, &[&["--bucket", bucket], flags].concat())
 }
 
+/// The records of an inventory of Mozilla's.
+fn of(name: &str) -> Vec<Value> {
+    let mut records = records(0..20_000);
+    for record in &mut records {
+        record["bucket"] = json!(format!("net-mozaws-prod-delivery-{name}"));
+    }
+    records
+}
+
 #[test]
 fn mozillas_inventories_are_presets_with_unsigned_requests() {
     for name in ["firefox", "archive"] {
         let server = mozilla(name, &[]);
         let tool = || Tool::new("s3-inventory").args(["--endpoint-url", &server.url]);
         let run = tool().args(["--mozilla", name]).run().exits(0);
-        assert_eq!(run.records(), records(0..20_000));
+        assert_eq!(run.records(), of(name));
         let other = if name == "firefox" {
             "archive"
         } else {
@@ -310,7 +322,7 @@ fn an_interrupted_download_resumes_where_it_broke() {
     );
     let tool = Tool::new("s3-inventory").args(["--endpoint-url", &server.url]);
     let run = tool.args(["--mozilla", "firefox"]).run().exits(0);
-    assert_eq!(run.records(), records(0..20_000));
+    assert_eq!(run.records(), of("firefox"));
     assert!(run.count("/notes/retries") > 0, "{run}");
     assert_eq!(encoded("a"), "a");
 }

@@ -218,6 +218,26 @@ fn changed_files_start_a_new_run_and_another_inventory_is_refused() {
 }
 
 #[test]
+fn rows_that_are_read_in_another_way_are_all_read_again() {
+    let place = Place::new();
+    for flags in [
+        &["--columns", "Bucket, Key, Size, LastModifiedDate, x"][..],
+        &["--all-versions"],
+        &["--raw-keys"],
+    ] {
+        drop(std::fs::remove_file(&place.file));
+        place.tool().run().exits(0);
+        let mut state = place.state();
+        state["finished"] = json!(false);
+        state["coverage"] = json!([part(Value::Null, json!("000001"))]);
+        std::fs::write(&place.file, state.to_string()).unwrap();
+        let run = place.resume().args(flags.iter().copied()).run().exits(0);
+        let run = run.says("the columns, or which rows are read, are not those of run");
+        assert_eq!(run.records().len(), 3 * EACH, "{run}");
+    }
+}
+
+#[test]
 fn rows_of_a_damaged_file_are_not_recorded() {
     let place = Place::new();
     let mut bytes = std::fs::read(place.data.join("1.csv.gz")).unwrap();
@@ -295,7 +315,8 @@ fn published(all: &Backfill) -> Vec<(String, String, Vec<u8>)> {
             all.bucket.name,
             body.len()
         );
-        *text += &rows(n * 1000..n * 1000 + 1000);
+        let bucket = format!("\"{}\"", all.bucket.name);
+        *text += &rows(n * 1000..n * 1000 + 1000).replace("\"b\"", &bucket);
         builds.push((key, etag, body));
     }
     let (first, second) = (gzip(&members[..3]), gzip(&members[3..]));
@@ -303,11 +324,14 @@ fn published(all: &Backfill) -> Vec<(String, String, Vec<u8>)> {
         ("inv/data/1.csv.gz", &first),
         ("inv/data/2.csv.gz", &second),
     ];
-    let manifest = manifest(&files).to_string();
+    let mut manifest = manifest(&files);
+    manifest["sourceBucket"] = json!(all.bucket.name);
     all.bucket.put("inv/data/1.csv.gz", first.clone());
     all.bucket.put("inv/data/2.csv.gz", second.clone());
-    all.bucket
-        .put("inv/2019-10-02T00-00Z/manifest.json", manifest.into_bytes());
+    all.bucket.put(
+        "inv/2019-10-02T00-00Z/manifest.json",
+        manifest.to_string().into_bytes(),
+    );
     builds
 }
 

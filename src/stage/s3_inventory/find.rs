@@ -1,17 +1,17 @@
 //! The files to read: named, in a folder, or in a manifest.
 
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
 
+use super::file::{InventoryFile, version};
 use super::source::{FileLocation, LazyS3, unreadable};
 use super::{Args, Mozilla};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hex;
-use crate::inventory::columns::Layout;
+use crate::inventory::columns::{Layout, USUAL};
 use crate::inventory::manifest::{self, FileFormat, InventoryManifest, ManifestFile};
 use crate::record::s3::split_url;
 use crate::remote::concurrency::ConcurrencyLimit;
@@ -24,25 +24,16 @@ pub struct Inventory {
     pub files: Vec<InventoryFile>,
 }
 
-pub struct InventoryFile {
-    pub place: FileLocation,
-    /// In messages.
-    pub name: String,
-    /// Of its columns, if it is CSV.
-    pub layout: Layout,
-    /// As the manifest says.
-    pub size: Option<u64>,
-    pub md5: Option<String>,
-    /// What tells it from another of this name.
-    identity: String,
-}
-
 const MOZILLA: &str = "net-mozaws-prod-delivery-inventory-us-east-1";
 
 impl Inventory {
     pub fn find(args: &Args, origin: &LazyS3) -> Result<Self> {
-        let layout = Layout::parse(&args.columns)
-            .map_err(|error| Error::usage(format!("--columns: {error}")))?;
+        let layout = match &args.columns {
+            // What a row has behind these is passed over.
+            None => Layout::parse(USUAL),
+            Some(names) => Layout::parse(names).map(Layout::complete),
+        };
+        let layout = layout.map_err(|error| Error::usage(format!("--columns: {error}")))?;
         let mut search = Search {
             args,
             origin,
@@ -99,11 +90,14 @@ impl Mozilla {
         }
     }
 
+    /// The bucket that is listed.
+    fn bucket(self) -> String {
+        format!("net-mozaws-prod-delivery-{}", self.text())
+    }
+
     fn url(self) -> String {
-        let name = self.text();
-        format!(
-            "s3://{MOZILLA}/public/inventories/net-mozaws-prod-delivery-{name}/delivery-{name}/"
-        )
+        let (bucket, name) = (self.bucket(), self.text());
+        format!("s3://{MOZILLA}/public/inventories/{bucket}/delivery-{name}/")
     }
 }
 
@@ -118,7 +112,7 @@ impl Search<'_> {
     fn input(&mut self, input: &str) -> Result<()> {
         let place = FileLocation::parse(input)?;
         if is(input, ".json") {
-            let text = self.origin.read(&place)?;
+            let text = self.checked(&place, input)?;
             let bucket = match &place {
                 FileLocation::Object { bucket, .. } => Some(bucket.as_str()),
                 _ => None,
@@ -159,6 +153,8 @@ impl Search<'_> {
             size: None,
             md5: None,
             identity: String::new(),
+            bucket: None,
+            version: None,
         }
     }
 
@@ -166,13 +162,10 @@ impl Search<'_> {
         let data = path.metadata().map_err(|error| unreadable(&path, &error))?;
         let name = path.display().to_string();
         let mut file = self.file(FileLocation::Local(path), name);
-        if data.is_file() {
-            let (seconds, nanos) = (data.mtime(), data.mtime_nsec());
-            file.identity = format!("{} bytes of {seconds}.{nanos:09}", data.len());
-        } else {
-            // A pipe has a name, but is another one each time.
-            file.identity = uuid::Uuid::new_v4().to_string();
-        }
+        file.version = version(&data);
+        // A pipe has a name, but is another one each time.
+        let random = || uuid::Uuid::new_v4().to_string();
+        file.identity = file.version.clone().unwrap_or_else(random);
         self.files.push(file);
         Ok(())
     }
@@ -207,6 +200,24 @@ impl Search<'_> {
         found.into_iter().try_for_each(|path| self.local(path))
     }
 
+    /// The text of a manifest, compared with the checksum that S3 writes beside it.
+    fn checked(&self, place: &FileLocation, name: &str) -> Result<Vec<u8>> {
+        let text = self.origin.read(place)?;
+        let Some(expected) = self.origin.read_if_there(&place.beside("checksum"))? else {
+            return Ok(text);
+        };
+        let expected = String::from_utf8_lossy(&expected)
+            .trim()
+            .to_ascii_lowercase();
+        let md5 = hex::text(&Md5::digest(&text));
+        if expected != md5 {
+            return Err(Error::configuration(format!(
+                "{name}: has the MD5 {md5}, and its checksum file says {expected:?}; get both again"
+            )));
+        }
+        Ok(text)
+    }
+
     /// The files of a manifest, which came from `bucket` if it was not here.
     fn manifest(&mut self, bucket: Option<&str>, name: &str, text: &[u8]) -> Result<()> {
         let wrong = |error: String| Error::configuration(format!("{name}: {error}"));
@@ -216,6 +227,14 @@ impl Search<'_> {
             // Parquet says itself what its columns are.
             _ => self.layout.clone(),
         };
+        if let (Some(asked), Some(source)) = (self.args.mozilla, &manifest.source_bucket)
+            && *source != asked.bucket()
+        {
+            return Err(wrong(format!(
+                "lists {source}, and not {}; read another manifest",
+                asked.bucket()
+            )));
+        }
         let root = self.root(bucket, &manifest, name)?;
         for listed in manifest.files {
             let place = root.place(&listed);
@@ -228,7 +247,9 @@ impl Search<'_> {
                 place,
                 name,
                 layout: layout.clone(),
+                bucket: manifest.source_bucket.clone(),
                 identity: format!("{:?} {:?}", listed.size, listed.md5),
+                version: None,
                 size: listed.size,
                 md5: listed.md5.map(|md5| md5.to_ascii_lowercase()),
             });
@@ -266,7 +287,9 @@ impl Search<'_> {
             && path.exists()
         {
             let text = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-            return self.manifest(Some(bucket), &path.display().to_string(), &text);
+            let name = path.display().to_string();
+            self.manifest(Some(bucket), &name, &text)?;
+            return self.check_below(prefix, &name, url);
         }
         let mut prefix = prefix.to_owned();
         if !prefix.is_empty() && !prefix.ends_with('/') {
@@ -289,13 +312,28 @@ impl Search<'_> {
             bucket: bucket.to_owned(),
             key,
         };
-        let text = self.origin.read(&place)?;
+        let text = self.checked(&place, &name)?;
         self.manifest(Some(bucket), &name, &text)?;
         match &self.args.keep_manifest {
             Some(path) => disk::replace(path, |file| file.write_all(&text))
                 .map_err(Error::local(path.display())),
             None => Ok(()),
         }
+    }
+
+    /// Checks that a manifest that was kept is one of those below `url`.
+    fn check_below(&self, prefix: &str, name: &str, url: &str) -> Result<()> {
+        let is_below = |file: &InventoryFile| match &file.place {
+            FileLocation::Object { key, .. } => key.starts_with(prefix),
+            _ => true,
+        };
+        if self.files.iter().all(is_below) {
+            return Ok(());
+        }
+        Err(Error::configuration(format!(
+            "{name}: its files are not below {url}, so it is of another inventory; name another \
+             --keep-manifest"
+        )))
     }
 
     /// The folders directly below a prefix.

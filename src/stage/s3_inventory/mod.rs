@@ -1,6 +1,7 @@
 //! s3-inventory: a record for each row of an S3 inventory, a mark for each file.
 
 mod cut;
+mod file;
 mod find;
 mod parquet;
 mod position;
@@ -48,8 +49,8 @@ pub struct Args {
     inputs: Vec<String>,
 
     /// Names of the columns in CSV, where no manifest tells them
-    #[arg(long, value_name = "NAMES", default_value = USUAL, hide_default_value = true, help = format!("Names of the columns in CSV, where no manifest tells them [default: {USUAL}]"))]
-    columns: String,
+    #[arg(long, value_name = "NAMES", help = format!("Names of the columns in CSV, where no manifest tells them [default: {USUAL}]"))]
+    columns: Option<String>,
 
     /// Read the newest of the inventories in the dated folders below this s3://bucket/prefix/
     #[arg(long, value_name = "URL", conflicts_with = "inputs")]
@@ -113,6 +114,18 @@ impl Program for Args {
 }
 
 impl Args {
+    /// Returns what of the command line decides what a row becomes.
+    fn reading(&self) -> String {
+        let columns = self.columns.as_deref().unwrap_or(USUAL);
+        let flags = [
+            (self.raw_keys, ", raw keys"),
+            (self.all_versions, ", all versions"),
+            (self.delete_markers, ", delete markers"),
+        ];
+        let given = flags.iter().filter(|(is_given, _)| *is_given);
+        given.fold(columns.to_owned(), |text, (_, flag)| text + flag)
+    }
+
     /// Returns which rows become records, and how.
     fn row_options(&self) -> RowOptions {
         RowOptions {
@@ -131,7 +144,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             "standard input is a terminal: name files, or pipe CSV in; --help has examples",
         ));
     }
-    let source = InventorySource::new(&inventory, &origin);
+    let source = InventorySource::new(&inventory, &origin, args.reading());
     let trust = |listed: &mut RunState<InventorySource>| listed.trust(inventory.streamed());
     let (mut file, listed) = resume::open(&args.state, source, trust, io)?;
     if let Some(file) = &mut file {

@@ -11,7 +11,7 @@ use parquet::schema::types::Type;
 use super::send::RowSender;
 use crate::error::{Error, Result};
 use crate::inventory::columns::{Column, Layout};
-use crate::inventory::csv::Rows;
+use crate::inventory::csv::{RowReader, Rows};
 use crate::inventory::row::{self, InventoryRow, RowOptions, RowOutcome};
 use crate::json;
 use crate::record::line::LastModified;
@@ -47,7 +47,7 @@ pub fn read(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
         let row = row.map_err(wrong)?;
         made.through = line;
         if out.reader.wants(line) {
-            add(&row, &columns, (name, line), out.reader.options, &mut made);
+            add(&row, &columns, (name, line), &out.reader, &mut made);
         }
         batch += 1;
         if batch == BATCH {
@@ -67,16 +67,17 @@ fn add(
     fields: &Fields,
     columns: &[Column],
     (name, line): (&str, u64),
-    options: RowOptions,
+    reader: &RowReader,
     made: &mut Rows,
 ) {
     made.records += 1;
     // Keys are URL-encoded in CSV alone.
     let options = RowOptions {
         raw_keys: true,
-        ..options
+        ..reader.options
     };
     let row = row(fields, columns);
+    let row = row.and_then(|row| reader.check_bucket(row.bucket).map(|()| row));
     match row.and_then(|row| row.write(options, &mut made.emitted.out)) {
         Ok(RowOutcome::Written) => made.emitted.add_written(1),
         Ok(RowOutcome::Dropped(reason)) => made.emitted.drop(reason, 1),
@@ -97,7 +98,7 @@ fn row<'a>(fields: &'a Fields, columns: &[Column]) -> Result<InventoryRow<'a>, S
             Column::Bucket => row.bucket = text(*column, field)?.unwrap_or_default(),
             Column::Key => row.key = text(*column, field)?.unwrap_or_default(),
             Column::VersionId => row.version = text(*column, field)?,
-            Column::ETag => row.etag = text(*column, field)?,
+            Column::ETag => row.etag = text(*column, field)?.map(row::etag).transpose()?,
             Column::IsLatest => row.is_latest = flag(*column, field)?,
             Column::IsDeleteMarker => {
                 row.is_delete_marker = flag(*column, field)?.unwrap_or(false);

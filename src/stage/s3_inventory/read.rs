@@ -10,7 +10,8 @@ use flate2::bufread::MultiGzDecoder;
 use tokio::runtime::Handle;
 
 use super::cut::{BLOCK, Cut};
-use super::find::{Inventory, InventoryFile, is};
+use super::file::InventoryFile;
+use super::find::{Inventory, is};
 use super::parquet;
 use super::proof::Proof;
 use super::send::{FeedItem, RowJob, RowSender};
@@ -55,6 +56,7 @@ impl<'a> Readers<'a> {
                 },
                 layout: file.layout.clone(),
                 first: OnceLock::new(),
+                bucket: file.bucket.clone(),
                 options,
                 wanted,
             };
@@ -135,7 +137,7 @@ impl Lane<'_> {
                     read_stdin(&mut out, input, proof)
                 }
                 FileLocation::Local(path) => match File::open(path) {
-                    Ok(disk) => read_local(&mut out, file, disk),
+                    Ok(disk) => read_local(&mut out, file, &disk).and_then(|()| file.check(&disk)),
                     Err(error) => Err(unreadable(path, &error)),
                 },
                 FileLocation::Object { bucket, key } => match &self.readers.fetch {
@@ -155,9 +157,9 @@ impl Lane<'_> {
     }
 }
 
-fn read_local(out: &mut RowSender<'_>, file: &InventoryFile, mut disk: File) -> Result<()> {
+fn read_local(out: &mut RowSender<'_>, file: &InventoryFile, mut disk: &File) -> Result<()> {
     let failed = Error::local(&file.name);
-    let mut counted = CountingReader::new(&disk, file.md5.is_some());
+    let mut counted = CountingReader::new(disk, file.md5.is_some());
     let head = counted.head().map_err(&failed)?;
     if head.get_ref() != b"PAR1" {
         return read_csv(out, file, head, counted);
@@ -166,7 +168,7 @@ fn read_local(out: &mut RowSender<'_>, file: &InventoryFile, mut disk: File) -> 
         verify(file, counted)?;
     }
     disk.rewind().map_err(&failed)?;
-    parquet::read(&file.name, disk, out)
+    parquet::read(&file.name, disk.try_clone().map_err(failed)?, out)
 }
 
 fn read_object(
@@ -231,7 +233,7 @@ fn read_stdin(out: &mut RowSender<'_>, input: &mut Input, proof: &mut Proof) -> 
             ..block
         });
         let check = block.as_ref().map(|block| proof.read(&block.bytes));
-        if !out.send(block, check.transpose()?) {
+        if !out.send(block, check.transpose()?)? {
             return Ok(());
         }
         if read == 0 {
@@ -257,8 +259,8 @@ fn read_blocks(out: &mut RowSender<'_>, mut from: impl Read) -> io::Result<()> {
                 Err(error) => {
                     rows.filled += got;
                     // What came before it is as good as ever.
-                    out.send(rows.whole(out.line, false), None);
-                    return Err(error);
+                    let sent = out.send(rows.whole(out.line, false), None);
+                    return Err(sent.map_or_else(io::Error::other, |_| error));
                 }
             }
         }
@@ -267,7 +269,8 @@ fn read_blocks(out: &mut RowSender<'_>, mut from: impl Read) -> io::Result<()> {
             // A file is all there is: its last row is good, or bad.
             rows.end();
         }
-        if !out.send(rows.whole(out.line, got == 0), None) || got == 0 {
+        let sent = out.send(rows.whole(out.line, got == 0), None);
+        if !sent.map_err(io::Error::other)? || got == 0 {
             return Ok(());
         }
         rows.check(out.line).map_err(io::Error::other)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::proof::Check;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::inventory::csv::{RowBlock, RowReader, Rows};
 
 /// A part of a file, in order.
@@ -34,12 +34,20 @@ pub struct RowSender<'a> {
 
 impl RowSender<'_> {
     /// Queues a block; returns whether anybody still listens.
-    pub fn send(&mut self, block: Option<RowBlock>, check: Option<Check>) -> bool {
+    ///
+    /// # Errors
+    /// It is the first one, and no CSV of these columns (78).
+    pub fn send(&mut self, block: Option<RowBlock>, check: Option<Check>) -> Result<bool> {
         let Some(block) = block else {
-            return true;
+            return Ok(true);
         };
         if self.line == 1 {
-            self.reader.look(&block);
+            let name = match &*self.reader.place {
+                "" => "standard input",
+                place => place,
+            };
+            let looked = self.reader.look(&block);
+            looked.map_err(|what| Error::configuration(format!("{name}: {what}")))?;
         }
         let lines = memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
         self.line += lines;
@@ -50,19 +58,17 @@ impl RowSender<'_> {
             .iter()
             .all(|(after, to)| through <= *after || block.first_line > *to)
         {
-            return true;
+            return Ok(true);
         }
         let (done, rows) = bounded(1);
         let reader = Arc::clone(&self.reader);
-        self.outlet.send(FeedItem::Rows(rows, check)).is_ok()
-            && self
-                .pool
-                .send(RowJob {
-                    block,
-                    reader,
-                    done,
-                })
-                .is_ok()
+        let job = RowJob {
+            block,
+            reader,
+            done,
+        };
+        let queued = self.outlet.send(FeedItem::Rows(rows, check)).is_ok();
+        Ok(queued && self.pool.send(job).is_ok())
     }
 
     /// Sends rows that are read already; returns whether anybody still listens.

@@ -47,6 +47,25 @@ impl FileLocation {
     }
 }
 
+impl FileLocation {
+    /// The file beside it whose name ends with this instead.
+    pub fn beside(&self, extension: &str) -> Self {
+        match self {
+            Self::Stdin => Self::Stdin,
+            Self::Local(path) => Self::Local(path.with_extension(extension)),
+            Self::Object { bucket, key } => {
+                let start = key
+                    .rsplit_once('.')
+                    .map_or(key.as_str(), |(start, _)| start);
+                Self::Object {
+                    bucket: bucket.clone(),
+                    key: format!("{start}.{extension}"),
+                }
+            }
+        }
+    }
+}
+
 /// What a preset says of the bucket: it is public, and where.
 pub fn access(args: &Args) -> S3Args {
     let mut s3 = args.s3.clone();
@@ -118,6 +137,18 @@ impl LazyS3 {
             FileLocation::Stdin => {}
         }
         Ok(bytes)
+    }
+
+    /// All of a small file, if it is there.
+    pub fn read_if_there(&self, place: &FileLocation) -> Result<Option<Vec<u8>>> {
+        match place {
+            FileLocation::Object { bucket, key } => {
+                let (runtime, s3) = self.s3()?;
+                runtime.block_on(s3.read_if_there(bucket, key))
+            }
+            FileLocation::Local(path) if !path.exists() => Ok(None),
+            place => self.read(place).map(Some),
+        }
     }
 
     /// Leaves without waiting for what is still on its way.

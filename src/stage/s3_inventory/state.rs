@@ -20,6 +20,9 @@ pub struct InventorySource {
     /// As they were named.
     inputs: Vec<String>,
     files: usize,
+    /// How rows are read: the columns, and which become records.
+    #[serde(default)]
+    reading: String,
     /// A digest of their names, sizes, and checksums or times.
     digest: String,
     /// Of standard input, where it is read: in order.
@@ -28,11 +31,12 @@ pub struct InventorySource {
 }
 
 impl InventorySource {
-    pub fn new(inventory: &Inventory, origin: &LazyS3) -> Self {
+    pub fn new(inventory: &Inventory, origin: &LazyS3, reading: String) -> Self {
         Self {
             endpoint: origin.endpoint(),
             inputs: inventory.inputs.clone(),
             files: inventory.files.len(),
+            reading,
             digest: inventory.digest(),
             checks: Vec::new(),
         }
@@ -45,6 +49,8 @@ impl RunSource for InventorySource {
     fn compare(&self, now: &Self) -> Compatibility {
         if (&self.endpoint, &self.inputs) != (&now.endpoint, &now.inputs) {
             Compatibility::Other
+        } else if self.reading != now.reading {
+            Compatibility::Changed("the columns, or which rows are read, are not those")
         } else if (self.files, &self.digest) == (now.files, &now.digest) {
             Compatibility::Same
         } else {
