@@ -128,14 +128,13 @@ struct AnyFormat {
 
 /// Returns why `text` is no state of the program that reads it, and what to do.
 fn explain(text: &[u8], error: &serde_json::Error) -> String {
-    match serde_json::from_slice(text) {
-        Ok(AnyFormat { format }) if format > u64::from(FORMAT) => {
-            return format!(
-                "written by a newer version of this program, in format {format}, and this one \
-                 reads format {FORMAT}; use that version, or name another file"
-            );
-        }
-        _ => {}
+    if let Ok(AnyFormat { format }) = serde_json::from_slice(text)
+        && format > u64::from(FORMAT)
+    {
+        return format!(
+            "written by a newer version of this program, in format {format}, and this one reads \
+             format {FORMAT}; use that version, or name another file"
+        );
     }
     match serde_json::from_slice::<RunState<Value>>(text) {
         Ok(RunState { source, .. }) => format!(
