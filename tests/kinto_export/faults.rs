@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{builds, expected, pages};
 use crate::harness::kinto::{Answer, StandIn, answer};
-use crate::harness::{Run, Tool};
+use crate::harness::{Run, Tool, folder};
 
 /// Records of the stand-in, in pages of 10.
 const TOTAL: usize = 45;
@@ -44,6 +44,35 @@ fn a_next_page_on_another_host_is_requested_from_this_one() {
     let asked = server.asked();
     assert_eq!(asked.len(), 8, "{asked:?}");
     assert!(asked[3].1.contains("_token=10"), "{asked:?}");
+}
+
+#[test]
+fn a_collection_that_was_made_anew_is_refused() {
+    let folder = folder();
+    let state = folder.path().join("kinto.json");
+    let tool = |server: &StandIn| export(server).arg("--resume-file").arg(&state);
+    let renewed = |n| if n > FIRST_PAGE { 20 } else { TOTAL };
+    let server = StandIn::new(move |n, asked| Some(answer(renewed(n), asked)));
+    let run = tool(&server).run().exits(78);
+    run.says("its last change was at 45 when the export began, and is at 20 now");
+    // What is left of the old one is not taken as a part of the new one.
+    let run = tool(&server).arg("--resume").run().exits(0);
+    assert_eq!(builds(&run.says("a new run begins")), expected(0..20));
+
+    // Between two runs.
+    std::fs::remove_file(&state).unwrap();
+    let server = StandIn::new(|_, asked| Some(answer(TOTAL, asked)));
+    tool(&server).run().exits(0);
+    let text = std::fs::read_to_string(&state).unwrap();
+    let whole: Value = serde_json::from_str(&text).unwrap();
+    let mut stopped = whole.clone();
+    stopped["finished"] = json!(false);
+    stopped["coverage"][0]["through"] = json!("0000000000010");
+    let renewed = StandIn::new(|_, asked| Some(answer(20, asked)));
+    stopped["source"]["server"] = json!(renewed.url);
+    std::fs::write(&state, stopped.to_string()).unwrap();
+    let run = tool(&renewed).arg("--resume").run().exits(78);
+    run.prints_nothing().says("was it made anew?");
 }
 
 #[test]

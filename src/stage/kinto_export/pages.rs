@@ -99,6 +99,9 @@ pub trait Pages: Send {
     /// The latest change.
     fn latest(&mut self) -> Result<u64>;
     /// How many live records there are in the span, where that can be asked.
+    ///
+    /// # Errors
+    /// Among others: a collection whose changes end before the span does (78).
     fn count(&mut self, span: KintoSpan) -> Result<Option<u64>>;
     /// The first page of the span.
     fn page(&mut self, span: KintoSpan) -> Result<ExportPage>;
@@ -150,6 +153,15 @@ impl Pages for Http {
 
     fn count(&mut self, span: KintoSpan) -> Result<Option<u64>> {
         let head = self.collection.head(span.after, Some(span.through))?;
+        if head.timestamp < span.through {
+            return Err(Error::configuration(format!(
+                "{}: its last change was at {} when the export began, and is at {} now: was it \
+                 made anew? Export it from the start, without the resume file",
+                self.collection.place(),
+                span.through,
+                head.timestamp
+            )));
+        }
         Ok(head.total)
     }
 

@@ -6,7 +6,7 @@ use super::export::Export;
 use super::pages::{ExportPage, KintoSpan, Pages, Scale};
 use super::ranges::Ranges;
 use crate::counters::Waiting;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metrics::Metrics;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
@@ -134,21 +134,29 @@ impl ExportWriter {
         gaps: &[KintoSpan],
         before: Option<u64>,
     ) -> Result<()> {
-        let Some((before, now)) = before.zip(count(pages, gaps)?) else {
+        let now = match count(pages, gaps) {
+            Err(error) if error.kind == Kind::Configuration => return self.start_over(error),
+            now => now?,
+        };
+        let Some((before, now)) = before.zip(now) else {
             return Ok(());
         };
         if (now.min(before)..=before.max(now)).contains(&self.publisher.records()) {
             return Ok(());
         }
-        // To go on would be to leave out again what did not come.
-        self.publisher
-            .recorder
-            .record(|exported| exported.finished = true)?;
-        Err(Error::unavailable(format!(
+        self.start_over(Error::unavailable(format!(
             "{}: the server counts {now} records, and {} came; run again, or read its --database",
             pages.place(),
             self.publisher.records()
         )))
+    }
+
+    /// Fails with `error`, and lets the next run begin from the start: to resume this one
+    /// would be to leave out again what did not come.
+    fn start_over(&self, error: Error) -> Result<()> {
+        let recorder = &self.publisher.recorder;
+        recorder.record(|exported| exported.finished = true)?;
+        Err(error)
     }
 }
 
