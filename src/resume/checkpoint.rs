@@ -113,7 +113,8 @@ pub fn open<S: RunSource>(
         }
         Compatibility::Same => {
             let confirmed = find_confirmed(args, path, &state, io)?;
-            let (state, why) = choose(args, state, confirmed.as_ref(), trust, io);
+            let next = fresh.source;
+            let (state, why) = choose(args, (state, next), confirmed.as_ref(), trust, io);
             log.info(format!("{place}: {why}"));
             warn_of_loss(args, &state, confirmed.as_ref(), io);
             state
@@ -152,10 +153,11 @@ fn find_confirmed<S>(
     }
 }
 
-/// Returns the state to begin with, and why; `state` is of the same source.
+/// Returns the state to begin with, and why; a new run is of the source `next`, with
+/// which that of `state` can be resumed.
 fn choose<S: RunSource>(
     args: &ResumeArgs,
-    mut state: RunState<S>,
+    (mut state, next): (RunState<S>, S),
     confirmed: Option<&Confirmed>,
     trust: impl FnOnce(&mut RunState<S>),
     io: &Io,
@@ -170,7 +172,7 @@ fn choose<S: RunSource>(
             trust(&mut state);
             (state, why)
         }
-        None => (state.next_run(state.source.clone()), why),
+        None => (state.next_run(next), why),
     }
 }
 

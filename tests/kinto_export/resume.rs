@@ -1,6 +1,8 @@
 //! A killed export resumes after what the loader has confirmed.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use rustix::process::Signal;
 
@@ -84,6 +86,26 @@ fn an_export_killed_at_any_page_resumes() {
         let whole = serde_json::json!([{"after": null, "through": exported["source"]["through"]}]);
         assert_eq!(loaded["coverage"], whole);
     }
+}
+
+#[test]
+fn a_run_after_a_finished_one_exports_what_has_changed_since() {
+    let folder = folder();
+    let total = Arc::new(AtomicUsize::new(5));
+    let shared = Arc::clone(&total);
+    let server = StandIn::new(move |_, asked| Some(answer(shared.load(SeqCst), asked)));
+    let export = || {
+        let tool = Tool::new("kinto-export").args(["--server", &server.url, "--resume"]);
+        tool.arg("--resume-file")
+            .arg(folder.path().join("kinto.json"))
+    };
+    assert_eq!(builds(&export().run().exits(0)), expected(0..5));
+    total.store(8, SeqCst);
+    let run = export().run().exits(0);
+    assert_eq!(
+        builds(&run.says("is finished: a new run begins")),
+        expected(0..8)
+    );
 }
 
 #[test]
