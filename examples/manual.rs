@@ -220,11 +220,21 @@ const PAGES: &[Page] = &[
              is not. So is one that a constraint or a trigger refuses (refused), and one that the \
              database leaves out without an error, as a trigger can (not_stored). Any number of \
              loaders may work side by side.",
-            "With an Elasticsearch named, new rows are queued in the same transaction, sent to \
-             the index, and taken off the queue once confirmed, one by one. A loader begins and \
-             ends with what is queued, also by earlier ones. A document that Elasticsearch \
-             refuses for good is rejected (not_indexed); its row stays, and the document is sent \
-             again with --retry-refused only. Without Elasticsearch nothing is queued.",
+            "With an Elasticsearch named, the index follows the database: from then on every \
+             loader queues new rows in the transaction that stores them, also one without \
+             Elasticsearch. With it, a loader sends what is queued at its start and its end, \
+             also by earlier ones, and takes off the queue what the index confirms, one by one. \
+             A document that Elasticsearch refuses for good is rejected (not_indexed); its row \
+             stays, and the document is sent again with --retry-refused only.",
+            "The mapping of the index names the database (_meta.bh_database), and documents are \
+             written through an alias of the index that names it too. An index that follows \
+             another database is refused (78). An index without such a name is adopted if its \
+             documents are those of the rows. No request makes an index by itself: one that is \
+             gone, or was made anew, takes nothing. A loader looks up some rows in the index at \
+             its start and at its end; if the index is gone, was made anew or lacks them, rows \
+             are stored and queued, and it ends with 78. --requeue mends that: it makes the \
+             index where it is missing, and sends every row of the database. It also lets \
+             another --index follow.",
             "--skip-validation and --kinto-migration are noted in the metadata of the rows; \
              they change nothing else.",
             "--dry-run looks and writes nothing, and prints a line for each record: its action \

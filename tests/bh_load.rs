@@ -2,6 +2,7 @@
 
 mod batches;
 mod durable;
+mod index;
 mod not_taken;
 mod rows;
 mod schemas;

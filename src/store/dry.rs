@@ -1,7 +1,7 @@
 //! A store that returns what would happen, and writes nothing.
 
 use super::plan::{ContentStatus, Plan};
-use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store};
+use super::{BuildRow, DatabaseIdentity, LoadOutcome, RefusedRow, Store, StoredBuild};
 use crate::error::Result;
 
 /// Reads an existing store, if there is one.
@@ -37,7 +37,7 @@ impl Store for DryRun {
         store.map_or_else(nothing, |store| store.look_up(hashes))
     }
 
-    fn load(&mut self, rows: &[BuildRow], _queue: bool) -> Result<Vec<LoadOutcome>> {
+    fn load(&mut self, rows: &[BuildRow]) -> Result<Vec<LoadOutcome>> {
         let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
         let found = self.look_up(&hashes)?;
         Ok(Plan::new(rows, &found).outcomes)
@@ -47,7 +47,32 @@ impl Store for DryRun {
         Ok(())
     }
 
-    fn queued(&mut self, _after: i64, _limit: usize) -> Result<Vec<QueuedRow>> {
+    fn identity(&mut self) -> Result<DatabaseIdentity> {
+        Ok(DatabaseIdentity::default())
+    }
+
+    fn follow(
+        &mut self,
+        seen: &DatabaseIdentity,
+        _index: &str,
+        _requeue: bool,
+    ) -> Result<DatabaseIdentity> {
+        Ok(seen.clone())
+    }
+
+    fn all_queued(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn indexed_sample(&mut self) -> Result<Vec<StoredBuild>> {
+        Ok(Vec::new())
+    }
+
+    fn builds(&mut self, _ids: &[i64]) -> Result<Vec<StoredBuild>> {
+        Ok(Vec::new())
+    }
+
+    fn queued(&mut self, _after: i64, _limit: usize) -> Result<Vec<StoredBuild>> {
         Ok(Vec::new())
     }
 
@@ -55,8 +80,17 @@ impl Store for DryRun {
         Ok(0)
     }
 
-    fn ack(&mut self, _confirmed: &[i64], _refused: &[(i64, String)]) -> Result<()> {
-        Ok(())
+    fn waiting(&mut self) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn ack(
+        &mut self,
+        _generation: i64,
+        _confirmed: &[i64],
+        _refused: &[(i64, String)],
+    ) -> Result<bool> {
+        Ok(true)
     }
 
     fn unreported(&mut self) -> Result<Vec<RefusedRow>> {
@@ -67,7 +101,7 @@ impl Store for DryRun {
         Ok(())
     }
 
-    fn requeue(&mut self) -> Result<u64> {
+    fn retry_refused(&mut self) -> Result<u64> {
         Ok(0)
     }
 }

@@ -1,9 +1,10 @@
 //! The database: which builds are stored, and which of them still have to be
 //! indexed.
 //!
-//! Buildhub's table `main_build` is used as it is. Two tables are our own:
-//! `bh_object` has a row per object that was loaded, whatever the outcome, and
-//! `bh_outbox` a row per build that Elasticsearch has not confirmed.
+//! Buildhub's table `main_build` is used as it is. Three tables are our own:
+//! `bh_object` has a row per object that was loaded, whatever the outcome,
+//! `bh_outbox` a row per build that Elasticsearch has not confirmed, and
+//! `bh_database` the one row that tells this database from every other.
 
 mod dry;
 mod plan;
@@ -100,11 +101,22 @@ pub enum LoadOutcome {
 )]
 pub struct Replaced(pub String);
 
-/// A row that is not indexed yet.
+/// A row's build, to make its search document.
 #[derive(Debug)]
-pub struct QueuedRow {
+pub struct StoredBuild {
     pub id: i64,
     pub build: String,
+}
+
+/// What tells a database from every other, and which index follows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DatabaseIdentity {
+    pub id: String,
+    /// How often every row was queued. What an index confirmed before that says
+    /// nothing about the index that is filled now.
+    pub generation: i64,
+    /// The name of the index, if one follows: then every new row is queued.
+    pub index: Option<String>,
 }
 
 /// A row that Elasticsearch rejected permanently.
@@ -131,12 +143,12 @@ pub trait Store: Send {
     /// Returns what is stored of the contents with these hashes, one per hash.
     fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>>;
 
-    /// Stores `rows` in one transaction, and queues new ones for Elasticsearch
-    /// if `queue` is set; returns one outcome per row.
+    /// Stores `rows` in one transaction, and queues new ones if an index
+    /// follows this database; returns one outcome per row.
     ///
     /// # Errors
     /// Among others [`Replaced`].
-    fn load(&mut self, rows: &[BuildRow], queue: bool) -> Result<Vec<LoadOutcome>>;
+    fn load(&mut self, rows: &[BuildRow]) -> Result<Vec<LoadOutcome>>;
 
     /// Checks that what was stored is where its address says.
     ///
@@ -144,15 +156,48 @@ pub trait Store: Send {
     /// Among others [`Replaced`].
     fn verify(&mut self) -> Result<()>;
 
+    /// Returns which database this is, and which index follows it.
+    fn identity(&mut self) -> Result<DatabaseIdentity>;
+
+    /// Notes that `index` follows this database, unless another loader was
+    /// faster and it is no longer as `seen`. With `requeue`, also queues every
+    /// row, those that were refused too, and begins a new generation. Returns
+    /// what the database says now.
+    fn follow(
+        &mut self,
+        seen: &DatabaseIdentity,
+        index: &str,
+        requeue: bool,
+    ) -> Result<DatabaseIdentity>;
+
+    /// Returns whether every row is queued: then no index has to hold any.
+    fn all_queued(&mut self) -> Result<bool>;
+
+    /// Returns some rows that are not queued, so that the index has to hold
+    /// them: the oldest, the newest, and some in between.
+    fn indexed_sample(&mut self) -> Result<Vec<StoredBuild>>;
+
+    /// Returns those of the rows with these ids that there are.
+    fn builds(&mut self, ids: &[i64]) -> Result<Vec<StoredBuild>>;
+
     /// Returns up to `limit` queued rows with ids above `after`, by id.
-    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<QueuedRow>>;
+    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<StoredBuild>>;
 
     /// Returns the highest id of the queue, 0 if it is empty.
     fn last_queued(&mut self) -> Result<i64>;
 
+    /// Returns how many rows wait to be indexed.
+    fn waiting(&mut self) -> Result<u64>;
+
     /// Removes confirmed rows from the queue, and notes why others were
-    /// rejected permanently.
-    fn ack(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()>;
+    /// rejected permanently; returns `false`, and does nothing, if every row
+    /// was queued again since `generation`.
+    fn ack(
+        &mut self,
+        generation: i64,
+        confirmed: &[i64],
+        refused: &[(i64, String)],
+    ) -> Result<bool>;
 
     /// Returns the permanently rejected rows that were not reported yet.
     fn unreported(&mut self) -> Result<Vec<RefusedRow>>;
@@ -161,7 +206,7 @@ pub trait Store: Send {
     fn mark_reported(&mut self, ids: &[i64]) -> Result<()>;
 
     /// Queues rejected rows again; returns how many.
-    fn requeue(&mut self) -> Result<u64>;
+    fn retry_refused(&mut self) -> Result<u64>;
 }
 
 /// Returns the database of the flag, the environment or the default.
@@ -285,6 +330,22 @@ fn known_queries(rows: bool, objects: bool) -> &'static [&'static str] {
         (false, _) => &[],
     }
 }
+
+/// Whether every row is queued, in both dialects.
+const ALL_QUEUED: &str = "SELECT NOT EXISTS (SELECT 1 FROM main_build m
+    WHERE NOT EXISTS (SELECT 1 FROM bh_outbox o WHERE o.id = m.id))";
+
+/// Rows that are not queued, in both dialects: of the 16 oldest, the 16 newest,
+/// and 16 at even distances between them. Reads no more rows than these.
+const INDEXED_SAMPLE: &str = "WITH RECURSIVE n (i) AS
+        (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 15),
+    ends (low, high) AS (SELECT cast(min(id) AS bigint), max(id) FROM main_build),
+    ids (id) AS (
+        SELECT (SELECT min(id) FROM main_build WHERE id >= low + (high - low) * i / 16) FROM n, ends
+        UNION SELECT id FROM (SELECT id FROM main_build ORDER BY id LIMIT 16) oldest
+        UNION SELECT id FROM (SELECT id FROM main_build ORDER BY id DESC LIMIT 16) newest)
+    SELECT cast(m.id AS bigint), cast(m.build AS text) FROM ids JOIN main_build m ON m.id = ids.id
+    WHERE NOT EXISTS (SELECT 1 FROM bh_outbox o WHERE o.id = m.id) ORDER BY m.id";
 
 macro_rules! metadata {
     ($more:literal) => {

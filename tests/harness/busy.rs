@@ -52,7 +52,7 @@ fn serve(client: &TcpStream, server: SocketAddr, refused: &Mutex<HashMap<String,
     let text = String::from_utf8(body).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let mut passed = String::new();
-    let mut passes = Vec::new();
+    let mut passes: Vec<(bool, String)> = Vec::new();
     for pair in lines.chunks(2) {
         let action: Value = serde_json::from_str(pair[0]).unwrap();
         let id = action["index"]["_id"].as_str().unwrap().to_owned();
@@ -63,7 +63,7 @@ fn serve(client: &TcpStream, server: SocketAddr, refused: &Mutex<HashMap<String,
         if pass {
             passed += &format!("{}\n{}\n", pair[0], pair[1]);
         }
-        passes.push(pass);
+        passes.push((pass, id));
     }
     let mut items = Vec::new();
     if !passed.is_empty() {
@@ -72,19 +72,21 @@ fn serve(client: &TcpStream, server: SocketAddr, refused: &Mutex<HashMap<String,
         items.clone_from(answer["items"].as_array().unwrap());
     }
     let mut items = items.into_iter();
-    let busy = json!({"index": {"status": 429, "error":
-        {"type": "es_rejected_execution_exception", "reason": "the queue is full"}}});
+    let busy = |id: &str| {
+        json!({"index": {"_id": id, "status": 429, "error":
+            {"type": "es_rejected_execution_exception", "reason": "the queue is full"}}})
+    };
     let all: Vec<_> = passes
         .iter()
-        .map(|pass| {
+        .map(|(pass, id)| {
             if *pass {
                 items.next().unwrap()
             } else {
-                busy.clone()
+                busy(id)
             }
         })
         .collect();
-    let errors = passes.contains(&false);
+    let errors = passes.iter().any(|(pass, _)| !pass);
     let body = json!({"errors": errors, "items": all}).to_string();
     let head = ["HTTP/1.1 200 OK", "content-type: application/json"].map(str::to_owned);
     write(client, &head, body.as_bytes());

@@ -51,7 +51,8 @@ impl Index {
         let action = |id: i64| json!({"delete": {"_id": id.to_string()}});
         let actions: Vec<_> = ids.into_iter().map(action).map(JsonBody::new).collect();
         if !actions.is_empty() {
-            let path = format!("/{}/_bulk", self.name);
+            let kind = if self.version == 6 { "/doc" } else { "" };
+            let path = format!("/{}{kind}/_bulk", self.name);
             let answer = self.send(Method::Post, &path, Some(NdBody::new(actions)));
             assert_eq!(answer["errors"], false, "{answer}");
         }

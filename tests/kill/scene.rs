@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use elasticsearch::http::Method;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
@@ -102,10 +103,9 @@ impl Scene {
 
     /// Empties everything, and sets the concurrency of the listing.
     pub fn reset(mut self, listing: usize) -> Self {
-        if self.has_tables() {
-            let documents = self.index().documents();
-            self.index().delete(documents.into_keys());
-        }
+        // A new database does not get the index of another one.
+        let index = format!("/{}", self.index().name);
+        self.index().request(Method::Delete, &index, None);
         match &self.all.store {
             Store::Sqlite(..) => self.all.store = Store::new(Kind::Sqlite).unwrap(),
             store @ Store::Postgres(_) => {

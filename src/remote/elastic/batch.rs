@@ -1,11 +1,13 @@
 //! The body of a `_bulk` request, and its answer.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::failure::NO_ALIAS;
 use super::reason::Reason;
 use super::{IndexOutcome, SearchDocument};
 
@@ -82,20 +84,27 @@ struct Item<'a> {
 
 #[derive(Deserialize)]
 struct Result<'a> {
+    #[serde(rename = "_id", borrow)]
+    id: Cow<'a, str>,
     status: u16,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
 
-/// The verdicts of an answer to `sent` documents; `None` when it is not one.
-pub fn verdicts(text: &str, sent: usize) -> Option<Vec<Verdict>> {
+/// The verdicts of an answer to documents with these ids; `None` when it is not
+/// one: it names other documents, or in another order.
+pub fn verdicts(text: &str, sent: impl Iterator<Item = i64>) -> Option<Vec<Verdict>> {
     let answer: ElasticAnswer = serde_json::from_str(text).ok()?;
-    let results = answer.items.into_iter().map(|item| item.index);
-    let verdicts: Vec<_> = results.map(|result| verdict(&result)).collect();
+    let results = || answer.items.iter().map(|item| &item.index);
+    let verdicts: Vec<_> = results().map(verdict).collect();
     let failed = |verdict: &Verdict| *verdict != Verdict::Settled(IndexOutcome::Indexed);
-    let whole = verdicts.len() == sent && (answer.errors || !verdicts.iter().any(failed));
+    let named = results().map(|result| result.id.parse().ok());
+    let whole = named.eq(sent.map(Some)) && (answer.errors || !verdicts.iter().any(failed));
     whole.then_some(verdicts)
 }
+
+/// The index is closed, or gone: its alias is then no name for an index.
+const ABORTING: [&str; 2] = ["index_closed_exception", NO_ALIAS];
 
 fn verdict(result: &Result) -> Verdict {
     let status = result.status;
@@ -107,7 +116,7 @@ fn verdict(result: &Result) -> Verdict {
         409 => Verdict::Settled(IndexOutcome::Known),
         408 | 429 | 500.. => Verdict::Again(status, reason.text),
         401 | 403 | 404 => Verdict::Abort(status, reason),
-        _ if reason.kind == "index_closed_exception" => Verdict::Abort(status, reason),
+        _ if ABORTING.contains(&&*reason.kind) => Verdict::Abort(status, reason),
         _ => Verdict::Settled(IndexOutcome::Refused {
             status,
             reason: reason.text,
@@ -161,9 +170,9 @@ mod tests {
     fn every_status_is_classified() {
         let of = |status: u16, kind: &str| {
             let text = format!(
-                r#"{{"errors":true,"items":[{{"index":{{"status":{status},"error":{{"type":"{kind}","reason":"r"}}}}}}]}}"#
+                r#"{{"errors":true,"items":[{{"index":{{"_id":"1","status":{status},"error":{{"type":"{kind}","reason":"r"}}}}}}]}}"#
             );
-            verdicts(&text, 1).and_then(|mut verdicts| verdicts.pop())
+            verdicts(&text, [1].into_iter()).and_then(|mut verdicts| verdicts.pop())
         };
         let reason = "t: r".to_owned();
         let refused = |status| {
@@ -179,22 +188,30 @@ mod tests {
                 Some(Verdict::Again(status, reason.clone()))
             );
         }
-        for (status, kind) in [(403, "t"), (404, "t"), (400, "index_closed_exception")] {
+        for (status, kind) in [
+            (403, "t"),
+            (404, "t"),
+            (400, "index_closed_exception"),
+            (400, NO_ALIAS),
+        ] {
             assert!(matches!(of(status, kind), Some(Verdict::Abort(s, _)) if s == status));
         }
     }
 
     #[test]
     fn a_response_must_match_its_request() {
-        let indexed = r#"{"errors":false,"items":[{"index":{"status":201}}]}"#;
-        assert_eq!(
-            verdicts(indexed, 1),
-            Some(vec![Verdict::Settled(IndexOutcome::Indexed)])
-        );
-        assert_eq!(verdicts(indexed, 2), None);
-        assert_eq!(verdicts("{}", 1), None);
-        assert_eq!(verdicts("<html>", 1), None);
-        let lies = r#"{"errors":false,"items":[{"index":{"status":400}}]}"#;
-        assert_eq!(verdicts(lies, 1), None);
+        let indexed = r#"{"errors":false,"items":[{"index":{"_id":"7","status":201}},{"index":{"_id":"8","status":200}}]}"#;
+        let both = [IndexOutcome::Indexed, IndexOutcome::Indexed].map(Verdict::Settled);
+        let of = |text: &str, ids: &[i64]| verdicts(text, ids.iter().copied());
+        assert_eq!(of(indexed, &[7, 8]), Some(both.into()));
+        for others in [&[7][..], &[7, 8, 9], &[8, 7], &[7, 9], &[]] {
+            assert_eq!(of(indexed, others), None);
+        }
+        assert_eq!(of("{}", &[7]), None);
+        assert_eq!(of("<html>", &[7]), None);
+        let lies = r#"{"errors":false,"items":[{"index":{"_id":"7","status":400}}]}"#;
+        assert_eq!(of(lies, &[7]), None);
+        let nameless = r#"{"errors":false,"items":[{"index":{"status":201}}]}"#;
+        assert_eq!(of(nameless, &[7]), None);
     }
 }

@@ -5,6 +5,14 @@ use crate::error::{Error, Kind};
 use crate::remote::cause::{find_tls, root_cause};
 use crate::retry::{Failure, FailureClass};
 
+/// What Elasticsearch says of the alias of [`super::ownership`] when the index
+/// is gone that had it.
+pub const NO_ALIAS: &str = "invalid_index_name_exception";
+
+/// What to do when documents are lost with their index.
+pub const MEND: &str = "run bh-load --requeue </dev/null with the same --database and --index: \
+                        it makes the index where it is missing, and sends every row again";
+
 /// Returns why nothing can be done with the index.
 pub fn blocked(status: u16, reason: &Reason) -> Error {
     let (kind, hint) = match (status, reason.kind.as_str()) {
@@ -13,18 +21,18 @@ pub fn blocked(status: u16, reason: &Reason) -> Error {
             "lift the block of the index or cluster",
         ),
         (_, "index_closed_exception") => (Kind::Configuration, "open the index"),
-        (404, _) => (
-            Kind::Configuration,
-            "the index is gone; run again to create it",
-        ),
+        (404, _) | (_, NO_ALIAS) => {
+            let message = format!("the index is gone; {MEND}");
+            return Error::configuration(message);
+        }
         (401, _) => (
             Kind::Refused,
             "check the user and password of ELASTICSEARCH_URL",
         ),
         _ => (
             Kind::Refused,
-            "the user may not do this; it needs the rights to monitor the cluster and to create, \
-             read and write the index",
+            "the user may not do this; it needs the rights to monitor the cluster, and to create, \
+             read, write and manage the index and aliases whose names begin with its name",
         ),
     };
     let space = if reason.text.is_empty() { "" } else { " " };

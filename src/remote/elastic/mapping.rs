@@ -1,19 +1,14 @@
-//! The index's mapping: made where it is missing, examined where it is there.
+//! The index's mapping: ours, and how another one deviates from it.
 
-use elasticsearch::http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::failure::unexpected;
-use super::reason::Reason;
-use super::server::{CREATE, ElasticRequest, ElasticServer};
-use super::version::Version;
 use crate::error::{Error, Result};
-use crate::retry::Attempts;
 
 /// The mapping type of Elasticsearch 6.
 pub const TYPE: &str = "doc";
 
-fn mapping() -> Value {
+/// The mapping that searches rely on.
+pub fn wanted() -> Value {
     let keyword = json!({"type": "keyword"});
     let date = json!({"type": "date"});
     json!({"properties": {
@@ -32,104 +27,20 @@ fn mapping() -> Value {
     }})
 }
 
-/// Sees to it that the index is there before its first document: the server
-/// would make one whose fields are all text.
-pub async fn ensure(
-    server: &ElasticServer,
-    index: &str,
-    version: &Version,
-    attempts: &mut Attempts,
-) -> Result<()> {
-    let path = format!("/{index}/_mapping");
-    let mut created = false;
-    loop {
-        let answer = server
-            .ask(ElasticRequest::new(Method::Get, &path), attempts)
-            .await?;
-        match answer.status {
-            200 => return examine(server, index, version, &answer.text).await,
-            404 if !created => {
-                if create(server, index, version).await? {
-                    return Ok(());
-                }
-                created = true;
-            }
-            _ => return Err(unexpected(answer.status, &answer.text).context(server.place(index))),
-        }
+/// Returns the mapping of an index from its `mappings`.
+///
+/// # Errors
+/// It has a mapping type of another name (78).
+pub fn of(mut mappings: Value, typed: bool, place: &str) -> Result<Value> {
+    if !typed {
+        return Ok(mappings);
     }
-}
-
-/// Whether it is ours; another loader may have been faster.
-async fn create(server: &ElasticServer, index: &str, version: &Version) -> Result<bool> {
-    let mappings = if version.typed {
-        json!({TYPE: mapping()})
-    } else {
-        mapping()
-    };
-    let body = json!({"settings": {"index": {"number_of_shards": 1}}, "mappings": mappings});
-    let path = format!("/{index}");
-    let answer = put(server, &path, &body).await?;
-    if answer.status == 200 {
-        server.log().info(format!(
-            "created index {index} on {} ({})",
-            server.address(),
-            version.name
-        ));
-        return Ok(true);
+    match other_type(&mappings) {
+        Some(other) => Err(Error::configuration(format!(
+            "{place} has mapping type {other:?} instead of {TYPE:?}; choose another --index"
+        ))),
+        None => Ok(mappings[TYPE].take()),
     }
-    match Reason::of_answer(&answer.text).kind.as_str() {
-        "resource_already_exists_exception" => Ok(false),
-        _ => Err(unexpected(answer.status, &answer.text).context(server.place(index))),
-    }
-}
-
-async fn put(server: &ElasticServer, path: &str, body: &Value) -> Result<super::ElasticAnswer> {
-    let body = body.to_string();
-    let request = ElasticRequest {
-        body: Some(body.into()),
-        ..ElasticRequest::new(Method::Put, path)
-    };
-    server.ask(request, &mut Attempts::new(CREATE)).await
-}
-
-async fn examine(server: &ElasticServer, index: &str, version: &Version, text: &str) -> Result<()> {
-    let place = server.place(index);
-    let all: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|error| Error::configuration(format!("{place}: mapping: {error}")))?;
-    if all.len() != 1 {
-        return Err(Error::configuration(format!(
-            "{place} is an alias of {} indices; choose one of them by --index",
-            all.len()
-        )));
-    }
-    let mut actual = all
-        .values()
-        .next()
-        .map_or(&Value::Null, |one| &one["mappings"]);
-    let mut path = format!("/{index}/_mapping");
-    if version.typed {
-        if let Some(other) = other_type(actual) {
-            return Err(Error::configuration(format!(
-                "{place} has mapping type {other:?} instead of {TYPE:?}; choose another --index"
-            )));
-        }
-        actual = &actual[TYPE];
-        path = format!("{path}/{TYPE}");
-    }
-    let wanted = mapping();
-    let found = compare(&wanted, actual);
-    if !found.other.is_empty() {
-        server.log().warn(complaint(&place, &found.other));
-    } else if found.missing {
-        let answer = put(server, &path, &wanted).await?;
-        if answer.status != 200 {
-            return Err(unexpected(answer.status, &answer.text).context(server.place(index)));
-        }
-        server
-            .log()
-            .info(format!("completed the mapping of {place}"));
-    }
-    Ok(())
 }
 
 fn other_type(mappings: &Value) -> Option<&str> {
@@ -141,21 +52,28 @@ fn other_type(mappings: &Value) -> Option<&str> {
 
 /// How a mapping deviates from ours.
 #[derive(Debug, Default, PartialEq)]
-struct Deviation {
+pub struct Deviation {
     /// Fields of another type: name, its type, ours.
     other: Vec<[String; 3]>,
-    missing: bool,
+    pub is_incomplete: bool,
 }
 
-fn compare(wanted: &Value, actual: &Value) -> Deviation {
-    let mut found = Deviation::default();
-    descend(wanted, actual, "", &mut found);
-    found
+impl Deviation {
+    pub fn between(wanted: &Value, actual: &Value) -> Self {
+        let mut found = Self::default();
+        descend(wanted, actual, "", &mut found);
+        found
+    }
+
+    /// Returns what is wrong with fields of another type, if there are any.
+    pub fn complaint(&self, place: &str) -> Option<String> {
+        (!self.other.is_empty()).then(|| complaint(place, &self.other))
+    }
 }
 
 fn descend(wanted: &Value, actual: &Value, name: &str, found: &mut Deviation) {
     if actual.is_null() {
-        found.missing = true;
+        found.is_incomplete = true;
         return;
     }
     if kind(wanted) != kind(actual) && !name.is_empty() {
@@ -198,19 +116,22 @@ mod tests {
 
     #[test]
     fn differences_from_our_mapping_are_named() {
-        assert_eq!(compare(&mapping(), &mapping()), Deviation::default());
-        let mut more = mapping();
+        assert_eq!(
+            Deviation::between(&wanted(), &wanted()),
+            Deviation::default()
+        );
+        let mut more = wanted();
         more["properties"]["build"]["properties"]["cc"] = json!({"type": "text"});
-        assert_eq!(compare(&mapping(), &more), Deviation::default());
-        assert!(compare(&mapping(), &Value::Null).missing);
-        assert!(compare(&mapping(), &json!({})).missing);
+        assert_eq!(Deviation::between(&wanted(), &more), Deviation::default());
+        assert!(Deviation::between(&wanted(), &Value::Null).is_incomplete);
+        assert!(Deviation::between(&wanted(), &json!({})).is_incomplete);
 
-        let mut other = mapping();
+        let mut other = wanted();
         other["properties"]["target"]["properties"]["platform"] = json!({"type": "text"});
         other["properties"]["download"]["type"] = json!("nested");
         let strings = |texts: [&str; 3]| texts.map(str::to_owned);
         assert_eq!(
-            compare(&mapping(), &other).other,
+            Deviation::between(&wanted(), &other).other,
             [
                 strings(["download", "nested", "object"]),
                 strings(["target.platform", "text", "keyword"]),

@@ -1,13 +1,15 @@
 //! Elasticsearch and `OpenSearch`: the index that follows the database.
 //!
-//! Opening an [`Index`] learns what the server is and makes the index where it
-//! is missing. What remains is one verb, [`Index::bulk`]: documents in, one
-//! [`IndexOutcome`] each out. A document replaces an earlier one of its id, so that
-//! sending it twice is harmless and everything may be retried.
+//! Opening an [`Index`] learns what the server is. [`Index::look`],
+//! [`Index::create`] and [`Index::claim`] make it that of one database. Then
+//! there is one verb, [`Index::bulk`]: documents in, one [`IndexOutcome`] each
+//! out. A document replaces an earlier one of its id, so that sending it twice is
+//! harmless and everything may be retried.
 
 mod batch;
 mod failure;
 mod mapping;
+mod ownership;
 mod reason;
 mod server;
 mod version;
@@ -18,7 +20,10 @@ use std::sync::Arc;
 use elasticsearch::http::{Method, Url};
 
 use self::batch::Verdict;
+pub use self::failure::MEND;
 use self::failure::{blocked, unexpected};
+use self::ownership::write_alias;
+pub use self::ownership::{Followed, HeldIndex};
 use self::server::{BULK, ElasticAnswer, ElasticRequest, ElasticServer, OPEN};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -97,19 +102,29 @@ impl From<BulkError> for Error {
 pub struct Index {
     server: Arc<ElasticServer>,
     name: Arc<str>,
-    path: Arc<str>,
+    /// The id of the database that it follows.
+    database: Arc<str>,
+    /// What its documents are written through.
+    alias: Arc<str>,
+    version: Arc<str>,
+    /// Whether documents have a mapping type.
+    typed: bool,
 }
 
 /// The server gives up waiting for a shard before we give up waiting for the
 /// server, and so can say which documents it concerns.
 const BULK_QUERY: &[(&str, &str)] = &[
-    ("filter_path", "error,errors,items.*.status,items.*.error"),
+    (
+        "filter_path",
+        "error,errors,items.*._id,items.*.status,items.*.error",
+    ),
     ("timeout", "30s"),
 ];
 
 impl Index {
-    /// Opens the index of `args`, `None` when no URL is configured.
-    pub fn open(args: &ElasticArgs, context: &Context) -> Result<Option<Self>> {
+    /// Learns what the server of `args` is, and prepares the index for the
+    /// database with the id `database`; `None` when no URL is configured.
+    pub fn open(args: &ElasticArgs, database: &str, context: &Context) -> Result<Option<Self>> {
         let Some(url) = args.url()? else {
             return Ok(None);
         };
@@ -118,25 +133,33 @@ impl Index {
         let waiting = context
             .log
             .notify_if_slow(format!("waiting for Elasticsearch at {}", server.address()));
-        let typed = server.run(async {
-            let mut attempts = Attempts::new(OPEN);
-            let version = server.version(&mut attempts).await?;
-            mapping::ensure(&server, name, &version, &mut attempts).await?;
-            Ok(version.typed)
-        })?;
+        let version = server.run(server.version(&mut Attempts::new(OPEN)))?;
         drop(waiting);
-        // Naming the index here and not in each line is what servers allow
-        // that forbid `rest.action.multi.allow_explicit_index`.
-        let path = if typed {
-            format!("/{name}/{}/_bulk", mapping::TYPE)
-        } else {
-            format!("/{name}/_bulk")
-        };
         Ok(Some(Self {
             server: Arc::new(server),
             name: name.into(),
-            path: path.into(),
+            database: database.into(),
+            alias: write_alias(name, database).into(),
+            version: version.name.into(),
+            typed: version.typed,
         }))
+    }
+
+    /// Returns its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns where it is: the URL, without user and password.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.server.place(&self.name)
+    }
+
+    /// Returns the path of the mapping type, where there is one.
+    fn document_type(&self) -> &'static str {
+        if self.typed { "/doc" } else { "" }
     }
 
     /// Indexes `documents` and says, in their order, what became of each.
@@ -162,13 +185,16 @@ impl Index {
         documents: &[SearchDocument],
         settled: &mut [Option<IndexOutcome>],
     ) -> Result<()> {
+        // Naming the index here and not in each line is what servers allow
+        // that forbid `rest.action.multi.allow_explicit_index`.
+        let path = format!("/{}{}/_bulk", self.alias, self.document_type());
         let mut attempts = Attempts::new(BULK);
         let mut batches = batch::split(documents);
         while let Some(batch) = batches.pop() {
             let request = ElasticRequest {
                 query: BULK_QUERY,
                 body: Some(batch::body(batch.iter().map(|&at| &documents[at]))),
-                ..ElasticRequest::new(Method::Post, &self.path)
+                ..ElasticRequest::new(Method::Post, &path)
             };
             let answer = match self.server.once(&request).await {
                 Ok(answer) => answer,
@@ -197,7 +223,7 @@ impl Index {
                 }
                 _ => {
                     let error = unexpected(answer.status, &answer.text);
-                    return Err(error.context(self.server.place(&self.name)));
+                    return Err(error.context(self.place()));
                 }
             }
         }
@@ -214,8 +240,10 @@ impl Index {
         settled: &mut [Option<IndexOutcome>],
         attempts: &mut Attempts,
     ) -> Result<Vec<usize>> {
-        let Some(verdicts) = batch::verdicts(&answer.text, batch.len()) else {
-            let reason = "an answer that is none to _bulk";
+        let Some(verdicts) =
+            batch::verdicts(&answer.text, batch.iter().map(|&at| documents[at].id))
+        else {
+            let reason = "unexpected response to _bulk";
             let failure = Failure::transient(FailureClass::Answered, reason);
             self.server.pause(attempts, failure).await?;
             return Ok(batch);
@@ -230,7 +258,7 @@ impl Index {
             }
         }
         if let Some((status, reason)) = abort {
-            return Err(blocked(status, &reason).context(self.server.place(&self.name)));
+            return Err(blocked(status, &reason).context(self.place()));
         }
         if again.len() < sent {
             attempts.reset();

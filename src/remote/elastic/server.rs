@@ -30,14 +30,9 @@ pub const BULK: Policy = Policy {
     counted_as: "retries of Elasticsearch",
 };
 
-/// For all requests together that open an index.
+/// For a request that opens, makes or examines an index.
 pub const OPEN: Policy = Policy {
     limit: Limit::TriesWithin(6, Duration::from_secs(20)),
-    ..BULK
-};
-
-pub const CREATE: Policy = Policy {
-    limit: Limit::Tries(6),
     ..BULK
 };
 

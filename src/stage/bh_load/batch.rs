@@ -40,7 +40,7 @@ impl BatchSink<Box<PendingRow>> for Loader {
         let outcomes = if rows.is_empty() {
             Vec::new()
         } else {
-            self.store.load(&rows, self.indexer.is_some())?
+            self.store.load(&rows)?
         };
         let mut decided = rows.iter().zip(outcomes);
         let mut documents = Vec::new();

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Args;
+use super::follow::{self, Following};
 use crate::counters::Counters;
 use crate::error::{Error, Kind, Result};
 use crate::json;
@@ -16,42 +17,56 @@ use crate::record::build::Canonical;
 use crate::record::reject::Reject;
 use crate::record::s3::unquote_etag;
 use crate::remote::elastic::{Index, IndexOutcome, SearchDocument};
-use crate::store::{Connector, QueuedRow, RefusedRow, Store};
+use crate::store::{Connector, RefusedRow, Store, StoredBuild};
 
 /// The number of queued rows to read at once.
 const QUEUE_PAGE: usize = 4000;
 
 pub struct Indexer {
     batches: Option<Sender<Vec<SearchDocument>>>,
-    thread: JoinHandle<Result<()>>,
+    work: Work,
     log: Log,
 }
 
-const UNAVAILABLE: &str =
-    "Elasticsearch is away: rows are stored, and queued to be indexed by a later run";
+/// What becomes of the rows that are queued.
+enum Work {
+    /// They are sent.
+    Thread(JoinHandle<Result<()>>, Index),
+    /// They are only queued: Elasticsearch is unavailable, or documents are lost.
+    Nothing(Error),
+}
+
+const UNAVAILABLE: &str = "rows are stored, and queued to be indexed by a later run";
 
 impl Indexer {
     /// Connects, and starts with what an earlier loader left; `None` if no
     /// Elasticsearch is configured.
     pub fn start(args: &Args, connector: &Connector, io: &Io) -> Result<Option<Self>> {
         let log = io.context.log.clone();
-        let index = match Index::open(&args.elastic, &io.context) {
-            Ok(Some(index)) => index,
+        let mut queue = connector.connect()?;
+        let identity = queue.identity()?;
+        let begun = match Index::open(&args.elastic, &identity.id, &io.context) {
+            Ok(Some(index)) => {
+                let following = follow::begin(&index, &mut *queue, args.requeue, &log);
+                following.map(|following| (index, following))
+            }
+            Ok(None) if args.requeue => {
+                return Err(Error::usage("--requeue needs --elasticsearch"));
+            }
             Ok(None) => return Ok(None),
+            Err(error) => Err(error),
+        };
+        let (index, generation) = match begun {
+            Ok((index, Following::Generation(generation))) => (index, generation),
+            Ok((_, Following::Lost(error))) => return Ok(Some(Self::idle(error, log))),
             Err(error) if error.kind == Kind::Unavailable => {
-                log.warn(UNAVAILABLE);
-                // Rows are only queued.
-                return Ok(Some(Self {
-                    batches: None,
-                    thread: std::thread::spawn(move || Err(error)),
-                    log,
-                }));
+                follow::unseen(&mut *queue, &args.elastic.index, args.requeue)?;
+                return Ok(Some(Self::idle(error, log)));
             }
             Err(error) => return Err(error),
         };
-        let mut queue = connector.connect()?;
         if args.retry_refused {
-            let again = queue.requeue()?;
+            let again = queue.retry_refused()?;
             io.context
                 .counters
                 .note("refused documents queued again", again);
@@ -60,6 +75,7 @@ impl Indexer {
         let stream = || -> Result<BulkSender> {
             Ok(BulkSender {
                 index: index.clone(),
+                generation,
                 store: connector.connect()?,
                 counters: Arc::clone(&io.context.counters),
             })
@@ -67,11 +83,21 @@ impl Indexer {
         let streams = [stream()?, stream()?];
         let thread = IndexerThread { queue, streams };
         let (batches, received) = bounded(0);
+        let thread = std::thread::spawn(move || thread.run(left, &received));
         Ok(Some(Self {
             batches: Some(batches),
-            thread: std::thread::spawn(move || thread.run(left, &received)),
+            work: Work::Thread(thread, index),
             log,
         }))
+    }
+
+    fn idle(error: Error, log: Log) -> Self {
+        log.warn(format!("{error}; {UNAVAILABLE}"));
+        Self {
+            batches: None,
+            work: Work::Nothing(error),
+            log,
+        }
     }
 
     /// Sends documents of committed rows; if the indexer has failed, they stay
@@ -82,7 +108,8 @@ impl Indexer {
             && batches.send(documents).is_err()
         {
             self.batches = None;
-            self.log.warn(UNAVAILABLE);
+            self.log
+                .warn(format!("Elasticsearch takes no more: {UNAVAILABLE}"));
         }
     }
 
@@ -95,7 +122,13 @@ impl Indexer {
         output: &mut StageOutput,
     ) -> Result<()> {
         drop(self.batches);
-        let done = self.thread.join().unwrap_or_else(|_| lost());
+        let done = match self.work {
+            Work::Thread(thread, index) => {
+                let sent = thread.join().unwrap_or_else(|_| panicked());
+                sent.and_then(|()| follow::end(&index, store))
+            }
+            Work::Nothing(error) => Err(error),
+        };
         let reported = report(store, output);
         match done {
             Ok(()) => reported,
@@ -106,7 +139,7 @@ impl Indexer {
     }
 }
 
-fn lost() -> Result<()> {
+fn panicked() -> Result<()> {
     Err(Error::internal("the indexer panicked"))
 }
 
@@ -170,7 +203,7 @@ impl IndexerThread {
             let sender = scope.spawn(move || send_all(streams, &received));
             let read = read_queue(&mut **queue, until, &batches);
             drop(batches);
-            sender.join().unwrap_or_else(|_| lost()).and(read)
+            sender.join().unwrap_or_else(|_| panicked()).and(read)
         })
     }
 }
@@ -201,7 +234,7 @@ fn send_all(streams: &mut [BulkSender], batches: &Receiver<Vec<SearchDocument>>)
         let send = |stream| scope.spawn(|| BulkSender::send_each(stream, batches));
         let threads: Vec<_> = streams.iter_mut().map(send).collect();
         let sent = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-        sent.map(|sent| sent.unwrap_or_else(|_| lost()))
+        sent.map(|sent| sent.unwrap_or_else(|_| panicked()))
             .fold(Ok(()), Result::and)
     })
 }
@@ -209,6 +242,8 @@ fn send_all(streams: &mut [BulkSender], batches: &Receiver<Vec<SearchDocument>>)
 /// Sends one request at a time.
 struct BulkSender {
     index: Index,
+    /// What the index confirms is true of this generation.
+    generation: i64,
     store: Box<dyn Store>,
     counters: Arc<Counters>,
 }
@@ -236,13 +271,18 @@ impl BulkSender {
                 None => {}
             }
         }
-        self.store.ack(&confirmed, &refused)?;
+        if !self.store.ack(self.generation, &confirmed, &refused)? {
+            return Err(Error::message(
+                Kind::EndedEarly,
+                "every row was queued again by another loader; run again",
+            ));
+        }
         self.counters.note("indexed", confirmed.len() as u64);
         failed.map_or(Ok(()), Err)
     }
 }
 
-fn document(queued: &QueuedRow) -> Result<SearchDocument> {
+fn document(queued: &StoredBuild) -> Result<SearchDocument> {
     let value = json::parse(queued.build.as_bytes()).map_err(|error| {
         Error::configuration(format!("row {}: its build is not JSON: {error}", queued.id))
     })?;

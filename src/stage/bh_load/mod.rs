@@ -2,6 +2,7 @@
 
 mod batch;
 mod checkpoint;
+mod follow;
 mod index;
 mod read;
 
@@ -15,6 +16,7 @@ use self::checkpoint::Checkpoint;
 use self::index::Indexer;
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::{Error, Result};
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::ndjson::{self, BatchLimits, Io, RecordLine};
 use crate::remote::elastic::ElasticArgs;
@@ -41,9 +43,14 @@ pub struct Args {
     #[command(flatten)]
     elastic: ElasticArgs,
 
-    /// Index what Elasticsearch had refused for good once more
+    /// Retry documents that Elasticsearch rejected permanently
     #[arg(long, help_heading = "Elasticsearch")]
     retry_refused: bool,
+
+    /// Send every row of the database to the index, and create it where it is
+    /// missing
+    #[arg(long, conflicts_with = "dry_run", help_heading = "Elasticsearch")]
+    requeue: bool,
 
     /// Rows in a transaction at most
     #[arg(long, value_name = "ROWS", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -128,11 +135,22 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         None => Ok(()),
     };
     loaded.and(indexed)?;
-    if !documents && !args.dry_run && loader.store.last_queued()? > 0 {
-        io.context.log.warn(format!(
-            "documents wait in {} to be indexed; run again with --elasticsearch",
-            loader.store.address()
-        ));
+    if !documents && !args.dry_run {
+        warn_of_queue(&mut *loader.store, &io.context.log)?;
     }
     loader.checkpoint.finish()
+}
+
+/// Says what is queued for an index, where nothing is sent to it.
+fn warn_of_queue(store: &mut dyn Store, log: &Log) -> Result<()> {
+    let waiting = store.waiting()?;
+    if waiting > 0 {
+        let index = store.identity()?.index.unwrap_or_default();
+        log.warn(format!(
+            "{waiting} documents wait in {} to be indexed in {index}; run again with \
+             --elasticsearch",
+            store.address()
+        ));
+    }
+    Ok(())
 }

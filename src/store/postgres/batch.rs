@@ -9,6 +9,7 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, GenericClient, Transaction};
 
 use super::copy::copy_or_refuse;
+use super::outbox;
 use super::tables::Tables;
 use crate::error::Kind;
 use crate::retry::Failure;
@@ -147,7 +148,6 @@ fn position(ordinality: i64) -> usize {
 pub fn load(
     client: &mut Client,
     rows: &[BuildRow],
-    queue: bool,
     tables: Tables,
 ) -> Result<Vec<LoadOutcome>, Failure> {
     let mut before = usize::MAX;
@@ -161,7 +161,7 @@ pub fn load(
             .iter()
             .filter(|found| **found == ContentStatus::New);
         let new = new.count() + content.remembered.iter().filter(|known| !**known).count();
-        match write(&mut transaction, rows, &mut plan, &content, queue, verify) {
+        match write(&mut transaction, rows, &mut plan, &content, verify) {
             Ok(()) => {
                 transaction.commit()?;
                 return Ok(plan.outcomes);
@@ -184,7 +184,6 @@ fn write(
     rows: &[BuildRow],
     plan: &mut Plan<'_>,
     content: &BatchContent,
-    queue: bool,
     verify: bool,
 ) -> Result<(), WriteError> {
     let mut refused = Vec::new();
@@ -193,6 +192,8 @@ fn write(
     for (at, reason) in refused {
         plan.refuse(rows, at, &Refusal::refused(reason));
     }
+    // To be asked after the rows are written, see `outbox::follow`.
+    let queue = expected > 0 && outbox::is_followed(transaction)?;
     if queue || verify || usize::try_from(taken) != Ok(expected) {
         confirm_inserts(transaction, rows, plan, queue)?;
     }
@@ -200,7 +201,7 @@ fn write(
     upsert_objects(transaction, rows, plan, &content.remembered)
 }
 
-/// Looks inserted rows up, queues them for Elasticsearch if `queue` is set, and
+/// Looks inserted rows up, queues them for the index if `queue` is set, and
 /// puts their ids into the outcomes; refuses those that are not there.
 fn confirm_inserts(
     transaction: &mut Transaction<'_>,

@@ -3,6 +3,7 @@
 mod batch;
 mod connect;
 mod copy;
+mod outbox;
 mod pgpass;
 mod shape;
 mod tables;
@@ -19,7 +20,10 @@ use postgres::types::Type;
 pub use self::connect::ConnectionTarget;
 pub use self::tables::Tables;
 use super::plan::ContentStatus;
-use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store, known_queries};
+use super::{
+    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, RefusedRow, Store,
+    StoredBuild, known_queries,
+};
 use crate::address::without_password;
 use crate::backoff::Backoff;
 use crate::context::Context;
@@ -204,10 +208,10 @@ impl Store for Postgres {
         self.retry(|client| Ok(batch::find_all(client, hashes)?))
     }
 
-    fn load(&mut self, rows: &[BuildRow], queue: bool) -> Result<Vec<LoadOutcome>> {
+    fn load(&mut self, rows: &[BuildRow]) -> Result<Vec<LoadOutcome>> {
         let tables = self.tables();
         self.retry(|client| match tables {
-            Some(tables) => batch::load(client, rows, queue, tables),
+            Some(tables) => batch::load(client, rows, tables),
             None => Err(Failure::permanent(
                 Kind::Internal,
                 "it was opened for reading",
@@ -220,22 +224,43 @@ impl Store for Postgres {
         self.retry(|client| tables.map_or(Ok(()), |tables| tables.begin(client).map(drop)))
     }
 
-    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<QueuedRow>> {
+    fn identity(&mut self) -> Result<DatabaseIdentity> {
+        self.retry(|client| outbox::identity(client, ""))
+    }
+
+    fn follow(
+        &mut self,
+        seen: &DatabaseIdentity,
+        index: &str,
+        requeue: bool,
+    ) -> Result<DatabaseIdentity> {
+        self.retry(|client| outbox::follow(client, seen, index, requeue))
+    }
+
+    fn all_queued(&mut self) -> Result<bool> {
+        self.retry(|client| Ok(client.query_typed_one(ALL_QUEUED, &[])?.try_get(0)?))
+    }
+
+    fn indexed_sample(&mut self) -> Result<Vec<StoredBuild>> {
+        self.retry(|client| Ok(outbox::builds(client, INDEXED_SAMPLE, &[])?))
+    }
+
+    fn builds(&mut self, ids: &[i64]) -> Result<Vec<StoredBuild>> {
+        let query = "SELECT id::bigint, build::text FROM main_build WHERE id = ANY ($1)";
+        self.retry(|client| Ok(outbox::builds(client, query, &[(&ids, Type::INT8_ARRAY)])?))
+    }
+
+    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<StoredBuild>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.retry(|client| {
-            let rows = client.query_typed(
+            let queued = outbox::builds(
+                client,
+                // Without the second bound all of main_build is read from its start.
                 "SELECT o.id, m.build::text FROM bh_outbox o JOIN main_build m USING (id)
-                 WHERE o.id > $1 AND o.error IS NULL ORDER BY o.id LIMIT $2",
+                 WHERE o.id > $1 AND m.id > $1 AND o.error IS NULL ORDER BY o.id LIMIT $2",
                 &[(&after, Type::INT8), (&limit, Type::INT8)],
             )?;
-            rows.iter()
-                .map(|row| {
-                    Ok(QueuedRow {
-                        id: row.try_get(0)?,
-                        build: row.try_get(1)?,
-                    })
-                })
-                .collect()
+            Ok(queued)
         })
     }
 
@@ -246,25 +271,21 @@ impl Store for Postgres {
         })
     }
 
-    fn ack(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()> {
-        let (ids, reasons): (Vec<i64>, Vec<&str>) = refused
-            .iter()
-            .map(|(id, reason)| (*id, reason.as_str()))
-            .unzip();
+    fn waiting(&mut self) -> Result<u64> {
         self.retry(|client| {
-            let mut transaction = client.transaction()?;
-            transaction.query_typed(
-                "DELETE FROM bh_outbox WHERE id = ANY ($1)",
-                &[(&confirmed, Type::INT8_ARRAY)],
-            )?;
-            transaction.query_typed(
-                "UPDATE bh_outbox SET error = new.error, reported = false
-                 FROM (SELECT unnest($1) AS id, unnest($2) AS error) AS new
-                 WHERE bh_outbox.id = new.id",
-                &[(&ids, Type::INT8_ARRAY), (&reasons, Type::TEXT_ARRAY)],
-            )?;
-            Ok(transaction.commit()?)
+            let waiting = "SELECT count(*) FROM bh_outbox WHERE error IS NULL";
+            let rows: i64 = client.query_typed_one(waiting, &[])?.try_get(0)?;
+            Ok(rows.unsigned_abs())
         })
+    }
+
+    fn ack(
+        &mut self,
+        generation: i64,
+        confirmed: &[i64],
+        refused: &[(i64, String)],
+    ) -> Result<bool> {
+        self.retry(|client| outbox::ack(client, generation, confirmed, refused))
     }
 
     fn unreported(&mut self) -> Result<Vec<RefusedRow>> {
@@ -296,7 +317,7 @@ impl Store for Postgres {
         })
     }
 
-    fn requeue(&mut self) -> Result<u64> {
+    fn retry_refused(&mut self) -> Result<u64> {
         self.retry(|client| {
             let again = "UPDATE bh_outbox SET error = NULL WHERE error IS NOT NULL";
             Ok(client.execute(again, &[])?)

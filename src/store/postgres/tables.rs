@@ -13,7 +13,7 @@ use crate::retry::Failure;
 use crate::store::Replaced;
 
 /// Each table, Buildhub's first, with the statement that creates it.
-const TABLES: [(&str, &str); 3] = [
+const TABLES: [(&str, &str); 4] = [
     (
         "main_build",
         "CREATE TABLE main_build (
@@ -42,6 +42,16 @@ const TABLES: [(&str, &str); 3] = [
             reported boolean NOT NULL DEFAULT false
         )",
     ),
+    (
+        "bh_database",
+        "CREATE TABLE bh_database (
+            id text PRIMARY KEY,
+            generation bigint NOT NULL DEFAULT 0,
+            \"index\" text
+        );
+        INSERT INTO bh_database (id)
+            SELECT md5(random()::text || random()::text || clock_timestamp()::text)",
+    ),
 ];
 
 /// Any number will do, as long as it is the same in every loader.
@@ -57,7 +67,7 @@ struct Found {
 ///
 /// # Errors
 /// One of them is no table that keeps every row and shows it (78).
-fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 3], Failure> {
+fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 4], Failure> {
     let names: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
     let rows = client.query_typed(
         "SELECT c.oid, n.nspname::text, c.relkind::text, c.relpersistence::text,
@@ -67,7 +77,7 @@ fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 3], Failure> 
          LEFT JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.n",
         &[(&names, Type::TEXT_ARRAY)],
     )?;
-    let mut found = [None, None, None];
+    let mut found = [None, None, None, None];
     for ((place, name), row) in found.iter_mut().zip(names).zip(&rows) {
         let Some(oid) = row.try_get(0)? else { continue };
         let schema: String = row.try_get(1)?;
@@ -110,7 +120,7 @@ pub fn check(client: &mut Client) -> Result<(), Failure> {
     check_shape(client, &found)
 }
 
-fn check_shape(client: &mut Client, found: &[Option<Found>; 3]) -> Result<(), Failure> {
+fn check_shape(client: &mut Client, found: &[Option<Found>; 4]) -> Result<(), Failure> {
     match &found[0] {
         Some(main_build) => shape::check(client, &main_build.schema),
         None => Ok(()),
@@ -119,7 +129,7 @@ fn check_shape(client: &mut Client, found: &[Option<Found>; 3]) -> Result<(), Fa
 
 /// The tables that a loader writes to, by their oids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tables([u32; 3]);
+pub struct Tables([u32; 4]);
 
 impl Tables {
     /// Prepares a new connection for loading. The first one creates tables that
@@ -154,6 +164,7 @@ impl Tables {
             "SELECT coalesce(to_regclass('main_build')::oid, 0),
                     coalesce(to_regclass('bh_object')::oid, 0),
                     coalesce(to_regclass('bh_outbox')::oid, 0),
+                    coalesce(to_regclass('bh_database')::oid, 0),
                     EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('main_build')
                         AND (c.relkind <> 'r' OR EXISTS (SELECT FROM pg_trigger t
                              WHERE t.tgrelid = c.oid AND NOT t.tgisinternal))),
@@ -162,11 +173,17 @@ impl Tables {
                         || pg_logical_emit_message(true, 'buildhub-pipes', '')::text END",
             &[],
         )?;
-        self.compare([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?])?;
-        Ok(row.try_get(3)?)
+        let oids = [
+            row.try_get(0)?,
+            row.try_get(1)?,
+            row.try_get(2)?,
+            row.try_get(3)?,
+        ];
+        self.compare(oids)?;
+        Ok(row.try_get(4)?)
     }
 
-    fn compare(&self, now: [u32; 3]) -> Result<(), Failure> {
+    fn compare(&self, now: [u32; 4]) -> Result<(), Failure> {
         let names = TABLES.iter().map(|(name, _)| *name);
         let mut pairs = names.zip(self.0.iter().zip(now));
         match pairs.find(|(_, (before, now))| *before != now) {

@@ -7,16 +7,23 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 
 use self::place::OpenFiles;
 pub use self::place::parse_path;
 use super::plan::ContentStatus;
-use super::{BuildRow, LoadOutcome, QueuedRow, RefusedRow, Store, known_queries};
+use super::{
+    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, RefusedRow, Store,
+    StoredBuild, known_queries,
+};
 use crate::error::{Error, Kind, Result};
 
 /// Times are RFC 3339 in UTC, documents the text as it came.
 const TABLES: &str = include_str!("tables.sql");
+
+/// Of two programs that find none, one makes it.
+const NEW_IDENTITY: &str = "INSERT INTO bh_database (id) SELECT lower(hex(randomblob(16)))
+    WHERE NOT EXISTS (SELECT 1 FROM bh_database)";
 
 /// What `main_build` must have: the columns that are read and written here.
 const COLUMNS: &[&str] = &[
@@ -98,7 +105,7 @@ impl Sqlite {
             let other: Option<String> = connection.query_row(
                 "SELECT min(name) FROM sqlite_schema WHERE type IN ('table', 'view')
                  AND name NOT LIKE 'sqlite_%' AND NOT EXISTS (SELECT 1 FROM sqlite_schema
-                     WHERE name IN ('main_build', 'bh_object', 'bh_outbox'))",
+                     WHERE name IN ('main_build', 'bh_object', 'bh_outbox', 'bh_database'))",
                 [],
                 |row| row.get(0),
             )?;
@@ -120,12 +127,13 @@ impl Sqlite {
         let has = self.columns("main_build")?;
         let view = self.within(|connection| {
             let query = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'view'
-                AND name IN ('main_build', 'bh_object', 'bh_outbox'))";
+                AND name IN ('main_build', 'bh_object', 'bh_outbox', 'bh_database'))";
             connection.query_row(query, [], |row| row.get(0))
         })?;
         if view {
             return Err(Error::configuration(format!(
-                "{}: main_build, bh_object or bh_outbox is a view, not a table; use another database",
+                "{}: main_build, bh_object, bh_outbox or bh_database is a view, not a table; use another \
+                 database",
                 self.address
             )));
         }
@@ -196,7 +204,14 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // checkpoint rarely.
     connection.pragma_update(None, "cache_size", -CACHE)?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG)?;
-    connection.execute_batch(TABLES)
+    connection.execute_batch(TABLES)?;
+    if !connection
+        .prepare("SELECT 1 FROM bh_database")?
+        .exists([])?
+    {
+        connection.execute(NEW_IDENTITY, [])?;
+    }
+    Ok(())
 }
 
 fn failed(address: &str, error: &rusqlite::Error) -> Error {
@@ -211,6 +226,25 @@ fn failed(address: &str, error: &rusqlite::Error) -> Error {
         _ => (Kind::LocalIo, ""),
     };
     Error::message(kind, format!("{address}: {error}{next}"))
+}
+
+fn stored_build(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredBuild> {
+    Ok(StoredBuild {
+        id: row.get(0)?,
+        build: row.get(1)?,
+    })
+}
+
+fn identity(connection: &Connection) -> rusqlite::Result<DatabaseIdentity> {
+    connection
+        .prepare_cached("SELECT id, generation, \"index\" FROM bh_database")?
+        .query_row([], |row| {
+            Ok(DatabaseIdentity {
+                id: row.get(0)?,
+                generation: row.get(1)?,
+                index: row.get(2)?,
+            })
+        })
 }
 
 impl Store for Sqlite {
@@ -249,16 +283,63 @@ impl Store for Sqlite {
         })
     }
 
-    fn load(&mut self, rows: &[BuildRow], queue: bool) -> Result<Vec<LoadOutcome>> {
+    fn load(&mut self, rows: &[BuildRow]) -> Result<Vec<LoadOutcome>> {
         let now = crate::log::now();
-        self.transact(|transaction| batch::load(transaction, rows, &now, queue))
+        self.transact(|transaction| {
+            let queue = identity(transaction)?.index.is_some();
+            batch::load(transaction, rows, &now, queue)
+        })
     }
 
     fn verify(&mut self) -> Result<()> {
         self.verify_files()
     }
 
-    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<QueuedRow>> {
+    fn identity(&mut self) -> Result<DatabaseIdentity> {
+        self.within(identity)
+    }
+
+    fn follow(
+        &mut self,
+        seen: &DatabaseIdentity,
+        index: &str,
+        requeue: bool,
+    ) -> Result<DatabaseIdentity> {
+        self.transact(|transaction| {
+            let follow = "UPDATE bh_database SET \"index\" = ?1, generation = generation + ?2
+                WHERE generation = ?3 AND \"index\" IS ?4";
+            let to = params![index, requeue, seen.generation, seen.index];
+            if transaction.execute(follow, to)? == 1 && requeue {
+                let all = "INSERT OR REPLACE INTO bh_outbox (id) SELECT id FROM main_build";
+                transaction.execute(all, [])?;
+            }
+            identity(transaction)
+        })
+    }
+
+    fn all_queued(&mut self) -> Result<bool> {
+        self.within(|connection| connection.query_row(ALL_QUEUED, [], |row| row.get(0)))
+    }
+
+    fn indexed_sample(&mut self) -> Result<Vec<StoredBuild>> {
+        self.within(|connection| {
+            let mut statement = connection.prepare(INDEXED_SAMPLE)?;
+            let rows = statement.query_map([], stored_build)?;
+            rows.collect()
+        })
+    }
+
+    fn builds(&mut self, ids: &[i64]) -> Result<Vec<StoredBuild>> {
+        self.within(|connection| {
+            let mut build = connection.prepare("SELECT id, build FROM main_build WHERE id = ?1")?;
+            let rows = ids
+                .iter()
+                .map(|id| build.query_row([id], stored_build).optional());
+            rows.filter_map(Result::transpose).collect()
+        })
+    }
+
+    fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<StoredBuild>> {
         self.within(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT id, build FROM bh_outbox JOIN main_build USING (id)
@@ -266,12 +347,7 @@ impl Store for Sqlite {
             )?;
             let rows = statement.query_map(
                 params![after, i64::try_from(limit).unwrap_or(i64::MAX)],
-                |row| {
-                    Ok(QueuedRow {
-                        id: row.get(0)?,
-                        build: row.get(1)?,
-                    })
-                },
+                stored_build,
             )?;
             rows.collect()
         })
@@ -284,8 +360,25 @@ impl Store for Sqlite {
         })
     }
 
-    fn ack(&mut self, confirmed: &[i64], refused: &[(i64, String)]) -> Result<()> {
+    fn waiting(&mut self) -> Result<u64> {
+        self.within(|connection| {
+            let waiting = "SELECT count(*) FROM bh_outbox WHERE error IS NULL";
+            connection.query_row(waiting, [], |row| {
+                row.get::<_, i64>(0).map(i64::unsigned_abs)
+            })
+        })
+    }
+
+    fn ack(
+        &mut self,
+        generation: i64,
+        confirmed: &[i64],
+        refused: &[(i64, String)],
+    ) -> Result<bool> {
         self.transact(|transaction| {
+            if identity(transaction)?.generation != generation {
+                return Ok(false);
+            }
             let mut delete = transaction.prepare_cached("DELETE FROM bh_outbox WHERE id = ?1")?;
             for id in confirmed {
                 delete.execute([id])?;
@@ -296,7 +389,7 @@ impl Store for Sqlite {
             for (id, reason) in refused {
                 note.execute(params![id, reason])?;
             }
-            Ok(())
+            Ok(true)
         })
     }
 
@@ -330,7 +423,7 @@ impl Store for Sqlite {
         })
     }
 
-    fn requeue(&mut self) -> Result<u64> {
+    fn retry_refused(&mut self) -> Result<u64> {
         self.transact(|transaction| {
             let again = "UPDATE bh_outbox SET error = NULL WHERE error IS NOT NULL";
             transaction.execute(again, []).map(|rows| rows as u64)

@@ -17,3 +17,8 @@ CREATE TABLE IF NOT EXISTS bh_outbox (
     error text,
     reported boolean NOT NULL DEFAULT false
 );
+CREATE TABLE IF NOT EXISTS bh_database (
+    id text PRIMARY KEY,
+    generation integer NOT NULL DEFAULT 0,
+    "index" text
+);

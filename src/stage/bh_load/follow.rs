@@ -1,0 +1,239 @@
+//! Whether the index holds what the database believes that it holds.
+//!
+//! Rows that are not queued have been indexed: so says the database, and the
+//! index may be gone, made anew, or another database's. It is asked at the start
+//! and at the end of a run for some of these rows. The rows are read first: a
+//! row that had left the queue by then was in the index before that.
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::remote::elastic::{HeldIndex, Index, MEND};
+use crate::store::{DatabaseIdentity, Store, StoredBuild};
+
+/// What a database may send to its index.
+pub enum Following {
+    /// Documents of this generation.
+    Generation(i64),
+    /// Nothing: documents are lost, and new rows are only queued.
+    Lost(Error),
+}
+
+/// Refuses another index than the one that follows the database, unless none
+/// holds anything of it.
+pub fn check_name(
+    store: &mut dyn Store,
+    identity: &DatabaseIdentity,
+    name: &str,
+    requeue: bool,
+) -> Result<()> {
+    match &identity.index {
+        Some(other) if other != name && !requeue && !store.all_queued()? => {
+            Err(Error::configuration(format!(
+                "{}: index {other} follows this database, and not {name}: run with --index \
+                 {other}, or add --requeue to send every row to {name}",
+                store.address()
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the index follow the database; with `requeue`, sends it every row.
+///
+/// # Errors
+/// The index follows another database, or holds documents of another (78).
+pub fn begin(index: &Index, store: &mut dyn Store, requeue: bool, log: &Log) -> Result<Following> {
+    let identity = store.identity()?;
+    check_name(store, &identity, index.name(), requeue)?;
+    let sample = store.indexed_sample()?;
+    let has_indexed = !sample.is_empty() || !store.all_queued()?;
+    let held = index.look()?;
+    if let Some(held) = &held {
+        refuse_others(index, held, &identity, store)?;
+    }
+    let missing = count_missing(index, held.as_ref(), &sample)?;
+    let is_empty = held.is_none() || missing > 0 && missing == sample.len();
+    let is_first = identity.index.is_none();
+    // What was stored before any index followed was never indexed.
+    let requeue = requeue || is_first && is_empty && has_indexed;
+    if !requeue && !is_first && has_indexed && is_lost(held.as_ref(), is_empty) {
+        let what = if held.is_none() {
+            "gone"
+        } else {
+            "empty, and was made anew"
+        };
+        return Ok(Following::Lost(lost(
+            index,
+            store,
+            &format!("the index is {what}"),
+        )));
+    }
+    let mut identity = identity;
+    if requeue || identity.index.as_deref() != Some(index.name()) {
+        identity = store.follow(&identity, index.name(), requeue)?;
+    }
+    if requeue {
+        let waiting = store.waiting()?;
+        log.info(format!(
+            "{}: {waiting} rows are queued for {}",
+            store.address(),
+            index.place()
+        ));
+    } else if missing > 0 {
+        log.warn(lost(index, store, &missing_of(missing, sample.len())));
+    }
+    attach(index, held, &identity, log)?;
+    Ok(Following::Generation(identity.generation))
+}
+
+/// Lets an index follow the database that nobody has seen yet: it may hold
+/// anything, so every row is queued.
+pub fn unseen(store: &mut dyn Store, name: &str, requeue: bool) -> Result<()> {
+    let identity = store.identity()?;
+    check_name(store, &identity, name, requeue)?;
+    let is_first = identity.index.is_none();
+    if requeue || identity.index.as_deref() != Some(name) {
+        store.follow(&identity, name, requeue || is_first)?;
+    }
+    Ok(())
+}
+
+/// Checks that the index still follows the database, and holds its rows.
+///
+/// # Errors
+/// It does not (78).
+pub fn end(index: &Index, store: &mut dyn Store) -> Result<()> {
+    let sample = store.indexed_sample()?;
+    if sample.is_empty() {
+        return Ok(());
+    }
+    let identity = store.identity()?;
+    let what = match index.look()? {
+        None => "the index is gone".to_owned(),
+        Some(held) => match held.followed() {
+            Some(followed) if followed.id == identity.id => {
+                match count_missing(index, Some(&held), &sample)? {
+                    0 => return Ok(()),
+                    missing => missing_of(missing, sample.len()),
+                }
+            }
+            Some(followed) => return Err(follows_another(index, &followed.id)),
+            None => "the index was made anew".to_owned(),
+        },
+    };
+    Err(lost(index, store, &what))
+}
+
+/// Whether nothing may be sent until every row is queued again.
+fn is_lost(held: Option<&HeldIndex>, is_empty: bool) -> bool {
+    held.is_none_or(|held| is_empty && held.followed().is_none())
+}
+
+fn lost(index: &Index, store: &dyn Store, what: &str) -> Error {
+    Error::configuration(format!(
+        "{}: {what}, and {} holds rows that were indexed there; {MEND}",
+        index.place(),
+        store.address()
+    ))
+}
+
+fn missing_of(missing: usize, sample: usize) -> String {
+    format!("the index lacks {missing} of {sample} documents that were looked for")
+}
+
+fn follows_another(index: &Index, id: &str) -> Error {
+    Error::configuration(format!(
+        "{}: the index follows another database ({id}); choose another --index, or delete it",
+        index.place()
+    ))
+}
+
+fn count_missing(index: &Index, held: Option<&HeldIndex>, sample: &[StoredBuild]) -> Result<usize> {
+    let ids: Vec<i64> = sample.iter().map(|row| row.id).collect();
+    held.map_or(Ok(ids.len()), |_| index.count_missing(&ids))
+}
+
+/// Makes the index that of the database, wherever it comes from.
+fn attach(
+    index: &Index,
+    held: Option<HeldIndex>,
+    identity: &DatabaseIdentity,
+    log: &Log,
+) -> Result<()> {
+    let mut held = held;
+    while held.is_none() {
+        if index.create(identity.generation)? {
+            return Ok(());
+        }
+        held = index.look()?;
+    }
+    let Some(held) = held else { return Ok(()) };
+    match held.followed() {
+        Some(followed) if followed.id != identity.id => {
+            return Err(follows_another(index, &followed.id));
+        }
+        Some(_) => {}
+        None => log.info(format!(
+            "{} follows this database from now on",
+            index.place()
+        )),
+    }
+    index.claim(&held, identity.generation)
+}
+
+/// Refuses an index that follows another database, or a later state of this
+/// one, or that holds documents of another one and says nothing.
+fn refuse_others(
+    index: &Index,
+    held: &HeldIndex,
+    identity: &DatabaseIdentity,
+    store: &mut dyn Store,
+) -> Result<()> {
+    match held.followed() {
+        Some(followed) if followed.id != identity.id => {
+            return Err(follows_another(index, &followed.id));
+        }
+        Some(followed) if followed.generation > identity.generation => {
+            return Err(Error::configuration(format!(
+                "{}: the index follows a later state of this database, or a copy of it; choose \
+                 another --index, or delete it, and {MEND}",
+                index.place()
+            )));
+        }
+        Some(_) => return Ok(()),
+        None => {}
+    }
+    let sample = index.sample()?;
+    let ids: Vec<i64> = sample.iter().map(|(id, _)| *id).collect();
+    let rows = store.builds(&ids)?;
+    let is_ours = |(id, document): &&(i64, Value)| {
+        let row = rows.iter().find(|row| row.id == *id);
+        row.is_some_and(|row| is_document_of(document, row))
+    };
+    let ours = sample.iter().filter(is_ours).count();
+    // Buildhub2 leaves documents behind whose rows were rolled back.
+    if 2 * ours >= sample.len() {
+        return Ok(());
+    }
+    Err(Error::configuration(format!(
+        "{}: {} of {} documents that were looked at are not those of rows of {}; choose another \
+         --index, or delete it",
+        index.place(),
+        sample.len() - ours,
+        sample.len(),
+        store.address()
+    )))
+}
+
+/// Whether the parts agree that no program rewrites on the way.
+fn is_document_of(document: &Value, row: &StoredBuild) -> bool {
+    let Ok(build) = serde_json::from_str::<Value>(&row.build) else {
+        return true;
+    };
+    let empty = |part: &Value| part.as_object().is_none_or(serde_json::Map::is_empty);
+    ["source", "target"]
+        .iter()
+        .all(|part| document[part] == build[part] || empty(&document[part]) && empty(&build[part]))
+}

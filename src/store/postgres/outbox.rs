@@ -1,0 +1,106 @@
+//! The queue of rows to be indexed, and the index that follows the database.
+
+use postgres::types::{ToSql, Type};
+use postgres::{Client, GenericClient};
+
+use crate::error::Kind;
+use crate::retry::Failure;
+use crate::store::{DatabaseIdentity, StoredBuild};
+
+/// Reads the identity; `lock` is a locking clause, or nothing.
+pub fn identity(client: &mut impl GenericClient, lock: &str) -> Result<DatabaseIdentity, Failure> {
+    let query = format!("SELECT id, generation, \"index\" FROM bh_database {lock}");
+    let rows = client.query_typed(&query, &[])?;
+    let [row] = rows.as_slice() else {
+        let message = "bh_database must have one row: drop it, and it is created again";
+        return Err(Failure::permanent(Kind::Configuration, message));
+    };
+    Ok(DatabaseIdentity {
+        id: row.try_get(0)?,
+        generation: row.try_get(1)?,
+        index: row.try_get(2)?,
+    })
+}
+
+/// Returns whether an index follows this database.
+pub fn is_followed(client: &mut impl GenericClient) -> Result<bool, postgres::Error> {
+    let query = "SELECT EXISTS (SELECT FROM bh_database WHERE \"index\" IS NOT NULL)";
+    client.query_typed_one(query, &[])?.try_get(0)
+}
+
+/// Reads the rows of a query: ids and builds.
+pub fn builds(
+    client: &mut Client,
+    query: &str,
+    parameters: &[(&(dyn ToSql + Sync), Type)],
+) -> Result<Vec<StoredBuild>, postgres::Error> {
+    let rows = client.query_typed(query, parameters)?;
+    rows.iter()
+        .map(|row| {
+            Ok(StoredBuild {
+                id: row.try_get(0)?,
+                build: row.try_get(1)?,
+            })
+        })
+        .collect()
+}
+
+pub fn follow(
+    client: &mut Client,
+    seen: &DatabaseIdentity,
+    index: &str,
+    requeue: bool,
+) -> Result<DatabaseIdentity, Failure> {
+    let mut transaction = client.transaction()?;
+    // Loaders that are storing rows finish first: they asked before this whether
+    // to queue them. Those that follow ask after it.
+    transaction.batch_execute("LOCK TABLE main_build IN SHARE MODE")?;
+    let followed = transaction.query_typed(
+        "UPDATE bh_database SET \"index\" = $1, generation = generation + $2
+         WHERE generation = $3 AND \"index\" IS NOT DISTINCT FROM $4 RETURNING generation",
+        &[
+            (&index, Type::TEXT),
+            (&i64::from(requeue), Type::INT8),
+            (&seen.generation, Type::INT8),
+            (&seen.index, Type::TEXT),
+        ],
+    )?;
+    if requeue && !followed.is_empty() {
+        transaction.batch_execute(
+            "INSERT INTO bh_outbox (id) SELECT id FROM main_build
+             ON CONFLICT (id) DO UPDATE SET error = NULL, reported = false",
+        )?;
+    }
+    let identity = identity(&mut transaction, "")?;
+    transaction.commit()?;
+    Ok(identity)
+}
+
+pub fn ack(
+    client: &mut Client,
+    generation: i64,
+    confirmed: &[i64],
+    refused: &[(i64, String)],
+) -> Result<bool, Failure> {
+    let (ids, reasons): (Vec<i64>, Vec<&str>) = refused
+        .iter()
+        .map(|(id, reason)| (*id, reason.as_str()))
+        .unzip();
+    let mut transaction = client.transaction()?;
+    // Nobody begins a new generation between this and the commit.
+    if identity(&mut transaction, "FOR SHARE")?.generation != generation {
+        return Ok(false);
+    }
+    transaction.query_typed(
+        "DELETE FROM bh_outbox WHERE id = ANY ($1)",
+        &[(&confirmed, Type::INT8_ARRAY)],
+    )?;
+    transaction.query_typed(
+        "UPDATE bh_outbox SET error = new.error, reported = false
+         FROM (SELECT unnest($1) AS id, unnest($2) AS error) AS new
+         WHERE bh_outbox.id = new.id",
+        &[(&ids, Type::INT8_ARRAY), (&reasons, Type::TEXT_ARRAY)],
+    )?;
+    transaction.commit()?;
+    Ok(true)
+}
