@@ -11,7 +11,8 @@ complete -c bh-load -l summary -d 'Write the summary as JSON to this file at the
 complete -c bh-load -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
 never\t''"
 complete -c bh-load -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
-complete -c bh-load -l retry-refused -d 'Index what Elasticsearch had refused for good once more'
+complete -c bh-load -l retry-refused -d 'Retry documents that Elasticsearch rejected permanently'
+complete -c bh-load -l requeue -d 'Send every row of the database to the index, and create it where it is missing'
 complete -c bh-load -l skip-validation -d 'Note with each row that nobody has held its build against the schema'
 complete -c bh-load -l kinto-migration -d 'Note with each row that it was Kinto\'s, and count it as kinto_inserted'
 complete -c bh-load -l dry-run -d 'Write nothing; print what would happen to each record'

@@ -225,7 +225,12 @@ const PAGES: &[Page] = &[
              Elasticsearch. With it, a loader sends what is queued at its start and its end, \
              also by earlier ones, and takes off the queue what the index confirms, one by one. \
              A document that Elasticsearch refuses for good is rejected (not_indexed); its row \
-             stays, and the document is sent again with --retry-refused only.",
+             stays, and the document is sent again with --retry-refused only. Without --rejects \
+             such rejects are only shown; every run reports them, until one keeps them.",
+            "In the document, build.date and download.date are in ISO 8601, as Elasticsearch \
+             reads it: 20180801100000, 1 Aug 2018 or Wed Aug  1 10:00:00 2018 are rewritten, as \
+             Python's dateutil reads them. The row keeps the text as it came. A date that cannot \
+             be read is left out of the document, shown and counted, and the document is indexed.",
             "The mapping of the index names the database (_meta.bh_database), and documents are \
              written through an alias of the index that names it too. An index that follows \
              another database is refused (78). An index without such a name is adopted if its \

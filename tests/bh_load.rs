@@ -1,6 +1,7 @@
 //! bh-load.
 
 mod batches;
+mod documents;
 mod durable;
 mod index;
 mod not_taken;

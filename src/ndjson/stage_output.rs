@@ -193,10 +193,10 @@ impl StageOutput {
     }
 
     /// Keeps `reject` of a record that was counted before, as refused by a
-    /// program further on.
-    pub fn reject_later(&mut self, reject: &Reject, by: &str) -> Result<()> {
+    /// program further on; returns whether it is kept, and not only shown.
+    pub fn reject_later(&mut self, reject: &Reject, by: &str) -> Result<bool> {
         self.counters.add_refused_later(by, 1);
-        self.rejects.keep(reject).map(drop)
+        self.rejects.keep(reject)
     }
 
     /// Writes the mark that `line` is if its unit is finished.

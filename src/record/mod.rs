@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub mod coverage;
+pub(crate) mod date;
 pub(crate) mod known;
 pub(crate) mod line;
 pub(crate) mod mark;

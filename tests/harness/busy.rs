@@ -94,7 +94,7 @@ fn serve(client: &TcpStream, server: SocketAddr, refused: &Mutex<HashMap<String,
 
 /// Reads the lines of a message's head, and its body; a response to HEAD has
 /// none.
-fn message(stream: &TcpStream, is_head: bool) -> (Vec<String>, Vec<u8>) {
+pub fn message(stream: &TcpStream, is_head: bool) -> (Vec<String>, Vec<u8>) {
     let mut reader = BufReader::new(stream);
     let mut head = Vec::new();
     let mut line = String::new();
@@ -142,7 +142,7 @@ fn lasting(head: &[String]) -> impl Iterator<Item = &String> {
     })
 }
 
-fn write(mut stream: &TcpStream, head: &[String], body: &[u8]) {
+pub fn write(mut stream: &TcpStream, head: &[String], body: &[u8]) {
     let mut text = String::new();
     for line in lasting(head) {
         text += &format!("{line}\r\n");
@@ -155,7 +155,7 @@ fn write(mut stream: &TcpStream, head: &[String], body: &[u8]) {
     let _ = stream.write_all(&[text.as_bytes(), body].concat());
 }
 
-fn ask(server: SocketAddr, head: &[String], body: &[u8]) -> (Vec<String>, Vec<u8>) {
+pub fn ask(server: SocketAddr, head: &[String], body: &[u8]) -> (Vec<String>, Vec<u8>) {
     let stream = TcpStream::connect(server).unwrap();
     write(&stream, head, body);
     message(&stream, head[0].starts_with("HEAD"))

@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod python;
 pub mod relay;
 pub mod sample;
+pub mod spoiled;
 pub mod stored;
 
 use std::ffi::OsString;

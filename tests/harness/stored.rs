@@ -79,11 +79,19 @@ impl Row {
             match self.build.get(part) {
                 None | Some(Value::Null) => {}
                 Some(Value::Object(members)) if members.is_empty() => {}
-                Some(value) => drop(document.insert(part.to_owned(), value.clone())),
+                Some(value) => drop(document.insert(part.to_owned(), dated(value.clone()))),
             }
         }
         Value::Object(document)
     }
+}
+
+/// Returns a part of a build with its date, one of the samples', as it is indexed.
+fn dated(mut part: Value) -> Value {
+    if let Some(Value::String(date)) = part.get_mut("date") {
+        *date = date.replace('Z', "+00:00");
+    }
+    part
 }
 
 /// Returns the expected rows of these objects (key, ETag, body), by CPython,

@@ -29,11 +29,11 @@ fn refused_documents(kind: Kind, version: u32) {
         return;
     };
     let index = all.index.as_ref().unwrap();
-    let mut bad_date = sample::build(1);
-    bad_date["download"]["date"] = json!("not a date");
+    let mut bad_tree = sample::build(1);
+    bad_tree["source"]["tree"] = json!("x".repeat(40_000));
     let mut bad_size = sample::build(2);
     bad_size["download"]["size"] = json!(u64::MAX);
-    let builds = [sample::build(0), bad_date, bad_size, sample::build(3)];
+    let builds = [sample::build(0), bad_tree, bad_size, sample::build(3)];
     let objects: Vec<_> = builds
         .iter()
         .enumerate()
@@ -60,7 +60,7 @@ fn refused_documents(kind: Kind, version: u32) {
         "{errors:?}"
     );
     assert!(
-        errors.iter().any(|error| error.contains("not a date")),
+        errors.iter().any(|error| error.contains("source.tree")),
         "{errors:?}"
     );
     let mut rejects = all.rejects("bh-load");
@@ -104,16 +104,17 @@ fn refused_documents(kind: Kind, version: u32) {
     } else {
         &mapping
     };
-    let lenient = |field: &str| {
-        let mut field = mapping["properties"]["download"]["properties"][field].clone();
-        field["ignore_malformed"] = json!(true);
-        field
-    };
-    let download = json!({"properties": {"date": lenient("date"), "size": lenient("size")}});
+    let mut size = mapping["properties"]["download"]["properties"]["size"].clone();
+    size["ignore_malformed"] = json!(true);
+    let mut tree = mapping["properties"]["source"]["properties"]["tree"].clone();
+    tree["ignore_above"] = json!(256);
     let answer = index.request(
         Method::Put,
         &path,
-        Some(json!({"properties": {"download": download}})),
+        Some(json!({"properties": {
+            "download": {"properties": {"size": size}},
+            "source": {"properties": {"tree": tree}},
+        }})),
     );
     assert_eq!(answer["acknowledged"], true, "{answer}");
     let again = all.tool("bh-load").arg("--retry-refused").run();
@@ -138,7 +139,7 @@ fn all_but_the_refused_are_indexed(all: &Backfill, index: &Index, indexed: usize
     assert_eq!(index.documents(), expected);
 }
 
-/// Sorts the outbox: first the document with a refused date, then that with a
+/// Sorts the outbox: first the document with a refused tree, then that with a
 /// refused size.
 fn sorted(mut outbox: Vec<(i64, Option<String>)>) -> Vec<(i64, Option<String>)> {
     let size = |error: &Option<String>| error.as_ref().unwrap().contains("download.size");

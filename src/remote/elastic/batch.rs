@@ -22,11 +22,11 @@ pub fn split(documents: &[SearchDocument]) -> Vec<Vec<usize>> {
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut bytes = BYTES;
     for (at, document) in documents.iter().enumerate() {
-        bytes += document.members.len() + ACTION;
+        bytes += document.document.members.len() + ACTION;
         match batches.last_mut() {
             Some(batch) if bytes <= BYTES && batch.len() < DOCUMENTS => batch.push(at),
             _ => {
-                bytes = document.members.len() + ACTION;
+                bytes = document.document.members.len() + ACTION;
                 batches.push(vec![at]);
             }
         }
@@ -37,7 +37,7 @@ pub fn split(documents: &[SearchDocument]) -> Vec<Vec<usize>> {
 
 /// The body of a request which indexes `documents`.
 pub fn body<'a>(documents: impl Iterator<Item = &'a SearchDocument> + Clone) -> Bytes {
-    let length = |document: &SearchDocument| document.members.len() + ACTION;
+    let length = |document: &SearchDocument| document.document.members.len() + ACTION;
     let mut body = Vec::with_capacity(documents.clone().map(length).sum());
     for document in documents {
         // Writing to memory cannot fail.
@@ -47,10 +47,10 @@ pub fn body<'a>(documents: impl Iterator<Item = &'a SearchDocument> + Clone) -> 
             "{{\"index\":{{\"_id\":\"{id}\"}}}}\n{{\"id\":{id}"
         ));
         let start = body.len();
-        body.extend_from_slice(&document.members);
+        body.extend_from_slice(&document.document.members);
         // Between tokens a line feed means nothing, but here it would end the
         // document and make the rest of it an action.
-        if memchr::memchr(b'\n', &document.members).is_some() {
+        if memchr::memchr(b'\n', &document.document.members).is_some() {
             let feeds = body[start..].iter_mut().filter(|byte| **byte == b'\n');
             feeds.for_each(|feed| *feed = b' ');
         }
@@ -127,10 +127,14 @@ fn verdict(result: &Result) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::build::Document;
 
     fn document(id: i64, members: &str) -> SearchDocument {
-        let members = members.as_bytes().to_vec();
-        SearchDocument { id, members }
+        let document = Document {
+            members: members.as_bytes().to_vec(),
+            ..Document::default()
+        };
+        SearchDocument { id, document }
     }
 
     #[test]

@@ -115,6 +115,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_date_of_the_mapping_is_rewritten() {
+        let wanted = wanted();
+        let parts = wanted["properties"].as_object().into_iter().flatten();
+        let dates = parts.flat_map(|(part, fields)| {
+            let fields = fields["properties"].as_object().into_iter().flatten();
+            let dates = fields.filter(|(_, field)| kind(field) == "date");
+            dates.map(move |(name, _)| (part.as_str(), name.as_str()))
+        });
+        assert_eq!(dates.collect::<Vec<_>>(), crate::record::build::DATES);
+    }
+
+    #[test]
     fn differences_from_our_mapping_are_named() {
         assert_eq!(
             Deviation::between(&wanted(), &wanted()),

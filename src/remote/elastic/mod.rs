@@ -22,11 +22,12 @@ use elasticsearch::http::{Method, Url};
 use self::batch::Verdict;
 pub use self::failure::MEND;
 use self::failure::{blocked, unexpected};
+pub use self::ownership::HeldIndex;
 use self::ownership::write_alias;
-pub use self::ownership::{Followed, HeldIndex};
 use self::server::{BULK, ElasticAnswer, ElasticRequest, ElasticServer, OPEN};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::record::build::Document;
 use crate::retry::{Attempts, Failure, FailureClass};
 
 /// Where new builds are indexed.
@@ -57,8 +58,7 @@ pub struct ElasticArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchDocument {
     pub id: i64,
-    /// Those of its JSON object but for the id, each after a comma.
-    pub members: Vec<u8>,
+    pub document: Document,
 }
 
 /// What became of a document.
@@ -306,7 +306,7 @@ fn too_large(document: &SearchDocument) -> IndexOutcome {
         status: 413,
         reason: format!(
             "{} bytes are more than the server takes (http.max_content_length)",
-            document.members.len()
+            document.document.members.len()
         ),
     }
 }

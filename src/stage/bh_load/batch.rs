@@ -111,8 +111,8 @@ impl Loader {
 }
 
 fn document(id: i64, pending: PendingRow) -> Option<SearchDocument> {
-    let members = pending.document?;
-    Some(SearchDocument { id, members })
+    let document = pending.document?;
+    Some(SearchDocument { id, document })
 }
 
 /// Writes what would happen to a row, as a line of JSON.

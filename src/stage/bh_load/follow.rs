@@ -73,6 +73,7 @@ pub fn begin(index: &Index, store: &mut dyn Store, requeue: bool, log: &Log) -> 
     let mut identity = identity;
     if requeue || identity.index.as_deref() != Some(index.name()) {
         identity = store.follow(&identity, index.name(), requeue)?;
+        check_name(store, &identity, index.name(), false)?;
     }
     if requeue {
         let waiting = store.waiting()?;

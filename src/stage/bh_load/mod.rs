@@ -5,6 +5,7 @@ mod checkpoint;
 mod follow;
 mod index;
 mod read;
+mod send;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use crate::json::{self, Value};
 use crate::ndjson::{Parsed, RecordLine};
-use crate::record::build::Canonical;
+use crate::record::build::{Canonical, Document};
 use crate::record::object::Object;
 use crate::record::reject::Reject;
 use crate::store::{BuildRow, LONGEST, Provenance};
@@ -12,15 +12,18 @@ pub struct PendingRow {
     pub row: BuildRow,
     /// Of its line in the input.
     pub number: u64,
-    /// The members of the document for Elasticsearch, where that is used.
-    pub document: Option<Vec<u8>>,
+    /// What is indexed of it, where Elasticsearch is used.
+    pub document: Option<Document>,
 }
 
 impl PendingRow {
     /// Returns what it adds to a batch: one record, and the bytes that are held here,
     /// by the indexer, and in the body of a request.
     pub fn weight(&self) -> (usize, usize) {
-        let document = self.document.as_ref().map_or(0, Vec::len);
+        let document = self
+            .document
+            .as_ref()
+            .map_or(0, |document| document.members.len());
         (1, self.row.line.len() + 3 * document)
     }
 }
@@ -77,7 +80,7 @@ fn check(
     }
     let text = std::str::from_utf8(line).map_err(|error| bad_line(error.to_string()))?;
     let canonical = Canonical::new(value, build.len());
-    let document = documents.then(|| canonical.document());
+    let document = documents.then(|| canonical.document(value));
     Ok(PendingRow {
         row: BuildRow {
             hash: canonical.hash(),
