@@ -291,9 +291,10 @@ impl Moment {
             }
             Kind::Syscall => {
                 // Only programs that keep rejects sync data.
-                let (call, stages, most) = match random.bool() {
-                    true => ("write", LIST..=LOAD, 12),
-                    false => ("fdatasync", FETCH..=LOAD, 2),
+                let (call, stages, most) = if random.bool() {
+                    ("write", LIST..=LOAD, 12)
+                } else {
+                    ("fdatasync", FETCH..=LOAD, 2)
                 };
                 let (stage, nth) = (random.usize(stages), random.usize(within(most)));
                 Self::Syscall { stage, call, nth }
