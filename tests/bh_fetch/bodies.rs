@@ -4,22 +4,9 @@ use serde_json::{Value, json};
 
 use super::{entry, fetch, serve, text};
 use crate::harness::faulty::object;
+use crate::harness::http::base64;
 use crate::harness::protocol::{Reject, read};
 use crate::harness::{Run, Tool, folder};
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = three
-            .iter()
-            .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
-        let bits = bits << (8 * (3 - three.len()));
-        let digit = |at: usize| char::from(DIGITS[bits >> (18 - 6 * at) & 63]);
-        (0..4).for_each(|at| text.push(if at <= three.len() { digit(at) } else { '=' }));
-    }
-    text
-}
 
 /// Runs bh-fetch on the record of one object `k` with this body.
 fn fetched(body: &[u8], args: &[&str]) -> Run {

@@ -58,12 +58,8 @@ fn hashes_and_verdicts_are_those_of_cpython_and_postgres(kind: Kind) {
     );
     let folder = folder();
     let rejects = folder.path().join("rejects");
-    let run = loader(&store)
-        .arg("--rejects")
-        .arg(&rejects)
-        .input(input)
-        .run();
-    let run = run.exits(65);
+    let tool = loader(&store).arg("--rejects").arg(&rejects);
+    let run = tool.input(input).run().exits(65);
     let rows =
         store.texts("SELECT cast(build_hash AS text), cast(s3_object_key AS text) FROM main_build");
     let found: BTreeMap<_, _> = rows
@@ -163,12 +159,8 @@ fn lines_without_a_build_are_rejected(kind: Kind) {
     input.extend(ndjson([&fits]));
     let folder = folder();
     let rejects = folder.path().join("rejects");
-    let run = loader(&store)
-        .arg("--rejects")
-        .arg(&rejects)
-        .input(input)
-        .run();
-    let run = run.exits(65);
+    let tool = loader(&store).arg("--rejects").arg(&rejects);
+    let run = tool.input(input).run().exits(65);
     let verdict = |line: &Value| {
         let error = &line["error"];
         assert_eq!(error["stage"], "bh-load");

@@ -1,11 +1,13 @@
 //! A proxy to Elasticsearch that refuses every second document twice.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+
+use super::http::message;
 
 pub struct Busy {
     pub url: String,
@@ -42,10 +44,11 @@ impl Busy {
 
 /// Serves one request and closes the connection.
 fn serve(client: &TcpStream, server: SocketAddr, refused: &Mutex<HashMap<String, usize>>) {
-    let (head, body) = message(client, false);
     // A client may connect and send nothing.
-    let Some(first) = head.first() else { return };
-    if !first.contains("/_bulk") {
+    let Some((head, body)) = message(client, true) else {
+        return;
+    };
+    if !head[0].contains("/_bulk") {
         let (head, body) = ask(server, &head, &body);
         return write(client, &head, &body);
     }
@@ -92,41 +95,6 @@ fn serve(client: &TcpStream, server: SocketAddr, refused: &Mutex<HashMap<String,
     write(client, &head, body.as_bytes());
 }
 
-/// Reads the lines of a message's head, and its body; a response to HEAD has
-/// none.
-pub fn message(stream: &TcpStream, is_head: bool) -> (Vec<String>, Vec<u8>) {
-    let mut reader = BufReader::new(stream);
-    let mut head = Vec::new();
-    let mut line = String::new();
-    while reader.read_line(&mut line).is_ok_and(|read| read > 0) && line != "\r\n" {
-        head.push(line.trim_end().to_owned());
-        line.clear();
-    }
-    let field = |name: &str| {
-        head.iter().find_map(|line| {
-            let (own, value) = line.split_once(':')?;
-            own.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
-    };
-    let mut body = Vec::new();
-    if field("transfer-encoding") == Some("chunked") {
-        loop {
-            line.clear();
-            reader.read_line(&mut line).unwrap();
-            let size = u64::from_str_radix(line.trim(), 16).unwrap();
-            reader.by_ref().take(size).read_to_end(&mut body).unwrap();
-            reader.read_line(&mut line).unwrap();
-            if size == 0 {
-                break;
-            }
-        }
-    } else if !is_head {
-        let length = field("content-length").map_or(0, |length| length.parse().unwrap());
-        reader.take(length).read_to_end(&mut body).unwrap();
-    }
-    (head, body)
-}
-
 /// Returns the head without the headers that are rewritten: length and
 /// encoding.
 fn lasting(head: &[String]) -> impl Iterator<Item = &String> {
@@ -158,5 +126,5 @@ pub fn write(mut stream: &TcpStream, head: &[String], body: &[u8]) {
 pub fn ask(server: SocketAddr, head: &[String], body: &[u8]) -> (Vec<String>, Vec<u8>) {
     let stream = TcpStream::connect(server).unwrap();
     write(&stream, head, body);
-    message(&stream, head[0].starts_with("HEAD"))
+    message(&stream, !head[0].starts_with("HEAD")).unwrap()
 }

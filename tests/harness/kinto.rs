@@ -1,13 +1,14 @@
 //! Buckets on the Kinto that TEST_KINTO_URL names, and a stand-in
 //! for a Kinto that fails as the test says.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use postgres::{Client, NoTls};
 use serde_json::{Value, json};
 
+use super::http::{base64, message};
 use super::{Tool, left_out};
 
 /// A bucket with a collection that no other test uses, deleted at the end.
@@ -97,11 +98,11 @@ impl Kinto {
             "{method} /v1{path} HTTP/1.1\r\nHost: kinto\r\nConnection: close\r\n\
              Authorization: Basic {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{text}",
-            base64(&self.auth),
+            base64(self.auth.as_bytes()),
             text.len()
         )
         .unwrap();
-        let (head, body) = message(&stream).unwrap();
+        let (head, body) = message(&stream, true).unwrap();
         let status = head[0].split(' ').nth(1).unwrap().parse().unwrap();
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
@@ -167,44 +168,6 @@ pub fn release(n: usize) -> Value {
     release
 }
 
-fn base64(text: &str) -> String {
-    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for three in text.as_bytes().chunks(3) {
-        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4 {
-            let digit = digits[(group >> (18 - 6 * at)) as usize & 63];
-            out.push(if at <= three.len() { digit.into() } else { '=' });
-        }
-    }
-    out
-}
-
-/// Reads the lines of a message's head, and its body; `None` if there is no
-/// message.
-fn message(stream: &TcpStream) -> Option<(Vec<String>, Vec<u8>)> {
-    let mut reader = BufReader::new(stream);
-    let mut head = Vec::new();
-    let mut line = String::new();
-    while reader.read_line(&mut line).is_ok_and(|read| read > 0) && line != "\r\n" {
-        head.push(line.trim_end().to_owned());
-        line.clear();
-    }
-    head.first()?;
-    let length = head.iter().find_map(|line| {
-        let (name, value) = line.split_once(": ")?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse().unwrap())
-    });
-    let mut body = Vec::new();
-    reader
-        .take(length.unwrap_or(0))
-        .read_to_end(&mut body)
-        .unwrap();
-    Some((head, body))
-}
-
 /// A request to the stand-in: method, path with query, body.
 pub type Asked = (String, String, Value);
 
@@ -246,7 +209,7 @@ fn serve(
     asked: &Mutex<Vec<Asked>>,
     answer: &(dyn Fn(usize, &Asked) -> Option<Answer> + Send + Sync),
 ) {
-    while let Some((head, body)) = message(client) {
+    while let Some((head, body)) = message(client, true) {
         let mut words = head[0].split(' ').map(str::to_owned);
         let request = (
             words.next().unwrap(),

@@ -7,6 +7,7 @@ pub mod elastic;
 pub mod faulty;
 pub mod fed;
 pub mod hold;
+pub mod http;
 pub mod kinto;
 pub mod minio;
 pub mod postgres;

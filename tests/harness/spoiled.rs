@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use serde_json::Value;
 
-use super::busy::{ask, message, write};
+use super::busy::{ask, write};
+use super::http::message;
 
 pub struct Spoiled {
     pub url: String,
@@ -27,11 +28,12 @@ impl Spoiled {
             for client in listener.incoming() {
                 let (client, spoiled) = (client.unwrap(), Arc::clone(&shared));
                 std::thread::spawn(move || {
-                    let (head, body) = message(&client, false);
                     // A client may connect and say nothing.
-                    let Some(first) = head.first() else { return };
+                    let Some((head, body)) = message(&client, true) else {
+                        return;
+                    };
                     let (answer, mut text) = ask(server, &head, &body);
-                    if first.contains("/_bulk") && !spoiled.swap(true, SeqCst) {
+                    if head[0].contains("/_bulk") && !spoiled.swap(true, SeqCst) {
                         text = spoil(serde_json::from_slice(&text).unwrap()).into_bytes();
                     }
                     write(&client, &answer, &text);

@@ -204,6 +204,14 @@ impl Store {
         self.rows().iter().map(Row::content).collect()
     }
 
+    /// Returns the keys of all rows, sorted.
+    pub fn keys(&self) -> Vec<String> {
+        let rows = self.rows().into_iter();
+        let mut keys: Vec<_> = rows.map(|row| row.key.unwrap()).collect();
+        keys.sort();
+        keys
+    }
+
     /// Returns the expected documents in Elasticsearch, by id.
     pub fn documents(&self) -> BTreeMap<i64, Value> {
         let rows = self.rows();

@@ -51,6 +51,12 @@ impl Place {
         self.tool().arg("--resume")
     }
 
+    /// Resumes standard input instead of the files.
+    fn piped(&self) -> Tool {
+        let tool = inventory().arg("--resume-file").arg(&self.file);
+        tool.arg("--resume")
+    }
+
     fn state(&self) -> Value {
         lines_of(&self.file).remove(0)
     }
@@ -254,12 +260,7 @@ fn rows_of_a_damaged_file_are_not_recorded() {
 #[test]
 fn standard_input_resumes_after_the_finished_rows() {
     let place = Place::new();
-    let tool = || {
-        inventory()
-            .arg("--resume-file")
-            .arg(&place.file)
-            .arg("--resume")
-    };
+    let tool = || place.piped();
     let all = rows(0..250_000);
     let half = &all[..all.len() / 2];
     let cut = &half[..half.len() - 20];
@@ -280,12 +281,7 @@ fn standard_input_resumes_after_the_finished_rows() {
 #[test]
 fn a_different_standard_input_is_refused() {
     let place = Place::new();
-    let tool = || {
-        inventory()
-            .arg("--resume-file")
-            .arg(&place.file)
-            .arg("--resume")
-    };
+    let tool = || place.piped();
     let all = rows(0..250_000);
     let cut = &all[..all.len() - 20];
     tool().input(cut).run().exits(75);

@@ -6,6 +6,7 @@ mod decisions;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 
 use super::{fails, list, numbered, server_of, tiles};
 use crate::harness::faulty::Faulty;
+use crate::harness::hold::Hold;
 use crate::harness::kinto::{StandIn, answer};
 use crate::harness::protocol::{self, listing};
 use crate::harness::proxy::{Point, Proxy, Trap};
@@ -432,16 +434,21 @@ fn a_damaged_state_stops_the_run_and_is_named() {
     run.says("goes on from what the loader has confirmed");
 }
 
-#[test]
-fn two_runs_never_share_a_state() {
-    let (mut server, place) = (server_of(&numbered(10), &[]), Place::new());
+/// Holds the first request to the server, which is reached by a proxy from now on.
+fn hold_first_request(server: &mut Faulty) -> Arc<Hold> {
     let proxy = Proxy::new(&server.url);
     server.url.clone_from(&proxy.url);
-    let hold = proxy.set(Trap {
+    proxy.set(Trap {
         text: "list-type=2",
         nth: 1,
         point: Point::Asked,
-    });
+    })
+}
+
+#[test]
+fn two_runs_never_share_a_state() {
+    let (mut server, place) = (server_of(&numbered(10), &[]), Place::new());
+    let hold = hold_first_request(&mut server);
     let first = place.tool(&server).args(["--concurrency", "1"]);
     let first = first.start_with(Stdio::null(), Stdio::piped());
     wait_for("a request", || hold.is_held());
@@ -473,13 +480,7 @@ fn a_link_is_kept_and_its_target_is_locked() {
     // The target does not exist yet.
     std::os::unix::fs::symlink(&place.file, &link).unwrap();
     let tool = |server: &Faulty| list(server).arg("--resume-file").arg(&link);
-    let proxy = Proxy::new(&server.url);
-    server.url.clone_from(&proxy.url);
-    let hold = proxy.set(Trap {
-        text: "list-type=2",
-        nth: 1,
-        point: Point::Asked,
-    });
+    let hold = hold_first_request(&mut server);
     // One request at a time: the one that is held must be the listing's page, for a
     // run does not wait for the answer of a probe.
     let first = tool(&server).args(["--concurrency", "1"]);
