@@ -44,11 +44,11 @@ impl<'a> Builder<'a> {
 
     /// Adds a value: an item, or the value of the member whose name was pushed last.
     #[inline]
-    fn place(&mut self, value: Value<'a>) {
+    fn push(&mut self, value: Value<'a>) {
         if !self.object {
             self.items.push(value);
-        } else if let Some((_, place)) = self.members.last_mut() {
-            *place = value;
+        } else if let Some((_, slot)) = self.members.last_mut() {
+            *slot = value;
         }
     }
 }
@@ -63,7 +63,7 @@ impl<'a> Visitor<'a> for Builder<'a> {
 
     #[inline]
     fn scalar(&mut self, value: Value<'a>) {
-        self.place(value);
+        self.push(value);
     }
 
     #[inline]
@@ -85,6 +85,6 @@ impl<'a> Visitor<'a> for Builder<'a> {
             Value::Array(self.items.drain(self.start..).collect())
         };
         (self.object, self.start) = self.open.pop().unwrap_or_default();
-        self.place(value);
+        self.push(value);
     }
 }

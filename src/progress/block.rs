@@ -24,8 +24,8 @@ const TEMPLATE: &str = "{prefix:<12} {human_pos:>13} in {rate:>9}/s  {elapsed_pr
 const WIDTH: u16 = 80;
 
 /// The rows as indicatif's bars.
-pub(super) struct Drawing {
-    canvas: Canvas,
+pub(super) struct Bars {
+    text: TextTarget,
     multi: MultiProgress,
     bars: Vec<Bar>,
 }
@@ -36,19 +36,19 @@ struct Bar {
     drawn: ProgressBar,
 }
 
-impl Drawing {
+impl Bars {
     pub(super) fn new() -> Self {
-        let canvas = Canvas::default();
-        let target = ProgressDrawTarget::term_like(Box::new(canvas.clone()));
+        let text = TextTarget::default();
+        let target = ProgressDrawTarget::term_like(Box::new(text.clone()));
         Self {
-            canvas,
+            text,
             multi: MultiProgress::with_draw_target(target),
             bars: Vec::new(),
         }
     }
 
     /// Returns the lines of the block, cut to the width of the terminal.
-    pub(super) fn delay(&mut self, rows: &[Row]) -> String {
+    pub(super) fn render(&mut self, rows: &[Row]) -> String {
         let multi = &self.multi;
         self.bars.retain(|bar| {
             let stays = rows.iter().any(|row| row.pid == bar.pid);
@@ -70,7 +70,7 @@ impl Drawing {
         // The last column stays free, and the line below the block.
         let width = usize::from(width).saturating_sub(1);
         let height = usize::from(height).saturating_sub(1);
-        let lines = self.canvas.take();
+        let lines = self.text.take();
         let lines = lines.iter().take(height).map(|line| {
             let cut: String = line.chars().take(width).collect();
             cut.trim_end().to_owned()
@@ -145,25 +145,25 @@ fn window() -> (u16, u16) {
 /// Where indicatif draws: every text that it writes is a row, and the frame
 /// moves the cursor.
 #[derive(Debug, Clone, Default)]
-struct Canvas(Arc<Mutex<Sheet>>);
+struct TextTarget(Arc<Mutex<Rendered>>);
 
 #[derive(Debug, Default)]
-struct Sheet {
+struct Rendered {
     rows: Vec<String>,
     whole: bool,
 }
 
-impl Canvas {
-    fn sheet(&self) -> MutexGuard<'_, Sheet> {
+impl TextTarget {
+    fn rendered(&self) -> MutexGuard<'_, Rendered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.sheet().rows)
+        std::mem::take(&mut self.rendered().rows)
     }
 }
 
-impl TermLike for Canvas {
+impl TermLike for TextTarget {
     fn width(&self) -> u16 {
         WIDTH
     }
@@ -193,13 +193,13 @@ impl TermLike for Canvas {
     }
 
     fn write_str(&self, text: &str) -> std::io::Result<()> {
-        let mut sheet = self.sheet();
-        if std::mem::take(&mut sheet.whole) {
-            sheet.rows.clear();
+        let mut rendered = self.rendered();
+        if std::mem::take(&mut rendered.whole) {
+            rendered.rows.clear();
         }
         // Indicatif pads each row with spaces, in a separate write.
         if !text.trim_end().is_empty() {
-            sheet.rows.push(text.to_owned());
+            rendered.rows.push(text.to_owned());
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ impl TermLike for Canvas {
     }
 
     fn flush(&self) -> std::io::Result<()> {
-        self.sheet().whole = true;
+        self.rendered().whole = true;
         Ok(())
     }
 }
@@ -246,18 +246,18 @@ mod tests {
             row.pid = pid;
             row
         };
-        let mut block = Drawing::new();
+        let mut block = Bars::new();
         let names = |drawn: &str| -> Vec<String> {
             let first = |line: &str| line.split(' ').next().map(str::to_owned);
             drawn.lines().filter_map(first).collect()
         };
         let all = [row("a", 3), row("b", 2), row("c", 1)];
-        assert_eq!(names(&block.delay(&all[1..2])), ["b"]);
-        assert_eq!(names(&block.delay(&all)), ["a", "b", "c"]);
+        assert_eq!(names(&block.render(&all[1..2])), ["b"]);
+        assert_eq!(names(&block.render(&all)), ["a", "b", "c"]);
         assert_eq!(
-            names(&block.delay(&[all[0].clone(), all[2].clone()])),
+            names(&block.render(&[all[0].clone(), all[2].clone()])),
             ["a", "c"]
         );
-        assert_eq!(names(&block.delay(&[])), [""; 0]);
+        assert_eq!(names(&block.render(&[])), [""; 0]);
     }
 }

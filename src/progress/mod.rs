@@ -1,14 +1,14 @@
 //! Progress on a terminal: one block per pipeline, one row per program.
 //!
-//! The programs share a `folder` named after the terminal and the process
-//! group. One at a time holds the pen: at each tick it reads the rows of the
-//! others and draws the `block`. Each program writes its own messages, in one
-//! write together with the block below, so that a kill cannot lose or tear a
-//! message.
+//! The programs share a folder (`shared_dir`) named after the terminal and the
+//! process group. One at a time holds the draw lock: at each tick it reads the
+//! rows of the others and draws the `block`. Each program writes its own
+//! messages, in one write together with the block below, so that a kill cannot
+//! lose or tear a message.
 
 mod block;
-mod folder;
 mod row;
+mod shared_dir;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use self::block::Drawing;
-use self::folder::{Floor, Folder, Pen};
+use self::block::Bars;
 use self::row::Row;
 pub use self::row::{PROGRAMS, SINKS};
+use self::shared_dir::{DrawLock, SharedDir, TerminalLock};
 use crate::counters::Counters;
 
 const TICK: Duration = Duration::from_millis(200);
@@ -30,7 +30,7 @@ const QUIET: Duration = Duration::from_millis(300);
 /// This program's part of the block.
 pub struct Terminal {
     counters: Arc<Counters>,
-    seat: Mutex<Seat>,
+    slot: Mutex<Slot>,
 }
 
 impl Terminal {
@@ -41,10 +41,10 @@ impl Terminal {
         if term == "dumb" || !std::io::stderr().is_terminal() {
             return None;
         }
-        let seat = Seat::take(counters.program())?;
+        let slot = Slot::take(counters.program())?;
         let terminal = Arc::new(Self {
             counters: Arc::clone(counters),
-            seat: Mutex::new(seat),
+            slot: Mutex::new(slot),
         });
         let weak = Arc::downgrade(&terminal);
         let ticks = std::thread::Builder::new().name("progress".to_owned());
@@ -55,40 +55,40 @@ impl Terminal {
     /// Prints a message, of one line or several, above the block.
     pub fn print(&self, message: &str) {
         let message = format!("{}\n", message.trim_end_matches('\n'));
-        match self.seat() {
-            Some(seat) => seat.print(&message),
+        match self.slot() {
+            Some(slot) => slot.print(&message),
             None => put(&message),
         }
     }
 
     /// Removes the row of this program; another program takes over the drawing.
     pub fn leave(&self) {
-        if let Some(mut seat) = self.seat() {
-            seat.leave();
+        if let Some(mut slot) = self.slot() {
+            slot.leave();
         }
     }
 
     /// One step of the clock; `false` once the program has left.
     fn tick(&self) -> bool {
-        match self.seat() {
-            Some(mut seat) if !seat.left => {
-                seat.tick(&self.counters);
+        match self.slot() {
+            Some(mut slot) if !slot.left => {
+                slot.tick(&self.counters);
                 true
             }
             _ => false,
         }
     }
 
-    /// Returns `None` only after a panic while the seat was in use: its
+    /// Returns `None` only after a panic while the slot was in use: its
     /// message comes through here on the same thread and must not wait.
-    fn seat(&self) -> Option<MutexGuard<'_, Seat>> {
+    fn slot(&self) -> Option<MutexGuard<'_, Slot>> {
         if !std::thread::panicking() {
-            return Some(self.seat.lock().unwrap_or_else(PoisonError::into_inner));
+            return Some(self.slot.lock().unwrap_or_else(PoisonError::into_inner));
         }
         for _ in 0..50 {
-            match self.seat.try_lock() {
-                Ok(seat) => return Some(seat),
-                Err(TryLockError::Poisoned(seat)) => return Some(seat.into_inner()),
+            match self.slot.try_lock() {
+                Ok(slot) => return Some(slot),
+                Err(TryLockError::Poisoned(slot)) => return Some(slot.into_inner()),
                 Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
             }
         }
@@ -112,11 +112,11 @@ fn tick_on(terminal: &Weak<Terminal>) {
     }
 }
 
-/// The place of a program in the folder of its pipeline, and its pen.
-struct Seat {
-    folder: Folder,
-    pen: Pen,
-    block: Drawing,
+/// The place of a program in the folder of its pipeline, and its draw lock.
+struct Slot {
+    shared: SharedDir,
+    draw_lock: DrawLock,
+    block: Bars,
     row: Row,
     joined: Instant,
     ticked: Instant,
@@ -125,15 +125,15 @@ struct Seat {
     left: bool,
 }
 
-impl Seat {
+impl Slot {
     fn take(program: &'static str) -> Option<Self> {
         let row = Row::new(program);
-        let (folder, pen) = Folder::join(&row)?;
+        let (shared, draw_lock) = SharedDir::join(&row)?;
         let now = Instant::now();
         Some(Self {
-            folder,
-            pen,
-            block: Drawing::new(),
+            shared,
+            draw_lock,
+            block: Bars::new(),
             row,
             joined: now,
             ticked: now,
@@ -144,19 +144,19 @@ impl Seat {
 
     fn tick(&mut self, counters: &Counters) {
         self.update(counters);
-        if self.joined.elapsed() < QUIET || !self.pen.is_mine() {
+        if self.joined.elapsed() < QUIET || !self.draw_lock.acquire() {
             return;
         }
-        let floor = self.folder.lock();
+        let lock = self.shared.lock();
         if block::in_front() {
-            redraw(&floor, &mut self.block, &floor.rows());
+            redraw(&lock, &mut self.block, &lock.rows());
         } else {
-            floor.set_drawn("");
+            lock.set_drawn("");
         }
-        drop(floor);
+        drop(lock);
         if !self.swept {
             self.swept = true;
-            self.folder.sweep_others();
+            self.shared.sweep_others();
         }
     }
 
@@ -166,19 +166,19 @@ impl Seat {
         self.ticked += step;
         self.row.count(records, step, age);
         waiting.clone_into(&mut self.row.waiting);
-        self.folder.publish(&self.row);
+        self.shared.publish(&self.row);
     }
 
     fn print(&self, message: &str) {
-        let floor = self.folder.lock();
+        let lock = self.shared.lock();
         let drawn = if block::in_front() {
-            floor.drawn()
+            lock.drawn()
         } else {
             String::new()
         };
         put(&block::frame(&drawn, message, &drawn));
         if !drawn.is_empty() {
-            floor.set_drawn(&drawn);
+            lock.set_drawn(&drawn);
         }
     }
 
@@ -186,37 +186,36 @@ impl Seat {
         if std::mem::replace(&mut self.left, true) {
             return;
         }
-        let floor = self.folder.lock();
-        floor.withdraw();
-        let rows = floor.rows();
-        // The row goes now, whoever holds the pen, and the block with the last
-        // row.
-        if block::in_front() && !floor.drawn().is_empty() {
-            redraw(&floor, &mut self.block, &rows);
+        let lock = self.shared.lock();
+        lock.withdraw();
+        let rows = lock.rows();
+        // The row goes now, whoever draws, and the block with the last row.
+        if block::in_front() && !lock.drawn().is_empty() {
+            redraw(&lock, &mut self.block, &rows);
         }
         if rows.is_empty() {
-            floor.remove();
+            lock.remove();
         }
-        self.pen.pass_on();
+        self.draw_lock.release();
     }
 }
 
-fn redraw(floor: &Floor<'_>, block: &mut Drawing, rows: &[Row]) {
-    let before = floor.drawn();
+fn redraw(lock: &TerminalLock<'_>, block: &mut Bars, rows: &[Row]) {
+    let before = lock.drawn();
     let after = if rows.iter().any(|row| row.fills_terminal) {
         String::new()
     } else {
-        block.delay(rows)
+        block.render(rows)
     };
     let frame = block::frame(&before, "", &after);
     // If killed in between, the file must have the smaller block: the next
     // frame then leaves an old row, and does not erase a message.
     if after.lines().count() < before.lines().count() {
-        floor.set_drawn(&after);
+        lock.set_drawn(&after);
         put(&frame);
     } else {
         put(&frame);
-        floor.set_drawn(&after);
+        lock.set_drawn(&after);
     }
 }
 

@@ -99,7 +99,7 @@ impl Row {
         })
     }
 
-    pub(super) fn place(&self) -> (usize, u32) {
+    pub(super) fn sort_key(&self) -> (usize, u32) {
         let known = PROGRAMS.iter().position(|name| *name == self.program);
         (known.unwrap_or(PROGRAMS.len()), self.pid)
     }
@@ -129,7 +129,7 @@ mod tests {
             row("bh-load", 1),
             row("s3-list", 9),
         ];
-        rows.sort_by_key(Row::place);
+        rows.sort_by_key(Row::sort_key);
         let order = rows.map(|row| (row.program, row.pid));
         let order: Vec<_> = order
             .iter()

@@ -1,8 +1,8 @@
 //! The folder that the programs of a pipeline share: one file per program with
 //! its row, and the file `drawn`, the block as it is on the screen. A program
-//! lives as long as the lock on its row; the lock on `drawn` is the pen; the
-//! lock on the folder is the floor, held during a write to the terminal. A file
-//! without a lock belongs to a killed program.
+//! lives as long as the lock on its row. A lock on `drawn` is the right to draw;
+//! the lock on the folder is held during a write to the terminal. A file without
+//! a lock belongs to a killed program.
 
 use std::fs::File;
 use std::io::Read;
@@ -23,29 +23,29 @@ const DRAWN: &str = "drawn";
 const FORGOTTEN: Duration = Duration::from_secs(1);
 
 /// The right to draw at each tick.
-pub(super) struct Pen(File);
+pub(super) struct DrawLock(File);
 
-impl Pen {
-    /// Takes the pen if it is free.
-    pub(super) fn is_mine(&self) -> bool {
+impl DrawLock {
+    /// Takes the lock if it is free.
+    pub(super) fn acquire(&self) -> bool {
         self.0.try_lock().is_ok()
     }
 
-    pub(super) fn pass_on(&self) {
+    pub(super) fn release(&self) {
         let _ = self.0.unlock();
     }
 }
 
 /// The membership of this program.
-pub(super) struct Folder {
-    place: Place,
+pub(super) struct SharedDir {
+    dir: PrivateDir,
     row: File,
     drawn: File,
 }
 
-impl Folder {
+impl SharedDir {
     /// Joins the pipeline; `None` if there is no private folder.
-    pub(super) fn join(row: &Row) -> Option<(Self, Pen)> {
+    pub(super) fn join(row: &Row) -> Option<(Self, DrawLock)> {
         let terminal = fstat(rustix::stdio::stderr()).ok()?.st_rdev;
         let group = getpgrp().as_raw_nonzero();
         let name = format!("{}{terminal:x}-{group}", prefix());
@@ -64,31 +64,31 @@ impl Folder {
         None
     }
 
-    fn enter(path: PathBuf, row: &Row) -> Result<(Self, Pen)> {
+    fn enter(path: PathBuf, row: &Row) -> Result<(Self, DrawLock)> {
         match rustix::fs::mkdir(&path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error),
         }
-        let place = Place::open(path)?;
-        place.lock()?;
+        let dir = PrivateDir::open(path)?;
+        dir.lock()?;
         let create = OFlags::RDWR | OFlags::CREATE;
-        let drawn = place.file(DRAWN, create)?;
-        if place.rows().is_empty() {
+        let drawn = dir.file(DRAWN, create)?;
+        if dir.rows().is_empty() {
             // It belongs to an earlier process group of this number, and has
             // scrolled away.
             drop(drawn.set_len(0));
         }
-        let pen = Pen(place.file(DRAWN, OFlags::RDWR)?);
-        let own = place.file(&row.pid.to_string(), create | OFlags::TRUNC)?;
+        let draw_lock = DrawLock(dir.file(DRAWN, OFlags::RDWR)?);
+        let own = dir.file(&row.pid.to_string(), create | OFlags::TRUNC)?;
         own.try_lock().map_err(|_| Errno::AGAIN)?;
-        let folder = Self {
-            place,
+        let shared = Self {
+            dir,
             row: own,
             drawn,
         };
-        folder.publish(row);
-        folder.place.dir.unlock().map_err(|error| errno(&error))?;
-        Ok((folder, pen))
+        shared.publish(row);
+        shared.dir.handle.unlock().map_err(|error| errno(&error))?;
+        Ok((shared, draw_lock))
     }
 
     pub(super) fn publish(&self, row: &Row) {
@@ -96,41 +96,41 @@ impl Folder {
         drop(self.row.write_all_at(row.to_line().as_bytes(), 0));
     }
 
-    /// Waits for the floor, which others hold during a write to the terminal.
-    pub(super) fn lock(&self) -> Floor<'_> {
+    /// Locks the terminal; others hold the lock during a write.
+    pub(super) fn lock(&self) -> TerminalLock<'_> {
         // Waiting does not help on a file system without locks.
-        let _ = self.place.lock();
-        Floor(self)
+        let _ = self.dir.lock();
+        TerminalLock(self)
     }
 
     /// Removes the folders of other pipelines that were killed.
     pub(super) fn sweep_others(&self) {
-        let Some(base) = self.place.path.parent() else {
+        let Some(base) = self.dir.path.parent() else {
             return;
         };
         for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let ours = name.to_string_lossy().starts_with(&prefix());
-            if !ours || entry.path() == self.place.path {
+            if !ours || entry.path() == self.dir.path {
                 continue;
             }
-            if let Ok(place) = Place::open(entry.path())
-                && place.dir.try_lock().is_ok()
-                && place.rows().is_empty()
+            if let Ok(dir) = PrivateDir::open(entry.path())
+                && dir.handle.try_lock().is_ok()
+                && dir.rows().is_empty()
             {
-                place.remove();
+                dir.remove();
             }
         }
     }
 }
 
-/// The folder, locked.
-pub(super) struct Floor<'a>(&'a Folder);
+/// The lock on the terminal, and access to the shared folder under it.
+pub(super) struct TerminalLock<'a>(&'a SharedDir);
 
-impl Floor<'_> {
+impl TerminalLock<'_> {
     /// Returns the rows of the living programs, in pipeline order.
     pub(super) fn rows(&self) -> Vec<Row> {
-        self.0.place.rows()
+        self.0.dir.rows()
     }
 
     /// Returns the block on the screen, if the cursor is still below it.
@@ -162,42 +162,42 @@ impl Floor<'_> {
     /// Removes the row of this program.
     pub(super) fn withdraw(&self) {
         let _ = self.0.row.unlock();
-        self.0.place.unlink(&std::process::id().to_string());
+        self.0.dir.unlink(&std::process::id().to_string());
     }
 
     /// Removes the folder, after the last program.
     pub(super) fn remove(&self) {
-        self.0.place.remove();
+        self.0.dir.remove();
     }
 }
 
-impl Drop for Floor<'_> {
+impl Drop for TerminalLock<'_> {
     fn drop(&mut self) {
-        let _ = self.0.place.dir.unlock();
+        let _ = self.0.dir.handle.unlock();
     }
 }
 
 /// An open folder that belongs to this user.
-struct Place {
+struct PrivateDir {
     path: PathBuf,
-    dir: File,
+    handle: File,
 }
 
-impl Place {
+impl PrivateDir {
     fn open(path: PathBuf) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = File::from(rustix::fs::open(&path, flags, Mode::empty())?);
-        let found = fstat(&dir)?;
+        let handle = File::from(rustix::fs::open(&path, flags, Mode::empty())?);
+        let found = fstat(&handle)?;
         let private = Mode::from_raw_mode(found.st_mode) & (Mode::RWXG | Mode::RWXO);
         if found.st_uid != getuid().as_raw() || !private.is_empty() {
             return Err(Errno::ACCESS);
         }
-        Ok(Self { path, dir })
+        Ok(Self { path, handle })
     }
 
     fn lock(&self) -> Result<()> {
         loop {
-            match self.dir.lock().map_err(|error| errno(&error)) {
+            match self.handle.lock().map_err(|error| errno(&error)) {
                 Err(Errno::INTR) => {}
                 done => return done,
             }
@@ -206,11 +206,11 @@ impl Place {
 
     fn file(&self, name: &str, flags: OFlags) -> Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+        openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
     }
 
     fn unlink(&self, name: &str) {
-        let _ = unlinkat(&self.dir, name, AtFlags::empty());
+        let _ = unlinkat(&self.handle, name, AtFlags::empty());
     }
 
     /// Returns the rows of the living programs, and removes the files of the
@@ -231,12 +231,12 @@ impl Place {
                 rows.extend(Row::from_line(pid, &line));
             }
         }
-        rows.sort_by_key(Row::place);
+        rows.sort_by_key(Row::sort_key);
         rows
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = Dir::read_from(&self.dir).into_iter().flatten().flatten();
+        let entries = Dir::read_from(&self.handle).into_iter().flatten().flatten();
         let name = |entry: rustix::fs::DirEntry| entry.file_name().to_str().map(str::to_owned).ok();
         entries.filter_map(name).collect()
     }
