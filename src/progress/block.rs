@@ -27,7 +27,7 @@ const WIDTH: u16 = 80;
 pub(super) struct Bars {
     text: TextTarget,
     multi: MultiProgress,
-    bars: Vec<Bar>,
+    rows: Vec<Bar>,
 }
 
 struct Bar {
@@ -43,14 +43,14 @@ impl Bars {
         Self {
             text,
             multi: MultiProgress::with_draw_target(target),
-            bars: Vec::new(),
+            rows: Vec::new(),
         }
     }
 
     /// Returns the lines of the block, cut to the width of the terminal.
     pub(super) fn render(&mut self, rows: &[Row]) -> String {
         let multi = &self.multi;
-        self.bars.retain(|bar| {
+        self.rows.retain(|bar| {
             let stays = rows.iter().any(|row| row.pid == bar.pid);
             if !stays {
                 multi.remove(&bar.drawn);
@@ -59,11 +59,11 @@ impl Bars {
         });
         // Rows are sorted, so the remaining bars are in order.
         for (place, row) in rows.iter().enumerate() {
-            if self.bars.get(place).is_none_or(|bar| bar.pid != row.pid) {
-                self.bars.insert(place, Bar::insert(multi, place, row));
+            if self.rows.get(place).is_none_or(|bar| bar.pid != row.pid) {
+                self.rows.insert(place, Bar::insert(multi, place, row));
             }
         }
-        for (bar, row) in self.bars.iter().zip(rows) {
+        for (bar, row) in self.rows.iter().zip(rows) {
             bar.show(row);
         }
         let (width, height) = window();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use md5::{Digest, Md5};
 use siphasher::sip::SipHasher13;
 
-use super::versions::{Superseded, Version};
+use super::versions::{RecordVersion, Superseded};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::json::{self, ParseError};
@@ -106,7 +106,7 @@ impl KintoContents {
 
     /// Returns whether the server has another content of this id, and the input
     /// of the last run had another one after this one.
-    pub fn supersedes(&self, version: Version) -> bool {
+    pub fn supersedes(&self, version: RecordVersion) -> bool {
         let stored = self.contents.get(&version.0);
         self.superseded.contains(&version) && stored.is_some_and(|stored| *stored != version.1)
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::known::{KintoContents, digest, hash};
-use super::versions::Version;
+use super::versions::RecordVersion;
 use crate::json::{self, Members, Value};
 use crate::ndjson::{Parsed, RecordLine};
 use crate::record::reject::{Reject, cleared};
@@ -18,7 +18,7 @@ pub struct PendingPut {
     /// The server had it when the run began.
     pub unchanged: bool,
     /// Its id and its content, if a later version may take its place unsent.
-    pub version: Option<Version>,
+    pub version: Option<RecordVersion>,
     /// In the last run a later version did.
     pub superseded: bool,
 }

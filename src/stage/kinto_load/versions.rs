@@ -9,10 +9,10 @@ use crate::ndjson::Parsed;
 type Item = Parsed<Box<PendingPut>>;
 
 /// A content of an id, both by their hashes.
-pub type Version = (u64, Hash);
+pub type RecordVersion = (u64, Hash);
 
 /// Contents that the input of a run held before another one of the same id.
-pub type Superseded = HashSet<Version>;
+pub type Superseded = HashSet<RecordVersion>;
 
 /// The reason of versions that are not sent, for a later one takes their place.
 const SUPERSEDED: &str = "superseded";
@@ -21,7 +21,7 @@ const SUPERSEDED: &str = "superseded";
 #[derive(Default)]
 pub struct Versions {
     /// What was sent last of a path, by its hash.
-    sent: HashMap<u64, Option<Version>>,
+    sent: HashMap<u64, Option<RecordVersion>>,
     superseded: Superseded,
     /// Records of which a later version is to come, as in the last run.
     put_off: HashMap<u64, Box<PendingPut>>,
