@@ -226,7 +226,7 @@ fn create(client: &mut Client) -> Result<(), Failure> {
     Ok(transaction.commit()?)
 }
 
-/// Checks that this session may write and means one `main_build`; warns where
+/// Checks that this connection may write and means one `main_build`; warns where
 /// the server does not keep what it confirms.
 fn check_session(client: &mut Client, used: Option<&Found>, log: &Log) -> Result<(), Failure> {
     let row = client.query_typed_one(

@@ -1,20 +1,21 @@
 //! The store in an SQLite file.
 
 mod batch;
+mod outbox;
 mod place;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 
 use self::place::OpenFiles;
 pub use self::place::parse_path;
 use super::plan::ContentStatus;
 use super::{
-    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, RefusedRow, Store,
-    StoredBuild, known_queries,
+    ALL_QUEUED, BuildRow, DatabaseIdentity, LoadOutcome, RefusedRow, Store, StoredBuild,
+    known_queries,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -228,25 +229,6 @@ fn failed(address: &str, error: &rusqlite::Error) -> Error {
     Error::message(kind, format!("{address}: {error}{next}"))
 }
 
-fn stored_build(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredBuild> {
-    Ok(StoredBuild {
-        id: row.get(0)?,
-        build: row.get(1)?,
-    })
-}
-
-fn identity(connection: &Connection) -> rusqlite::Result<DatabaseIdentity> {
-    connection
-        .prepare_cached("SELECT id, generation, \"index\" FROM bh_database")?
-        .query_row([], |row| {
-            Ok(DatabaseIdentity {
-                id: row.get(0)?,
-                generation: row.get(1)?,
-                index: row.get(2)?,
-            })
-        })
-}
-
 impl Store for Sqlite {
     fn address(&self) -> &str {
         &self.address
@@ -286,7 +268,7 @@ impl Store for Sqlite {
     fn load(&mut self, rows: &[BuildRow]) -> Result<Vec<LoadOutcome>> {
         let now = crate::log::now();
         self.transact(|transaction| {
-            let queue = identity(transaction)?.index.is_some();
+            let queue = outbox::identity(transaction)?.index.is_some();
             batch::load(transaction, rows, &now, queue)
         })
     }
@@ -296,7 +278,7 @@ impl Store for Sqlite {
     }
 
     fn identity(&mut self) -> Result<DatabaseIdentity> {
-        self.within(identity)
+        self.within(outbox::identity)
     }
 
     fn follow(
@@ -305,16 +287,7 @@ impl Store for Sqlite {
         index: &str,
         requeue: bool,
     ) -> Result<DatabaseIdentity> {
-        self.transact(|transaction| {
-            let follow = "UPDATE bh_database SET \"index\" = ?1, generation = generation + ?2
-                WHERE generation = ?3 AND \"index\" IS ?4";
-            let to = params![index, requeue, seen.generation, seen.index];
-            if transaction.execute(follow, to)? == 1 && requeue {
-                let all = "INSERT OR REPLACE INTO bh_outbox (id) SELECT id FROM main_build";
-                transaction.execute(all, [])?;
-            }
-            identity(transaction)
-        })
+        self.transact(|transaction| outbox::follow(transaction, seen, index, requeue))
     }
 
     fn all_queued(&mut self) -> Result<bool> {
@@ -322,35 +295,15 @@ impl Store for Sqlite {
     }
 
     fn indexed_sample(&mut self) -> Result<Vec<StoredBuild>> {
-        self.within(|connection| {
-            let mut statement = connection.prepare(INDEXED_SAMPLE)?;
-            let rows = statement.query_map([], stored_build)?;
-            rows.collect()
-        })
+        self.within(outbox::indexed_sample)
     }
 
     fn builds(&mut self, ids: &[i64]) -> Result<Vec<StoredBuild>> {
-        self.within(|connection| {
-            let mut build = connection.prepare("SELECT id, build FROM main_build WHERE id = ?1")?;
-            let rows = ids
-                .iter()
-                .map(|id| build.query_row([id], stored_build).optional());
-            rows.filter_map(Result::transpose).collect()
-        })
+        self.within(|connection| outbox::builds(connection, ids))
     }
 
     fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<StoredBuild>> {
-        self.within(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT id, build FROM bh_outbox JOIN main_build USING (id)
-                 WHERE id > ?1 AND error IS NULL ORDER BY id LIMIT ?2",
-            )?;
-            let rows = statement.query_map(
-                params![after, i64::try_from(limit).unwrap_or(i64::MAX)],
-                stored_build,
-            )?;
-            rows.collect()
-        })
+        self.within(|connection| outbox::queued(connection, after, limit))
     }
 
     fn last_queued(&mut self) -> Result<i64> {
@@ -375,52 +328,15 @@ impl Store for Sqlite {
         confirmed: &[i64],
         refused: &[(i64, String)],
     ) -> Result<bool> {
-        self.transact(|transaction| {
-            if identity(transaction)?.generation != generation {
-                return Ok(false);
-            }
-            let mut delete = transaction.prepare_cached("DELETE FROM bh_outbox WHERE id = ?1")?;
-            for id in confirmed {
-                delete.execute([id])?;
-            }
-            let mut note = transaction.prepare_cached(
-                "UPDATE bh_outbox SET error = ?2, reported = false WHERE id = ?1",
-            )?;
-            for (id, reason) in refused {
-                note.execute(params![id, reason])?;
-            }
-            Ok(true)
-        })
+        self.transact(|transaction| outbox::ack(transaction, generation, confirmed, refused))
     }
 
     fn unreported(&mut self) -> Result<Vec<RefusedRow>> {
-        self.within(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT id, s3_object_key, s3_object_etag, error
-                 FROM bh_outbox JOIN main_build USING (id)
-                 WHERE error IS NOT NULL AND NOT reported ORDER BY id",
-            )?;
-            let rows = statement.query_map([], |row| {
-                Ok(RefusedRow {
-                    id: row.get(0)?,
-                    key: row.get(1)?,
-                    etag: row.get(2)?,
-                    reason: row.get(3)?,
-                })
-            })?;
-            rows.collect()
-        })
+        self.within(outbox::unreported)
     }
 
     fn mark_reported(&mut self, ids: &[i64]) -> Result<()> {
-        self.transact(|transaction| {
-            let mut note =
-                transaction.prepare_cached("UPDATE bh_outbox SET reported = true WHERE id = ?1")?;
-            for id in ids {
-                note.execute([id])?;
-            }
-            Ok(())
-        })
+        self.transact(|transaction| outbox::mark_reported(transaction, ids))
     }
 
     fn retry_refused(&mut self) -> Result<u64> {
