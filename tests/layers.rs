@@ -217,6 +217,7 @@ const CRATES: &[(&str, &str)] = &[
     ),
     ("serde serde_json siphasher thiserror url uuid", ANY),
     ("anyhow", "error"),
+    ("base64", "listing"),
     ("clap", "cli log ndjson remote resume store stage"),
     ("crossbeam_channel", "ndjson stage"),
     ("ctor", "cli"),

@@ -1,9 +1,7 @@
-//! How keys are written: percent-encoded, escaped for XML, hexadecimal, base64.
+//! How keys are written: percent-encoded, escaped for XML, hexadecimal.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
-
-use anyhow::{Result, bail};
 
 /// What each byte becomes in an address.
 static ESCAPES: LazyLock<[String; 256]> = LazyLock::new(|| {
@@ -111,26 +109,4 @@ fn byte_of_hex(pair: &[u8]) -> Option<u8> {
         [_, _] => u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok(),
         _ => None,
     }
-}
-
-pub fn bytes_of_base64(text: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut held) = (0_u32, 0);
-    for character in text.trim_end_matches('=').bytes() {
-        let value = match character {
-            b'A'..=b'Z' => character - b'A',
-            b'a'..=b'z' => character - b'a' + 26,
-            b'0'..=b'9' => character - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => bail!("no base64: {text:?}"),
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held & 0xff) as u8);
-        }
-    }
-    Ok(bytes)
 }

@@ -5,10 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hyper::body::Bytes;
 use serde::Deserialize;
 
-use crate::encoding::bytes_of_base64;
 use crate::objects::{in_listing, push_md5};
 use crate::synthetic::KeySpace;
 
@@ -67,7 +67,7 @@ impl Object {
         let line: Line = serde_json::from_str(line)?;
         let body = match (line.body, line.body_base64) {
             (Some(text), None) => text.into_bytes(),
-            (None, Some(text)) => bytes_of_base64(&text)?,
+            (None, Some(text)) => BASE64_STANDARD.decode(text)?,
             (None, None) => Vec::new(),
             (Some(_), Some(_)) => anyhow::bail!("both body and body_base64"),
         };

@@ -1,5 +1,9 @@
 //! Continuation tokens that are positions in disguise.
 
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 /// Returns whether a continuation token names `key`: the key itself, as Ceph's, or the key in
 /// base64 and the state of the listing, as `MinIO`'s. The server may take it for a start.
 pub fn names_key(token: &str, key: &str) -> bool {
@@ -13,25 +17,14 @@ pub fn names_key(token: &str, key: &str) -> bool {
     rest.is_empty()
 }
 
+/// Decodes either alphabet, padded or not.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let (mut decoded, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
-    for byte in text.trim_end_matches('=').bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        buffer = buffer << 6 | u32::from(value);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            decoded.push((buffer >> bits & 0xff) as u8);
-        }
-    }
-    Some(decoded)
+    let config = GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    [&alphabet::STANDARD, &alphabet::URL_SAFE]
+        .into_iter()
+        .find_map(|alphabet| GeneralPurpose::new(alphabet, config).decode(text).ok())
 }
 
 #[cfg(test)]

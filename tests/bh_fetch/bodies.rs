@@ -1,16 +1,19 @@
 //! The bodies of objects.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
 use super::{entry, fetch, serve, text};
 use crate::harness::faulty::object;
-use crate::harness::http::base64;
 use crate::harness::protocol::{Reject, read};
 use crate::harness::{Run, Tool, folder};
 
 /// Runs bh-fetch on the record of one object `k` with this body.
 fn fetched(body: &[u8], args: &[&str]) -> Run {
-    let server = serve(&[json!({"key": "k", "body_base64": base64(body)})], &[]);
+    let server = serve(
+        &[json!({"key": "k", "body_base64": BASE64_STANDARD.encode(body)})],
+        &[],
+    );
     fetch(&server)
         .args(args.iter().copied())
         .input(entry("k"))
@@ -119,7 +122,7 @@ fn bodies_that_are_not_json_objects_are_rejected() {
     let objects: Vec<Value> = table
         .iter()
         .enumerate()
-        .map(|(at, (body, _))| json!({"key": format!("k{at:02}"), "body_base64": base64(body)}))
+        .map(|(at, (body, _))| json!({"key": format!("k{at:02}"), "body_base64": BASE64_STANDARD.encode(body)}))
         .chain([object("good", "{}")])
         .collect();
     let server = serve(&objects, &[]);

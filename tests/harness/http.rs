@@ -38,17 +38,3 @@ pub fn message(stream: &TcpStream, has_body: bool) -> Option<(Vec<String>, Vec<u
     }
     Some((head, body))
 }
-
-pub fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = three
-            .iter()
-            .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
-        let bits = bits << (8 * (3 - three.len()));
-        let digit = |at: usize| char::from(DIGITS[bits >> (18 - 6 * at) & 63]);
-        (0..4).for_each(|at| text.push(if at <= three.len() { digit(at) } else { '=' }));
-    }
-    text
-}

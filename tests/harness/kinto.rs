@@ -5,10 +5,11 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use postgres::{Client, NoTls};
 use serde_json::{Value, json};
 
-use super::http::{base64, message};
+use super::http::message;
 use super::{Tool, left_out};
 
 /// A bucket with a collection that no other test uses, deleted at the end.
@@ -98,7 +99,7 @@ impl Kinto {
             "{method} /v1{path} HTTP/1.1\r\nHost: kinto\r\nConnection: close\r\n\
              Authorization: Basic {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{text}",
-            base64(self.auth.as_bytes()),
+            BASE64_STANDARD.encode(&self.auth),
             text.len()
         )
         .unwrap();
