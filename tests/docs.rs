@@ -110,7 +110,7 @@ fn man_pages_and_completions_are_those_of_the_programs() {
         for (name, text) in made {
             assert!(
                 kept_files[&name] == text,
-                "{kept}/{name} is old: cargo run --release --example manual -- man completions"
+                "{kept}/{name} is old: cargo run --example manual -- man completions"
             );
         }
     }
