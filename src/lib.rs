@@ -2,20 +2,30 @@
 //! build records of Firefox and its siblings.
 //!
 //! A **record** travels as one line of JSON from a source through stages into
-//! a store. [`ndjson`] reads and writes the lines; [`record`] is what a line
-//! may be: an object, a mark, a reject. Each program is one module of
-//! [`stage`], in pipeline order `s3_list`, `s3_inventory`, `bh_filter`, `bh_fetch`,
-//! `bh_validate`, `bh_load`, and beside these `bh_derive`, `kinto_export` and
-//! `kinto_load`, and says in its signature what it touches: [`remote`] (sockets)
-//! or [`store`] (databases).
-//! [`listing`] says which pages of a bucket to ask for, and reads them;
-//! [`inventory`] reads the rows of an inventory; [`archive`] tells a build by the
-//! names of its files. [`json`] reads documents
-//! exactly as CPython does, [`schema`] judges them. [`cli`] makes a process of
-//! a stage: it parses the arguments, opens the streams, and turns the result,
-//! an [`error::Error`] or the counts of a [`counters::Counters`], into an exit
-//! status and the last line on standard error. [`resume`] keeps how far a source
-//! has come, and what of it is stored.
+//! a store; a **mark** after some records proves that they are done. From the
+//! top down:
+//!
+//! - [`cli`] makes a process of a stage: it parses the arguments, opens the
+//!   streams, and turns the result, an [`error::Error`] or the counts of a
+//!   [`counters::Counters`], into an exit status and the last line on standard
+//!   error.
+//! - [`stage`] has the programs, one module each, in pipeline order `s3_list`,
+//!   `s3_inventory`, `bh_filter`, `bh_fetch`, `bh_validate`, `bh_load`, and
+//!   beside these `bh_derive`, `kinto_export` and `kinto_load`.
+//! - [`remote`] are the clients of servers, [`store`] the databases. Both retry
+//!   by [`retry`]. [`resume`] keeps how far a source has come, and what of it
+//!   is stored.
+//! - [`ndjson`] reads and writes lines, and has the three skeletons of stages.
+//! - [`listing`] decides which pages of a bucket to request, and parses them;
+//!   [`inventory`] parses the rows of an inventory; [`archive`] describes a
+//!   build by the names of its files; [`schema`] validates documents.
+//! - [`record`] is plain data: what a line may be. [`json`] reads and writes
+//!   documents exactly as CPython does.
+//! - [`context`] is what all parts of a program share: [`log`], [`counters`] and
+//!   [`shutdown`].
+//!
+//! docs/walk.md follows a key, a mark, a reject, a failed request and Ctrl-C
+//! through these.
 
 mod address;
 pub mod archive;

@@ -287,3 +287,25 @@ fn scripts_and_pages_named_in_the_docs_exist() {
         }
     }
 }
+
+/// `file.rs` `name`, and in a list `file.rs` `name`, `name`.
+#[test]
+fn the_walks_name_code_that_exists() {
+    let walks = text("docs/walk.md");
+    let place = regex::Regex::new(r"`([\w/]+\.rs)`((?:,?\s+`\w+`)*)").unwrap();
+    let name = regex::Regex::new(r"\w+").unwrap();
+    let mut checked = 0;
+    for place in place.captures_iter(&walks) {
+        let code = text(&format!("src/{}", &place[1]));
+        for name in name.find_iter(&place[2]).map(|name| name.as_str()) {
+            let kinds = ["fn", "struct", "enum", "trait", "const"];
+            let is_defined = kinds.iter().any(|kind| {
+                let definition = format!(r"\b{kind} {name}\b");
+                regex::Regex::new(&definition).unwrap().is_match(&code)
+            });
+            assert!(is_defined, "docs/walk.md: {} has no {name}", &place[1]);
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "{checked}");
+}
