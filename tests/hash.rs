@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 
 use fastrand::Rng;
 use serde::Deserialize;
@@ -47,19 +45,7 @@ fn python(documents: &[String]) -> Vec<String> {
 for line in sys.stdin.buffer:
     text = json.dumps(json.loads(line), sort_keys=True)
     print('v1:' + hashlib.md5(text.encode()).hexdigest())";
-    let mut child = Command::new("python3")
-        .args(["-c", PROGRAM])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = documents.join("\n");
-    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = crate::harness::python::run(PROGRAM, documents.join("\n").into_bytes());
     text.lines().map(str::to_owned).collect()
 }
 

@@ -10,9 +10,26 @@ use crate::harness::proxy::{Point, Proxy, Trap};
 use crate::harness::sample::{ndjson, record};
 use crate::harness::stored::{Kind, Store};
 use crate::harness::{Run, Tool, wait_for};
-use crate::pipeline::on_each_store;
 
-on_each_store! {
+/// Runs each test on both kinds of databases, with an index that is not there yet.
+macro_rules! on_each_index {
+    ($($test:ident)*) => {
+        on_each_index!(sqlite, Sqlite, 8: $($test)*);
+        on_each_index!(postgres, Postgres, 6: $($test)*);
+    };
+    ($module:ident, $kind:ident, $version:literal: $($test:ident)*) => {
+        mod $module {$(
+            #[test]
+            fn $test() {
+                if let Some((store, index)) = super::setting(super::Kind::$kind, $version) {
+                    super::$test(&store, &index);
+                }
+            }
+        )*}
+    };
+}
+
+on_each_index! {
     an_index_deleted_during_a_run_is_not_made_again_by_it
     an_index_deleted_after_the_last_document_is_missed_at_the_end
     a_lost_index_takes_new_rows_after_requeue
@@ -31,8 +48,7 @@ on_each_store! {
     a_restored_database_is_told_from_its_index
 }
 
-fn setting(kind: Kind) -> Option<(Store, Index)> {
-    let version = if kind == Kind::Postgres { 6 } else { 8 };
+fn setting(kind: Kind, version: u32) -> Option<(Store, Index)> {
     Some((Store::new(kind)?, Index::new(version)?))
 }
 
@@ -96,12 +112,9 @@ fn is_mended(run: Run, store: &Store, index: &Index) {
     load(store, index, 0..1).exits(0);
 }
 
-fn an_index_deleted_during_a_run_is_not_made_again_by_it(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
-    loader(&store, &index).run().exits(0);
-    let mut fed = Fed::new(loader(&store, &index));
+fn an_index_deleted_during_a_run_is_not_made_again_by_it(store: &Store, index: &Index) {
+    loader(store, index).run().exits(0);
+    let mut fed = Fed::new(loader(store, index));
     fed.give(&records(0..20));
     wait_for("the first documents", || {
         store.rows().len() == 20 && store.outbox().is_empty()
@@ -112,50 +125,41 @@ fn an_index_deleted_during_a_run_is_not_made_again_by_it(kind: Kind) {
     let run = fed.finish();
     assert!(!index.is_there(), "{run}");
     assert_eq!(store.outbox().len(), 20, "{run}");
-    is_mended(run.says("the index is gone"), &store, &index);
+    is_mended(run.says("the index is gone"), store, index);
 }
 
-fn an_index_deleted_after_the_last_document_is_missed_at_the_end(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
-    loader(&store, &index).run().exits(0);
-    let mut fed = Fed::new(loader(&store, &index));
+fn an_index_deleted_after_the_last_document_is_missed_at_the_end(store: &Store, index: &Index) {
+    loader(store, index).run().exits(0);
+    let mut fed = Fed::new(loader(store, index));
     fed.give(&records(0..20));
     wait_for("the documents", || {
         store.rows().len() == 20 && store.outbox().is_empty()
     });
     index.drop_it();
-    is_mended(fed.finish().says("the index is gone"), &store, &index);
+    is_mended(fed.finish().says("the index is gone"), store, index);
 }
 
-fn a_lost_index_takes_new_rows_after_requeue(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
-    load(&store, &index, 0..20).exits(0);
+fn a_lost_index_takes_new_rows_after_requeue(store: &Store, index: &Index) {
+    load(store, index, 0..20).exits(0);
     index.drop_it();
     // The rows are stored, whatever became of the index.
-    let run = load(&store, &index, 10..30).says("the index is gone");
+    let run = load(store, index, 10..30).says("the index is gone");
     assert_eq!(store.rows().len(), 30, "{run}");
     assert_eq!(store.outbox().len(), 10, "{run}");
     assert!(!index.is_there(), "{run}");
-    is_mended(run, &store, &index);
+    is_mended(run, store, index);
 }
 
-fn an_index_recreated_empty_is_missed(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
-    load(&store, &index, 0..20).exits(0);
+fn an_index_recreated_empty_is_missed(store: &Store, index: &Index) {
+    load(store, index, 0..20).exits(0);
     index.drop_it();
     index.put("", json!({}));
-    let run = load(&store, &index, 0..30).says("was made anew");
+    let run = load(store, index, 0..30).says("was made anew");
     assert!(index.documents().is_empty(), "{run}");
     // Made in the middle of a run, too.
-    let run = loader(&store, &index).arg("--requeue").run().exits(0);
+    let run = loader(store, index).arg("--requeue").run().exits(0);
     assert_eq!(run.count("/notes/indexed"), 30, "{run}");
-    let mut fed = Fed::new(loader(&store, &index));
+    let mut fed = Fed::new(loader(store, index));
     fed.give(&records(30..40));
     wait_for("the documents", || {
         store.rows().len() == 40 && store.outbox().is_empty()
@@ -164,41 +168,35 @@ fn an_index_recreated_empty_is_missed(kind: Kind) {
     index.put("", json!({}));
     let run = fed.finish().says("was made anew");
     index.drop_it();
-    is_mended(run, &store, &index);
+    is_mended(run, store, index);
 }
 
-fn documents_taken_away_are_missed(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
-    load(&store, &index, 0..20).exits(0);
+fn documents_taken_away_are_missed(store: &Store, index: &Index) {
+    load(store, index, 0..20).exits(0);
     index.delete([3, 7]);
-    let run = load(&store, &index, 20..30).says("the index lacks 2 of ");
+    let run = load(store, index, 20..30).says("the index lacks 2 of ");
     // What is left goes on.
     assert_eq!(index.documents().len(), 28, "{run}");
-    is_mended(run, &store, &index);
+    is_mended(run, store, index);
 }
 
-fn an_index_follows_one_database(kind: Kind) {
-    let (Some((store, index)), Some(other)) = (setting(kind), Store::new(Kind::Sqlite)) else {
+fn an_index_follows_one_database(store: &Store, index: &Index) {
+    let Some(other) = Store::new(Kind::Sqlite) else {
         return;
     };
-    load(&store, &index, 0..20).exits(0);
+    load(store, index, 0..20).exits(0);
     for tool in [
-        loader(&other, &index),
-        loader(&other, &index).arg("--requeue"),
+        loader(&other, index),
+        loader(&other, index).arg("--requeue"),
     ] {
         let run = tool.input(ndjson(&records(100..120))).run().exits(78);
         run.says("the index follows another database");
     }
     assert!(other.rows().is_empty());
-    is_whole(&store, &index);
+    is_whole(store, index);
 }
 
-fn an_index_of_unknown_documents_is_refused(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
+fn an_index_of_unknown_documents_is_refused(store: &Store, index: &Index) {
     // Of a program that names no database: a row of the same id is another build.
     let document = |n: usize| {
         let build = &record(n)["build"];
@@ -208,15 +206,15 @@ fn an_index_of_unknown_documents_is_refused(kind: Kind) {
     let before = index.documents();
     assert_eq!(before.len(), 20);
     for n in 0..2 {
-        let run = load(&store, &index, 0..20).exits(78);
+        let run = load(store, index, 0..20).exits(78);
         run.says("20 of 20 documents that were looked at are not those of rows");
         assert!(store.rows().is_empty());
         if n == 0 {
-            alone(&store).run().exits(0);
+            alone(store).run().exits(0);
         }
     }
-    alone(&store).input(ndjson(&records(0..20))).run().exits(0);
-    load(&store, &index, 0..20).exits(78);
+    alone(store).input(ndjson(&records(0..20))).run().exits(0);
+    load(store, index, 0..20).exits(78);
     assert_eq!(index.documents(), before);
 }
 
@@ -241,114 +239,93 @@ fn forget(index: &Index, store: &Store) {
     assert_eq!(index.documents(), documents);
 }
 
-fn an_index_of_another_program_is_adopted(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
-    load(&store, &index, 0..20).exits(0);
-    forget(&index, &store);
+fn an_index_of_another_program_is_adopted(store: &Store, index: &Index) {
+    load(store, index, 0..20).exits(0);
+    forget(index, store);
     store.execute("UPDATE bh_database SET \"index\" = NULL");
-    let run = load(&store, &index, 0..30).exits(0);
+    let run = load(store, index, 0..30).exits(0);
     assert_eq!(run.count("/notes/indexed"), 10, "{run}");
     run.says("follows this database from now on");
-    is_whole(&store, &index);
-    let run = load(&store, &index, 30..40).exits(0);
+    is_whole(store, index);
+    let run = load(store, index, 30..40).exits(0);
     assert!(!run.stderr.contains("from now on"), "{run}");
-    is_whole(&store, &index);
+    is_whole(store, index);
 }
 
-fn an_alias_is_followed_to_its_index(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
+fn an_alias_is_followed_to_its_index(store: &Store, index: &Index) {
     let target = Index::new(index.version).unwrap();
     target.put("", json!({"aliases": {&*index.name: {}}}));
-    load(&store, &index, 0..20).exits(0);
-    load(&store, &index, 20..30).exits(0);
-    is_whole(&store, &target);
+    load(store, index, 0..20).exits(0);
+    load(store, index, 20..30).exits(0);
+    is_whole(store, &target);
     // The alias moves on to an index that does not have the rows.
     let next = Index::new(index.version).unwrap();
     next.put("", json!({}));
     let action = |verb: &str, of: &Index| json!({verb: {"index": of.name, "alias": index.name}});
     let actions = json!({"actions": [action("remove", &target), action("add", &next)]});
     index.request(Method::Post, "/_aliases", Some(actions));
-    let run = load(&store, &index, 30..40).says("was made anew");
-    is_mended(run, &store, &index);
+    let run = load(store, index, 30..40).says("was made anew");
+    is_mended(run, store, index);
     assert_eq!(next.documents(), store.documents());
     assert_eq!(target.documents().len(), 30);
 }
 
-fn a_run_without_elasticsearch_queues_for_the_index(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
+fn a_run_without_elasticsearch_queues_for_the_index(store: &Store, index: &Index) {
     // Nothing follows yet, and nothing is queued.
-    let run = alone(&store).input(ndjson(&records(0..5))).run().exits(0);
+    let run = alone(store).input(ndjson(&records(0..5))).run().exits(0);
     assert!(!run.stderr.contains("wait in"), "{run}");
     assert_eq!(store.outbox(), []);
-    load(&store, &index, 5..20).exits(0);
-    let run = alone(&store).input(ndjson(&records(10..30))).run().exits(0);
+    load(store, index, 5..20).exits(0);
+    let run = alone(store).input(ndjson(&records(10..30))).run().exits(0);
     run.says(&format!(
         "10 documents wait in {} to be indexed in {}; run again with --elasticsearch",
         store.address(),
         index.name
     ));
     assert_eq!(store.outbox().len(), 10);
-    loader(&store, &index).run().exits(0);
-    is_whole(&store, &index);
+    loader(store, index).run().exits(0);
+    is_whole(store, index);
 }
 
-fn rows_stored_before_the_first_index_are_sent(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
-    alone(&store).input(ndjson(&records(0..20))).run().exits(0);
-    let run = load(&store, &index, 10..30).exits(0);
+fn rows_stored_before_the_first_index_are_sent(store: &Store, index: &Index) {
+    alone(store).input(ndjson(&records(0..20))).run().exits(0);
+    let run = load(store, index, 10..30).exits(0);
     let queued = format!("{}: 20 rows are queued for ", store.address());
     assert_eq!(run.says(&queued).count("/notes/indexed"), 30);
-    is_whole(&store, &index);
+    is_whole(store, index);
 }
 
-fn a_database_of_an_older_version_is_followed(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
-    load(&store, &index, 0..20).exits(0);
-    forget(&index, &store);
+fn a_database_of_an_older_version_is_followed(store: &Store, index: &Index) {
+    load(store, index, 0..20).exits(0);
+    forget(index, store);
     store.execute("DROP TABLE bh_database");
-    load(&store, &index, 0..30).exits(0);
-    is_whole(&store, &index);
+    load(store, index, 0..30).exits(0);
+    is_whole(store, index);
     // Its index is lost as well: nothing says that there was one.
     index.drop_it();
     store.execute("DROP TABLE bh_database");
-    load(&store, &index, 30..40).exits(0);
-    is_whole(&store, &index);
+    load(store, index, 30..40).exits(0);
+    is_whole(store, index);
 }
 
-fn another_index_needs_requeue(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
+fn another_index_needs_requeue(store: &Store, index: &Index) {
     let other = Index::new(index.version).unwrap();
-    load(&store, &index, 0..20).exits(0);
-    let run = load(&store, &other, 20..30).exits(78);
+    load(store, index, 0..20).exits(0);
+    let run = load(store, &other, 20..30).exits(78);
     run.says(&format!(
         "run with --index {}, or add --requeue",
         index.name
     ));
     assert_eq!(store.rows().len(), 20);
     assert!(!other.is_there());
-    loader(&store, &other).arg("--requeue").run().exits(0);
-    is_whole(&store, &other);
-    load(&store, &index, 20..30).exits(78);
-    let without = alone(&store).arg("--requeue").run().exits(2);
+    loader(store, &other).arg("--requeue").run().exits(0);
+    is_whole(store, &other);
+    load(store, index, 20..30).exits(78);
+    let without = alone(store).arg("--requeue").run().exits(2);
     without.says("--requeue needs --elasticsearch");
 }
 
-fn two_loaders_begin_at_once_on_nothing(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
+fn two_loaders_begin_at_once_on_nothing(store: &Store, index: &Index) {
     let proxy = Proxy::new(&index.url);
     let hold = proxy.set(Trap {
         text: "PUT /",
@@ -356,44 +333,38 @@ fn two_loaders_begin_at_once_on_nothing(kind: Kind) {
         point: Point::Asked,
     });
     let way = ["--elasticsearch", &proxy.url, "--index", &index.name];
-    let first = Fed::new(alone(&store).args(way));
+    let first = Fed::new(alone(store).args(way));
     wait_for("the first one's creation", || hold.is_held());
-    load(&store, &index, 0..20).exits(0);
+    load(store, index, 0..20).exits(0);
     hold.release(true);
     first.finish().exits(0);
-    is_whole(&store, &index);
+    is_whole(store, index);
 }
 
-fn an_emptied_database_begins_again(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
-    load(&store, &index, 0..20).exits(0);
+fn an_emptied_database_begins_again(store: &Store, index: &Index) {
+    load(store, index, 0..20).exits(0);
     store.execute("DELETE FROM main_build; DELETE FROM bh_object");
     index.drop_it();
-    load(&store, &index, 0..20).exits(0);
-    is_whole(&store, &index);
+    load(store, index, 0..20).exits(0);
+    is_whole(store, index);
 }
 
-fn a_restored_database_is_told_from_its_index(kind: Kind) {
-    let Some((store, index)) = setting(kind) else {
-        return;
-    };
-    load(&store, &index, 0..20).exits(0);
-    loader(&store, &index).arg("--requeue").run().exits(0);
+fn a_restored_database_is_told_from_its_index(store: &Store, index: &Index) {
+    load(store, index, 0..20).exits(0);
+    loader(store, index).arg("--requeue").run().exits(0);
     store.execute("UPDATE bh_database SET generation = 0");
-    let run = load(&store, &index, 0..20).exits(78);
+    let run = load(store, index, 0..20).exits(78);
     run.says("the index follows a later state of this database");
     index.drop_it();
-    loader(&store, &index).arg("--requeue").run().exits(0);
-    is_whole(&store, &index);
+    loader(store, index).arg("--requeue").run().exits(0);
+    is_whole(store, index);
 }
 
 /// A document that the old index confirms says nothing of the new one.
 #[test]
 fn a_confirmation_from_before_requeue_takes_nothing_off_the_queue() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
-        let Some((store, index)) = setting(kind) else {
+    for (kind, version) in [(Kind::Sqlite, 8), (Kind::Postgres, 6)] {
+        let Some((store, index)) = setting(kind, version) else {
             return;
         };
         load(&store, &index, 0..5).exits(0);

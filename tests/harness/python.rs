@@ -1,4 +1,4 @@
-//! Documents as CPython parses and hashes them.
+//! CPython, and documents as it parses and hashes them.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -53,7 +53,8 @@ pub fn lines(input: Vec<u8>) -> Vec<Value> {
     super::lines(run(LINES, input).as_bytes())
 }
 
-fn run(program: &str, input: Vec<u8>) -> String {
+/// Returns what `program` prints for `input`.
+pub fn run(program: &str, input: Vec<u8>) -> String {
     let mut child = Command::new("python3")
         .args(["-c", program])
         .stdin(Stdio::piped())

@@ -1,10 +1,18 @@
 //! --skip-unchanged: records that the server has are not sent.
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{holds, lines, load};
 use crate::harness::kinto::{Kinto, id_of, release};
 use crate::harness::{Run, folder};
+
+/// Loads `records` with --skip-unchanged and the cache in `folder`.
+fn skip_unchanged(kinto: &Kinto, folder: &TempDir, records: &[Value]) -> Run {
+    let tool = load(kinto).arg("--skip-unchanged");
+    let tool = tool.arg("--cache-folder").arg(folder.path());
+    tool.input(lines(records)).run().exits(0)
+}
 
 #[test]
 fn unchanged_records_are_not_sent() {
@@ -13,9 +21,7 @@ fn unchanged_records_are_not_sent() {
     let mut all: Vec<_> = (0..2_000).map(release).collect();
     let folder = folder();
     let run = |all: &[_], counts: (u64, u64)| -> Run {
-        let tool = load(&kinto).arg("--skip-unchanged");
-        let tool = tool.arg("--cache-folder").arg(folder.path());
-        let run = tool.input(lines(all)).run().exits(0);
+        let run = skip_unchanged(&kinto, &folder, all);
         let found = (run.count("/out"), run.count("/dropped/unchanged"));
         assert_eq!(found, counts, "{run}");
         holds(&kinto, all);
@@ -53,9 +59,7 @@ fn a_recreated_collection_receives_every_record() {
     let all: Vec<_> = (0..50).map(release).collect();
     let folder = folder();
     let run = |out: u64| {
-        let tool = load(&kinto).arg("--skip-unchanged");
-        let tool = tool.arg("--cache-folder").arg(folder.path());
-        let run = tool.input(lines(&all)).run().exits(0);
+        let run = skip_unchanged(&kinto, &folder, &all);
         assert_eq!(run.count("/out"), out, "{run}");
         holds(&kinto, &all);
     };
@@ -118,9 +122,7 @@ fn a_server_that_was_set_back_gets_what_it_lost() {
     all[5]["target"]["version"] = json!("lost");
     let folder = folder();
     let run = |out: u64| {
-        let tool = load(&kinto).arg("--skip-unchanged");
-        let tool = tool.arg("--cache-folder").arg(folder.path());
-        let run = tool.input(lines(&all)).run().exits(0);
+        let run = skip_unchanged(&kinto, &folder, &all);
         assert_eq!(run.count("/out"), out, "{run}");
         holds(&kinto, &all);
     };
