@@ -1,4 +1,4 @@
-//! What every part of a program shares.
+//! The services that every part of a program shares.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::counters::Counters;
 use crate::log::Log;
 use crate::shutdown::Shutdown;
 
-/// Where messages go, what is counted, and whether to stop; clones are the same one.
+/// The log, the counters and the shutdown signal; clones share them.
 #[derive(Clone)]
 pub struct Context {
     pub log: Log,

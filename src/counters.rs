@@ -1,12 +1,12 @@
 //! The counts of a run, which have to add up: `in + made = out + dropped + rejected`.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-/// What a stage waits for just now.
+/// What a stage is waiting for.
 #[derive(Debug, Clone, Copy)]
 pub enum Waiting {
     Nothing,
@@ -15,7 +15,7 @@ pub enum Waiting {
     Server,
 }
 
-/// How the progress row shows each.
+/// Each of [`Waiting`] in the progress row.
 const WAITING: [&str; 4] = [
     "",
     "waits for input",
@@ -27,12 +27,12 @@ const WAITING: [&str; 4] = [
 enum Class {
     Dropped,
     Rejected,
-    /// Of records that were counted before: beside the sum.
+    /// Records that were written here and refused by a later server; not part of the sum.
     RefusedLater,
     Note,
 }
 
-/// Live counts, shared with the progress row; read once more for the summary.
+/// Live counts, shown in the progress row and in the summary.
 #[derive(Debug)]
 pub struct Counters {
     program: &'static str,
@@ -64,6 +64,7 @@ impl Counters {
         self.program
     }
 
+    /// Counts records that came in.
     pub fn add_read(&self, records: u64) {
         self.read.fetch_add(records, Relaxed);
     }
@@ -73,29 +74,32 @@ impl Counters {
         self.made.fetch_add(records, Relaxed);
     }
 
+    /// Counts records that were written or stored.
     pub fn add_written(&self, records: u64) {
         self.written.fetch_add(records, Relaxed);
     }
 
+    /// Counts records that were left out on purpose.
     pub fn add_dropped(&self, reason: &str, records: u64) {
         self.add(Class::Dropped, reason, records);
     }
 
+    /// Counts records that were rejected, by the kind of the reject.
     pub fn add_rejected(&self, kind: &str, records: u64) {
         self.add(Class::Rejected, kind, records);
     }
 
-    /// Records that came through here, and were refused further on.
+    /// Counts records that were written here, and refused by a later server.
     pub fn add_refused_later(&self, kind: &str, records: u64) {
         self.add(Class::RefusedLater, kind, records);
     }
 
-    /// A count beside the sum: pages, retries, marks.
+    /// Adds to a count that is not part of the sum: pages, retries, marks.
     pub fn note(&self, name: &str, count: u64) {
         self.add(Class::Note, name, count);
     }
 
-    /// Returns what `wait` does, and shows meanwhile what it waits for.
+    /// Calls `wait`, and shows meanwhile what it waits for.
     pub fn wait_for<T>(&self, what: Waiting, wait: impl FnOnce() -> T) -> T {
         self.waits(what);
         let came = wait();
@@ -103,17 +107,19 @@ impl Counters {
         came
     }
 
+    /// Sets what the progress row shows as being waited for.
     pub fn waits(&self, what: Waiting) {
         self.waiting.store(what as u8, Relaxed);
     }
 
-    /// Records read, records that came through, and what is waited for.
+    /// Returns the records read, the records written, and what is waited for.
     pub fn snapshot(&self) -> (u64, u64, &'static str) {
         let waiting = usize::from(self.waiting.load(Relaxed));
         let (read, written) = (self.read.load(Relaxed), self.written.load(Relaxed));
         (read, written, WAITING[waiting])
     }
 
+    /// Returns how many records were rejected, here or by a later server.
     pub fn rejections(&self) -> u64 {
         self.sum(Class::Rejected) + self.sum(Class::RefusedLater)
     }
@@ -133,12 +139,12 @@ impl Counters {
         (entered, finished)
     }
 
-    /// The summary for people: one line.
+    /// Returns the summary as one line of text.
     pub fn line(&self) -> String {
         let (read, written, _) = self.snapshot();
         let mut parts = vec![format!("{written} {}", self.out_name)];
         let mut notes = Vec::new();
-        for (class, name, count) in self.named().iter() {
+        for (class, name, count) in self.named.lock().iter() {
             match class {
                 Class::Dropped => parts.push(format!("{count} {name}")),
                 Class::Rejected => parts.push(format!("{count} rejected ({name})")),
@@ -164,12 +170,12 @@ impl Counters {
         )
     }
 
-    /// The summary for programs.
+    /// Returns the summary as JSON.
     pub fn json(&self) -> Value {
         let (read, written, _) = self.snapshot();
         let (entered, finished) = self.sides();
         let of = |wanted: Class| {
-            let named = self.named();
+            let named = self.named.lock();
             let pairs = named.iter().filter(|(class, ..)| *class == wanted);
             let map: Map<String, Value> = pairs
                 .map(|(_, name, count)| (name.clone(), json!(count)))
@@ -192,7 +198,7 @@ impl Counters {
     }
 
     fn add(&self, class: Class, name: &str, count: u64) {
-        let mut named = self.named();
+        let mut named = self.named.lock();
         let slot = named.iter_mut().find(|(c, n, _)| *c == class && n == name);
         match slot {
             Some((.., sum)) => *sum += count,
@@ -201,12 +207,8 @@ impl Counters {
     }
 
     fn sum(&self, wanted: Class) -> u64 {
-        let named = self.named();
+        let named = self.named.lock();
         let of_class = named.iter().filter(|(class, ..)| *class == wanted);
         of_class.map(|(.., count)| count).sum()
-    }
-
-    fn named(&self) -> std::sync::MutexGuard<'_, Vec<(Class, String, u64)>> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

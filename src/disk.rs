@@ -17,7 +17,7 @@ const MOST_LINKS: usize = 40;
 /// The file is as it was before, unless only the folder could not be synced.
 pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let path = follow_links(path)?;
-    // One name: what a killed run leaves there is replaced by the next.
+    // Always the same name, so the next run replaces what a killed run left.
     let temporary = beside(&path, ".tmp");
     let mut file = create_alone(&temporary)?;
     write(&mut file)

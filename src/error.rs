@@ -77,7 +77,6 @@ pub enum Kind {
 
 impl Kind {
     /// The exit status; `None` for a signal, by which the process dies itself.
-    #[must_use]
     pub fn status(self) -> Option<u8> {
         match self {
             Kind::Usage => Some(2),
@@ -111,22 +110,27 @@ impl Error {
         }
     }
 
+    /// Returns an error of the command line (2).
     pub fn usage(text: impl fmt::Display) -> Self {
         Self::message(Kind::Usage, text)
     }
 
+    /// Returns an error that a person has to fix (78).
     pub fn configuration(text: impl fmt::Display) -> Self {
         Self::message(Kind::Configuration, text)
     }
 
+    /// Returns the error of a server that stayed away (69).
     pub fn unavailable(text: impl fmt::Display) -> Self {
         Self::message(Kind::Unavailable, text)
     }
 
+    /// Returns an error with the exit status of `kind`.
     pub fn message(kind: Kind, text: impl fmt::Display) -> Self {
         Self::new(kind, anyhow::Error::msg(text.to_string()))
     }
 
+    /// Returns the error of an input that was cut (75).
     pub fn ended_early(text: impl fmt::Display) -> Self {
         Self::message(Kind::EndedEarly, text)
     }
@@ -148,13 +152,11 @@ impl Error {
     }
 
     /// Returns whether it was made of a `T`.
-    #[must_use]
     pub fn is<T: fmt::Display + fmt::Debug + Send + Sync + 'static>(&self) -> bool {
         self.cause.is::<T>()
     }
 
     /// Puts `context` before the text.
-    #[must_use]
     pub fn context(self, context: impl fmt::Display) -> Self {
         Self {
             kind: self.kind,

@@ -35,29 +35,32 @@ impl Log {
         }
     }
 
+    /// Logs a message that needs no action.
     pub fn info(&self, message: impl Display) {
-        self.say("info", &message.to_string());
+        self.write("info", &message.to_string());
     }
 
+    /// Logs a warning.
     pub fn warn(&self, message: impl Display) {
-        self.say("warning", &message.to_string());
+        self.write("warning", &message.to_string());
     }
 
+    /// Logs why the run ends.
     pub fn error(&self, message: impl Display) {
-        self.say("error", &message.to_string());
+        self.write("error", &message.to_string());
     }
 
-    /// Says `message` if the guard still lives when a person would begin to
+    /// Logs `message` unless the guard is dropped before a person would begin to
     /// wonder.
-    pub fn notify_if_slow(&self, message: impl Display) -> Patience {
-        let (done, waits) = channel();
+    pub fn notify_if_slow(&self, message: impl Display) -> SlowNotice {
+        let (done, receiver) = channel();
         let (log, message) = (self.clone(), message.to_string());
         std::thread::spawn(move || {
-            if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            if receiver.recv_timeout(SLOW) == Err(RecvTimeoutError::Timeout) {
                 log.info(message);
             }
         });
-        Patience(done)
+        SlowNotice(done)
     }
 
     /// The run's last line: `text` for people, `json` for programs.
@@ -71,7 +74,7 @@ impl Log {
         }
     }
 
-    fn say(&self, level: &str, message: &str) {
+    fn write(&self, level: &str, message: &str) {
         let message = one_line(message);
         let line = match self.format {
             Format::Text if level == "warning" => format!("{}: warning: {message}", self.program),
@@ -87,7 +90,7 @@ impl Log {
     fn put(&self, line: &str) {
         match &self.terminal {
             Some(terminal) => terminal.print(line),
-            // Nowhere is left to report to when standard error is closed.
+            // If standard error is closed, there is no place left to report to.
             None => drop(std::io::stderr().write_all(format!("{line}\n").as_bytes())),
         }
     }
@@ -106,10 +109,10 @@ fn one_line(message: &str) -> Cow<'_, str> {
     Cow::Owned(escaped.collect())
 }
 
-const PATIENCE: Duration = Duration::from_millis(80);
+const SLOW: Duration = Duration::from_millis(80);
 
-/// Dropped when the wait is over.
-pub struct Patience(#[expect(dead_code, reason = "dropping it is the signal")] Sender<()>);
+/// Keeps the notice pending; dropped when the wait is over.
+pub struct SlowNotice(#[expect(dead_code, reason = "dropping it is the signal")] Sender<()>);
 
 /// This moment, as RFC 3339 in UTC with milliseconds.
 pub fn now() -> String {

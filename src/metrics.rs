@@ -1,12 +1,12 @@
-//! Counts for statsd, where `STATSD_HOST` names one.
+//! Sends counts to statsd, if `STATSD_HOST` is set.
 
 use std::net::UdpSocket;
 
-/// Sends counts, and never waits nor fails: a lost datagram is a lost count.
+/// Sends counts by UDP. It never blocks or fails; a lost datagram is a lost count.
 pub struct Metrics(Option<(UdpSocket, String)>);
 
 impl Metrics {
-    /// From `STATSD_HOST`, `STATSD_PORT` and `STATSD_NAMESPACE`.
+    /// Reads `STATSD_HOST`, `STATSD_PORT` and `STATSD_NAMESPACE`.
     pub fn from_environment() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self(variable("STATSD_HOST").and_then(|host| {

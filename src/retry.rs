@@ -1,9 +1,15 @@
-//! When a failed request is retried, and when it is given up: one policy per server, one
-//! decision for all. The asynchronous driver is in `remote`.
+//! When a failed request is retried, and when it is given up.
+//!
+//! A client maps what went wrong to a [`Failure`]. [`Retry::step`] decides: it counts the
+//! failure in [`Attempts`], warns once, and returns the delay before the next try, or the
+//! failure to give up with. Two loops call it: [`Retry::run_blocking`], and `Retry::run` in
+//! `remote/retry.rs`. Each server has its own [`Policy`].
 
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::backoff::Backoff;
 use crate::context::Context;
@@ -19,7 +25,7 @@ pub enum Failure {
         class: FailureClass,
     },
     NotFound,
-    /// No request can be made of what was asked for.
+    /// What was asked for does not make a valid request.
     InvalidRequest(String),
     /// A retry cannot help.
     Permanent(Error),
@@ -35,11 +41,12 @@ pub enum FailureClass {
     Throttled,
     /// The object is not there yet.
     Missing,
-    /// A transaction lost against another one.
+    /// A transaction was rolled back because of another one.
     Conflict,
 }
 
 impl Failure {
+    /// Returns a failure that a retry may help.
     pub fn transient(class: FailureClass, reason: impl Into<String>) -> Self {
         Self::Transient {
             reason: reason.into(),
@@ -48,12 +55,13 @@ impl Failure {
         }
     }
 
+    /// Returns a failure that ends the run with the exit status of `kind`.
     pub fn permanent(kind: Kind, text: impl Display) -> Self {
         Self::Permanent(Error::message(kind, text))
     }
 
-    /// Returns the error that ends the run: 69 after too many retries. `what` names the
-    /// request that was given up.
+    /// Returns the error that ends the run; its exit status is 69 after too many retries.
+    /// `what` names the request.
     pub fn into_error(self, what: &str) -> Error {
         match self {
             Self::Transient { reason, .. } => Error::unavailable(reason),
@@ -69,11 +77,11 @@ impl Failure {
 pub enum Limit {
     /// Tries in all.
     Tries(u32),
-    /// Tries in all, unless the time is over before.
+    /// Tries in all, and a time limit for all of them.
     TriesWithin(u32, Duration),
 }
 
-/// Which failure of a request is worth a warning.
+/// Which failure of a request is logged as a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announce {
     Never,
@@ -82,10 +90,10 @@ pub enum Announce {
     Second,
 }
 
-/// How the requests to one server are retried. Each server has its own, for each has another
-/// reason to stop: users say how often object storage, Kinto and the archive are tried;
-/// `PostgreSQL` is tried for about 20 seconds, since nothing can be loaded without it; and
-/// Elasticsearch for as long as it takes to restart, since its documents stay queued.
+/// How the requests to one server are retried. Users set the number of tries for object
+/// storage, Kinto and the archive. `PostgreSQL` is retried for about 20 seconds, because
+/// nothing can be loaded without it, and Elasticsearch for as long as it takes to restart,
+/// because its documents stay queued.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     pub limit: Limit,
@@ -96,7 +104,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Returns the policy of object storage, Kinto and the archive: so many tries in all.
+    /// Returns the policy of object storage, Kinto and the archive: `tries` tries in all.
     pub const fn requests(tries: u32) -> Self {
         Self {
             limit: Limit::Tries(tries),
@@ -107,7 +115,7 @@ impl Policy {
     }
 }
 
-/// For a transaction that lost against another one, whatever the server's policy.
+/// For [`FailureClass::Conflict`], independent of the server's policy.
 const CONFLICTS: Policy = Policy {
     limit: Limit::Tries(100),
     backoff: Backoff::new(Duration::from_millis(50), Duration::from_millis(50)),
@@ -136,17 +144,17 @@ impl Attempts {
         }
     }
 
-    /// Counts from zero again after a success; a limit in time stays.
+    /// Resets the counts after a success. The time limit still counts from the first try.
     pub fn reset(&mut self) {
         (self.failed, self.conflicts, self.announced) = (0, 0, false);
     }
 
-    /// Returns how many tries have failed in a row.
+    /// Returns how many tries have failed in a row, apart from conflicts.
     pub fn failed(&self) -> u32 {
         self.failed
     }
 
-    /// Returns the time that is left for a request that may take `most`.
+    /// Returns the timeout of the next try: `most`, or less if the time limit is near.
     pub fn timeout(&self, most: Duration) -> Duration {
         match self.policy.limit {
             Limit::Tries(_) => most,
@@ -171,20 +179,20 @@ impl Attempts {
         (!is_over).then_some(wait)
     }
 
-    /// Whether the failure that was counted last is the one to announce.
-    fn is_telling(&mut self, class: FailureClass) -> bool {
-        let is_telling = match self.policy.announce {
+    /// Returns whether to log the failure that was counted last.
+    fn should_announce(&mut self, class: FailureClass) -> bool {
+        let should_announce = match self.policy.announce {
             _ if class == FailureClass::Conflict => false,
             Announce::Never => false,
             Announce::First => !self.announced && class != FailureClass::Throttled,
             Announce::Second => self.failed == 2,
         };
-        self.announced |= is_telling;
-        is_telling
+        self.announced |= should_announce;
+        should_announce
     }
 }
 
-/// Retries the requests to one server; clones share its announcements.
+/// Retries the requests to one server; clones share the limit of its warnings.
 #[derive(Clone)]
 pub struct Retry {
     pub policy: Policy,
@@ -192,8 +200,8 @@ pub struct Retry {
     announced: Arc<Mutex<Option<Instant>>>,
 }
 
-/// A server in trouble fails many requests at once: only one in this time is announced, the
-/// summary counts all.
+/// The minimum time between two warnings: a server in trouble fails many requests at once.
+/// The summary counts all.
 const QUIET: Duration = Duration::from_secs(5);
 
 impl Retry {
@@ -209,7 +217,7 @@ impl Retry {
     /// the request and its server in messages.
     ///
     /// # Errors
-    /// A failure that no retry helps, too many others (69), or a signal.
+    /// A permanent failure, too many transient ones (69), or a signal.
     pub fn run_blocking<T>(
         &self,
         what: &str,
@@ -259,17 +267,14 @@ impl Retry {
             return Err(Failure::transient(class, reason));
         };
         self.context.counters.note(counted_as, 1);
-        if attempts.is_telling(class) && self.may_announce() {
+        if attempts.should_announce(class) && self.may_announce() {
             self.context.log.warn(format!("{reason}; trying again"));
         }
         Ok(wait)
     }
 
     fn may_announce(&self) -> bool {
-        let mut last = self
-            .announced
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.announced.lock();
         let is_quiet = last.is_none_or(|last| last.elapsed() >= QUIET);
         if is_quiet {
             *last = Some(Instant::now());

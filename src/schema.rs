@@ -19,6 +19,7 @@ use crate::yaml;
 
 const BUILT_IN: &str = include_str!("../schema.yaml");
 
+/// A compiled schema, in two forms.
 pub struct Schema {
     /// Finds every violation.
     exact: Validator,
@@ -77,7 +78,7 @@ impl Schema {
             .iter_errors(&value)
             .map(|error| {
                 // A number is quoted as written: the validator has no 1e400.
-                let told = match place(document, error.instance_path()) {
+                let message = match place(document, error.instance_path()) {
                     Some(json::Value::Number(number)) => {
                         error.masked_with(number.token()).to_string()
                     }
@@ -87,7 +88,7 @@ impl Schema {
                     pointer: error.instance_path().to_string(),
                     schema_path: error.schema_path().to_string(),
                     keyword: error.kind().keyword().to_owned(),
-                    message: shortened(told),
+                    message: shortened(message),
                 }
             })
             .collect()

@@ -1,4 +1,9 @@
-//! SIGINT and SIGTERM: ask the stage to stop, and die by the signal in time.
+//! SIGINT, SIGTERM and SIGHUP: they cancel the run, and end the process if that takes long.
+//!
+//! Every wait of a program ends early on a signal: the reader polls
+//! [`Shutdown::readable`] beside its input, blocking code waits by [`Shutdown::sleep`],
+//! and asynchronous code selects [`Shutdown::cancelled`]. All return the same error,
+//! whose kind is the signal.
 
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,12 +20,12 @@ use tokio::sync::Notify;
 
 use crate::error::{Error, Kind, Result};
 
-/// How long a stage may take to finish what it has in hand. All state on
+/// How long a stage may take to finish its work in flight. All state on
 /// disk is whole at any moment, so cutting it short loses nothing.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What asks to stop may send its signal twice: timeout(1) sends it to its child, and
-/// then to the group of both. One that comes later ends the process at once.
+/// A signal may arrive twice: timeout(1) sends it to its child, and then to the group of
+/// both. A second one after this long ends the process at once.
 const ONCE: Duration = Duration::from_secs(1);
 
 /// Whether, and by which signal, the run was asked to stop.
@@ -29,23 +34,23 @@ pub struct Shutdown {
     signal: AtomicI32,
     notify: Notify,
     readable: UnixStream,
-    bell: UnixStream,
+    waker: UnixStream,
 }
 
-/// No signal has this number: a stage gave up, and its reader has to as well.
-const ABANDONED: i32 = -1;
+/// No signal has this number: the stage has failed, and its reader has to stop.
+const CANCELLED: i32 = -1;
 
 impl Shutdown {
     /// Watches the signals from now on.
     pub fn watch() -> std::io::Result<Arc<Self>> {
-        let (readable, bell) = UnixStream::pair()?;
+        let (readable, waker) = UnixStream::pair()?;
         let shutdown = Arc::new(Self {
             signal: AtomicI32::new(0),
             notify: Notify::new(),
             readable,
-            bell,
+            waker,
         });
-        // What the caller ignores, as nohup does, stays ignored.
+        // A signal that is ignored from the start, as under nohup, stays ignored.
         let ignored = ignored();
         let heeded = [SIGINT, SIGTERM, SIGHUP]
             .into_iter()
@@ -73,24 +78,24 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Ends every wait for input: the stage has failed elsewhere.
+    /// Ends every wait for input, because another part of the stage has failed.
     pub fn cancel_reader(&self) {
         // A signal that came first stays the reason.
-        let _ = self.signal.compare_exchange(0, ABANDONED, SeqCst, SeqCst);
+        let _ = self.signal.compare_exchange(0, CANCELLED, SeqCst, SeqCst);
         self.wake();
     }
 
     fn wake(&self) {
-        // A full socket is as readable as one can be.
-        drop((&self.bell).write(b"!"));
+        // If the socket is full, it is readable already.
+        drop((&self.waker).write(b"!"));
         self.notify.notify_waiters();
     }
 
-    /// The reason to stop, when there is one.
+    /// Returns the reason to stop as an error, if there is one.
     pub fn check(&self) -> Result<()> {
         match self.signal.load(SeqCst) {
             0 => Ok(()),
-            ABANDONED => Err(Error::internal("given up")),
+            CANCELLED => Err(Error::internal("given up")),
             signal => Err(Error::message(
                 Kind::Signal(signal),
                 format!("stopped by {}", name(signal)),
@@ -98,12 +103,12 @@ impl Shutdown {
         }
     }
 
-    /// Ready to read from the moment a signal has come.
+    /// Returns a file that becomes readable on a signal, for poll.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.readable.as_fd()
     }
 
-    /// Backoff so long on this thread.
+    /// Sleeps on this thread for `duration`.
     ///
     /// # Errors
     /// A signal, which ends the wait.
@@ -115,15 +120,15 @@ impl Shutdown {
             if left.is_zero() {
                 return Ok(());
             }
-            let mut bell = [PollFd::new(&self.readable, PollFlags::IN)];
-            match poll(&mut bell, Timespec::try_from(left).ok().as_ref()) {
+            let mut waker = [PollFd::new(&self.readable, PollFlags::IN)];
+            match poll(&mut waker, Timespec::try_from(left).ok().as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(Error::local("signals")(error.into())),
             }
         }
     }
 
-    /// Waits for a signal.
+    /// Waits for a signal, and returns it as an error.
     pub async fn cancelled(&self) -> Error {
         let notified = self.notify.notified();
         tokio::pin!(notified);

@@ -1,11 +1,11 @@
-//! YAML that users write: schemas and manifests.
+//! Parses the YAML of users: schemas and manifests.
 
 use serde::de::DeserializeOwned;
 use serde_saphyr::DuplicateKeyPolicy::PassThrough;
 use serde_saphyr::MergeKeyPolicy::AsOrdinary;
 
-/// Parses YAML 1.2, in which only `true` and `false` are booleans. Of
-/// duplicate keys the last counts.
+/// Parses YAML 1.2, in which only `true` and `false` are booleans. The last of duplicate
+/// keys wins.
 ///
 /// # Errors
 /// What is wrong and where, in one line.

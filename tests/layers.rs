@@ -212,7 +212,7 @@ fn a_stage_imports_no_other_stage() {
 /// nowhere.
 const CRATES: &[(&str, &str)] = &[
     (
-        "bytes fastrand itoa jiff md5 memchr percent_encoding regex ryu",
+        "bytes fastrand itoa jiff md5 memchr parking_lot percent_encoding regex ryu",
         ANY,
     ),
     ("serde serde_json siphasher thiserror url uuid", ANY),

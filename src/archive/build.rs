@@ -58,7 +58,7 @@ impl Build {
         Ok(Self {
             product: product.to_owned(),
             os: os(&platform).ok_or_else(|| format!("unknown platform {platform:?}"))?,
-            locale: cased(&locale),
+            locale: capitalize_region(&locale),
             mimetype: mimetype(url),
             url: url.to_owned(),
             version,
@@ -70,7 +70,6 @@ impl Build {
     }
 
     /// Returns what it was built for, by its channel and version.
-    #[must_use]
     pub fn kind(&self) -> BuildKind {
         if self.channel.contains("nightly") {
             BuildKind::Nightly
@@ -82,7 +81,6 @@ impl Build {
     }
 
     /// Returns the folder of its product below `pub/`.
-    #[must_use]
     pub fn product_folder(&self) -> &str {
         if self.product == "fennec" {
             "mobile"
@@ -92,7 +90,6 @@ impl Build {
     }
 
     /// Returns its id on `channel`. Stored records are identified by it.
-    #[must_use]
     pub fn id(&self, channel: &str) -> String {
         // The URL of a candidate does not mention ESR.
         let channel = if channel == "esr" {
@@ -160,13 +157,13 @@ fn read(url: &str, parts: &[&str], named: &[&str]) -> Result<(String, String, St
 }
 
 /// Returns a locale with its second part in capitals: `en-US` for `en-us`.
-fn cased(locale: &str) -> String {
+fn capitalize_region(locale: &str) -> String {
     let parts = locale.split('-').enumerate();
-    let cased = parts.map(|(at, part)| match at {
+    let parts = parts.map(|(at, part)| match at {
         1 => part.to_uppercase(),
         _ => part.to_owned(),
     });
-    cased.collect::<Vec<_>>().join("-")
+    parts.collect::<Vec<_>>().join("-")
 }
 
 fn channel(url: &str, version: &str) -> String {

@@ -4,7 +4,6 @@
 use super::file_product;
 
 /// Returns the version of a folder of candidates; `None` for other folders.
-#[must_use]
 pub fn version(entry: &str) -> Option<String> {
     entry
         .contains("-candidates")
@@ -12,7 +11,6 @@ pub fn version(entry: &str) -> Option<String> {
 }
 
 /// Returns the build folder with the highest number.
-#[must_use]
 pub fn latest<'a>(folders: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     folders.into_iter().max_by_key(|folder| {
         let digits: String = folder.chars().filter(|c| c.is_numeric()).collect();
@@ -21,7 +19,6 @@ pub fn latest<'a>(folders: impl IntoIterator<Item = &'a str>) -> Option<&'a str>
 }
 
 /// Returns the number of a build folder.
-#[must_use]
 pub fn number(folder: &str) -> Option<u64> {
     let folder = folder.strip_suffix('/').unwrap_or(folder);
     let digits = folder.strip_prefix("build")?;
@@ -33,7 +30,6 @@ pub fn number(folder: &str) -> Option<u64> {
 const OTHERS: [&str; 4] = ["mozinfo", "buildhub", "test_packages", "info"];
 
 /// Returns whether a file holds the metadata of this version.
-#[must_use]
 pub fn is_metadata(product: &str, version: &str, name: &str) -> bool {
     let rest = name.strip_prefix(file_product(product));
     let rest = rest.and_then(|rest| rest.strip_prefix('-')?.strip_prefix(version));

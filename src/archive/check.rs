@@ -31,7 +31,7 @@ impl RecordTarget<'_> {
         let platform = PLATFORMS
             .iter()
             .any(|start| self.platform.starts_with(start));
-        let judged = [
+        let checks = [
             ("channel", self.channel, CHANNELS.contains(&channel)),
             ("platform", self.platform, platform),
             ("locale", self.locale, LOCALE.is_match(trimmed(self.locale))),
@@ -41,7 +41,7 @@ impl RecordTarget<'_> {
                 VERSION.is_match(trimmed(self.version)),
             ),
         ];
-        match judged.into_iter().find(|(.., passes)| !passes) {
+        match checks.into_iter().find(|(.., passes)| !passes) {
             None => Ok(()),
             Some((what, value, _)) => Err((what, format!("suspicious {what} {value:?}"))),
         }

@@ -20,7 +20,6 @@ impl Date {
     }
 
     /// Returns the time in UTC.
-    #[must_use]
     pub fn timestamp(self) -> Option<Timestamp> {
         TimeZone::UTC.to_timestamp(self.0).ok()
     }
@@ -49,7 +48,6 @@ static ISO: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Parses a date of ISO 8601 into UTC, without its fraction of a second.
-#[must_use]
 pub fn iso(text: &str) -> Option<Date> {
     let found = ISO.captures(text)?;
     if found
@@ -89,7 +87,6 @@ static BUILD_ID: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Parses the date in the first 14 characters of a build id.
-#[must_use]
 pub fn from_build_id(id: &str) -> Option<Date> {
     let end = id.char_indices().nth(14).map_or(id.len(), |(at, _)| at);
     let text = &id[..end];

@@ -150,8 +150,8 @@ fn token(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 /// Returns the tree of a repository on Mozilla's server.
 fn tree(repository: &str) -> &str {
-    let behind = repository.split_once("hg.mozilla.org/");
-    behind.map_or(repository, |(_, tree)| tree)
+    let parts = repository.split_once("hg.mozilla.org/");
+    parts.map_or(repository, |(_, tree)| tree)
 }
 
 /// Metadata that have all members that a record needs.

@@ -43,7 +43,6 @@ impl Metadata {
     }
 
     /// Returns the platform, spelled as in the names of builds.
-    #[must_use]
     pub fn platform(document: &[u8]) -> Option<String> {
         let text = json::decode(document).ok()?;
         let members = json::members(&text).ok()?;
@@ -53,7 +52,6 @@ impl Metadata {
 
     /// Parses a text file from before JSON: a build id and where the source came from, in one
     /// line or in two, which may end as on Windows.
-    #[must_use]
     pub fn parse_old(text: &str) -> Option<Self> {
         let text = text.replace("\r\n", "\n");
         let text = text.strip_suffix('\n').unwrap_or(&text);
@@ -84,7 +82,6 @@ impl Metadata {
     }
 
     /// Returns its JSON.
-    #[must_use]
     pub fn text(&self) -> &[u8] {
         &self.0
     }

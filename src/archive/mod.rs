@@ -25,12 +25,12 @@ pub const PRODUCTS: [&str; 4] = ["firefox", "thunderbird", "mobile", "devedition
     clippy::expect_used,
     reason = "a constant of this folder, compiled in every test"
 )]
+/// Compiles a constant pattern.
 pub(crate) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a constant pattern")
 }
 
 /// Returns the last part of a path.
-#[must_use]
 pub fn name(url: &str) -> &str {
     url.rsplit_once('/').map_or(url, |(_, name)| name)
 }
@@ -41,7 +41,6 @@ fn spelled(text: &str) -> String {
 }
 
 /// Returns the name that the files of a product's folder begin with.
-#[must_use]
 pub fn file_product(folder: &str) -> &str {
     match folder {
         "devedition" => "firefox",

@@ -12,14 +12,12 @@ static ARCHIVE: LazyLock<Regex> =
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| pattern("/build([0-9]+)/"));
 
 /// Returns `url` with its archive's extension replaced.
-#[must_use]
 pub fn with_end(url: &str, end: &str) -> String {
     ARCHIVE.replace(url, format!(".{end}")).into_owned()
 }
 
 /// Returns the URL of the English nightly built with `url`; its metadata serve
 /// all languages.
-#[must_use]
 pub fn english_nightly(url: &str) -> Option<String> {
     let url = url.replace("-l10n", "").replace(".installer", "");
     let many = url.contains("/mobile/") && !url.contains("/en-US/") && !url.contains("macosx");
@@ -31,7 +29,6 @@ pub fn english_nightly(url: &str) -> Option<String> {
 }
 
 /// Returns the URL of the English candidate built with `url`.
-#[must_use]
 pub fn english_candidate(url: &str) -> String {
     let locale = url.rsplit('/').nth(1).unwrap_or_default();
     url.replace(&format!(".{locale}."), ".en-US.")
@@ -41,7 +38,6 @@ pub fn english_candidate(url: &str) -> String {
 
 /// Returns the URL of a candidate's metadata; its English build is at
 /// `english`.
-#[must_use]
 pub fn candidate_metadata(build: &Build, english: &str) -> String {
     if build.product == "fennec" {
         return with_end(english, "json");
@@ -52,20 +48,17 @@ pub fn candidate_metadata(build: &Build, english: &str) -> String {
 }
 
 /// Returns the number of the build in the folders of `url`.
-#[must_use]
 pub fn build_number(url: &str) -> Option<u64> {
     NUMBER.captures(url)?.get(1)?.as_str().parse().ok()
 }
 
 /// Returns the folder of all candidates of a product.
-#[must_use]
 pub fn candidates(base: &str, product_folder: &str) -> String {
     format!("{base}pub/{product_folder}/candidates/")
 }
 
 /// Returns the English folder of a release among the candidates, of the build
 /// in the folder `latest`.
-#[must_use]
 pub fn release_folder(base: &str, build: &Build, latest: &str) -> String {
     let folder = build.folder.replace("-eme-free", "").replace("-sha1", "");
     format!(

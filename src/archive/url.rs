@@ -10,25 +10,21 @@ use super::{file_product, name, pattern, spelled};
 pub const EXTENSIONS: [&str; 7] = ["zip", "tar.gz", "tar.bz2", "tar.xz", "dmg", "apk", "exe"];
 
 /// Returns the URL of a key; inventories and events write a space as `+`.
-#[must_use]
 pub fn from_key(base: &str, key: &str) -> String {
     format!("{base}{}", key.replace('+', " "))
 }
 
 /// Returns the folder of a key's product: its second part.
-#[must_use]
 pub fn product_folder(key: &str) -> Option<&str> {
     key.split('/').nth(1)
 }
 
 /// Returns whether a key has the extension of an archive.
-#[must_use]
 pub fn is_archive(key: &str) -> bool {
     EXTENSIONS.iter().any(|end| key.ends_with(end))
 }
 
 /// Returns the MIME type of a file, by its extension.
-#[must_use]
 pub fn mimetype(url: &str) -> Option<&'static str> {
     let (stem, extension) = name(url).rsplit_once('.')?;
     // A name whose only dots are at its start has no extension.
@@ -62,7 +58,6 @@ static NO_BUILD: LazyLock<Regex> =
 static WINDOWS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|[^A-Za-z])[Ww]in"));
 
 /// Returns whether `url` is a build of the product of `folder`.
-#[must_use]
 pub fn is_build(folder: &str, url: &str) -> bool {
     let nightly = url.contains("nightly");
     if nightly && !url.contains("mozilla-central") && !url.contains("comm-central") {
@@ -105,7 +100,6 @@ pub enum Class {
 
 impl Class {
     /// Classifies a URL of the product of `folder`.
-    #[must_use]
     pub fn parse(folder: &str, url: &str) -> Self {
         if is_build(folder, url) {
             Self::Archive
@@ -128,7 +122,7 @@ fn is_candidate_metadata(folder: &str, url: &str) -> bool {
     let product = file_product(folder);
     let rest = name(url).strip_prefix(product);
     let rest = rest.and_then(|rest| rest.strip_prefix('-'));
-    let Some(rest) = rest.and_then(|rest| behind_version(rest, version.as_str())) else {
+    let Some(rest) = rest.and_then(|rest| strip_version(rest, version.as_str())) else {
         return false;
     };
     if product != "fennec" {
@@ -139,7 +133,7 @@ fn is_candidate_metadata(folder: &str, url: &str) -> bool {
 }
 
 /// Returns the part of `text` after `version`, whose dots match any character.
-fn behind_version<'a>(text: &'a str, version: &str) -> Option<&'a str> {
+fn strip_version<'a>(text: &'a str, version: &str) -> Option<&'a str> {
     let mut rest = text.chars();
     for wanted in version.chars() {
         let found = rest.next()?;

@@ -29,7 +29,6 @@ impl Column {
 
     /// Returns the column of this name, as in CSV (`IsLatest`) or Parquet
     /// (`is_latest`).
-    #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
         let name = plain(name);
@@ -97,19 +96,17 @@ impl Layout {
     }
 
     /// Requires rows to have exactly the named columns.
-    #[must_use]
     pub fn complete(self) -> Self {
         let all = Some(self.names.len());
         Self { all, ..self }
     }
 
     /// The names of the columns, as they were given.
-    #[must_use]
     pub fn names(&self) -> String {
         self.names.join(", ")
     }
 
-    #[must_use]
+    /// Returns the position of a column in a row, from 0; `None` if rows do not have it.
     pub fn place(&self, column: Column) -> Option<usize> {
         self.places[column as usize]
     }

@@ -149,8 +149,8 @@ impl RowReader {
     /// Checks the first row, before any block is read.
     ///
     /// # Errors
-    /// The file is no CSV, or has other columns.
-    pub fn look(&self, block: &RowBlock) -> Result<(), String> {
+    /// The file is not CSV, or has other columns.
+    pub fn check_first_row(&self, block: &RowBlock) -> Result<(), String> {
         if let Some(found) = format::foreign(&block.bytes) {
             return Err(format!(
                 "expected CSV, found {found}; unpack or convert it, or get the file again"
@@ -172,7 +172,7 @@ impl RowReader {
                 self.layout.names()
             )
         })?;
-        // It is set only here.
+        // No other code sets it.
         let _ = self.first.set(fields.len());
         Ok(())
     }
@@ -196,7 +196,7 @@ impl RowReader {
         }
     }
 
-    #[must_use]
+    /// Makes records of a block.
     pub fn rows(&self, block: &RowBlock) -> Rows {
         let bytes = &block.bytes[..];
         let mut rows = Rows::default();
@@ -220,7 +220,7 @@ impl RowReader {
                 done = done.and_then(|_| {
                     let end = end_of_row(&bytes[at..]).ok_or("quotes are not closed")?;
                     let row = &bytes[at..at + end];
-                    let done = self.odd(row, &mut rows.emitted.out)?;
+                    let done = self.parse_unusual(row, &mut rows.emitted.out)?;
                     lines = memchr::memchr_iter(b'\n', row).count();
                     Ok(done)
                 });
@@ -253,14 +253,14 @@ impl RowReader {
         rows
     }
 
-    #[must_use]
+    /// Returns whether a line is to be read.
     pub fn wants(&self, line: u64) -> bool {
         let mut wanted = self.wanted.iter();
         wanted.any(|(after, through)| *after < line && line <= *through)
     }
 
     /// Parses a row by the csv crate.
-    fn odd(&self, row: &[u8], out: &mut Vec<u8>) -> Result<RowOutcome, String> {
+    fn parse_unusual(&self, row: &[u8], out: &mut Vec<u8>) -> Result<RowOutcome, String> {
         let mut reader = ::csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -306,7 +306,7 @@ impl RowReader {
         }
         let field = |column| self.layout.place(column).map(|place| fields[place]);
         let flag = |column: Column| match field(column) {
-            Some(text) => row::flag(column, text),
+            Some(text) => row::parse_flag(column, text),
             None => Ok(None),
         };
         let is_delete_marker = flag(Column::IsDeleteMarker)?.unwrap_or(false);
@@ -319,14 +319,16 @@ impl RowReader {
             is_latest: flag(Column::IsLatest)?,
             is_delete_marker,
             size: match field(Column::Size) {
-                Some(text) if !(is_delete_marker && text.is_empty()) => Some(row::size(text)?),
+                Some(text) if !(is_delete_marker && text.is_empty()) => {
+                    Some(row::parse_size(text)?)
+                }
                 _ => None,
             },
             modified: match field(Column::LastModifiedDate) {
-                Some(text) => Some(row::time(text)?),
+                Some(text) => Some(row::parse_time(text)?),
                 None => None,
             },
-            etag: field(Column::ETag).map(row::etag).transpose()?,
+            etag: field(Column::ETag).map(row::parse_etag).transpose()?,
         })
     }
 }

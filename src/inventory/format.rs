@@ -1,6 +1,6 @@
-//! What a file is that is no CSV, by its first bytes.
+//! Recognizes files that are not CSV by their first bytes.
 
-/// Where the first bytes of a format are, which these are, and what it is called.
+/// The offset of a format's first bytes, these bytes, and its name.
 const FORMATS: &[(usize, &[u8], &str)] = &[
     (0, b"ORC", "ORC"),
     (0, b"PAR1", "Parquet"),
@@ -24,11 +24,10 @@ const FORMATS: &[(usize, &[u8], &str)] = &[
     (0, b"[", "JSON"),
 ];
 
-/// How far a zero byte is looked for, which no text has.
+/// How many bytes are searched for a zero byte, which no text has.
 const HEAD: usize = 4096;
 
-/// Returns what a file is that begins so, `None` where that may be CSV.
-#[must_use]
+/// Returns the format of a file that begins with `head`; `None` if it may be CSV.
 pub fn foreign(head: &[u8]) -> Option<&'static str> {
     let head = head.trim_ascii_start();
     let is = |(at, magic, _): &&(usize, &[u8], &str)| {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
+/// The `manifest.json` of an inventory, as S3 writes it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryManifest {
@@ -29,6 +30,7 @@ pub struct ManifestFile {
     pub md5: Option<String>,
 }
 
+/// The format of the files of an inventory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFormat {
     Csv,
@@ -64,7 +66,6 @@ impl InventoryManifest {
     }
 
     /// Returns the bucket of the files.
-    #[must_use]
     pub fn destination(&self) -> Option<&str> {
         let bucket = self.destination_bucket.as_deref()?;
         bucket.rsplit(':').next()
@@ -73,7 +74,6 @@ impl InventoryManifest {
 
 /// Returns whether a folder is named after the time of an inventory, such as
 /// 2026-11-21T01-00Z.
-#[must_use]
 pub fn is_dated(folder: &str) -> bool {
     const FORM: &[u8] = b"0000-00-00T00-00Z";
     folder.len() == FORM.len()

@@ -119,7 +119,7 @@ fn decode_key(key: &[u8]) -> Result<Cow<'_, [u8]>, String> {
 ///
 /// # Errors
 /// It is not such a number.
-pub fn size(text: &[u8]) -> Result<u64, String> {
+pub fn parse_size(text: &[u8]) -> Result<u64, String> {
     let wrong = || {
         let found = String::from_utf8_lossy(text);
         format!("expected a number for Size, found {found:?}")
@@ -141,7 +141,7 @@ pub fn size(text: &[u8]) -> Result<u64, String> {
     }
 }
 
-/// Storage classes of S3, each of which stands in a column beside the `ETag`.
+/// Storage classes of S3, which another column of an inventory contains.
 const STORAGE_CLASSES: &[&[u8]] = &[
     b"STANDARD",
     b"STANDARD_IA",
@@ -153,15 +153,15 @@ const STORAGE_CLASSES: &[&[u8]] = &[
     b"REDUCED_REDUNDANCY",
 ];
 
-/// An `ETag`: any text but that of another column.
+/// Parses an `ETag`: any text that cannot be of another column.
 ///
 /// # Errors
 /// It is a date, a flag or a storage class.
-pub fn etag(text: &[u8]) -> Result<&[u8], String> {
+pub fn parse_etag(text: &[u8]) -> Result<&[u8], String> {
     let is_other = match text {
         b"true" | b"false" => true,
         [b'A'..=b'Z', ..] => STORAGE_CLASSES.contains(&text),
-        [_, _, _, _, b'-', ..] => time(text).is_ok(),
+        [_, _, _, _, b'-', ..] => parse_time(text).is_ok(),
         _ => false,
     };
     if is_other {
@@ -175,7 +175,7 @@ pub fn etag(text: &[u8]) -> Result<&[u8], String> {
 ///
 /// # Errors
 /// It is neither true nor false.
-pub fn flag(column: Column, text: &[u8]) -> Result<Option<bool>, String> {
+pub fn parse_flag(column: Column, text: &[u8]) -> Result<Option<bool>, String> {
     match text {
         b"" => Ok(None),
         text if text.eq_ignore_ascii_case(b"true") => Ok(Some(true)),
@@ -192,7 +192,7 @@ pub fn flag(column: Column, text: &[u8]) -> Result<Option<bool>, String> {
 ///
 /// # Errors
 /// It is not such a time.
-pub fn time(text: &[u8]) -> Result<LastModified<'_>, String> {
+pub fn parse_time(text: &[u8]) -> Result<LastModified<'_>, String> {
     if is_usual(text) {
         return Ok(LastModified::Verbatim(text));
     }

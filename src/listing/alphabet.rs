@@ -20,7 +20,8 @@ pub struct Alphabet {
 }
 
 impl Alphabet {
-    pub fn learn(&mut self, name: &str) {
+    /// Adds the characters of a name.
+    pub fn add(&mut self, name: &str) {
         for (position, char) in name.chars().enumerate() {
             if position == self.seen.len() {
                 self.seen.push(Vec::new());

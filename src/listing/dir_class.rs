@@ -9,6 +9,7 @@ const MAX_CLASSES: usize = 50_000;
 /// its digits; the name under any parent; the parent.
 pub type DirClass = [u64; 3];
 
+/// Returns the class of a directory.
 pub fn dir_class(dir: &str) -> DirClass {
     let path = dir.strip_suffix('/').unwrap_or(dir);
     let own = hash(SEED, path);

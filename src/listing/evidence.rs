@@ -9,7 +9,7 @@ use super::range::DoubtedEnd;
 
 /// Directories remembered at a time.
 const MAX_DIRS: usize = 50_000;
-/// After so many directories without a key, common prefixes prove nothing on this server.
+/// After this many directories without a key, common prefixes prove nothing on this server.
 const MAX_EMPTY_DIRS: usize = 8;
 
 /// What is known of the bucket beside the keys that are listed.

@@ -5,6 +5,7 @@ use super::alphabet::Span;
 use super::model::{BucketStats, RangeModel};
 use super::segment::{Bounds, SizeEstimate};
 
+/// Estimates how many keys are between two names, by the last page.
 pub struct Interpolation<'a> {
     span: Span<'a>,
     /// Whether the span ends at a key that was requested.

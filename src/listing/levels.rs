@@ -20,7 +20,7 @@ pub enum Rest {
     Unknown,
 }
 
-/// How far a range goes on outside of a directory that is listed to its end.
+/// Where a range continues after a directory that is listed to its end.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Climb {
     /// Not at all.
@@ -65,6 +65,7 @@ impl Levels {
         self.asked.insert(child.to_owned(), listed);
     }
 
+    /// Returns whether it was asked what comes after `child`.
     pub fn was_asked(&self, child: &str) -> bool {
         self.asked.contains_key(child)
     }

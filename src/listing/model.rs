@@ -24,11 +24,11 @@ pub struct BucketStats {
 
 impl BucketStats {
     /// Returns how to find a split in `segment`, with this server.
-    pub fn look(&self, segment: &Segment) -> Strategy {
+    pub fn strategy(&self, segment: &Segment) -> Strategy {
         if self.no_delimiter {
             Strategy::Interpolate
         } else {
-            segment.look
+            segment.strategy
         }
     }
 
@@ -132,17 +132,17 @@ impl RangeModel {
             }
             let nested = |key: &str| key.get(dir..).is_some_and(|name| name.contains('/'));
             let dirs = nested(start) || nested(key);
-            segment.look = if dirs {
+            segment.strategy = if dirs {
                 Strategy::ListPrefixes
             } else {
                 Strategy::Interpolate
             };
             let then = *count as f64;
             segment.size = SizeEstimate::Histogram { then, left: then };
-            if segment.look == Strategy::Interpolate {
+            if segment.strategy == Strategy::Interpolate {
                 let alphabet = stats.alphabet(segment.dir());
                 for name in [start, key] {
-                    alphabet.learn(name.strip_prefix(segment.dir()).unwrap_or_default());
+                    alphabet.add(name.strip_prefix(segment.dir()).unwrap_or_default());
                 }
             }
             segment.partial = before_it < bounds.cursor;
@@ -220,7 +220,7 @@ impl RangeModel {
         let Some(front) = self.segments.front_mut() else {
             return;
         };
-        if stats.look(front) != Strategy::Interpolate {
+        if stats.strategy(front) != Strategy::Interpolate {
             return;
         }
         let dir = front.dir().to_owned();
@@ -242,7 +242,7 @@ impl RangeModel {
         let alphabet = stats.alphabet(&dir);
         for name in names {
             // Only the directory's name: file names say nothing about directory names.
-            alphabet.learn(name.split_inclusive('/').next().unwrap_or_default());
+            alphabet.add(name.split_inclusive('/').next().unwrap_or_default());
         }
     }
 

@@ -73,7 +73,6 @@ enum ParserState {
 impl PageParser {
     /// Starts a document of about `expected` bytes. `encoding` is assumed until the
     /// document declares one: some servers do so after the keys.
-    #[must_use]
     pub fn new(prefix: &RecordPrefix, encoding: Encoding, expected: usize) -> Self {
         Self {
             prefix: prefix.clone(),
@@ -309,7 +308,6 @@ impl Page {
     }
 
     /// Returns a key or common prefix that does not begin with `prefix`.
-    #[must_use]
     pub fn foreign(&self, prefix: &str) -> Option<Cow<'_, str>> {
         let last = self.ends.len().saturating_sub(1);
         // All keys between two that begin with it do so too.
@@ -327,7 +325,6 @@ impl Page {
 
     /// Returns whether more pages follow. A page with a continuation token is not believed
     /// to be the last, unless it is empty.
-    #[must_use]
     pub fn next(&self) -> Continuation {
         let is_empty = self.ends.is_empty() && self.prefixes.is_empty();
         if self.truncated || self.token.is_some() && !is_empty {
@@ -338,7 +335,6 @@ impl Page {
     }
 
     /// Returns the lines of the records in `of`.
-    #[must_use]
     pub fn into_lines(mut self, of: &Range<usize>) -> Vec<u8> {
         let start = |at: usize| at.checked_sub(1).map_or(0, |at| self.ends[at].1 as usize);
         let (start, end) = (start(of.start), start(of.end));
@@ -379,7 +375,6 @@ fn wrong(what: &str, text: &[u8]) -> ParseError {
 
 /// Returns the text of the first element `name` of an XML document, such as the code of an
 /// error.
-#[must_use]
 pub fn find_text(document: &[u8], name: &str) -> Option<String> {
     let mut scanner = Scanner::new(document);
     loop {

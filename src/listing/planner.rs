@@ -31,7 +31,6 @@ pub struct Planner {
 
 impl Planner {
     /// Plans the listing of `gaps`, which are disjoint and in key order.
-    #[must_use]
     pub fn new(
         settings: ListingOptions,
         gaps: Vec<Interval>,
@@ -220,12 +219,11 @@ impl Planner {
     }
 
     /// Returns whether every key of the gaps is listed.
-    #[must_use]
     pub fn is_done(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    #[must_use]
+    /// Returns the counts of requests so far.
     pub fn requests(&self) -> RequestCounts {
         self.requests
     }

@@ -131,7 +131,7 @@ fn tail_segment(
         // Listing all common prefixes would take too many requests.
         Some(keys) => rest.sample = sample(listing, keys, stats),
         None => {
-            rest.look = Strategy::ListPrefixes;
+            rest.strategy = Strategy::ListPrefixes;
             rest.size = SizeEstimate::Dirs {
                 class: dir_class(listing.dir),
                 dirs: 1.0,
@@ -233,7 +233,7 @@ fn sample(
     let step = listing.names.len().div_ceil(4 * SAMPLE_KEYS).max(1);
     let alphabet = stats.alphabet(listing.dir);
     for name in names.clone().step_by(step) {
-        alphabet.learn(name);
+        alphabet.add(name);
     }
     Some(Box::new(SegmentSample {
         first: names.clone().next()?.to_owned(),

@@ -57,7 +57,7 @@ pub struct ActiveRange {
     pub chain: Chain,
     /// Whether the cursor is a key of this listing, rather than a guess.
     pub at_key: bool,
-    /// Whether to list each directory for itself: an end was doubted.
+    /// Whether to list each directory separately, because an end was doubted.
     pub by_dir: bool,
     pub doubted: Option<DoubtedEnd>,
     /// What the last page left out, although it was still there.
@@ -103,7 +103,7 @@ impl ActiveRange {
         self.end.as_deref()
     }
 
-    /// Returns whether the range waits for nothing but a connection.
+    /// Returns whether the range only waits for a connection.
     pub fn is_ready(&self) -> bool {
         self.flight.is_none() && !matches!(self.step, Step::Wait(_))
     }

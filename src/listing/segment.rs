@@ -57,7 +57,7 @@ pub struct Segment {
     /// All its keys are below `start[..dir]`, or directly next to it.
     pub dir: usize,
     pub size: SizeEstimate,
-    pub look: Strategy,
+    pub strategy: Strategy,
     /// Keys listed of it so far.
     pub counted: f64,
     /// Whether its first keys were listed before the segment was known.
@@ -68,12 +68,12 @@ pub struct Segment {
 }
 
 impl Segment {
-    pub fn new(start: String, dir: usize, size: SizeEstimate, look: Strategy) -> Self {
+    pub fn new(start: String, dir: usize, size: SizeEstimate, strategy: Strategy) -> Self {
         Self {
             start,
             dir,
             size,
-            look,
+            strategy,
             counted: 0.0,
             partial: false,
             ends: true,
@@ -98,7 +98,7 @@ impl Segment {
     /// Adds the next directory to the segment; all of them are in `..dir`.
     pub fn add_dir(&mut self, dir: usize) {
         self.dir = dir;
-        self.look = Strategy::Interpolate;
+        self.strategy = Strategy::Interpolate;
         if let SizeEstimate::Dirs { dirs, .. } = &mut self.size {
             *dirs += 1.0;
         }
@@ -108,7 +108,7 @@ impl Segment {
     pub fn start_at(&mut self, position: &str) {
         if !position.starts_with(self.dir()) {
             self.dir = 0;
-            self.look = Strategy::Interpolate;
+            self.strategy = Strategy::Interpolate;
         }
         self.start.clear();
         self.start.push_str(position);

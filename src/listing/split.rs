@@ -54,7 +54,7 @@ impl RangeModel {
             }
             SizeEstimate::Plain(keys) => keys - counted,
         };
-        if stats.look(segment) == Strategy::Interpolate
+        if stats.strategy(segment) == Strategy::Interpolate
             && let Some(interpolation) = self.interpolation(index, bounds, stats)
         {
             return interpolation.keys(stats.page);
@@ -103,7 +103,7 @@ impl RangeModel {
         let measured = matches!(self.segments[index].size, SizeEstimate::Histogram { .. });
         if large
             && measured
-            && stats.look(&self.segments[index]) == Strategy::Interpolate
+            && stats.strategy(&self.segments[index]) == Strategy::Interpolate
             && let Some(step) = self.split_within(index, share, bounds, stats)
         {
             return step;
@@ -117,7 +117,7 @@ impl RangeModel {
         } else {
             MIN_PAGES_TO_PROBE
         };
-        let step = match stats.look(&self.segments[index]) {
+        let step = match stats.strategy(&self.segments[index]) {
             Strategy::ListPrefixes if pages >= worth => self.probe(index, bounds.cursor),
             Strategy::Pending if large && index == 0 => self.deeper(bounds.cursor),
             Strategy::Interpolate if large => self.split_within(index, share, bounds, stats),
@@ -171,7 +171,7 @@ impl RangeModel {
 
     fn probe(&mut self, index: usize, cursor: &str) -> Option<SplitStep> {
         let segment = &mut self.segments[index];
-        segment.look = Strategy::Pending;
+        segment.strategy = Strategy::Pending;
         if index == 0 {
             self.probed_dir = self.probed_dir.max(segment.dir);
         }

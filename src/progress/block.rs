@@ -4,14 +4,15 @@
 //! a kill, or another program's message starts on its own line.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{
     HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
     TermLike,
 };
+use parking_lot::Mutex;
 use rustix::process::getpgrp;
 use rustix::stdio::stderr;
 use rustix::termios::{tcgetpgrp, tcgetwinsize};
@@ -154,12 +155,8 @@ struct Rendered {
 }
 
 impl TextTarget {
-    fn rendered(&self) -> MutexGuard<'_, Rendered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.rendered().rows)
+        std::mem::take(&mut self.0.lock().rows)
     }
 }
 
@@ -193,7 +190,7 @@ impl TermLike for TextTarget {
     }
 
     fn write_str(&self, text: &str) -> std::io::Result<()> {
-        let mut rendered = self.rendered();
+        let mut rendered = self.0.lock();
         if std::mem::take(&mut rendered.whole) {
             rendered.rows.clear();
         }
@@ -209,7 +206,7 @@ impl TermLike for TextTarget {
     }
 
     fn flush(&self) -> std::io::Result<()> {
-        self.rendered().whole = true;
+        self.0.lock().whole = true;
         Ok(())
     }
 }

@@ -11,9 +11,10 @@ mod row;
 mod shared_dir;
 
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::block::Bars;
@@ -35,7 +36,6 @@ pub struct Terminal {
 
 impl Terminal {
     /// Joins the block of this pipeline if standard error is a terminal.
-    #[must_use]
     pub fn join(counters: &Arc<Counters>) -> Option<Arc<Self>> {
         let term = std::env::var_os("TERM")?;
         if term == "dumb" || !std::io::stderr().is_terminal() {
@@ -82,17 +82,11 @@ impl Terminal {
     /// Returns `None` only after a panic while the slot was in use: its
     /// message comes through here on the same thread and must not wait.
     fn slot(&self) -> Option<MutexGuard<'_, Slot>> {
-        if !std::thread::panicking() {
-            return Some(self.slot.lock().unwrap_or_else(PoisonError::into_inner));
+        if std::thread::panicking() {
+            self.slot.try_lock_for(Duration::from_millis(500))
+        } else {
+            Some(self.slot.lock())
         }
-        for _ in 0..50 {
-            match self.slot.try_lock() {
-                Ok(slot) => return Some(slot),
-                Err(TryLockError::Poisoned(slot)) => return Some(slot.into_inner()),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
-            }
-        }
-        None
     }
 }
 

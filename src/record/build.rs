@@ -26,7 +26,7 @@ pub struct Document {
 /// The text of CPython's `json.dumps(build, sort_keys=True)`.
 pub struct Canonical {
     text: Vec<u8>,
-    /// Where the parts stand that are there and not empty, each with its name.
+    /// The positions of the parts that are present and not empty, each with its name.
     indexed: Vec<(&'static str, Range<usize>)>,
 }
 
@@ -58,7 +58,6 @@ impl Canonical {
 
     /// Returns the search document of `build`, which this is the text of. In
     /// canonical text, since Elasticsearch refuses duplicate members.
-    #[must_use]
     pub fn document(&self, build: &Value<'_>) -> Document {
         let length = |(_, place): &(_, Range<usize>)| place.len() + 8;
         let mut document = Document::default();

@@ -20,7 +20,6 @@ pub struct Interval {
 }
 
 impl Interval {
-    #[must_use]
     pub fn new(after: Option<String>, through: Option<String>) -> Self {
         Self { after, through }
     }
@@ -90,8 +89,7 @@ impl Coverage {
         self.intervals.splice(first..last, [merged]);
     }
 
-    /// The parts of `whole` that are not covered, in order.
-    #[must_use]
+    /// Returns the parts of `whole` that are not covered, in order.
     pub fn gaps(&self, whole: &Interval) -> Vec<Interval> {
         let mut gaps = Vec::new();
         let mut after = whole.after.clone();
@@ -129,7 +127,7 @@ impl Coverage {
         self.intervals = old.iter().flat_map(|old| removed.gaps(old)).collect();
     }
 
-    #[must_use]
+    /// Returns whether `key` is covered.
     pub fn holds(&self, key: &str) -> bool {
         let at = self.intervals.partition_point(|interval| {
             let through = interval.through.as_deref();
@@ -139,13 +137,11 @@ impl Coverage {
         interval.is_some_and(|interval| interval.after.as_deref().is_none_or(|after| after < key))
     }
 
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.intervals.is_empty()
     }
 
     /// In order, none touching the next.
-    #[must_use]
     pub fn intervals(&self) -> &[Interval] {
         &self.intervals
     }

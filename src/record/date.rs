@@ -93,7 +93,6 @@ const MONTHS: [&str; 12] = [
 /// Returns the date in ISO 8601, as Python's `isoformat` prints what dateutil
 /// reads: with microseconds if there are any, and with an offset if the text has
 /// one. `None` if it is not a date, or its zone is not known.
-#[must_use]
 pub fn iso_8601(text: &str) -> Option<String> {
     let text = text.trim();
     let text = WEEKDAY.find(text).map_or(text, |day| &text[day.end()..]);
@@ -105,8 +104,7 @@ pub fn iso_8601(text: &str) -> Option<String> {
     })
 }
 
-/// Returns the moment so many milliseconds after 1970, in ISO 8601.
-#[must_use]
+/// Returns the time `milliseconds` after 1970, in ISO 8601.
 pub fn from_milliseconds(milliseconds: i64) -> Option<String> {
     let moment = Timestamp::from_millisecond(milliseconds).ok()?;
     print(TimeZone::UTC.to_datetime(moment), "+00:00")

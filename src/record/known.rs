@@ -1,4 +1,4 @@
-//! Which keys are known, and with which ETag, in 24 bytes a key.
+//! The known keys and their ETags, in 24 bytes per key.
 //!
 //! A key is kept as a 128-bit hash, its ETag as a 64-bit hash, in partitions
 //! by the key's first byte. A partition grows by small chunks that never move,
@@ -12,7 +12,7 @@ use super::s3;
 
 const PARTITIONS: usize = 256;
 
-/// Entries of a emitted.
+/// Entries per chunk.
 const CHUNK: usize = 128;
 
 /// A key with its ETag.
@@ -36,7 +36,7 @@ impl Entry {
 #[derive(Default)]
 struct Partition(Vec<Vec<Entry>>);
 
-/// A set of (key, ETag) pairs, one ETag a key: the one inserted last.
+/// A set of (key, ETag) pairs with one ETag per key: the one inserted last.
 pub struct Known(Vec<Partition>);
 
 impl Default for Known {
@@ -46,16 +46,18 @@ impl Default for Known {
 }
 
 impl Known {
+    /// Adds a key with its ETag, whose quotes do not count.
     pub fn insert(&mut self, key: &str, etag: &str) {
         self.add(Entry::new(key, etag));
     }
 
+    /// Adds an entry.
     pub fn add(&mut self, entry: Entry) {
         self.0[partition(entry.key)].push(entry);
     }
 
-    /// To be called between the last [`add`](Self::add) and the first
-    /// [`have`](Self::have).
+    /// Sorts the entries. Must be called after the last [`add`](Self::add) and before the
+    /// first [`contains`](Self::contains).
     pub fn seal(&mut self) {
         let (low, high) = self.0.split_at_mut(PARTITIONS / 2);
         std::thread::scope(|scope| {
@@ -70,18 +72,18 @@ impl Known {
         });
     }
 
-    /// Of each of `asked`, whether it is known. They are looked up side by
-    /// side, so that the waits for memory overlap.
-    pub fn have(&self, asked: &[Entry]) -> Vec<bool> {
+    /// Returns for each of `entries` whether it is known. The lookups are interleaved, so
+    /// that the waits for memory overlap.
+    pub fn contains(&self, entries: &[Entry]) -> Vec<bool> {
         let partition = |entry: &Entry| &self.0[partition(entry.key)];
-        let about = |entry: &Entry| partition(entry).about(entry.key);
-        let mut places: Vec<usize> = asked.iter().map(about).collect();
+        let start = |entry: &Entry| partition(entry).expected_place(entry.key);
+        let mut places: Vec<usize> = entries.iter().map(start).collect();
         for _ in 0..2 {
-            for (place, entry) in places.iter_mut().zip(asked) {
-                *place = partition(entry).nearer(*place, entry.key);
+            for (place, entry) in places.iter_mut().zip(entries) {
+                *place = partition(entry).refine_place(*place, entry.key);
             }
         }
-        let found = asked.iter().zip(places);
+        let found = entries.iter().zip(places);
         found
             .map(|(entry, place)| partition(entry).find(place, entry.key) == Some(entry.etag))
             .collect()
@@ -99,11 +101,11 @@ impl Known {
 impl Partition {
     fn push(&mut self, entry: Entry) {
         match self.0.last_mut() {
-            Some(emitted) if emitted.len() < CHUNK => emitted.push(entry),
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(entry),
             _ => {
-                let mut emitted = Vec::with_capacity(CHUNK);
-                emitted.push(entry);
-                self.0.push(emitted);
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(entry);
+                self.0.push(chunk);
             }
         }
     }
@@ -129,9 +131,9 @@ impl Partition {
             same
         });
         self.0.truncate(scratch.len().div_ceil(CHUNK));
-        for (emitted, sorted) in self.0.iter_mut().zip(scratch.chunks(CHUNK)) {
-            emitted.clear();
-            emitted.extend_from_slice(sorted);
+        for (chunk, sorted) in self.0.iter_mut().zip(scratch.chunks(CHUNK)) {
+            chunk.clear();
+            chunk.extend_from_slice(sorted);
         }
     }
 
@@ -139,25 +141,25 @@ impl Partition {
         self.0.get(place / CHUNK)?.get(place % CHUNK)
     }
 
-    /// Where a key should stand: hashes lie evenly, so its place follows from
-    /// its value but for some steps.
-    fn about(&self, key: [u64; 2]) -> usize {
+    /// Returns the approximate place of a key: hashes are distributed evenly, so it follows
+    /// from the value.
+    fn expected_place(&self, key: [u64; 2]) -> usize {
         let place = (u128::from(key[0] << 8) * self.len() as u128) >> 64;
         usize::try_from(place).unwrap_or_default()
     }
 
-    /// A better place than `place`, from what stands there.
-    fn nearer(&self, place: usize, key: [u64; 2]) -> usize {
+    /// Returns a better place than `place`, by the entry that is there.
+    fn refine_place(&self, place: usize, key: [u64; 2]) -> usize {
         let Some(there) = self.get(place) else {
             return 0;
         };
-        let place = place + self.about(key);
+        let place = place + self.expected_place(key);
         place
-            .saturating_sub(self.about(there.key))
+            .saturating_sub(self.expected_place(there.key))
             .min(self.len() - 1)
     }
 
-    /// The hash of a key's ETag; the key is looked for around `place`.
+    /// Returns the hash of a key's ETag; the search for the key starts at `place`.
     fn find(&self, mut place: usize, key: [u64; 2]) -> Option<u64> {
         let mut there = self.get(place)?;
         while there.key > key {
@@ -203,8 +205,8 @@ mod tests {
             ("k2", "e2", false),
             ("k10000", "e10000", false),
         ];
-        let asked = table.map(|(key, etag, _)| Entry::new(key, etag));
-        assert_eq!(known.have(&asked), table.map(|(.., known)| known));
+        let entries = table.map(|(key, etag, _)| Entry::new(key, etag));
+        assert_eq!(known.contains(&entries), table.map(|(.., known)| known));
     }
 
     #[test]
@@ -219,8 +221,8 @@ mod tests {
                 known.add(entry);
             }
             known.seal();
-            assert_eq!(known.have(&entries(0)), vec![true; count]);
-            assert_eq!(known.have(&entries(count)), vec![false; count]);
+            assert_eq!(known.contains(&entries(0)), vec![true; count]);
+            assert_eq!(known.contains(&entries(count)), vec![false; count]);
         }
     }
 
@@ -234,7 +236,7 @@ mod tests {
         known.seal();
         let chunks = known.0.iter().flat_map(|partition| &partition.0);
         let bytes: usize = chunks
-            .map(|emitted| size_of_val(emitted) + emitted.capacity() * size_of::<Entry>())
+            .map(|chunk| size_of_val(chunk) + chunk.capacity() * size_of::<Entry>())
             .sum();
         assert!(
             bytes <= 40 * known.len(),

@@ -1,4 +1,4 @@
-//! The line of a record, written.
+//! Writes the line of a record.
 //!
 //! Members in this order: `bucket`, `key`, `etag`, `size` (bytes),
 //! `last_modified` (RFC 3339 in UTC), `version_id`, `is_latest`,
@@ -13,7 +13,7 @@ use super::object::Object;
 use super::s3;
 use crate::json::{self, Members};
 
-/// What the lines of a bucket's records begin with.
+/// The start of the lines of all records of a bucket.
 #[derive(Debug, Clone)]
 pub struct RecordPrefix(Arc<[u8]>);
 
@@ -47,7 +47,7 @@ impl<'a> RecordText<'a> {
     /// # Errors
     /// The bytes are not UTF-8.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Utf8Error> {
-        // All of it is looked at: without branches that is done in wide registers.
+        // A loop over all bytes without branches compiles to vector instructions.
         let is_plain = bytes.iter().fold(true, |plain, byte| {
             let is_printable = byte.wrapping_sub(b' ') < 0x7f - b' ';
             plain & is_printable & !matches!(byte, b'"' | b'\\')
@@ -152,11 +152,11 @@ impl ListedRecord<'_> {
     }
 }
 
-/// The line of a fetched record, apart from what the download tells.
+/// The line of a fetched record, without the values that the download returns.
 #[derive(Debug, Default)]
 pub struct FetchedRecord {
     text: Vec<u8>,
-    /// Where in `text` a value from the download is missing, in order.
+    /// The positions in `text` where a value of the download is to be inserted.
     gaps: Vec<(usize, Gap)>,
 }
 
@@ -167,8 +167,8 @@ enum Gap {
 }
 
 impl FetchedRecord {
-    /// Takes over the members of a line, with the names of another tool
-    /// changed to ours; `bucket` is for a line that names none.
+    /// Copies the members of a line, and changes the names of another tool to ours. `bucket`
+    /// is for a line that names none.
     pub fn new(line: &[u8], members: &Members<'_>, object: &Object<'_>, bucket: &str) -> Self {
         let mut record = Self {
             text: b"{".to_vec(),

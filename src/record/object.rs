@@ -1,15 +1,14 @@
-//! An object in a bucket, as a line says it: our own records, and the
-//! listings that users already have.
+//! Reads the object of a line: of our own records, and of the listings of other tools.
 
 use std::borrow::Cow;
 
 use super::s3;
 use crate::json::{self, Members};
 
-/// What a line says of one object.
+/// The object of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object<'a> {
-    /// `None` where the listing does not name it.
+    /// `None` if the listing does not name it.
     pub bucket: Option<Cow<'a, str>>,
     /// The real key, not URL-encoded.
     pub key: Cow<'a, str>,
@@ -22,9 +21,9 @@ pub struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// The object of a line.
+    /// Parses the members of a line.
     ///
-    /// Besides our own names these are read: those of `aws s3api` (`Key`,
+    /// Besides our own names it reads those of `aws s3api` (`Key`,
     /// `ETag`, `Size`), `s5cmd --json ls` (`key` is a URL) and `rclone lsjson`
     /// (`Path`, `Size`, `Hashes`).
     ///

@@ -1,4 +1,4 @@
-//! A refused line: as it came, with what is wrong added as `error`.
+//! A rejected line: as it came, with the member `error` added.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +19,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// What violations are counted by.
+    /// Returns the name to count violations by.
     pub fn label(&self) -> String {
         format!("violations of {}", self.schema_path)
     }
@@ -32,10 +32,10 @@ pub struct Reject {
     pub line: Vec<u8>,
     /// Its number in the input of the stage, from 1; 0 if it came another way.
     pub number: u64,
-    /// What was wrong, as one word to count by.
+    /// What is wrong, as one word to count by.
     pub kind: &'static str,
     pub message: String,
-    /// Where in the line's document, as a JSON pointer.
+    /// The place in the line's document, as a JSON pointer.
     pub pointer: Option<String>,
     pub violations: Vec<Violation>,
 }
@@ -64,13 +64,14 @@ impl Reject {
         }
     }
 
+    /// Sets the JSON pointer of the value that is wrong.
     pub fn at(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into());
         self
     }
 
     /// Appends the reject as a line: the members as they came, then `error`.
-    /// What is no JSON object goes into a member `raw`.
+    /// A line that is not a JSON object becomes a member `raw`.
     pub fn write(&self, stage: &str, out: &mut Vec<u8>) {
         let line = cleared(&self.line);
         if let Ok(members) = json::members(&line) {
@@ -123,7 +124,7 @@ impl fmt::Display for Reject {
 
 static ERROR: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\"error\""));
 
-/// `line` without the `error` member of an earlier refusal.
+/// Returns `line` without the `error` member of an earlier reject.
 pub fn cleared(line: &[u8]) -> Cow<'_, [u8]> {
     let unchanged = Cow::Borrowed(line);
     if ERROR.find(line).is_none() {

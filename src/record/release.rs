@@ -5,17 +5,17 @@ use crate::json;
 /// What Kinto adds to a record.
 const OWN: [&str; 3] = ["id", "last_modified", "schema"];
 
-/// What of `OWN` is told apart from the document.
+/// The members of `OWN` that are known without parsing the document.
 pub struct Meta<'a> {
     pub id: &'a str,
     pub last_modified: u64,
 }
 
-/// Appends the line of the record `text`: its build, and beside it what Kinto
-/// added if `meta` is given.
+/// Appends the line of the record `text`: its build, and if `meta` is given also what Kinto
+/// added.
 ///
 /// # Errors
-/// A text that is no JSON object.
+/// The text is not a JSON object.
 pub fn write_line(
     text: &[u8],
     meta: Option<&Meta<'_>>,

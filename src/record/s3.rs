@@ -32,19 +32,19 @@ pub fn unquote(etag: Cow<'_, str>) -> Cow<'_, str> {
 pub fn decode_key(encoded: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(encoded.len());
     let mut rest = encoded;
-    while let [first, behind @ ..] = rest {
-        let pair = match behind {
+    while let [first, after @ ..] = rest {
+        let pair = match after {
             [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),
             _ => None,
         };
         if let Some((high, low)) = pair {
             decoded.push(high << 4 | low);
-            rest = &behind[2..];
+            rest = &after[2..];
         } else if *first == b'+' {
             decoded.push(b' ');
-            rest = behind;
+            rest = after;
         } else {
-            let plain = 1 + memchr2(b'%', b'+', behind).unwrap_or(behind.len());
+            let plain = 1 + memchr2(b'%', b'+', after).unwrap_or(after.len());
             decoded.extend_from_slice(&rest[..plain]);
             rest = &rest[plain..];
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::coverage::Coverage;
 
-/// Keys in order, each with how many keys it stands for: those behind the key
+/// Keys in order, each with how many keys it represents: those after the key
 /// before it, through itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -40,7 +40,7 @@ impl Sample {
         }
     }
 
-    /// Joins neighbours until they stand for about the same number of keys.
+    /// Joins neighbours until each represents about the same number of keys.
     fn thin_out(&mut self) {
         let share = self.keys() / SIZE as u64;
         let mut kept: Vec<(String, u64)> = Vec::with_capacity(2 * SIZE);
@@ -53,7 +53,7 @@ impl Sample {
         self.0 = kept;
     }
 
-    /// Forgets what lies outside `coverage`.
+    /// Removes the keys outside `coverage`.
     pub fn keep_within(&mut self, coverage: &Coverage) {
         self.0.retain(|(key, _)| coverage.holds(key));
     }
@@ -63,7 +63,7 @@ impl Sample {
         self.0.iter().map(|(_, keys)| keys).sum()
     }
 
-    /// About how many of them lie in `coverage`.
+    /// Returns about how many keys are in `coverage`.
     pub fn covered(&self, coverage: &Coverage) -> u64 {
         let covered = self.0.iter().filter(|(key, _)| coverage.holds(key));
         covered.map(|(_, keys)| keys).sum()

@@ -4,14 +4,15 @@
 //! halves it, once for all requests that were in flight by then; each round of
 //! successful responses raises it by one.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::retry::{Failure, FailureClass};
 
+/// Gives a [`Permit`] for each request.
 pub struct ConcurrencyLimit {
     max: f64,
     /// From the start of a request to that of the next.
@@ -64,7 +65,7 @@ impl ConcurrencyLimit {
     }
 
     fn try_acquire(&self) -> Option<Permit<'_>> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         #[expect(clippy::cast_precision_loss, reason = "a number of connections")]
         let free = (state.in_flight as f64) < state.limit.floor();
         free.then(|| {
@@ -75,10 +76,6 @@ impl ConcurrencyLimit {
             }
         })
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Permit<'_> {
@@ -86,7 +83,7 @@ impl Permit<'_> {
     pub async fn wait_for_rate(&self) {
         if let Some(interval) = self.limit.interval {
             let start = {
-                let mut state = self.limit.state();
+                let mut state = self.limit.state.lock();
                 let start = state.next_start.max(Instant::now());
                 state.next_start = start + interval;
                 start
@@ -97,7 +94,7 @@ impl Permit<'_> {
 
     /// Adjusts the limit to the response, and returns the permit.
     pub fn on_response<T>(self, response: &Result<T, Failure>) {
-        let mut state = self.limit.state();
+        let mut state = self.limit.state.lock();
         match response {
             Ok(_) => state.limit = (state.limit + 1.0 / state.limit).min(self.limit.max),
             Err(Failure::Transient {
@@ -114,7 +111,7 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.limit.state().in_flight -= 1;
+        self.limit.state.lock().in_flight -= 1;
         self.limit.changed.notify_waiters();
     }
 }

@@ -1,4 +1,5 @@
-//! One large object as it comes; a body that breaks goes on where it broke.
+//! Downloads one object piece by piece; after a broken connection it continues where it
+//! broke, by a range request.
 
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Buf, Bytes};
@@ -16,7 +17,7 @@ const AHEAD: usize = 32;
 pub struct Download(mpsc::Receiver<Result<Bytes>>);
 
 impl Download {
-    /// Begins to fetch in the background.
+    /// Starts the download in the background.
     pub fn start(runtime: &Handle, s3: S3, bucket: &str, key: &str) -> Self {
         let (pieces, receiver) = mpsc::channel(AHEAD);
         let place = (bucket.to_owned(), key.to_owned());
@@ -28,7 +29,7 @@ impl Download {
                 let piece = s3.retry.run(&what, attempt).await.transpose();
                 let last = !matches!(piece, Some(Ok(_)));
                 if let Some(piece) = piece {
-                    // Nobody reads on once the stage has stopped.
+                    // The reader is gone once the stage has stopped.
                     if pieces.send(piece).await.is_err() {
                         return;
                     }
@@ -41,33 +42,35 @@ impl Download {
         Self(receiver)
     }
 
-    /// Waits for the next piece; `None` when all of the object was there.
+    /// Waits for the next piece; `None` at the end of the object.
+    ///
+    /// # Errors
+    /// As for any request, after all retries.
     pub fn next(&mut self) -> Option<Result<Bytes>> {
         self.0.blocking_recv()
     }
 }
 
 impl S3 {
-    /// The ETag of an object, in its quotes.
+    /// Returns the ETag of an object, with its quotes.
     pub async fn etag(&self, bucket: &str, key: &str) -> Result<String> {
         let attempt = || async {
-            // The answer to HEAD would not say why there is none.
+            // Unlike GET, a failed HEAD has no body that says why.
             let answer = self.try_get(bucket, key).await?;
             Ok(answer.e_tag().unwrap_or_default().to_owned())
         };
         let what = format!("look at {}", self.place(bucket, key));
         self.retry.run(&what, attempt).await
     }
-}
 
-impl S3 {
-    /// All of a small object; `None` where there is none, or where nobody may say so.
+    /// Returns the content of a small object; `None` if it does not exist, or if access to
+    /// it is denied.
     pub async fn read_if_there(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>> {
         let attempt = || async {
             let mut body = match self.try_get(bucket, key).await {
                 Ok(answer) => answer.body,
                 Err(Failure::NotFound) => return Ok(None),
-                // Without the right to list, S3 answers so for a key that is not there.
+                // Without permission to list, S3 answers 403 for a key that does not exist.
                 Err(Failure::Permanent(error)) if error.kind == Kind::Refused => return Ok(None),
                 Err(failure) => return Err(failure),
             };
@@ -91,8 +94,8 @@ struct Body {
     etag: Option<String>,
     length: Option<u64>,
     got: u64,
-    /// Bytes that come a second time, from a server without ranges.
-    again: u64,
+    /// Bytes to skip, because a server without range requests sends them again.
+    repeated: u64,
 }
 
 impl Body {
@@ -105,18 +108,18 @@ impl Body {
                 self.etag = answer.e_tag().map(str::to_owned);
                 self.length = answer.content_length().and_then(|it| it.try_into().ok());
             } else if answer.content_range().is_none() {
-                self.again = self.got;
+                self.repeated = self.got;
             }
             self.stream = Some(answer.body);
             return Box::pin(self.next(s3, place)).await;
         };
         let broken = match stream.next().await {
             Some(Ok(mut piece)) => {
-                let again = piece
+                let skipped = piece
                     .len()
-                    .min(usize::try_from(self.again).unwrap_or(usize::MAX));
-                self.again -= again as u64;
-                piece.advance(again);
+                    .min(usize::try_from(self.repeated).unwrap_or(usize::MAX));
+                self.repeated -= skipped as u64;
+                piece.advance(skipped);
                 self.got += piece.len() as u64;
                 return Ok(Some(piece));
             }
@@ -124,7 +127,7 @@ impl Body {
             None => String::new(),
             Some(Err(error)) => format!(": {error}"),
         };
-        (self.stream, self.again) = (None, 0);
+        (self.stream, self.repeated) = (None, 0);
         Err(Failure::transient(
             FailureClass::Answered,
             format!("the body was cut after {} bytes{broken}", self.got),

@@ -1,4 +1,7 @@
-//! Many downloads at once, answered in the order they were asked for.
+//! Downloads many objects at once, with a limit on the memory of their bodies.
+//!
+//! Each object gives a [`FetchTicket`]. The caller waits for the tickets in order, and the
+//! object that it waits for never waits for memory itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -24,11 +27,11 @@ pub struct Limits {
     pub max_size: u64,
 }
 
-/// Bytes of bodies that may be held, but for one object of any legal size.
+/// Bytes of bodies in memory; one object of any allowed size comes on top.
 const BUDGET: u64 = 16 << 20;
-/// What an object of unknown size is taken to hold.
+/// The assumed size of an object whose size is unknown.
 const USUAL: u64 = 16 << 10;
-/// The budget is counted in units of this many bytes.
+/// The unit of the budget, in bytes.
 const UNIT: u64 = 1 << 10;
 
 /// Downloads objects as JSON documents.
@@ -36,7 +39,7 @@ pub struct Fetcher {
     runtime: Runtime,
     shared: Arc<Shared>,
     slots: Arc<Semaphore>,
-    /// The number of the answer that is waited for.
+    /// The number of the object that the caller waits for.
     head: watch::Sender<u64>,
     queued: AtomicU64,
 }
@@ -50,18 +53,17 @@ struct Shared {
     failed: AtomicU64,
 }
 
-/// After so many objects in a row that cannot be had, the server is at fault and not the
-/// object.
-const PATIENCE: u64 = 3;
+/// After this many failed objects in a row the server is at fault, not the object.
+const MAX_FAILURES: u64 = 3;
 
 /// What became of one object.
 pub enum FetchAnswer {
     Document(FetchedDocument),
-    /// Not there any more.
+    /// It was deleted after it was listed.
     Gone,
-    /// Not a document; a word to count by, and why.
+    /// Not a document: the kind of the reject, and its message.
     Refused(&'static str, String),
-    /// This object alone cannot be had.
+    /// All retries failed for this object only: why.
     Failed(String),
 }
 
@@ -73,7 +75,7 @@ pub struct FetchedDocument {
     pub size: u64,
     /// UTF-8 without white space between tokens.
     pub text: Vec<u8>,
-    /// The part of the budget that it holds until it is written.
+    /// Its share of the budget, held until it is written.
     _memory: Vec<OwnedSemaphorePermit>,
 }
 
@@ -97,11 +99,11 @@ impl Promise for FetchTicket {
     }
 }
 
-/// What is asked for.
+/// An object to fetch.
 pub struct Wanted {
     pub bucket: String,
     pub key: String,
-    /// Bytes, as the listing says.
+    /// Bytes, by the listing.
     pub size: Option<u64>,
 }
 
@@ -122,7 +124,7 @@ impl Fetcher {
         }
     }
 
-    /// Starts a download as soon as there is a slot and memory for it.
+    /// Waits for a slot and memory, and starts a download.
     ///
     /// # Errors
     /// A signal while waiting.
@@ -147,7 +149,7 @@ impl Fetcher {
             }
         })?;
         let number = self.queued.fetch_add(1, Relaxed);
-        let download = Download {
+        let download = DocumentDownload {
             shared,
             wanted,
             number,
@@ -172,16 +174,16 @@ fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }
 
-struct Download {
+struct DocumentDownload {
     shared: Arc<Shared>,
     wanted: Wanted,
     number: u64,
     head: watch::Receiver<u64>,
-    /// Bytes of the budget that were taken for it.
+    /// Its share of the budget, in bytes.
     held: u64,
 }
 
-/// What a request for an object gave.
+/// The response to a request for an object.
 enum Body {
     Bytes {
         etag: String,
@@ -191,7 +193,7 @@ enum Body {
     TooLarge(u64),
 }
 
-impl Download {
+impl DocumentDownload {
     async fn run(self, memory: OwnedSemaphorePermit) -> Result<FetchAnswer> {
         let shared = &self.shared;
         let before = shared.succeeded.load(Relaxed);
@@ -217,10 +219,10 @@ impl Download {
             Err(Failure::NotFound) => FetchAnswer::Gone,
             Err(Failure::InvalidRequest(reason)) => return Ok(FetchAnswer::Failed(reason)),
             Err(failure) => {
-                let is_own = self.is_own_trouble(before, &failure);
+                let at_fault = self.is_object_at_fault(before, &failure);
                 let error = failure.into_error(&what);
                 return match error.kind {
-                    Kind::Unavailable | Kind::Refused | Kind::Configuration if is_own => {
+                    Kind::Unavailable | Kind::Refused | Kind::Configuration if at_fault => {
                         Ok(FetchAnswer::Failed(error.to_string()))
                     }
                     _ => Err(error),
@@ -232,9 +234,9 @@ impl Download {
         Ok(answer)
     }
 
-    /// Whether this object alone cannot be had: others came through while it
-    /// was tried, or did before and the server still answers.
-    fn is_own_trouble(&self, before: u64, failure: &Failure) -> bool {
+    /// Returns whether the failure is that of this object only: other objects succeeded
+    /// while it was tried, or some did earlier and the server still responds.
+    fn is_object_at_fault(&self, before: u64, failure: &Failure) -> bool {
         let is_silent = matches!(
             failure,
             Failure::Transient {
@@ -243,8 +245,8 @@ impl Download {
             }
         );
         let succeeded = self.shared.succeeded.load(Relaxed);
-        let row = self.shared.failed.fetch_add(1, Relaxed) + 1;
-        succeeded > before || (succeeded > 0 && row < PATIENCE && !is_silent)
+        let failures = self.shared.failed.fetch_add(1, Relaxed) + 1;
+        succeeded > before || (succeeded > 0 && failures < MAX_FAILURES && !is_silent)
     }
 
     async fn get(&self) -> Result<Body, Failure> {
@@ -277,8 +279,8 @@ impl Download {
         })
     }
 
-    /// Room for a body larger than was expected. The one that everybody waits
-    /// for never waits for room itself, or nothing would move.
+    /// Waits for memory for a body that is larger than expected. The object that the caller
+    /// waits for does not, or there would be a deadlock.
     async fn room_for(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         let missing = bytes.saturating_sub(self.held);
         if missing == 0 {
@@ -306,7 +308,8 @@ fn cut(
     )
 }
 
-/// The bytes of an object as one JSON object in UTF-8.
+/// Returns the JSON object that `bytes` hold, in UTF-8 and compact; otherwise the kind of
+/// the reject, and its message.
 fn document(bytes: &[u8]) -> Result<Vec<u8>, (&'static str, String)> {
     if bytes.is_empty() {
         return Err(("not_json", "the object is empty".to_owned()));

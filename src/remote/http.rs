@@ -1,12 +1,12 @@
-//! The one client of plain HTTP: trust, time limits, credentials, and what an answer or the
-//! lack of one means.
+//! The HTTP client of Kinto and the archive: certificates, timeouts, credentials, and what a
+//! response or a failure means.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
@@ -19,15 +19,15 @@ use crate::retry::{Failure, FailureClass};
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The connections to one server, and who we are there.
+/// The connections to one server, and the credentials for it.
 pub struct HttpClient {
     client: Client,
     credentials: Option<Credentials>,
-    /// Until when the server wants no requests.
+    /// The server has asked for no requests until then.
     quiet: Mutex<Option<Instant>>,
 }
 
-/// Who we are.
+/// Credentials for a server.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Credentials {
     /// A name and a password.
@@ -75,18 +75,18 @@ impl HttpClient {
         })
     }
 
-    /// Sends a request once, after the time for which the server wants none; `build` adds
-    /// to it.
+    /// Sends a request once, after the time for which the server has asked for none. `build`
+    /// adds headers and a body.
     ///
     /// # Errors
-    /// There is no answer, or not all of it.
+    /// There was no response, or it was cut.
     pub async fn send(
         &self,
         method: &Method,
         url: &str,
         build: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<HttpAnswer, Failure> {
-        let quiet = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        let quiet = *self.quiet.lock();
         if let Some(until) = quiet {
             tokio::time::sleep_until(until.into()).await;
         }
@@ -96,18 +96,21 @@ impl HttpClient {
             Some(Credentials::Bearer(token)) => request.bearer_auth(token),
             None => request,
         };
-        let response = build(request).send().await.map_err(|error| lost(&error))?;
+        let response = build(request)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
         let (code, headers) = (response.status(), response.headers().clone());
         if let Some(wait) = backoff(&headers) {
             let until = Instant::now() + wait.min(LONGEST_ASKED);
-            let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut quiet = self.quiet.lock();
             *quiet = quiet.max(Some(until));
         }
         let body = match response.bytes().await {
             Ok(body) => body,
-            // The status is enough; the rest only says more.
+            // The status is enough; the body only explains it.
             Err(_) if code.as_u16() >= 400 => Bytes::new(),
-            Err(error) => return Err(lost(&error)),
+            Err(error) => return Err(classify(&error)),
         };
         Ok(HttpAnswer {
             code,
@@ -136,7 +139,7 @@ impl HttpAnswer {
     }
 }
 
-/// Returns what is trusted besides the public authorities.
+/// Returns the certificates to trust besides the public authorities.
 fn roots() -> Result<Vec<Certificate>> {
     if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
         let place = format!("SSL_CERT_FILE: {}", path.display());
@@ -154,9 +157,9 @@ fn roots() -> Result<Vec<Certificate>> {
     Ok(roots.filter_map(Result::ok).collect())
 }
 
-/// Returns what a request without an answer means. A server that refuses a connection does
-/// so for this request; one that is silent has failed as a whole.
-fn lost(error: &reqwest::Error) -> Failure {
+/// Returns what a request without a response means. A refused connection concerns this
+/// request only; a silent server has failed as a whole.
+fn classify(error: &reqwest::Error) -> Failure {
     if error.is_timeout() {
         return Failure::transient(FailureClass::Silent, "no answer in time");
     }
@@ -173,7 +176,7 @@ fn lost(error: &reqwest::Error) -> Failure {
     Failure::transient(FailureClass::Answered, cause)
 }
 
-/// Returns how long the server asks us to stay away: in seconds, or until a date.
+/// Returns the delay that the server asks for: seconds, or until a date.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     seconds(text).or_else(|| {
@@ -183,7 +186,7 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// Returns how long Kinto, which answers, wants no other request.
+/// Returns how long Kinto asks for no further request, in a response that succeeded.
 fn backoff(headers: &HeaderMap) -> Option<Duration> {
     seconds(headers.get("backoff")?.to_str().ok()?.trim())
 }

@@ -1,6 +1,8 @@
-//! Sockets: object storage, search index, the archive of builds and Kinto. The
-//! only asynchronous code, and the place where a failed request is tried again or
-//! given up.
+//! Clients of servers: object storage, the search index, the archive of builds, and Kinto
+//! with its database. All asynchronous code is here.
+//!
+//! Each client maps what went wrong to a [`Failure`](crate::retry::Failure) in a function
+//! `classify`, and sends requests through a [`Retry`](crate::retry::Retry).
 
 pub mod archive;
 mod cause;
@@ -18,10 +20,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Error, Result};
 
-/// Returns a runtime of so many threads, by default one per core, which carry `name`.
+/// Returns a runtime with `threads` threads, by default one per core, named `name`.
 ///
 /// # Errors
-/// The system gives no threads (74).
+/// The threads cannot be started (74).
 pub fn runtime(name: &str, threads: Option<usize>) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     if let Some(threads) = threads {

@@ -18,7 +18,7 @@ impl<A: Send + 'static> Reply<A> {
         let (sender, answer) = oneshot::channel();
         runtime.spawn(async move {
             let answer = work.await;
-            // Nobody waits any more once the stage has stopped.
+            // The receiver is gone once the stage has stopped.
             drop(sender.send(answer));
         });
         Self(answer)

@@ -8,7 +8,7 @@ impl Retry {
     /// request and its server in messages.
     ///
     /// # Errors
-    /// A failure that no retry helps, too many others (69), or a signal.
+    /// A permanent failure, too many transient ones (69), or a signal.
     pub async fn run<T, F>(&self, what: &str, request: impl FnMut() -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Failure>>,
@@ -17,7 +17,7 @@ impl Retry {
         response.map_err(|failure| failure.into_error(what))
     }
 
-    /// The same for a caller that decides by the failure which is left in the end.
+    /// Does the same, for a caller that handles the last failure itself.
     pub async fn try_run<T, F>(
         &self,
         what: &str,

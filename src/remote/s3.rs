@@ -128,14 +128,12 @@ impl S3 {
     }
 
     /// The address of a server that is not AWS's, without passwords.
-    #[must_use]
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
     }
 
     /// An object, or the start of keys, for messages: with the address of a server that
     /// is not AWS's.
-    #[must_use]
     pub fn place(&self, bucket: &str, key: &str) -> String {
         match &self.endpoint {
             Some(endpoint) => format!("s3://{bucket}/{key} at {endpoint}"),
@@ -143,7 +141,7 @@ impl S3 {
         }
     }
 
-    /// Starts a download; the body follows.
+    /// Starts a download, and returns its headers; the body follows.
     pub(super) async fn try_get(
         &self,
         bucket: &str,
@@ -152,8 +150,8 @@ impl S3 {
         self.try_get_rest(bucket, key, 0, None).await
     }
 
-    /// Starts a download behind the first bytes of an object, which has to
-    /// have that ETag still.
+    /// Starts a download after the first `from` bytes of an object, which must still have
+    /// `etag`.
     pub(super) async fn try_get_rest(
         &self,
         bucket: &str,

@@ -110,13 +110,13 @@ fn the_quick_check_agrees_with_the_exact_one() {
         document(&mut random, at % 5, text);
     }
     for schema in schemas() {
-        let judge = Schema::new(&schema, true).unwrap();
+        let compiled = Schema::new(&schema, true).unwrap();
         let mut counts = [0, 0];
         for text in &documents {
             let value = json::parse(text.as_bytes()).unwrap();
             if quick::is_simple(&value) {
-                let valid = judge.quick.is_valid(&value);
-                let exact = judge.exact.is_valid(&value.to_serde());
+                let valid = compiled.quick.is_valid(&value);
+                let exact = compiled.exact.is_valid(&value.to_serde());
                 assert_eq!(valid, exact, "BUILDHUB_PIPES_SEED={seed}: {schema}: {text}");
                 counts[usize::from(valid)] += 1;
             }

@@ -127,7 +127,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     Ok(())
 }
 
-/// Returns what to get for a line, and its record.
+/// Returns the object of a line, and the record to complete.
 fn wanted(args: &Args, line: &[u8]) -> Result<(Wanted, FetchedRecord), String> {
     let members = json::members(line).map_err(|error| error.to_string())?;
     let object = Object::parse(&members)?;
@@ -142,10 +142,10 @@ fn wanted(args: &Args, line: &[u8]) -> Result<(Wanted, FetchedRecord), String> {
     Ok((wanted, record))
 }
 
-/// Objects that are not there any more, and are named.
+/// How many deleted objects are logged.
 const NAMED: u64 = 10;
 
-/// Objects that are not there any more.
+/// Objects that were deleted after they were listed.
 struct Missing {
     log: Log,
     count: u64,
@@ -154,7 +154,7 @@ struct Missing {
 }
 
 impl Missing {
-    /// Names the first ones; the summary counts all.
+    /// Logs the first ones; the summary counts all.
     fn add(&mut self, line: RecordLine<'_>) {
         self.count += 1;
         if self.count <= NAMED {

@@ -67,7 +67,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         known: known(args, io)?,
     };
     io.input.set_framing(Framing::Listing);
-    ndjson::par_filter(io, |block| filter.sift(block))
+    ndjson::par_filter(io, |block| filter.filter_block(block))
 }
 
 fn known(args: &Args, io: &Io) -> Result<Known> {
@@ -77,7 +77,7 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
         Some(path) => read_known(Path::new(path), &mut known, io)?,
         None => {
             if let Some(mut store) = store::Location::new(&args.database, io)?.open_existing()? {
-                let _patience = io
+                let _notice = io
                     .context
                     .log
                     .notify_if_slow(format!("reading what {} holds", store.address()));
@@ -112,7 +112,7 @@ fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
     })
 }
 
-/// Returns what a line says is known; `None` without an ETag.
+/// Parses a line of the file of known records; `None` without an ETag.
 fn entry(line: &[u8]) -> Result<Option<Entry>, String> {
     let members = json::members(line).map_err(|error| error.to_string())?;
     let object = Object::parse(&members)?;
@@ -125,12 +125,12 @@ struct Filter {
     known: Known,
 }
 
-/// Which keys are wanted, and how lines that cannot hold one are told
-/// without reading them as JSON.
+/// Which keys are wanted, and how to find the lines that may contain one without parsing
+/// all as JSON.
 struct Wanted {
     suffixes: Vec<String>,
     patterns: RegexSet,
-    /// A line with a wanted key holds one of these, or a backslash.
+    /// A line with a wanted key contains one of these, or a backslash.
     needles: Vec<Finder<'static>>,
 }
 
@@ -150,13 +150,13 @@ impl Wanted {
         })
     }
 
-    fn is(&self, key: &str) -> bool {
+    fn matches(&self, key: &str) -> bool {
         self.suffixes.iter().any(|suffix| key.ends_with(suffix))
             && (self.patterns.is_empty() || self.patterns.is_match(key))
     }
 
-    /// The lines of a block that are a mark, may hold a wanted key, or are not
-    /// whole, in order: where each begins and ends.
+    /// Returns the start and end of the lines of a block that are a mark, may contain a
+    /// wanted key, or are damaged, in order.
     fn candidates(&self, block: &Block) -> Vec<(usize, usize)> {
         let bytes = block.bytes();
         let mut lines = Vec::new();
@@ -172,7 +172,7 @@ impl Wanted {
             return lines;
         }
         if block.unterminated {
-            // It may be half of a line that held a wanted key.
+            // It may be half a line, whose key was a wanted one.
             let end = bytes.len() - 1;
             let start = memrchr(b'\n', &bytes[..end]).map_or(0, |newline| newline + 1);
             lines.push((start, end));
@@ -187,15 +187,15 @@ impl Wanted {
     }
 }
 
-/// Whether the first line is that of a listing: what is none at all, such as bare
-/// keys, would pass for other keys.
+/// Returns whether the first line is that of a listing. Otherwise bare keys, say, would be
+/// counted as other keys.
 fn is_listing(bytes: &[u8]) -> bool {
     matches!(bytes.trim_ascii_start(), [] | [b'{' | b'[' | b']', ..])
 }
 
-/// Whether a line is one object without another in it, as far as its braces tell. Half
-/// a line is none, nor is a line behind half of another, as a program that is killed
-/// leaves it: its key may have been a wanted one.
+/// Returns whether a line is an object without nested objects, by its braces. Half a line,
+/// and a line after half a line, are not: a killed program leaves these, and the key may
+/// have been a wanted one.
 fn is_flat_object(line: &[u8]) -> bool {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     match line.strip_suffix(b",").unwrap_or(line) {
@@ -204,7 +204,7 @@ fn is_flat_object(line: &[u8]) -> bool {
     }
 }
 
-/// Adds the lines in which `find` finds something.
+/// Adds the lines in which `find` has a hit.
 fn collect(bytes: &[u8], lines: &mut Vec<(usize, usize)>, find: impl Fn(&[u8]) -> Option<usize>) {
     let mut from = 0;
     while let Some(hit) = find(&bytes[from..]) {
@@ -217,11 +217,11 @@ fn collect(bytes: &[u8], lines: &mut Vec<(usize, usize)>, find: impl Fn(&[u8]) -
 }
 
 impl Filter {
-    fn sift(&self, block: &Block) -> Emitted {
+    fn filter_block(&self, block: &Block) -> Emitted {
         let bytes = block.bytes();
-        let (mut found, mut asked) = (Vec::new(), Vec::new());
+        let (mut found, mut entries) = (Vec::new(), Vec::new());
         let mut emitted = Emitted::default();
-        // Lines that are passed over, and how many of all are no records.
+        // Lines that were skipped, and how many lines are not records.
         let (mut passed, mut no_records) = (0, block.lines - block.records);
         let mut rest = 0;
         for (at, (start, end)) in (0..).zip(self.wanted.candidates(block)) {
@@ -230,7 +230,7 @@ impl Filter {
             let number = block.first_line + passed + at;
             found.push(match block.framing.parse(number, &bytes[start..end]) {
                 Some(Line::Record(line)) => self
-                    .judge(line.bytes, &mut asked)
+                    .classify(line.bytes, &mut entries)
                     .unwrap_or_else(|message| Found::Bad(line.reject("bad_line", message))),
                 Some(Line::Mark(mark, line)) => {
                     no_records -= 1;
@@ -244,30 +244,30 @@ impl Filter {
         }
         passed += count_lines(&bytes[rest..]);
         emitted.drop(OTHER, passed.saturating_sub(no_records));
-        let mut known = self.known.have(&asked).into_iter();
+        let mut known = self.known.contains(&entries).into_iter();
         for found in found {
             match found {
                 Found::Mark(mark, line) => emitted.mark(mark, line),
                 Found::Bad(reject) => emitted.reject(reject),
                 Found::Other => emitted.drop(OTHER, 1),
-                Found::Asked(_) if known.next() == Some(true) => emitted.drop("known", 1),
-                Found::Wanted(line) | Found::Asked(line) => emitted.keep(block, line),
+                Found::UnlessKnown(_) if known.next() == Some(true) => emitted.drop("known", 1),
+                Found::Wanted(line) | Found::UnlessKnown(line) => emitted.keep(block, line),
             }
         }
         emitted
     }
 
-    /// What a line is, and in `asked` what it depends on.
-    fn judge<'l>(&self, line: &'l [u8], asked: &mut Vec<Entry>) -> Result<Found<'l>, String> {
+    /// Classifies a record; adds to `entries` what has to be looked up.
+    fn classify<'l>(&self, line: &'l [u8], entries: &mut Vec<Entry>) -> Result<Found<'l>, String> {
         let members = json::members(line).map_err(|error| error.to_string())?;
         let object = Object::parse(&members)?;
-        if !self.wanted.is(&object.key) {
+        if !self.wanted.matches(&object.key) {
             return Ok(Found::Other);
         }
         Ok(match &object.etag {
             Some(etag) if !self.known.is_empty() => {
-                asked.push(Entry::new(&object.key, etag));
-                Found::Asked(line)
+                entries.push(Entry::new(&object.key, etag));
+                Found::UnlessKnown(line)
             }
             _ => Found::Wanted(line),
         })
@@ -285,6 +285,6 @@ enum Found<'a> {
     Bad(Reject),
     Other,
     Wanted(&'a [u8]),
-    /// Wanted unless the next one asked for is known.
-    Asked(&'a [u8]),
+    /// Wanted, unless the next entry is known.
+    UnlessKnown(&'a [u8]),
 }

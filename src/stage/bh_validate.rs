@@ -58,10 +58,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if args.bare {
         io.input.set_framing(Framing::Bare);
     }
-    ndjson::par_filter(io, |block| judge(&schema, args, block))
+    ndjson::par_filter(io, |block| validate(&schema, args, block))
 }
 
-fn judge(schema: &Schema, args: &Args, block: &Block) -> Emitted {
+fn validate(schema: &Schema, args: &Args, block: &Block) -> Emitted {
     let mut emitted = Emitted::default();
     for line in block.lines() {
         let RecordLine { number, bytes } = match line {
@@ -83,7 +83,7 @@ fn judge(schema: &Schema, args: &Args, block: &Block) -> Emitted {
     emitted
 }
 
-/// What is wrong with a line.
+/// Returns the reject of a line that is not valid.
 fn check(schema: &Schema, bare: bool, line: &[u8], number: u64) -> Option<Reject> {
     let bad_line = |message: String| Some(Reject::new(line, number, "bad_line", message));
     let text = if bare {

@@ -188,8 +188,8 @@ fn variants_of_other_servers_are_read() {
     assert!(matches!(empty, Err(ParseError::Invalid(why)) if why.contains("without a key")));
     // What cannot be decoded is no escape, where the server does not say so.
     let raw = document("<Contents><Key>100%ff</Key></Contents>");
-    let told = scan(&raw, Encoding::Url).err();
-    assert_eq!(told, Some(ParseError::Encoding(Encoding::Plain)));
+    let error = scan(&raw, Encoding::Url).err();
+    assert_eq!(error, Some(ParseError::Encoding(Encoding::Plain)));
     assert_eq!(scan(&raw, Encoding::Plain).unwrap().key(0), "100%ff");
     let said = document("<EncodingType>url</EncodingType><Contents><Key>%ff</Key></Contents>");
     assert!(matches!(

@@ -5,11 +5,13 @@ use memchr::{memchr, memmem};
 
 use super::ParseError;
 
+/// A position in a document.
 pub struct Scanner<'a> {
     /// The bytes not read yet.
     rest: &'a [u8],
 }
 
+/// The tag at a position.
 pub enum Tag<'a> {
     Open(&'a [u8]),
     /// `<Name/>`

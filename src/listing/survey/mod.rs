@@ -59,7 +59,6 @@ pub struct Survey {
 impl Survey {
     /// Starts a survey for `parts` parts. With a fine `histogram` of a finished run it sends
     /// no request.
-    #[must_use]
     pub fn new(prefix: &str, page_size: usize, parts: usize, histogram: &[HistogramBound]) -> Self {
         let parts = parts.max(1);
         let known = histogram.len() >= 4 * parts;
@@ -225,7 +224,6 @@ impl Survey {
     }
 
     /// Returns the parts in key order: together they are the whole bucket.
-    #[must_use]
     pub fn parts(&self) -> Vec<PlannedRange> {
         let start = String::new();
         let mut runs = vec![KeyRun { start, keys: 0.0 }];

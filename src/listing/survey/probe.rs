@@ -71,7 +71,7 @@ impl ProbeQueue<'_> {
     /// Returns the probes, those for most keys first.
     pub fn collect(&self, root: &Dir) -> Vec<Probe> {
         let mut probes = Vec::new();
-        self.look(root, 0, 0.0, &mut probes);
+        self.probe_dirs(root, 0, 0.0, &mut probes);
         self.compare(root, &mut probes);
         probes.retain(|probe| {
             sendable(&probe.dir) == probe.dir && sendable(&probe.after) == probe.after
@@ -86,7 +86,7 @@ impl ProbeQueue<'_> {
 
     /// Probes large directories, and some in each of those or in those that stand for
     /// `weight` keys.
-    fn look(&self, dir: &Dir, depth: usize, weight: f64, probes: &mut Vec<Probe>) {
+    fn probe_dirs(&self, dir: &Dir, depth: usize, weight: f64, probes: &mut Vec<Probe>) {
         let seen = dir.dirs().filter(|inner| inner.is_seen()).count();
         let unknown = dir.dirs().all(|inner| !inner.is_seen() && !inner.known);
         let weight = weight.max(dir.keys);
@@ -99,7 +99,7 @@ impl ProbeQueue<'_> {
                 continue;
             }
             if !inner.listings.is_empty() {
-                self.look(inner, depth + 1, weight / seen as f64, probes);
+                self.probe_dirs(inner, depth + 1, weight / seen as f64, probes);
             } else if inner.keys > self.goal {
                 probes.push(Probe::new(inner, &inner.name, depth, inner.keys));
             } else if unknown && middle {
@@ -115,12 +115,12 @@ impl ProbeQueue<'_> {
             }
         }
         for index in 0..dir.listings.len() {
-            self.look_between(dir, index, depth, probes);
+            self.probe_gap(dir, index, depth, probes);
         }
     }
 
     /// Probes the gap after a listing.
-    fn look_between(&self, dir: &Dir, index: usize, depth: usize, probes: &mut Vec<Probe>) {
+    fn probe_gap(&self, dir: &Dir, index: usize, depth: usize, probes: &mut Vec<Probe>) {
         let Some(gap) = dir.gap(index) else { return };
         let each = dir.per_item(index);
         let keys = gap.most() * each;

@@ -131,7 +131,7 @@ impl Dir {
         let step = list.items.len().div_ceil(SAMPLES).max(1);
         for name in names.step_by(step).chain([list.last.as_str()]) {
             if let Some(name) = name.strip_prefix(self.name.as_str()) {
-                self.alphabet.learn(name);
+                self.alphabet.add(name);
             }
         }
         self.alphabet.refresh();

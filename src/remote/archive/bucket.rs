@@ -8,6 +8,7 @@ use crate::remote::concurrency::ConcurrencyLimit;
 use crate::remote::s3::{Bucket, S3};
 use crate::retry::{Failure, FailureClass};
 
+/// A bucket with the folders of the archive.
 pub struct ArchiveBucket {
     s3: S3,
     bucket: Bucket,
@@ -19,6 +20,7 @@ impl ArchiveBucket {
         Self { s3, bucket }
     }
 
+    /// Returns an object; sends one request, without retries.
     pub async fn get(&self, key: &str) -> Result<Vec<u8>, Failure> {
         let answer = self.s3.try_get(&self.bucket.name, key).await?;
         let body = answer.body.collect().await.map_err(|error| {
@@ -27,12 +29,12 @@ impl ArchiveBucket {
         Ok(body.to_vec())
     }
 
-    /// Returns what stands directly below `prefix`, `None` where there is nothing.
+    /// Returns the content of the folder `prefix`, `None` if it is empty.
     pub async fn list(&self, prefix: &str) -> Result<Option<ArchiveFolder>> {
         let mut folder = ArchiveFolder::default();
         let take = |mut page: Page| {
             let names = std::mem::take(&mut page.prefixes).into_iter();
-            let names = names.filter_map(|name| below(prefix, &name));
+            let names = names.filter_map(|name| relative_name(prefix, &name));
             folder.folders.extend(names);
             let all = 0..page.len();
             let lines = page.into_lines(&all);
@@ -41,13 +43,13 @@ impl ArchiveBucket {
                 .files
                 .extend(lines.filter_map(|line| file(prefix, line)));
         };
-        self.s3.below(&self.bucket, prefix, take).await?;
+        self.s3.list_children(&self.bucket, prefix, take).await?;
         let is_empty = folder.folders.is_empty() && folder.files.is_empty();
         Ok((!is_empty).then_some(folder))
     }
 }
 
-fn below(prefix: &str, key: &str) -> Option<String> {
+fn relative_name(prefix: &str, key: &str) -> Option<String> {
     let name = key.strip_prefix(prefix)?;
     (!name.is_empty()).then(|| name.to_owned())
 }
@@ -60,7 +62,7 @@ fn file(prefix: &str, line: &[u8]) -> Option<FolderFile> {
     };
     let size = members.value("size").unwrap_or_default();
     Some(FolderFile {
-        name: below(prefix, &text("key")?)?,
+        name: relative_name(prefix, &text("key")?)?,
         size: String::from_utf8_lossy(size).into_owned(),
         last_modified: text("last_modified").unwrap_or_default(),
     })

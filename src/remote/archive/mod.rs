@@ -49,7 +49,8 @@ pub struct ArchiveArgs {
     pub cache_folder: PathBuf,
 }
 
-/// An address without a path, ended by a slash: what stands behind it are keys.
+/// Parses an address without a path; returns it with a slash at its end, after which keys
+/// follow.
 fn address(text: &str) -> Result<String, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -61,12 +62,12 @@ fn address(text: &str) -> Result<String, String> {
     Ok(format!("{}/", text.trim_end_matches('/')))
 }
 
-/// What a request for a document or a folder gave.
+/// The result of a request for a document or a folder.
 pub enum Fetched<T> {
     Found(T),
-    /// It does not exist: a text that says so.
+    /// It does not exist; a message that says so.
     Missing(String),
-    /// It cannot be had now: why.
+    /// All retries failed; why.
     Failed(String),
 }
 
@@ -77,10 +78,10 @@ pub enum Accept {
     Text,
 }
 
-/// What stands directly in a folder.
+/// The content of a folder, without that of its subfolders.
 #[derive(Default)]
 pub struct ArchiveFolder {
-    /// Each with its slash.
+    /// Names of subfolders, each with a slash at its end.
     pub folders: Vec<String>,
     pub files: Vec<FolderFile>,
 }
@@ -100,7 +101,7 @@ enum Source {
 /// The archive, whichever way it is reached.
 pub struct Archive {
     source: Source,
-    /// What the URL of each document begins with.
+    /// The start of every document's URL.
     pub base: String,
     retry: Retry,
     slots: Semaphore,
@@ -144,11 +145,11 @@ impl Archive {
         })
     }
 
-    /// Returns a document. Where the caller is `patient`, one that is missing may still
-    /// come, and is asked for as often as one that fails.
+    /// Returns a document. If `patient`, a missing document is retried like a failure,
+    /// because it may still be uploaded.
     ///
     /// # Errors
-    /// The server does not answer (69), or refuses us (77), or a signal.
+    /// The server does not respond (69), denies access (77), or a signal.
     pub async fn get(&self, url: &str, accept: Accept, patient: bool) -> Result<Fetched<Vec<u8>>> {
         let attempt = || async {
             match self.attempt(url, accept).await {
@@ -183,8 +184,8 @@ impl Archive {
         }
     }
 
-    /// Returns what stands in the folder at `url`. A bucket is not asked again for a
-    /// folder that is missing.
+    /// Returns the content of the folder at `url`. In a bucket, a missing folder is not
+    /// retried.
     ///
     /// # Errors
     /// As for [`Self::get`], and a bucket whose listing has no end (78).

@@ -48,8 +48,8 @@ pub fn body<'a>(documents: impl Iterator<Item = &'a SearchDocument> + Clone) -> 
         ));
         let start = body.len();
         body.extend_from_slice(&document.document.members);
-        // Between tokens a line feed means nothing, but here it would end the
-        // document and make the rest of it an action.
+        // A line feed between tokens would end the document here, and the rest of it
+        // would be read as an action.
         if memchr::memchr(b'\n', &document.document.members).is_some() {
             let feeds = body[start..].iter_mut().filter(|byte| **byte == b'\n');
             feeds.for_each(|feed| *feed = b' ');
@@ -63,9 +63,9 @@ pub fn body<'a>(documents: impl Iterator<Item = &'a SearchDocument> + Clone) -> 
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
     Settled(IndexOutcome),
-    /// Not now: the status and the reason.
+    /// To be sent again; the status and the reason.
     Again(u16, String),
-    /// Neither this one nor any other.
+    /// No document can be indexed; the status and the reason.
     Abort(u16, Reason),
 }
 
@@ -111,7 +111,7 @@ fn verdict(result: &Result) -> Verdict {
     if (200..300).contains(&status) {
         return Verdict::Settled(IndexOutcome::Indexed);
     }
-    let reason = result.error.map(Reason::of).unwrap_or_default();
+    let reason = result.error.map(Reason::from_error).unwrap_or_default();
     match status {
         409 => Verdict::Settled(IndexOutcome::Known),
         408 | 429 | 500.. => Verdict::Again(status, reason.text),

@@ -13,7 +13,7 @@ pub const NO_ALIAS: &str = "invalid_index_name_exception";
 pub const MEND: &str = "run bh-load --requeue </dev/null with the same --database and --index: \
                         it makes the index where it is missing, and sends every row again";
 
-/// Returns why nothing can be done with the index.
+/// Returns the error of a response that makes all further requests useless.
 pub fn blocked(status: u16, reason: &Reason) -> Error {
     let (kind, hint) = match (status, reason.kind.as_str()) {
         (_, "cluster_block_exception") => (
@@ -41,7 +41,7 @@ pub fn blocked(status: u16, reason: &Reason) -> Error {
 
 /// Returns the error of a response that fits no request of ours.
 pub fn unexpected(status: u16, text: &str) -> Error {
-    let reason = Reason::of_answer(text);
+    let reason = Reason::from_answer(text);
     if status == 404 || reason.kind == "index_closed_exception" {
         return blocked(status, &reason);
     }

@@ -31,7 +31,7 @@ pub fn wanted() -> Value {
 ///
 /// # Errors
 /// It has a mapping type of another name (78).
-pub fn of(mut mappings: Value, typed: bool, place: &str) -> Result<Value> {
+pub fn from_mappings(mut mappings: Value, typed: bool, place: &str) -> Result<Value> {
     if !typed {
         return Ok(mappings);
     }
@@ -59,6 +59,7 @@ pub struct Deviation {
 }
 
 impl Deviation {
+    /// Compares the mapping of an index with ours.
     pub fn between(wanted: &Value, actual: &Value) -> Self {
         let mut found = Self::default();
         descend(wanted, actual, "", &mut found);

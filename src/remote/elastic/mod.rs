@@ -82,22 +82,8 @@ pub struct BulkError {
     pub outcomes: Vec<Option<IndexOutcome>>,
 }
 
-impl fmt::Display for BulkError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl std::error::Error for BulkError {}
-
-impl From<BulkError> for Error {
-    fn from(unfinished: BulkError) -> Self {
-        unfinished.error
-    }
-}
-
-/// An open index. Clones share its connections, for threads of their own; not
-/// to be used from async code.
+/// An open index. Clones share its connections. Its methods block, so they must not be
+/// called from async code.
 #[derive(Clone)]
 pub struct Index {
     server: Arc<ElasticServer>,
@@ -146,13 +132,11 @@ impl Index {
     }
 
     /// Returns its name.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Returns where it is: the URL, without user and password.
-    #[must_use]
     pub fn place(&self) -> String {
         self.server.place(&self.name)
     }
@@ -164,10 +148,13 @@ impl Index {
 
     /// Indexes `documents` and says, in their order, what became of each.
     ///
-    /// What the server cannot take just now is sent again, and only that.
+    /// Documents that the server cannot take now are sent again, and only these.
+    ///
+    /// # Errors
+    /// The server stayed away or takes no documents; the error has the known outcomes.
     pub fn bulk(&self, documents: &[SearchDocument]) -> Result<Vec<IndexOutcome>, BulkError> {
         let mut settled = vec![None; documents.len()];
-        let done = self.server.run(self.settle(documents, &mut settled));
+        let done = self.server.run(self.send_all(documents, &mut settled));
         if done.is_ok() && settled.iter().all(Option::is_some) {
             return Ok(settled.into_iter().flatten().collect());
         }
@@ -180,13 +167,13 @@ impl Index {
         })
     }
 
-    async fn settle(
+    async fn send_all(
         &self,
         documents: &[SearchDocument],
         settled: &mut [Option<IndexOutcome>],
     ) -> Result<()> {
-        // Naming the index here and not in each line is what servers allow
-        // that forbid `rest.action.multi.allow_explicit_index`.
+        // In the path, because servers with `rest.action.multi.allow_explicit_index` off
+        // reject it in the lines.
         let path = format!("/{}{}/_bulk", self.alias, self.document_type());
         let mut attempts = Attempts::new(BULK);
         let mut batches = batch::split(documents);
@@ -206,11 +193,11 @@ impl Index {
             };
             match answer.status {
                 200 => {
-                    let again = self
-                        .take(documents, &answer, batch, settled, &mut attempts)
+                    let unsent = self
+                        .apply_answer(documents, &answer, batch, settled, &mut attempts)
                         .await?;
-                    if !again.is_empty() {
-                        batches.push(again);
+                    if !unsent.is_empty() {
+                        batches.push(unsent);
                     }
                 }
                 413 => {
@@ -230,9 +217,9 @@ impl Index {
         Ok(())
     }
 
-    /// Settles the documents of `batch`; gives back, after a pause, those to
-    /// be sent again.
-    async fn take(
+    /// Records the outcomes of `batch`; returns, after a pause, the documents to be sent
+    /// again.
+    async fn apply_answer(
         &self,
         documents: &[SearchDocument],
         answer: &ElasticAnswer,
@@ -248,29 +235,29 @@ impl Index {
             self.server.pause(attempts, failure).await?;
             return Ok(batch);
         };
-        let (mut again, mut abort) = (Vec::new(), None);
+        let (mut unsent, mut abort) = (Vec::new(), None);
         let sent = batch.len();
         for (at, verdict) in batch.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Settled(outcome) => settled[at] = Some(outcome),
-                Verdict::Again(status, reason) => again.push((at, status, reason)),
+                Verdict::Again(status, reason) => unsent.push((at, status, reason)),
                 Verdict::Abort(status, reason) => abort = Some((status, reason)),
             }
         }
         if let Some((status, reason)) = abort {
             return Err(blocked(status, &reason).context(self.place()));
         }
-        if again.len() < sent {
+        if unsent.len() < sent {
             attempts.reset();
         }
-        let Some((first, status, reason)) = again.first() else {
+        let Some((first, status, reason)) = unsent.first() else {
             return Ok(Vec::new());
         };
-        let is_throttled = again.iter().all(|(_, status, _)| *status == 429);
+        let is_throttled = unsent.iter().all(|(_, status, _)| *status == 429);
         let failure = Failure::Transient {
             reason: format!(
                 "it does not take {} of {sent} documents, first {}: {status} {reason}",
-                again.len(),
+                unsent.len(),
                 documents[*first].id,
             ),
             after: answer.retry_after,
@@ -281,12 +268,11 @@ impl Index {
             },
         };
         match self.server.pause(attempts, failure).await {
-            Ok(()) => Ok(again.into_iter().map(|(at, ..)| at).collect()),
-            // A server that takes others and fails at these, again and again,
-            // fails because of them.
-            Err(error) if error.kind == Kind::Unavailable && poisonous(&again, settled) => {
+            Ok(()) => Ok(unsent.into_iter().map(|(at, ..)| at).collect()),
+            // The server takes other documents, so these are the cause.
+            Err(error) if error.kind == Kind::Unavailable && poisonous(&unsent, settled) => {
                 attempts.reset();
-                for (at, status, reason) in again {
+                for (at, status, reason) in unsent {
                     settled[at] = Some(IndexOutcome::Refused { status, reason });
                 }
                 Ok(Vec::new())
@@ -296,8 +282,8 @@ impl Index {
     }
 }
 
-fn poisonous(again: &[(usize, u16, String)], settled: &[Option<IndexOutcome>]) -> bool {
-    again.iter().all(|(_, status, _)| *status == 500)
+fn poisonous(unsent: &[(usize, u16, String)], settled: &[Option<IndexOutcome>]) -> bool {
+    unsent.iter().all(|(_, status, _)| *status == 500)
         && settled.contains(&Some(IndexOutcome::Indexed))
 }
 

@@ -3,7 +3,7 @@
 //! The mapping's `_meta` names the database. Documents are written through an
 //! alias that names it too, and that has capital letters: no index can have such
 //! a name, so where the alias is gone with its index, or is not on it, `_bulk`
-//! fails instead of making an index with a mapping of its own.
+//! fails instead of creating an index with an automatic mapping.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub struct HeldIndex {
     /// Its name, where ours is an alias.
     name: String,
     mapping: Value,
-    /// Whether documents can be written through the alias of this database.
+    /// Whether the alias of this database points to it.
     is_writable: bool,
 }
 
@@ -55,7 +55,6 @@ pub fn write_alias(index: &str, database: &str) -> String {
 
 impl HeldIndex {
     /// Returns the database that it follows, if it names one.
-    #[must_use]
     pub fn followed(&self) -> Option<Followed> {
         Followed::deserialize(&self.mapping["_meta"][MEMBER]).ok()
     }
@@ -88,11 +87,11 @@ impl Index {
         Ok(HeldIndex {
             name,
             is_writable: answered.aliases.contains_key(&*self.alias),
-            mapping: mapping::of(answered.mappings, self.typed, &self.place())?,
+            mapping: mapping::from_mappings(answered.mappings, self.typed, &self.place())?,
         })
     }
 
-    /// Creates the index; returns whether nobody was faster.
+    /// Creates the index; returns false if another program has created it first.
     pub fn create(&self, generation: i64) -> Result<bool> {
         let mut mapping = mapping::wanted();
         mapping["_meta"] = json!({MEMBER: self.followed(generation)});
@@ -118,7 +117,7 @@ impl Index {
                 self.server.log().info(message);
                 return Ok(true);
             }
-            match Reason::of_answer(&answer.text).kind.as_str() {
+            match Reason::from_answer(&answer.text).kind.as_str() {
                 "resource_already_exists_exception" => Ok(false),
                 _ => Err(self.refused(&answer)),
             }
@@ -201,7 +200,7 @@ impl Index {
             let complete = found.filter(|answer| answer.docs.iter().map(|doc| &doc.id).eq(&ids));
             let docs = complete.ok_or_else(|| self.refused(&answer))?.docs;
             if let Some(error) = docs.iter().find_map(|document| document.error) {
-                return Err(self.unreadable(&Reason::of(error)));
+                return Err(self.unreadable(&Reason::from_error(error)));
             }
             let missing = docs.iter().filter(|document| document.found != Some(true));
             Ok(missing.count())

@@ -1,4 +1,4 @@
-//! Elasticsearch's account of an error, in a line.
+//! The reason of an Elasticsearch error, in one line.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -30,15 +30,14 @@ struct Whole<'a> {
 }
 
 impl Reason {
-    /// The reason of an answer that is an error as a whole; empty for one that
-    /// is not from Elasticsearch.
-    pub fn of_answer(text: &str) -> Self {
+    /// Parses an error response; empty if it is not from Elasticsearch.
+    pub fn from_answer(text: &str) -> Self {
         let whole = serde_json::from_str::<Whole>(text);
-        whole.map_or_else(|_| Self::default(), |whole| Self::of(whole.error))
+        whole.map_or_else(|_| Self::default(), |whole| Self::from_error(whole.error))
     }
 
-    /// The reason in an `error` member, an object or a string.
-    pub fn of(error: &RawValue) -> Self {
+    /// Parses an `error` member, which is an object or a string.
+    pub fn from_error(error: &RawValue) -> Self {
         let Ok(cause) = serde_json::from_str::<Cause>(error.get()) else {
             return Self {
                 kind: String::new(),
@@ -49,7 +48,7 @@ impl Reason {
         let mut next = Some(&cause);
         while let Some(cause) = next {
             let said = cause.reason.map(unquoted).unwrap_or_default();
-            // The quotation of the whole document follows in a second line.
+            // The second line quotes the whole document.
             let said = said
                 .lines()
                 .next()
@@ -71,8 +70,8 @@ impl Reason {
     }
 }
 
-/// The text of a JSON string, as it stands when it is not Unicode: a refused
-/// document's lone surrogate comes back in the reason.
+/// Returns the text of a JSON string; verbatim if it is not Unicode, because the reason may
+/// quote a lone surrogate of the document.
 fn unquoted(raw: &RawValue) -> String {
     serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().trim_matches('"').to_owned())
 }
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     fn text(error: &str) -> String {
-        Reason::of_answer(&format!(r#"{{"error":{error},"status":400}}"#)).text
+        Reason::from_answer(&format!(r#"{{"error":{error},"status":400}}"#)).text
     }
 
     #[test]
@@ -105,7 +104,7 @@ mod tests {
         assert_eq!(text(r#"{"type":"npe","reason":null}"#), "npe");
         assert_eq!(text(r#"{"type":"a","reason":"\ud800"}"#), r"a: \ud800");
         assert_eq!(text(r#"{"type":"a","reason":"\u00e9"}"#), "a: é");
-        assert_eq!(Reason::of_answer("<html>"), Reason::default());
+        assert_eq!(Reason::from_answer("<html>"), Reason::default());
         assert!(text(&format!(r#""{}""#, "é".repeat(900))).ends_with("é…"));
     }
 }

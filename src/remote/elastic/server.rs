@@ -1,5 +1,4 @@
-//! One server over HTTP: its connections, and the requests that are sent until
-//! they are answered.
+//! One server over HTTP: its connections, requests and retries.
 
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use crate::retry::{Announce, Attempts, Failure, FailureClass, Limit, Policy, Ret
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// As long as a server takes to restart: half a minute on average.
+/// Covers a restart of the server: half a minute on average.
 pub const BULK: Policy = Policy {
     limit: Limit::Tries(16),
     backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
@@ -30,12 +29,13 @@ pub const BULK: Policy = Policy {
     counted_as: "retries of Elasticsearch",
 };
 
-/// For a request that opens, makes or examines an index.
+/// For a request that creates, changes or examines an index.
 pub const OPEN: Policy = Policy {
     limit: Limit::TriesWithin(6, Duration::from_secs(20)),
     ..BULK
 };
 
+/// A server and its retries.
 pub struct ElasticServer {
     runtime: Runtime,
     transport: Transport,
@@ -44,6 +44,7 @@ pub struct ElasticServer {
     retry: Retry,
 }
 
+/// A request; `path` begins with a slash.
 pub struct ElasticRequest<'a> {
     pub method: Method,
     pub path: &'a str,
@@ -64,7 +65,7 @@ impl<'a> ElasticRequest<'a> {
     }
 }
 
-/// An answer that trying again would not change.
+/// A response that a retry would not change.
 pub struct ElasticAnswer {
     pub status: u16,
     pub text: String,
@@ -82,8 +83,7 @@ impl ElasticServer {
         let transport = builder
             .build()
             .map_err(|error| Error::configuration(format!("{address}: {}", root_cause(&error))))?;
-        // The connections live on a thread of their own, so that any number of
-        // callers can wait for answers.
+        // A separate thread serves the connections, so any number of callers can wait.
         Ok(Self {
             runtime: runtime("elasticsearch", Some(1))?,
             transport,
@@ -93,6 +93,7 @@ impl ElasticServer {
         })
     }
 
+    /// Returns its URL, without user and password.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -101,7 +102,7 @@ impl ElasticServer {
         &self.retry.context.log
     }
 
-    /// Waits for `work`, or for the signal that ends it.
+    /// Blocks until `work` is done, or a signal arrives.
     pub fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.runtime.block_on(async {
             tokio::select! {
@@ -112,7 +113,7 @@ impl ElasticServer {
         })
     }
 
-    /// Sends a request until the server answers it.
+    /// Sends a request, with retries.
     pub async fn ask(
         &self,
         mut request: ElasticRequest<'_>,
@@ -148,11 +149,11 @@ impl ElasticServer {
         let status = code.as_u16();
         match status {
             401 | 403 => {
-                let reason = Reason::of_answer(&text);
+                let reason = Reason::from_answer(&text);
                 Err(Failure::Permanent(blocked(status, &reason)))
             }
             408 | 429 | 500.. => {
-                let reason = Reason::of_answer(&text).text;
+                let reason = Reason::from_answer(&text).text;
                 let colon = if reason.is_empty() { "" } else { ": " };
                 Err(Failure::Transient {
                     reason: format!("{code}{colon}{reason}"),
@@ -174,7 +175,7 @@ impl ElasticServer {
     /// Waits before the next try after `failure`.
     ///
     /// # Errors
-    /// It is the last one.
+    /// The last failure (69), or a signal.
     pub async fn pause(&self, attempts: &mut Attempts, failure: Failure) -> Result<()> {
         let waited = self.retry.pause(attempts, &self.address, failure).await;
         waited.map_err(|failure| failure.into_error(&self.address))

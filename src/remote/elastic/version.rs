@@ -10,7 +10,7 @@ use super::server::{ElasticRequest, ElasticServer};
 use crate::error::{Error, Result};
 use crate::retry::Attempts;
 
-/// For the first question, which costs a healthy server nothing.
+/// The timeout of the first request, which a healthy server answers at once.
 const GREETING: Duration = Duration::from_secs(5);
 
 /// What the server is.
@@ -70,12 +70,12 @@ impl ElasticServer {
                 answer.status
             )));
         };
-        number.understood(self.address())
+        number.to_version(self.address())
     }
 }
 
 impl Number {
-    fn understood(&self, address: &str) -> Result<Version> {
+    fn to_version(&self, address: &str) -> Result<Version> {
         let major: u32 = self
             .number
             .split('.')
@@ -108,7 +108,7 @@ mod tests {
                 number: number.to_owned(),
                 distribution: distribution.map(str::to_owned),
             };
-            number.understood("").ok().map(|version| version.typed)
+            number.to_version("").ok().map(|version| version.typed)
         };
         assert_eq!(typed("5.6.16", None), None);
         assert_eq!(typed("6.8.23", None), Some(true));

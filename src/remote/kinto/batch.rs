@@ -1,14 +1,15 @@
-//! Records into a collection, many in one request.
+//! Stores records in a collection, many per request.
 //!
-//! On PostgreSQL a batch is one transaction, and a conflict inside it (409)
-//! takes back what stands before it, although that was answered with success.
-//! So a batch is done only when none of its answers is a conflict; else the
-//! whole of it is sent again, at last with no other batch beside it.
+//! On PostgreSQL a batch is one transaction. A conflict (409) rolls all of it back,
+//! although the responses before it report success. So a batch is only done when none of its
+//! responses is a conflict; otherwise all of it is sent again, in the end with no other
+//! batch in flight.
 
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
@@ -22,7 +23,7 @@ use crate::json;
 use crate::remote::http::HttpAnswer;
 use crate::retry::{Announce, Attempts, Failure, FailureClass, Limit, Policy};
 
-/// A record on its way.
+/// A record to store.
 pub struct Put {
     /// The path of the record on the server.
     pub path: String,
@@ -30,7 +31,7 @@ pub struct Put {
     /// The positions of the record in the line, in bytes.
     pub data: Range<usize>,
     pub permissions: Option<Range<usize>>,
-    /// Only over the version that was changed then.
+    /// Replaces only the version with this timestamp.
     pub if_match: Option<u64>,
 }
 
@@ -65,13 +66,13 @@ pub enum PutOutcome {
     Refused(String),
 }
 
-/// Where batches go.
+/// Sends batches to a server.
 pub struct Batches {
     server: Arc<KintoServer>,
     if_not_exists: bool,
-    /// The most that the server takes at once.
+    /// The maximum number of records per request.
     pub size: usize,
-    /// Held by all that are at work, or by one alone.
+    /// Shared by the batches in flight, or held exclusively by one.
     turn: RwLock<()>,
 }
 
@@ -88,7 +89,7 @@ struct Response<'a> {
     body: Option<&'a RawValue>,
 }
 
-/// Conflicts of a batch before it is sent with nothing beside it.
+/// After this many conflicts a batch is sent with no other in flight.
 const SHARED: u32 = 2;
 
 /// For a batch that the server has rolled back.
@@ -99,12 +100,14 @@ const ROLLED_BACK: Policy = Policy {
     counted_as: "batches again",
 };
 
-/// Without a limit of the server's.
+/// The limit of a batch if the server has none.
 const LARGEST: usize = 1000;
 
 impl Batches {
+    /// Asks the server for its limits.
+    ///
     /// # Errors
-    /// It is no Kinto, or one that cannot be written to.
+    /// It is not Kinto, or it is read-only (78).
     pub fn open(server: &Arc<KintoServer>, if_not_exists: bool) -> Result<Self> {
         let answer = server.ask(&Method::GET, "/", |request| request)?;
         let place = server.address();
@@ -140,14 +143,14 @@ impl Batches {
     pub fn store(&self, puts: &[Put]) -> Result<Vec<PutOutcome>> {
         let mut attempts = Attempts::new(ROLLED_BACK);
         let batch_url = format!("{}/batch", self.server.address());
-        // What was answered before, and may have been taken back or not.
+        // The statuses of earlier tries, which may have been rolled back.
         let mut earlier = vec![0; puts.len()];
         loop {
             let answer = if attempts.failed() < SHARED {
-                let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
+                let _turn = self.turn.read();
                 self.send(puts)?
             } else {
-                let _turn = self.turn.write().unwrap_or_else(PoisonError::into_inner);
+                let _turn = self.turn.write();
                 self.send(puts)?
             };
             if matches!(answer.status(), 400 | 413) {
@@ -182,8 +185,8 @@ impl Batches {
         }
     }
 
-    /// Stores the halves of a batch that the server does not take as a whole, which finds the
-    /// record that it refuses.
+    /// Stores the two halves of a batch that the server does not take, to find the record
+    /// that it rejects.
     fn split(&self, puts: &[Put], answer: &HttpAnswer) -> Result<Vec<PutOutcome>> {
         if puts.len() > 1 {
             let (first, second) = puts.split_at(puts.len() / 2);
@@ -198,7 +201,7 @@ impl Batches {
 
     fn outcome(&self, put: &Put, response: &Response<'_>, earlier: u16) -> Result<PutOutcome> {
         let status = response.status;
-        // It stayed from an earlier try of this batch, if it is not another writer's.
+        // An earlier try of this batch stored it, unless another writer did.
         let stayed = earlier > 0 && status == 412 && put.matches(refusal(response).existing());
         Ok(match status {
             201 => PutOutcome::Created,

@@ -1,5 +1,4 @@
-//! The records of a collection, straight from Kinto's own PostgreSQL, by a
-//! cursor that the server keeps.
+//! Reads the records of a collection from Kinto's own PostgreSQL, by a server-side cursor.
 
 use postgres::Client;
 
@@ -17,8 +16,8 @@ pub struct DatabaseRecord {
     pub data: String,
 }
 
-/// Which table there is. Kinto up to 12 has `records`, later ones `objects`;
-/// on the way from one to the other deletions moved into the same table.
+/// The table of records: `records` in Kinto up to 12, later `objects`. In between, deleted
+/// records moved into the same table.
 struct Layout {
     table: &'static str,
     resource: &'static str,
@@ -49,7 +48,7 @@ impl Layout {
         Ok(None)
     }
 
-    /// What of one kind has this parent and lives.
+    /// Returns the query for objects of one kind below `parent` that are not deleted.
     fn query(&self, what: &str, kind: &str, parent: &str) -> String {
         let Self {
             table, resource, ..
@@ -61,12 +60,13 @@ impl Layout {
         };
         format!(
             "SELECT {what} FROM {table} WHERE parent_id = {} AND {resource} = '{kind}'{live}",
-            quoted(parent)
+            quote(parent)
         )
     }
 }
 
-/// The time of a change as a number; exact, as a double holds it or not.
+/// The time of a change in microseconds; rounded, because older servers compute it as a
+/// double.
 const MICROSECONDS: &str = "round(extract(epoch FROM last_modified) * 1000000)::bigint";
 
 /// The records of one collection.
@@ -77,19 +77,22 @@ pub struct KintoDatabase {
     bucket: String,
     collection: String,
     page_size: u16,
-    open: Option<Open>,
+    open: Option<OpenCursor>,
 }
 
-/// A connection with its cursor, if that is open: behind which change it stands.
-struct Open {
+/// A connection, and its cursor.
+struct OpenCursor {
     client: Client,
     layout: Layout,
+    /// The last change that the cursor returned; `None` if there is no cursor.
     at: Option<u64>,
 }
 
 impl KintoDatabase {
+    /// Reads the address; nothing is sent yet.
+    ///
     /// # Errors
-    /// An address that cannot be used. Nothing is asked yet.
+    /// An address that cannot be used (2).
     pub fn new(
         url: &str,
         (bucket, collection): (&str, &str),
@@ -112,7 +115,7 @@ impl KintoDatabase {
         })
     }
 
-    /// Where they are.
+    /// Returns the address with the collection, for messages.
     pub fn place(&self) -> String {
         format!("{}{}", self.address, self.parent())
     }
@@ -121,13 +124,13 @@ impl KintoDatabase {
         format!("{}/collections/{}", self.bucket, self.collection)
     }
 
-    /// The latest change, 0 where there is none.
+    /// Returns the latest change in microseconds, 0 if there are no records.
     ///
     /// # Errors
-    /// Among others: no such collection.
+    /// There is no such collection (78), or the server is away (69).
     pub fn latest(&mut self) -> Result<u64> {
         let (bucket, parent) = (self.bucket.clone(), self.parent());
-        let name = format!("id = {}", quoted(&self.collection));
+        let name = format!("id = {}", quote(&self.collection));
         let latest = self.retry(|open| {
             let what = format!("max({MICROSECONDS})");
             let query = open.layout.query(&what, "record", &parent);
@@ -147,8 +150,11 @@ impl KintoDatabase {
         })
     }
 
-    /// The next records behind `after` up to `through`, fewer than a page at
-    /// the end.
+    /// Returns the next records after `after` through `through`; fewer than a page at the
+    /// end.
+    ///
+    /// # Errors
+    /// The server is away (69), or denies access (77).
     pub fn page(&mut self, after: Option<u64>, through: u64) -> Result<Vec<DatabaseRecord>> {
         let (parent, page_size) = (self.parent(), self.page_size);
         self.retry(|open| {
@@ -174,7 +180,7 @@ impl KintoDatabase {
 
     fn retry<T>(
         &mut self,
-        mut work: impl FnMut(&mut Open) -> Result<T, postgres::Error>,
+        mut work: impl FnMut(&mut OpenCursor) -> Result<T, postgres::Error>,
     ) -> Result<T> {
         let (retry, address) = (self.retry.clone(), self.address.clone());
         retry.run_blocking(&address, || {
@@ -194,7 +200,7 @@ impl KintoDatabase {
 
     fn attempt<T>(
         &mut self,
-        work: &mut impl FnMut(&mut Open) -> Result<T, postgres::Error>,
+        work: &mut impl FnMut(&mut OpenCursor) -> Result<T, postgres::Error>,
     ) -> Result<T, Failure> {
         let open = match &mut self.open {
             Some(open) => open,
@@ -204,7 +210,7 @@ impl KintoDatabase {
                     let reason = "neither a table objects nor records of Kinto is there";
                     Failure::permanent(Kind::Configuration, reason)
                 })?;
-                none.insert(Open {
+                none.insert(OpenCursor {
                     client,
                     layout,
                     at: None,
@@ -215,7 +221,7 @@ impl KintoDatabase {
     }
 }
 
-impl Open {
+impl OpenCursor {
     fn declare(
         &mut self,
         parent: &str,
@@ -225,23 +231,23 @@ impl Open {
         let what = format!("id, {MICROSECONDS}, data::text");
         let query = self.layout.query(&what, "record", parent);
         let time = |number| format!("timestamp 'epoch' + {number} * interval '1 microsecond'");
-        let behind = after.map_or_else(String::new, |after| {
+        let after_bound = after.map_or_else(String::new, |after| {
             format!(" AND last_modified > {}", time(after))
         });
         self.client.batch_execute(&format!(
             "ROLLBACK; BEGIN READ ONLY; DECLARE buildhub NO SCROLL CURSOR FOR
-             {query}{behind} AND last_modified <= {} ORDER BY last_modified",
+             {query}{after_bound} AND last_modified <= {} ORDER BY last_modified",
             time(through)
         ))
     }
 }
 
-/// A text as it stands in a query.
-fn quoted(text: &str) -> String {
+/// Quotes a text for a query.
+fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// No record is older than 1970.
+/// Converts a time; no record is older than 1970.
 fn number(changed: i64) -> u64 {
     changed.try_into().unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! What a server has to hold before records can come: buckets and collections
-//! of a kinto-wizard manifest, written only where they differ.
+//! Initializes a server by a kinto-wizard manifest: creates the bucket and the collection,
+//! or changes them where they differ.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::{KintoServer, escape, refused};
 use crate::error::{Error, Result};
 use crate::yaml;
 
-/// The v1 jobs' own.
+/// The manifest of the v1 jobs.
 pub const BUILT_IN: &str = include_str!("../../../kinto/initialization.yml");
 
 type Principals = std::collections::BTreeMap<String, BTreeSet<String>>;
@@ -41,11 +41,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The part of the manifest `text` that is about them. Its buckets stand
-    /// at the top, or below a key `buckets`.
+    /// Parses the part of the manifest `text` for this bucket and collection. Buckets are at
+    /// its top level, or below a key `buckets`. `place` is its name in messages.
     ///
     /// # Errors
-    /// It cannot be read, or does not name them.
+    /// It is not a manifest, or does not contain them (78).
     pub fn parse(text: &str, place: &str, bucket: &str, collection: &str) -> Result<Self> {
         let broken = |error: &dyn std::fmt::Display| {
             Error::configuration(format!(
@@ -75,7 +75,10 @@ impl Manifest {
         })
     }
 
-    /// Makes them so; what was written, none where nothing differs.
+    /// Creates or changes them on the server; returns the paths that were written.
+    ///
+    /// # Errors
+    /// The server is away (69) or denies access (77).
     pub fn apply(&self, server: &KintoServer) -> Result<Vec<String>> {
         let bucket = format!("/buckets/{}", escape(&self.bucket.0));
         let collection = format!("{bucket}/collections/{}", escape(&self.collection.0));
@@ -89,14 +92,14 @@ impl Manifest {
     }
 }
 
-/// The races that are tried again: somebody else made the same.
+/// Tries if another client changes the same object at the same time.
 const TRIES: u32 = 3;
 
 fn ensure(server: &KintoServer, path: &str, wanted: &Object) -> Result<bool> {
     let what = format!("{}{path}", server.address());
     for _ in 0..TRIES {
         let found = server.ask(&Method::GET, path, |request| request)?;
-        // Who may not look may still be allowed to create.
+        // A user without permission to read may still be allowed to create.
         let (method, body) = match found.status() {
             403 | 404 => {
                 let Object { data, permissions } = wanted;
@@ -136,7 +139,7 @@ fn ensure(server: &KintoServer, path: &str, wanted: &Object) -> Result<bool> {
     )))
 }
 
-/// What has to be written over `now`, if anything has.
+/// Returns the change of `now` that makes it `wanted`, if they differ.
 fn difference(wanted: &Object, now: Object) -> Option<Value> {
     let data: Map<String, Value> = (wanted.data.iter())
         .filter(|(name, value)| now.data.get(*name) != Some(value))

@@ -1,4 +1,4 @@
-//! Kinto: where it is, and requests that are sent until they are answered.
+//! Kinto: its address and credentials, and requests with retries.
 
 pub mod batch;
 pub mod database;
@@ -79,15 +79,15 @@ pub struct KintoArgs {
 
 const DEFAULT: &str = "http://localhost:8888/v1";
 
-/// What an id in a path may be made of as it is.
+/// The characters of an id that a path keeps as they are.
 const ID: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
-/// A server, its connections, and who we are there. Clones of an `Arc` share
-/// it among threads; not to be used from async code.
+/// A server, with its connections and credentials. Its methods block, so they must not be
+/// called from async code.
 pub struct KintoServer {
     runtime: Runtime,
     client: HttpClient,
@@ -95,7 +95,7 @@ pub struct KintoServer {
     retry: Retry,
 }
 
-/// The body of an answer that is an error, `null` if it is not JSON.
+/// The body of an error response; `null` if it is not JSON.
 struct Refusal(Value);
 
 impl Refusal {
@@ -103,12 +103,12 @@ impl Refusal {
         Self(serde_json::from_slice(body).unwrap_or_default())
     }
 
-    /// Returns the record that exists, where that is the reason.
+    /// Returns the existing record, if that is the reason.
     fn existing(&self) -> Option<&Value> {
         self.0.pointer("/details/existing")
     }
 
-    /// Returns what it says, in a line.
+    /// Returns its message, in one line.
     fn text(&self) -> String {
         let text = |pointer| self.0.pointer(pointer).and_then(Value::as_str);
         let message = text("/message").or(text("/error"));
@@ -122,7 +122,7 @@ impl Refusal {
     }
 }
 
-/// Returns why the server did not do as asked, as an error about `what`.
+/// Returns the error of a response to the request `what`.
 fn refused(answer: &HttpAnswer, what: &str) -> Error {
     let status = answer.status();
     let (kind, hint) = match status {
@@ -174,11 +174,11 @@ impl KintoServer {
         self.root.as_str().trim_end_matches('/')
     }
 
-    /// Sends a request until it is answered: `path` follows the root, with its query;
-    /// `build` adds to it.
+    /// Sends a request, with retries. `path` follows the root, with its query; `build` adds
+    /// headers and a body.
     ///
     /// # Errors
-    /// The server stayed away (69) or does not know us (77), or a signal.
+    /// The server stayed away (69), rejects the credentials (77), or a signal.
     pub fn ask(
         &self,
         method: &Method,
@@ -221,7 +221,7 @@ fn root(args: &KintoArgs) -> Result<Url> {
     Ok(url)
 }
 
-/// Reads who we are, from the file or the environment.
+/// Reads the credentials from the file or the environment.
 fn auth(args: &KintoArgs) -> Result<Option<Credentials>> {
     let text = match &args.auth_file {
         Some(path) => {

@@ -1,4 +1,4 @@
-//! The records of a collection, page after page, in the order of their changes.
+//! Reads the records of a collection page by page, in the order of their changes.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct Collection {
     page_size: u16,
 }
 
-/// A record as the server tells it, or that it was deleted.
+/// A record of a page, or the tombstone of a deleted one.
 #[derive(Debug, Deserialize)]
 pub struct KintoRecord<'a> {
     pub id: String,
@@ -35,15 +35,18 @@ struct Body<'a> {
     data: Vec<&'a RawValue>,
 }
 
-/// Some records that were asked for, and how to ask for those behind them.
+/// A page of records, and the query for the next page.
 pub struct KintoPage {
     answer: HttpAnswer,
-    /// The query of the next page, where there is one.
+    /// The query of the next page, if there is one.
     pub next: Option<String>,
 }
 
 impl KintoPage {
-    /// Hands each record to `each`, in order; the change of the last one.
+    /// Calls `each` with each record, in order; returns the timestamp of the last one.
+    ///
+    /// # Errors
+    /// The page cannot be read (69), its timestamps do not increase (78), or that of `each`.
     pub fn records(
         &self,
         after: Option<u64>,
@@ -77,7 +80,7 @@ impl KintoPage {
 
 /// What a collection holds within some bounds.
 pub struct Head {
-    /// When it was changed last.
+    /// The latest change, in milliseconds.
     pub timestamp: u64,
     /// Live records; old servers may not say.
     pub total: Option<u64>,
@@ -92,12 +95,15 @@ impl Collection {
         }
     }
 
-    /// Where it is.
+    /// Returns its URL, for messages.
     pub fn place(&self) -> String {
         format!("{}{}", self.server.address(), self.path)
     }
 
-    /// How many records have changed after the one time and until the other.
+    /// Returns how many records have changed after `after` and through `through`.
+    ///
+    /// # Errors
+    /// There is no such collection, or the server is not Kinto (78).
     pub fn head(&self, after: Option<u64>, through: Option<u64>) -> Result<Head> {
         let query = bounds(after, through).join("&");
         let path = format!("{}?{query}", self.path);
@@ -115,8 +121,7 @@ impl Collection {
         })
     }
 
-    /// The first page behind `after`. Where there are bounds, deletions are
-    /// told as well.
+    /// Returns the first page after `after`. With bounds, it has tombstones as well.
     pub fn first(&self, after: Option<u64>, through: Option<u64>) -> Result<KintoPage> {
         let mut query = vec![
             "_sort=last_modified".to_owned(),
@@ -126,7 +131,7 @@ impl Collection {
         self.page(&query.join("&"))
     }
 
-    /// The page of a query that a page before it named.
+    /// Returns the page of a query that an earlier page named.
     pub fn page(&self, query: &str) -> Result<KintoPage> {
         let answer = self.ask(&Method::GET, &format!("{}?{query}", self.path))?;
         let header = answer.headers.get("next-page");

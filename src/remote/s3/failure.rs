@@ -47,8 +47,7 @@ where
     }
 }
 
-/// Whether the chain of providers holds no credentials; one that failed to
-/// answer may do so later.
+/// Returns whether no provider has credentials; a provider that failed may succeed later.
 fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
     let own = matches!(
         error.downcast_ref(),
@@ -57,7 +56,7 @@ fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
     own || error.source().is_some_and(lacks_credentials)
 }
 
-/// An error that a server sent in place of what was asked for.
+/// An error response.
 struct Answer {
     status: u16,
     code: Option<String>,

@@ -20,16 +20,16 @@ use crate::retry::{Failure, FailureClass};
 #[derive(Debug, Clone, Copy)]
 pub struct ListQuery<'a> {
     pub prefix: &'a str,
-    /// Fold keys with this behind the prefix into common prefixes.
+    /// Groups keys that contain it after the prefix into common prefixes.
     pub delimiter: Option<&'a str>,
     pub start_after: Option<&'a str>,
-    /// Goes before `start_after`.
+    /// If set, `start_after` is ignored.
     pub token: Option<&'a str>,
-    /// Keys at most; the server may give fewer.
+    /// The maximum number of keys; the server may return fewer.
     pub size: u16,
 }
 
-/// Bytes of a page with long keys; what is larger grows as it comes.
+/// Bytes to allocate for a page at most; a larger one grows as it arrives.
 const USUAL_PAGE: usize = 1 << 19;
 
 /// A bucket whose keys are listed.
@@ -40,12 +40,11 @@ pub struct Bucket {
     /// The server was asked to encode keys and did not say that it does, so it is not asked
     /// any more: some encode nevertheless (old Ceph), and do not encode what is not asked.
     plain: AtomicBool,
-    /// Keys that look encoded were found to be meant so.
+    /// A key that looks encoded was checked: the server does not encode keys.
     checked: AtomicBool,
 }
 
 impl Bucket {
-    #[must_use]
     pub fn new(name: &str, limit: ConcurrencyLimit) -> Self {
         Self {
             name: name.to_owned(),
@@ -61,7 +60,7 @@ impl Bucket {
         self.limit.acquire().await
     }
 
-    /// How the server is asked to encode keys.
+    /// Returns the encoding of keys to ask for.
     fn encoding(&self) -> Encoding {
         if self.plain.load(Relaxed) {
             Encoding::Plain
@@ -70,8 +69,8 @@ impl Bucket {
         }
     }
 
-    /// Returns a key of a page that may be encoded, although the server was not asked to;
-    /// the first one only.
+    /// Returns the first key that may be encoded although the server was not asked to
+    /// encode; only once per bucket.
     fn doubted_key(&self, page: &Page) -> Option<String> {
         if self.encoding() == Encoding::Url || self.checked.load(Relaxed) {
             return None;
@@ -122,7 +121,11 @@ impl Bucket {
 }
 
 impl S3 {
-    /// One page of a listing, all of it or an error.
+    /// Returns one complete page of a listing. `permit` is for the first try; each retry
+    /// waits for another.
+    ///
+    /// # Errors
+    /// A permanent failure, too many transient ones (69), or a signal.
     pub async fn page(
         &self,
         bucket: &Bucket,
@@ -179,11 +182,11 @@ impl S3 {
         Ok(())
     }
 
-    /// What stands directly below `prefix`, a page at a time.
+    /// Lists the keys and common prefixes directly below `prefix`, page by page.
     ///
     /// # Errors
-    /// Among others: a page that is not the last and does not say how to go on.
-    pub async fn below(
+    /// As for [`Self::page`], and a truncated page without a continuation token (78).
+    pub async fn list_children(
         &self,
         bucket: &Bucket,
         prefix: &str,

@@ -3,7 +3,7 @@
 //! The SDK keeps credentials, endpoint, signature and errors; only its parser of the page,
 //! ten times slower than our scanner, is replaced.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
+use parking_lot::Mutex;
 
 /// Where the body of one request is put.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +24,7 @@ pub struct RawBodyInterceptor(Arc<Mutex<Option<ByteStream>>>);
 impl RawBodyInterceptor {
     /// The body, once the request is answered with success.
     pub fn body(&self) -> Option<ByteStream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
@@ -55,7 +56,7 @@ impl DeserializeResponse for RawBodyInterceptor {
     ) -> Option<OutputOrError> {
         let body = std::mem::replace(response.body_mut(), SdkBody::taken());
         let body = ByteStream::new(body);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        *self.0.lock() = Some(body);
         Some(Ok(Output::erase(ListObjectsV2Output::builder().build())))
     }
 }

@@ -1,14 +1,15 @@
-//! The metadata of earlier builds, asked for once: in memory, and in a file
-//! that only ever grows by a line, so a kill at any moment loses one at most.
+//! The metadata of builds that were fetched before, in memory and in a file. Lines are only
+//! appended to the file, so a kill loses one line at most.
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -17,19 +18,19 @@ use crate::archive::metadata::Metadata;
 use crate::error::{Error, Kind, Result};
 use crate::json;
 
-/// What is known of the metadata at a URL.
+/// The metadata at a URL.
 #[derive(Debug, Clone)]
 pub enum Lookup {
     Found(Arc<Metadata>),
-    /// There are none: why.
+    /// There are none; why.
     Absent(String),
-    /// There are none that this run can use, and the next run asks again: why.
+    /// There are none yet, so the next run asks again; why.
     NotYet(String),
-    /// They could not be had: why.
+    /// They could not be fetched; why.
     Failed(String),
 }
 
-/// Whose metadata they are: the names that the first jobs gave to these.
+/// The kind of build; in the file with the names of the v1 jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
@@ -40,10 +41,12 @@ pub enum Group {
 
 type CacheKey = (Group, String);
 
-/// Seconds after which what is absent may have come.
+/// Seconds after which absent metadata are requested again.
 const ABSENT: i64 = 24 * 3600;
+/// Seconds after which a failed request is repeated.
 const FAILED: i64 = 3600;
 
+/// Metadata by the kind of build and the URL.
 pub struct Cache {
     memo: Memo<CacheKey, Lookup>,
     file: Option<Mutex<(PathBuf, File)>>,
@@ -66,7 +69,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Returns what it says, unless that was too long ago.
+    /// Returns its content, unless it is too old.
     fn lookup(self) -> Option<Lookup> {
         let age = Timestamp::now().as_second() - self.at;
         match (self.metadata, self.absent, self.failed) {
@@ -81,16 +84,16 @@ impl Line<'_> {
     }
 }
 
-/// The file of a folder.
+/// The name of the file.
 const FILE: &str = ".bh-derive-metadata.ndjson";
-/// That of the first jobs, from which a new one begins.
+/// The file of the v1 jobs, which is imported into a new file.
 const FIRST_FILE: &str = ".metadata-1.4.1.json";
 
 impl Cache {
-    /// Opens the cache of a run, which keeps what it learns in a file in `folder`.
+    /// Opens a cache with a file in `folder`.
     ///
     /// # Errors
-    /// Held by another run (75), not readable or writable (74), damaged (78).
+    /// The file is locked by another run (75), not readable or writable (74), or damaged (78).
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
         let local = Error::local(path.display().to_string());
@@ -137,8 +140,8 @@ impl Cache {
         })
     }
 
-    /// Returns a cache in memory, for a program that runs without end: what is
-    /// older than `max_age`, and what was not found, is asked for again.
+    /// Returns a cache in memory, for a program that runs without end. Values older than
+    /// `max_age`, and those that were not found, are requested again.
     pub fn in_memory(max_age: Duration) -> Self {
         Self {
             memo: Memo::new([]),
@@ -147,7 +150,7 @@ impl Cache {
         }
     }
 
-    /// Returns what is known at `url`; the first caller asks, the others wait.
+    /// Returns the metadata at `url`, by `ask` if they are not known.
     pub async fn get<F>(&self, group: Group, url: &str, ask: impl FnOnce() -> F) -> Result<Lookup>
     where
         F: Future<Output = Result<Lookup>>,
@@ -181,7 +184,7 @@ impl Cache {
         match lookup {
             Lookup::Found(metadata) => match serde_json::from_slice(metadata.text()) {
                 Ok(raw) => line.metadata = Some(raw),
-                // NaN is Python's alone: asked for again.
+                // Only Python reads NaN; it is not stored.
                 Err(_) => return Ok(()),
             },
             Lookup::Absent(reason) => line.absent = Some(reason.clone()),
@@ -191,9 +194,9 @@ impl Cache {
         let text = serde_json::to_vec(&line);
         let mut text = text.map_err(Error::internal)?;
         text.push(b'\n');
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = file.lock();
         let (path, file) = &mut *file;
-        // One write a line: whole in the file, or torn at its end.
+        // One write per line, so that only the last line can be incomplete.
         file.write_all(&text).map_err(Error::local(path.display()))
     }
 }
@@ -204,7 +207,7 @@ fn damaged(place: &str, error: &dyn std::fmt::Display) -> Error {
     ))
 }
 
-/// Reads what the first jobs left, all but what they did not find.
+/// Imports the file of the v1 jobs, without what they did not find.
 fn read_first(path: &Path) -> Result<HashMap<CacheKey, Lookup>> {
     let text = match std::fs::read(path) {
         Ok(text) => text,

@@ -1,4 +1,4 @@
-//! The record of a build, with the metadata that the archive has of it.
+//! Makes the record of a build from its metadata in the archive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::archive::{candidates, places};
 use crate::error::{Error, Result};
 use crate::remote::archive::{Accept, Archive, Fetched};
 
-/// What became of a build.
+/// The outcome of a build.
 #[derive(Debug)]
 pub enum DeriveOutcome {
     /// The line of its record.
     Record(Vec<u8>),
-    /// A word to count by.
+    /// The reason to count it by.
     Dropped(&'static str),
-    /// A word to count by, and why.
+    /// The kind of the reject, and its message.
     Refused(&'static str, String),
-    /// The archive did not give what it needs: why.
+    /// Its metadata could not be fetched; why.
     Failed(String),
 }
 
@@ -54,10 +54,10 @@ impl Deriver {
         }
     }
 
-    /// Returns what becomes of a build.
+    /// Returns the outcome of a build.
     ///
     /// # Errors
-    /// The archive cannot be relied on.
+    /// The archive is away (69) or misconfigured (78).
     pub async fn build(&self, build: &Build, file: &ArchiveFile) -> Result<DeriveOutcome> {
         let latest = self.latest(build.product_folder(), self.max_age).await?;
         let (lookup, number) = match build.kind() {
@@ -90,7 +90,7 @@ impl Deriver {
             let url = places::with_end(&english, "json");
             match self.archive.get(&url, Accept::Json, false).await? {
                 Fetched::Found(document) => Ok(read(&url, &document)),
-                // All builds of that day would be lost with it.
+                // Otherwise all builds of that day would fail.
                 Fetched::Failed(reason) => Err(Error::unavailable(reason)),
                 Fetched::Missing(_) => self.old_nightly(&url, &english).await,
             }
@@ -124,7 +124,7 @@ impl Deriver {
     ) -> Result<(Lookup, Option<u64>)> {
         let version = &build.version;
         if !latest.contains_key(version) {
-            // It may have come by now.
+            // It may exist by now.
             let max_age = self.max_age.map(|age| age.min(SETTLED));
             latest = self.latest(build.product_folder(), max_age).await?;
         }
@@ -169,7 +169,7 @@ impl Deriver {
     }
 }
 
-/// Reads a document; one that is cut or broken may be whole by the next run.
+/// Parses a document; a damaged one may be complete by the next run.
 fn read(url: &str, document: &[u8]) -> Lookup {
     match Metadata::read(document) {
         Ok(Some(metadata)) => Lookup::Found(Arc::new(metadata)),

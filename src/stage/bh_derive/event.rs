@@ -1,5 +1,5 @@
-//! The records of an event: of an archive that was added, or of those whose
-//! metadata were added after them.
+//! Makes the records of an event: of an uploaded archive, or of the archives whose metadata
+//! were uploaded after them.
 
 use std::sync::LazyLock;
 
@@ -17,7 +17,7 @@ use crate::remote::archive::{Accept, ArchiveFolder, Fetched, FolderFile};
 
 /// Why there are no records of an event.
 enum EventFailure {
-    /// The metadata are wrong: how.
+    /// The metadata are invalid; why.
     Refused(String),
     Error(Error),
 }
@@ -28,15 +28,15 @@ impl From<Error> for EventFailure {
     }
 }
 
-/// Returns what was fetched, which the event cannot do without.
-fn required<T>(fetched: Fetched<T>) -> Result<T> {
+/// Returns what was fetched; an error if it is missing.
+fn require<T>(fetched: Fetched<T>) -> Result<T> {
     match fetched {
         Fetched::Found(found) => Ok(found),
         Fetched::Missing(reason) | Fetched::Failed(reason) => Err(Error::unavailable(reason)),
     }
 }
 
-/// Where the localised builds of a nightly stand.
+/// The folder of an English nightly, whose localised builds are beside it.
 static ENGLISH: LazyLock<Regex> =
     LazyLock::new(|| pattern("-(mozilla|comm)-central([^/]*)/[^/]+$"));
 
@@ -44,7 +44,7 @@ impl Deriver {
     /// Returns the records of an object that was created, of the product of `folder`.
     ///
     /// # Errors
-    /// The archive cannot be relied on.
+    /// The archive denies access (77), or a signal.
     pub async fn event(&self, folder: &str, object: &CreatedObject) -> Result<Vec<DeriveOutcome>> {
         let url = from_key(&self.archive.base, &object.key);
         let records = match Class::parse(folder, &url) {
@@ -59,7 +59,7 @@ impl Deriver {
             Err(EventFailure::Refused(reason)) => {
                 Ok(vec![DeriveOutcome::Refused("bad_metadata", reason)])
             }
-            // The next event may have more luck, and this one comes again.
+            // The next event may succeed, and this one is delivered again.
             Err(EventFailure::Error(error))
                 if matches!(error.kind, Kind::Unavailable | Kind::Configuration) =>
             {
@@ -79,7 +79,7 @@ impl Deriver {
             Err(reason) => DeriveOutcome::Refused("no_record", reason),
         };
         Ok(vec![match outcome {
-            // Its record is made when they come.
+            // Its record is made when they are uploaded.
             DeriveOutcome::Refused("no_metadata", _) => DeriveOutcome::Dropped("no metadata yet"),
             outcome => outcome,
         }])
@@ -90,7 +90,7 @@ impl Deriver {
         folder: &str,
         url: &str,
     ) -> Result<Vec<DeriveOutcome>, EventFailure> {
-        let (_, metadata) = self.announced(url).await?;
+        let (_, metadata) = self.get_announced(url).await?;
         let number = places::build_number(url);
         let number =
             number.ok_or_else(|| EventFailure::Refused(format!("{url} names no /buildN/")))?;
@@ -118,13 +118,13 @@ impl Deriver {
         folder: &str,
         url: &str,
     ) -> Result<Vec<DeriveOutcome>, EventFailure> {
-        let (document, metadata) = self.announced(url).await?;
+        let (document, metadata) = self.get_announced(url).await?;
         let platform = Metadata::platform(&document)
             .ok_or_else(|| EventFailure::Refused(format!("{url} has no \"moz_pkg_platform\"")))?;
         let platform = format!(".{platform}.");
         let is_own = |file: &&FolderFile| file.name.contains(&platform);
         let place = url.strip_suffix(name(url)).unwrap_or(url);
-        let english = required(self.archive.list(place, false).await?)?.files;
+        let english = require(self.archive.list(place, false).await?)?.files;
         let mut english = english.iter().filter(is_own);
         let first = english.find_map(|file| record(folder, place, file, &metadata, None));
         let mut records: Vec<DeriveOutcome> = first.into_iter().collect();
@@ -146,10 +146,10 @@ impl Deriver {
         Ok(records)
     }
 
-    /// Returns a document that was announced and may take a while to be there, and
-    /// the metadata in it.
-    async fn announced(&self, url: &str) -> Result<(Vec<u8>, Metadata), EventFailure> {
-        let document = required(self.archive.get(url, Accept::Json, true).await?)?;
+    /// Returns a document that an event announced, and the metadata in it. It may take a
+    /// while to appear.
+    async fn get_announced(&self, url: &str) -> Result<(Vec<u8>, Metadata), EventFailure> {
+        let document = require(self.archive.get(url, Accept::Json, true).await?)?;
         let metadata = Metadata::read(&document)
             .map_err(|reason| EventFailure::Refused(format!("{url} is not JSON: {reason}")))?
             .ok_or_else(|| EventFailure::Refused(format!("{url} is empty")))?;
@@ -157,7 +157,7 @@ impl Deriver {
     }
 
     async fn list_announced(&self, url: &str) -> Result<ArchiveFolder> {
-        required(self.archive.list(url, true).await?)
+        require(self.archive.list(url, true).await?)
     }
 }
 

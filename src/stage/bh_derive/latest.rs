@@ -1,4 +1,4 @@
-//! Which build of each version is the latest, listed once per product.
+//! The latest build of each version, listed once per product.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use crate::remote::archive::{Archive, ArchiveFolder, Fetched};
 /// The folder of the latest build of each version.
 pub type Latest = HashMap<String, String>;
 
-/// A version that is not found is not listed again sooner.
+/// The minimum time between two listings because of a version that is not found.
 pub const SETTLED: Duration = Duration::from_secs(10);
 
 impl Deriver {
-    /// Returns the latest builds of the product of `folder`, as they were `max_age` ago or
-    /// later.
+    /// Returns the latest builds of the product of `folder`, from a listing not older than
+    /// `max_age`.
     ///
     /// # Errors
-    /// They cannot be listed: nothing can be said of releases then.
+    /// They cannot be listed (69, 78).
     pub async fn latest(&self, folder: &str, max_age: Option<Duration>) -> Result<Arc<Latest>> {
         let ask = || async { scan(&self.archive, folder).await.map(Arc::new) };
         self.latest.get(&folder.to_owned(), max_age, ask).await

@@ -1,22 +1,23 @@
-//! Answers that are asked for once, and shared.
+//! Values that are fetched once, and shared.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use crate::error::Result;
 
 type Cells<K, V> = HashMap<K, (Instant, Arc<OnceCell<V>>)>;
 
-/// Values by key, each with the time when it was first asked for.
+/// Values by key, each with the time when it was requested.
 pub struct Memo<K, V> {
     cells: Mutex<Cells<K, V>>,
 }
 
-/// With so many values those that are too old are removed.
+/// With this many values, old ones are removed.
 const MANY: usize = 4096;
 
 impl<K: Clone + Eq + Hash, V: Clone> Memo<K, V> {
@@ -29,11 +30,11 @@ impl<K: Clone + Eq + Hash, V: Clone> Memo<K, V> {
         }
     }
 
-    /// Returns the value of `key`, which `ask` gives if there is none younger than `max_age`.
-    /// The first caller asks, the others wait.
+    /// Returns the value of `key`; if there is none younger than `max_age`, calls `ask`.
+    /// Concurrent callers wait for the first.
     ///
     /// # Errors
-    /// That of `ask`; the next caller asks again.
+    /// That of `ask`; the next caller calls it again.
     pub async fn get<F>(
         &self,
         key: &K,
@@ -49,7 +50,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Memo<K, V> {
 
     /// Removes the value of `key` if it is one of those that `is_wanted` refuses.
     pub fn retain(&self, key: &K, is_wanted: impl Fn(&V) -> bool) {
-        let mut cells = self.lock();
+        let mut cells = self.cells.lock();
         let value = cells.get(key).and_then(|(_, cell)| cell.get());
         if value.is_some_and(|value| !is_wanted(value)) {
             cells.remove(key);
@@ -60,7 +61,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Memo<K, V> {
         let now = Instant::now();
         let is_old = |at: Instant| max_age.is_some_and(|age| now.duration_since(at) >= age);
         let new = || (now, Arc::default());
-        let mut cells = self.lock();
+        let mut cells = self.cells.lock();
         if max_age.is_some() && cells.len() >= MANY {
             cells.retain(|_, (at, _)| !is_old(*at));
         }
@@ -69,9 +70,5 @@ impl<K: Clone + Eq + Hash, V: Clone> Memo<K, V> {
             *entry = new();
         }
         Arc::clone(&entry.1)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Cells<K, V>> {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -103,8 +103,7 @@ impl Program for Args {
     }
 }
 
-/// Builds per request in flight that are in work or wait to be written: many have the same
-/// metadata.
+/// Builds in progress per concurrent request; many of them share their metadata.
 const BUILDS_AHEAD: usize = 64;
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
@@ -154,7 +153,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     })
 }
 
-/// Writes what became of a build of `line`.
+/// Writes the outcome of a build of `line`.
 fn write(outcome: DeriveOutcome, line: RecordLine<'_>, output: &mut StageOutput) -> Result<()> {
     let reject = |kind, message| Reject::new(line.bytes, line.number, kind, message);
     match outcome {

@@ -1,4 +1,4 @@
-//! Reads lines, and asks for the builds that they name.
+//! Reads lines, and starts the work on the builds that they name.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::ndjson::{PendingQueue, RecordLine};
 use crate::record::reject::Reject;
 use crate::remote::reply::Reply;
 
-/// The promise of what becomes of the builds of a line.
+/// The promise of the outcomes of a line's builds.
 pub type DeriveTicket = Reply<Vec<DeriveOutcome>>;
 
 /// Starts the work on builds.
@@ -44,11 +44,11 @@ impl DeriveQueue {
 pub struct Selection<'a> {
     pub base: &'a str,
     pub products: Vec<&'a str>,
-    /// What is older is passed over.
+    /// Older builds are dropped.
     pub oldest: Option<Timestamp>,
 }
 
-/// Why a line of a listing comes to nothing.
+/// Why a line of a listing gives no record.
 enum Unwanted {
     Dropped(&'static str),
     Refused(&'static str, String),
@@ -87,7 +87,7 @@ impl Selection<'_> {
         Ok((build, ArchiveFile { size, date }))
     }
 
-    /// Asks for the build of a line of a listing.
+    /// Starts the build of a line of a listing.
     pub fn ask(
         &self,
         record: RecordLine<'_>,
@@ -104,7 +104,7 @@ impl Selection<'_> {
     }
 }
 
-/// Asks for the builds of the objects that an event names.
+/// Starts the builds of the objects that an event names.
 pub fn ask_event(
     record: RecordLine<'_>,
     derive_queue: &DeriveQueue,

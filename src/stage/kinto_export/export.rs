@@ -1,4 +1,4 @@
-//! What is exported.
+//! What a run exports, for its state.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::resume::{Compatibility, RunSource};
 
-/// A state of another export is refused.
+/// What is exported; the state of another export is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
@@ -14,11 +14,10 @@ pub struct Export {
     pub server: String,
     pub bucket: String,
     pub collection: String,
-    /// Only what has changed after this.
+    /// Only changes after this.
     #[serde(deserialize_with = "Option::deserialize")]
     pub since: Option<String>,
-    /// The latest change when the run began: what changes from then on is for
-    /// the next one.
+    /// The latest change when the run began; later changes are for the next run.
     #[serde(deserialize_with = "Option::deserialize")]
     pub through: Option<String>,
 }

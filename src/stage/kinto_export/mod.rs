@@ -1,4 +1,4 @@
-//! kinto-export: a line for each record of a Kinto collection, a mark for each
+//! kinto-export: writes a line for each record of a Kinto collection, and a mark for each
 //! page.
 
 mod export;
@@ -85,13 +85,13 @@ impl Program for Args {
     }
 }
 
-/// The two ways to the records.
-enum Way {
+/// Where the records are read from.
+enum RecordSource {
     Http(Arc<KintoServer>),
     Database(String),
 }
 
-impl Way {
+impl RecordSource {
     fn open(args: &Args, io: &Io) -> Result<Self> {
         let url = args.database.as_deref().map(str::trim);
         match url.filter(|url| !url.is_empty()) {
@@ -126,14 +126,14 @@ impl Way {
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let way = Way::open(args, io)?;
-    let mut pages = way.pages(args, io)?;
-    let scale = pages.scale();
+    let source = RecordSource::open(args, io)?;
+    let mut pages = source.pages(args, io)?;
+    let unit = pages.unit();
     let export = Export {
-        server: way.address(),
+        server: source.address(),
         bucket: args.kinto.bucket.clone(),
         collection: args.kinto.collection.clone(),
-        since: args.since.map(|since| scale.since(since)),
+        since: args.since.map(|since| unit.since(since)),
         through: None,
     };
     let (mut file, mut exported) = resume::open(&args.state, export, |_| {}, io)?;
@@ -141,25 +141,25 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         through.clone()
     } else {
         let waiting = format!("asking {}", pages.place());
-        let _patience = io.context.log.notify_if_slow(waiting);
-        let latest = scale.text(pages.latest()?);
+        let _notice = io.context.log.notify_if_slow(waiting);
+        let latest = unit.format(pages.latest()?);
         let since = exported.source.since.clone();
         since.map_or(latest.clone(), |since| since.max(latest))
     };
     exported.source.through = Some(through.clone());
-    // Only now: while the server is away the state of an earlier run stays.
+    // Only now, so that the state of an earlier run stays if the server is away.
     if let Some(file) = &mut file {
         file.save(&exported)?;
     }
     let whole = Interval::new(exported.source.since.clone(), Some(through));
-    let gaps = scale.spans(&exported.coverage.gaps(&whole))?;
+    let gaps = unit.spans(&exported.coverage.gaps(&whole))?;
     let before = write::count(pages.as_mut(), &gaps)?;
     let mut workers = vec![pages];
     for _ in 1..args.concurrency {
-        workers.push(way.pages(args, io)?);
+        workers.push(source.pages(args, io)?);
     }
     let recorder = Recorder::new(exported, file, io.output.stream().file()?);
-    let mut writer = ExportWriter::new(recorder, scale);
+    let mut writer = ExportWriter::new(recorder, unit);
     let done = writer.write(workers, &gaps, before, io);
     let path = args.state.resume_file.as_deref();
     writer.publisher.recorder.conclude(done, path, io)

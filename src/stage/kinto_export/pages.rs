@@ -1,4 +1,4 @@
-//! The pages of a collection as lines, from the server or from its database.
+//! Reads the pages of a collection as lines, from the server or from its database.
 
 use crate::error::{Error, Result};
 use crate::record::coverage::Interval;
@@ -6,44 +6,50 @@ use crate::record::release::{Meta, write_line};
 use crate::remote::kinto::database::KintoDatabase;
 use crate::remote::kinto::pages::{Collection, KintoPage};
 
-/// Changes behind the one and until the other.
+/// The changes after `after` and through `through`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KintoSpan {
     pub after: Option<u64>,
     pub through: u64,
 }
 
-/// What the numbers of changes count: of a server milliseconds since 1970, of
-/// a database microseconds.
+/// The unit of timestamps: milliseconds since 1970 for a server, microseconds for a
+/// database.
 #[derive(Debug, Clone, Copy)]
-pub struct Scale {
+pub struct TimeUnit {
+    /// Digits of a timestamp.
     digits: usize,
-    /// In a millisecond.
+    /// Units per millisecond.
     units: u64,
 }
 
-impl Scale {
-    /// As a text whose order is that of the numbers.
-    pub fn text(self, number: u64) -> String {
+impl TimeUnit {
+    /// Formats a timestamp, padded with zeros, so that texts sort as numbers.
+    pub fn format(self, number: u64) -> String {
         format!("{number:0width$}", width = self.digits)
     }
 
-    /// The bound of what has changed since a millisecond, to which a database
-    /// may have rounded.
+    /// Returns the bound for changes since a millisecond, to which a database may have
+    /// rounded.
     pub fn since(self, milliseconds: u64) -> String {
-        self.text(milliseconds * self.units + (self.units - 1) / 2)
+        self.format(milliseconds * self.units + (self.units - 1) / 2)
     }
 
+    /// Converts a timestamp to milliseconds, rounded down.
     pub fn milliseconds(self, number: u64) -> u64 {
         number / self.units
     }
 
+    /// Parses gaps of the coverage.
+    ///
+    /// # Errors
+    /// A bound is not a timestamp: the state is damaged (78).
     pub fn spans(self, gaps: &[Interval]) -> Result<Vec<KintoSpan>> {
         let number = |text: &str| {
             let number = text
                 .parse()
                 .ok()
-                .filter(|number| self.text(*number) == text);
+                .filter(|number| self.format(*number) == text);
             number.ok_or_else(|| {
                 Error::configuration(format!(
                     "the state is damaged: {text:?} is not a time; remove the resume file to start \
@@ -81,40 +87,40 @@ impl ExportPage {
                 meta.id
             ))
         })?;
-        self.takes(changed);
+        self.extend_ends(changed);
         self.records += 1;
         Ok(())
     }
 
-    fn takes(&mut self, changed: u64) {
+    fn extend_ends(&mut self, changed: u64) {
         let first = self.ends.map_or(changed, |(first, _)| first);
         self.ends = Some((first, changed));
     }
 }
 
-/// Where pages come from; asked for a span from where it stopped, it goes on.
+/// A source of pages. Asked for the rest of a span, it continues after its last page.
 pub trait Pages: Send {
     fn place(&self) -> String;
-    fn scale(&self) -> Scale;
-    /// The latest change.
+    fn unit(&self) -> TimeUnit;
+    /// Returns the latest change.
     fn latest(&mut self) -> Result<u64>;
-    /// How many live records there are in the span, where that can be asked.
+    /// Returns the number of records in the span; `None` if the source does not know.
     ///
     /// # Errors
-    /// Among others: a collection whose changes end before the span does (78).
+    /// The latest change is before the end of the span: it is another collection (78).
     fn count(&mut self, span: KintoSpan) -> Result<Option<u64>>;
-    /// The first page of the span.
+    /// Returns the first page of the span.
     fn page(&mut self, span: KintoSpan) -> Result<ExportPage>;
 }
 
-/// Empty pages in a row, each of which names a next one, before it is said
-/// that this does not end.
+/// The maximum number of consecutive empty pages that each name a next page.
 const EMPTY: u32 = 10;
 
+/// Reads pages from the server.
 pub struct Http {
     collection: Collection,
     keep_meta: bool,
-    /// The query that goes on behind a change.
+    /// The query of the page after a change.
     next: Option<(Option<u64>, String)>,
 }
 
@@ -140,8 +146,8 @@ impl Pages for Http {
         self.collection.place()
     }
 
-    fn scale(&self) -> Scale {
-        Scale {
+    fn unit(&self) -> TimeUnit {
+        TimeUnit {
             digits: 13,
             units: 1,
         }
@@ -175,7 +181,7 @@ impl Pages for Http {
                 if changed > span.through {
                     beyond = true;
                 } else if record.deleted {
-                    page.takes(changed);
+                    page.extend_ends(changed);
                     page.deleted += 1;
                 } else {
                     let meta = Meta {
@@ -201,6 +207,7 @@ impl Pages for Http {
     }
 }
 
+/// Reads pages from the database.
 pub struct Database {
     pub records: KintoDatabase,
     pub keep_meta: bool,
@@ -211,8 +218,8 @@ impl Pages for Database {
         self.records.place()
     }
 
-    fn scale(&self) -> Scale {
-        Scale {
+    fn unit(&self) -> TimeUnit {
+        TimeUnit {
             digits: 16,
             units: 1000,
         }
@@ -222,7 +229,7 @@ impl Pages for Database {
         self.records.latest()
     }
 
-    /// A cursor sees what it was opened on: nothing can go missing.
+    /// A cursor reads one snapshot, so no record can be missed.
     fn count(&mut self, _: KintoSpan) -> Result<Option<u64>> {
         Ok(None)
     }

@@ -1,9 +1,10 @@
-//! Who exports what: an idle worker takes the later half of the longest rest.
+//! Divides an export among workers: an idle one takes the later half of the longest rest.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Condvar, Mutex};
 
 use super::pages::KintoSpan;
 
+/// The spans of an export, and the workers on them.
 pub struct Ranges {
     state: Mutex<State>,
     changed: Condvar,
@@ -15,11 +16,11 @@ struct State {
     ended: bool,
 }
 
-/// What a worker has in hand.
+/// The rest of a worker's span.
 #[derive(Clone, Copy)]
 struct Work {
     rest: Option<KintoSpan>,
-    /// How long its last page was, in time; not known before the first.
+    /// The time that its last page covered; unknown before the first.
     step: Option<u64>,
 }
 
@@ -39,13 +40,10 @@ impl Ranges {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What `worker` has to do now; `None` when nothing is left to share.
+    /// Returns the rest of the span of `worker`, or a new one; `None` when no span is worth
+    /// splitting.
     pub fn take(&self, worker: usize) -> Option<KintoSpan> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         loop {
             if state.ended {
                 return None;
@@ -65,14 +63,14 @@ impl Ranges {
             if !state.at_work.iter().any(unknown) {
                 return None;
             }
-            state = (self.changed.wait(state)).unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
         }
     }
 
-    /// `worker` got a page with these ends: the part of its span that is done
-    /// now. Nothing behind a `more` that is false is left.
+    /// Takes the first and last change of a page of `worker`, and whether there are more;
+    /// returns the part of its span that is done.
     pub fn done(&self, worker: usize, ends: Option<(u64, u64)>, more: bool) -> Option<KintoSpan> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let work = &mut state.at_work[worker];
         let rest = work.rest?;
         let part = match ends {
@@ -99,9 +97,9 @@ impl Ranges {
         Some(part)
     }
 
-    /// Nobody begins anything more.
+    /// Makes all workers stop after their current page.
     pub fn end(&self) {
-        self.state().ended = true;
+        self.state.lock().ended = true;
         self.changed.notify_all();
     }
 }

@@ -1,9 +1,9 @@
-//! Pages as they come, each with its mark.
+//! Writes the pages in the order of their arrival, each with its mark.
 
 use crossbeam_channel::{Receiver, bounded};
 
 use super::export::Export;
-use super::pages::{ExportPage, KintoSpan, Pages, Scale};
+use super::pages::{ExportPage, KintoSpan, Pages, TimeUnit};
 use super::ranges::Ranges;
 use crate::counters::Waiting;
 use crate::error::{Error, Kind, Result};
@@ -12,26 +12,27 @@ use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::resume::{PageMark, PublishedPage, Publisher, Recorder};
 
-/// A page, and the part of the export that it is.
-type Part = (ExportPage, KintoSpan);
+/// A page, and the part of the export that it completes.
+type WorkerPage = (ExportPage, KintoSpan);
 
+/// Writes the output, and records it in the state.
 pub struct ExportWriter {
     pub publisher: Publisher<Export>,
-    scale: Scale,
+    unit: TimeUnit,
     metrics: Metrics,
 }
 
 impl ExportWriter {
-    pub fn new(recorder: Recorder<Export>, scale: Scale) -> Self {
+    pub fn new(recorder: Recorder<Export>, unit: TimeUnit) -> Self {
         Self {
             publisher: Publisher::new(recorder, PageMark::Page),
-            scale,
+            unit,
             metrics: Metrics::from_environment(),
         }
     }
 
-    /// Writes what `workers` get of `gaps`, which held `before` records, and
-    /// ends the run.
+    /// Writes the pages that `workers` read of `gaps`, and ends the run. `before` is the
+    /// number of records in `gaps` at its start.
     pub fn write(
         &mut self,
         workers: Vec<Box<dyn Pages>>,
@@ -54,7 +55,7 @@ impl ExportWriter {
                                 (page, done.unwrap_or(span))
                             });
                             let failed = part.is_err();
-                            // A writer that failed takes nothing any more.
+                            // The receiver is gone if the writer has failed.
                             if parts.send(part).is_err() || failed {
                                 ranges.end();
                                 break;
@@ -65,7 +66,7 @@ impl ExportWriter {
                 })
                 .collect();
             drop(parts);
-            let done = self.hand_on_all(&came, io);
+            let done = self.publish_all(&came, io);
             ranges.end();
             drop(came);
             let ended = at_work.into_iter().filter_map(|worker| worker.join().ok());
@@ -82,7 +83,7 @@ impl ExportWriter {
         let through = through
             .and_then(|through| through.parse().ok())
             .unwrap_or(0);
-        let since = self.scale.milliseconds(through);
+        let since = self.unit.milliseconds(through);
         self.publisher.end(&[("since", since)], &mut io.output)?;
         io.context.log.info(format!(
             "what changes from now on comes with --since {since}"
@@ -90,9 +91,8 @@ impl ExportWriter {
         Ok(())
     }
 
-    /// The first error ends the export; what is at work then is waited for,
-    /// and handed on.
-    fn hand_on_all(&mut self, came: &Receiver<Result<Part>>, io: &mut Io) -> Result<()> {
+    /// Publishes all pages. The first error ends the export, after the pages in flight.
+    fn publish_all(&mut self, came: &Receiver<Result<WorkerPage>>, io: &mut Io) -> Result<()> {
         let mut failed = Ok(());
         loop {
             let wait = || came.recv();
@@ -101,16 +101,16 @@ impl ExportWriter {
                 Ok(Ok(part)) => {
                     let (page, _) = &part;
                     io.context.counters.add_read(page.records + page.deleted);
-                    self.hand_on(part, io)?;
+                    self.publish(part, io)?;
                 }
                 Ok(Err(error)) => failed = failed.and(Err(error)),
             }
         }
     }
 
-    fn hand_on(&mut self, (page, span): Part, io: &mut Io) -> Result<()> {
-        let after = span.after.map(|after| self.scale.text(after));
-        let next = Some(self.scale.text(span.through));
+    fn publish(&mut self, (page, span): WorkerPage, io: &mut Io) -> Result<()> {
+        let after = span.after.map(|after| self.unit.format(after));
+        let next = Some(self.unit.format(span.through));
         if page.deleted > 0 {
             io.output.drop("deleted", page.deleted);
         }
@@ -126,8 +126,8 @@ impl ExportWriter {
         Ok(())
     }
 
-    /// What came has to be what the server counts: while records are only
-    /// added and changed, it counts fewer and fewer within the bounds.
+    /// Compares the number of records with the counts of the server. A change moves a record
+    /// out of the bounds, so while the export runs the count only decreases.
     fn check(
         &mut self,
         pages: &mut dyn Pages,
@@ -151,8 +151,8 @@ impl ExportWriter {
         )))
     }
 
-    /// Fails with `error`, and lets the next run begin from the start: to resume this one
-    /// would be to leave out again what did not come.
+    /// Returns `error`, and makes the next run start over: if it resumed this one, it would
+    /// omit the missing records again.
     fn start_over(&self, error: Error) -> Result<()> {
         let recorder = &self.publisher.recorder;
         recorder.record(|exported| exported.finished = true)?;
@@ -160,7 +160,7 @@ impl ExportWriter {
     }
 }
 
-/// How many records are in `spans`, where that can be asked.
+/// Returns how many records are in `spans`; `None` if the source does not know.
 pub fn count(pages: &mut dyn Pages, spans: &[KintoSpan]) -> Result<Option<u64>> {
     let counts = spans.iter().map(|span| pages.count(*span));
     let counts: Option<Vec<u64>> = counts.collect::<Result<_>>()?;

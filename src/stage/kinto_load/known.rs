@@ -1,5 +1,5 @@
-//! What the server has: of each record its id and the hash of its content, in
-//! memory and in a file, so that the next run asks for changes alone.
+//! The contents of the server: the id of each record and the hash of its content, in memory
+//! and in a file, so that the next run only asks for changes.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -19,20 +19,21 @@ use crate::record::release::write_members;
 use crate::remote::kinto::KintoServer;
 use crate::remote::kinto::pages::Collection;
 
-/// The identity of a content.
+/// The hash of a content.
 pub type Hash = [u8; 16];
 
-/// As many records a page as every server gives.
+/// Records per page; every server allows this many.
 const PAGE: u16 = 5000;
 
 const FORMAT: &str = "kinto-load cache 2";
 
+/// The contents of a collection by the hashes of their ids.
 #[derive(Default)]
 pub struct KintoContents {
     /// By a hash of the id: a content names its id, so a clash of two ids can
     /// only cause a record to be sent that need not be.
     contents: HashMap<u64, Hash>,
-    /// The latest change that is known of.
+    /// The latest change that is known.
     latest: Option<u64>,
     /// Which record it changed, by the hash of its id.
     changed: Option<u64>,
@@ -41,8 +42,9 @@ pub struct KintoContents {
     place: String,
 }
 
-/// MD5 of the text that CPython would print of the record, without what the
-/// server changes by itself.
+/// Returns the MD5 of the record as CPython prints it, without the members that the server
+/// sets.
+/// Returns whether the server has this content of `id`.
 pub fn hash(record: &[u8]) -> Result<Hash, ParseError> {
     let members = json::members(record)?;
     let mut own = Vec::with_capacity(record.len());
@@ -52,7 +54,7 @@ pub fn hash(record: &[u8]) -> Result<Hash, ParseError> {
     Ok(Md5::digest(&text).into())
 }
 
-/// A text as a number, the same in every run.
+/// Hashes a text; the same in every run.
 pub fn digest(id: &str) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(id.as_bytes());
@@ -60,8 +62,10 @@ pub fn digest(id: &str) -> u64 {
 }
 
 impl KintoContents {
-    /// What the file knows, and what has changed since; then the file is
-    /// written anew.
+    /// Reads the file, asks the server for what has changed since, and writes the file.
+    ///
+    /// # Errors
+    /// The server is away (69), or the file cannot be written (74).
     pub fn read(
         server: &Arc<KintoServer>,
         (folder, bucket, collection): (&Path, &str, &str),
@@ -70,12 +74,12 @@ impl KintoContents {
         let mut known = load(folder.join(name(&place)), place);
         let collection = Collection::new(Arc::clone(server), bucket, collection, PAGE);
         let head = collection.head(None, None)?;
-        // A server that was set back knows nothing of the file's.
+        // The server was restored from a backup, so the file is outdated.
         if known.latest.is_some_and(|latest| latest > head.timestamp) {
             known.forget();
         }
         let mut changed = known.latest != Some(head.timestamp) && known.follow(&collection)?;
-        // What was deleted with its collection, or purged, is told by its number alone.
+        // Records that were purged leave no tombstones; only the total shows it.
         let total = if changed {
             collection.head(None, known.latest)?.total
         } else {
@@ -104,14 +108,14 @@ impl KintoContents {
         self.contents.get(&digest(id)) == Some(&content)
     }
 
-    /// Returns whether the server has another content of this id, and the input
-    /// of the last run had another one after this one.
+    /// Returns whether the input of the last run had a later content of this id, and the
+    /// server has another one than this.
     pub fn supersedes(&self, version: RecordVersion) -> bool {
         let stored = self.contents.get(&version.0);
         self.superseded.contains(&version) && stored.is_some_and(|stored| *stored != version.1)
     }
 
-    /// Keeps for the next run what the input of this one superseded.
+    /// Saves for the next run what the input of this one superseded.
     pub fn keep(mut self, superseded: Superseded) -> Result<()> {
         if self.superseded == superseded {
             return Ok(());
@@ -120,9 +124,9 @@ impl KintoContents {
         self.save()
     }
 
-    /// Takes over what has changed; whether anything has. The latest change that
-    /// is known of must be among what the server says, at its time or a later
-    /// one: a server that was set back, and changed again, does not have it.
+    /// Applies what has changed; returns whether anything has. The server must still have the
+    /// latest change that is known, at its time or a later one; otherwise it was restored
+    /// from a backup, and everything is read again.
     fn follow(&mut self, collection: &Collection) -> Result<bool> {
         let before = self.latest;
         let expected = self.changed;
@@ -156,7 +160,7 @@ impl KintoContents {
         }
     }
 
-    /// Whole or not at all.
+    /// Replaces the file.
     fn save(&self) -> Result<()> {
         let written = disk::replace(&self.file, |file| {
             let mut out = std::io::BufWriter::new(file);
@@ -179,7 +183,7 @@ impl KintoContents {
     }
 }
 
-/// One name for each server, bucket and collection.
+/// Returns the name of the file of a server, bucket and collection.
 fn name(place: &str) -> PathBuf {
     let mut name = ".kinto-load-".to_owned();
     for character in place.chars() {
@@ -188,12 +192,13 @@ fn name(place: &str) -> PathBuf {
             _ => name.push('_'),
         }
     }
-    // Two places may look alike.
+    // Replaced characters may make two places look alike.
     let _ = write!(name, "-{:08x}", digest(place) >> 32);
     PathBuf::from(name)
 }
 
-/// What is cached can be asked for again: a file that is not whole is none.
+/// Reads the file; if it is damaged, it is ignored, because everything in it can be read
+/// from the server again.
 fn load(file: PathBuf, place: String) -> KintoContents {
     let known = std::fs::File::open(&file)
         .ok()

@@ -1,4 +1,4 @@
-//! kinto-load: records into a Kinto collection.
+//! kinto-load: stores records in a Kinto collection.
 
 mod known;
 mod read;
@@ -105,7 +105,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let batches = Batches::open(&server, args.if_not_exists)?;
     let known = if args.skip_unchanged {
         let waiting = format!("reading what {} has", server.address());
-        let _patience = io.context.log.notify_if_slow(waiting);
+        let _notice = io.context.log.notify_if_slow(waiting);
         let place = (&*args.cache_folder, bucket, collection);
         let known = KintoContents::read(&server, place)?;
         io.context
@@ -120,7 +120,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         bytes: LARGEST,
         wait: args.flush_interval,
     };
-    // Hashes of the paths of which a version may be sent, where not all are.
+    // Hashes of the paths of records that have a changed version.
     let mut changed = args.skip_unchanged.then(HashSet::new);
     let parse =
         |line: RecordLine<'_>| read::pending_put(line, (bucket, collection), known.as_ref());

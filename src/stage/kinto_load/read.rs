@@ -1,4 +1,4 @@
-//! A line as a record for Kinto, checked and compared on any core.
+//! Parses lines as records for Kinto, on all cores.
 
 use std::ops::Range;
 
@@ -17,14 +17,14 @@ pub struct PendingPut {
     pub number: u64,
     /// The server had it when the run began.
     pub unchanged: bool,
-    /// Its id and its content, if a later version may take its place unsent.
+    /// Its id and its content, if a later version may replace it before it is sent.
     pub version: Option<RecordVersion>,
-    /// In the last run a later version did.
+    /// Whether a later version did so in the last run.
     pub superseded: bool,
 }
 
-/// Returns what to store for a record, in this bucket and collection where the
-/// line names no other.
+/// Returns the record to store; `place` is the bucket and collection of lines that name
+/// none.
 pub fn pending_put(
     line: RecordLine<'_>,
     place: (&str, &str),
@@ -123,7 +123,7 @@ fn integer(value: &Value<'_>) -> Option<u64> {
     }
 }
 
-/// Kinto's own rule.
+/// Returns whether Kinto accepts the id.
 fn is_id(id: &str) -> bool {
     let mut bytes = id.bytes();
     bytes

@@ -1,5 +1,4 @@
-//! Batches: gathered in the order of the input, some at work at once, and
-//! reported in that order.
+//! Sends batches, several at once, and reports their outcomes in the order of the input.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,28 +24,28 @@ type Outcomes = Result<Vec<PutOutcome>>;
 
 type Job = (Arc<Vec<Put>>, Sender<Outcomes>);
 
-/// A batch at work: of a record to store only the number of its line is left.
+/// A batch in flight. Of its records, `items` only has the numbers of their lines.
 struct Sent {
     items: Vec<Parsed<u64>>,
     done: Receiver<Outcomes>,
     puts: Arc<Vec<Put>>,
 }
 
-/// Sends batches, some at once, and reports them in their order.
+/// Sends batches, several at once, and reports their outcomes in order.
 pub struct BatchSender {
     workers: usize,
     jobs: Sender<Job>,
     counters: Arc<Counters>,
     metrics: Metrics,
     at_work: VecDeque<Sent>,
-    /// How many batches at work hold a record of this path.
+    /// How many batches in flight contain a record of this path.
     paths: HashMap<String, usize>,
-    /// Where what is unchanged is not sent.
+    /// Only with --skip-unchanged.
     pub versions: Option<Versions>,
 }
 
 impl BatchSender {
-    /// Starts so many workers, which end when it is dropped.
+    /// Starts `workers` threads, which end when it is dropped.
     pub fn new<'scope>(
         scope: &'scope Scope<'scope, '_>,
         batches: &'scope Batches,
@@ -58,7 +57,7 @@ impl BatchSender {
             let waiting = waiting.clone();
             scope.spawn(move || {
                 for (puts, done) in waiting {
-                    // Nobody listens any more once the run has failed.
+                    // The receiver is gone once the run has failed.
                     drop(done.send(batches.store(&puts)));
                 }
             });
@@ -74,7 +73,7 @@ impl BatchSender {
         }
     }
 
-    /// Sends what was put off, so many records at a time; returns what was
+    /// Sends the records that were put off, `records` per batch; returns what was
     /// superseded.
     pub fn finish(mut self, records: usize, output: &mut StageOutput) -> Result<Superseded> {
         let Some(versions) = self.versions.take() else {
@@ -89,7 +88,7 @@ impl BatchSender {
         Ok(superseded)
     }
 
-    /// Waits for the first batch at work, and says what became of its lines.
+    /// Waits for the first batch in flight, and reports the outcomes of its records.
     fn report(&mut self, output: &mut StageOutput) -> Result<()> {
         let Some(sent) = self.at_work.pop_front() else {
             return Ok(());
@@ -108,7 +107,7 @@ impl BatchSender {
         let mut outcomes = sent.puts.iter().zip(outcomes?);
         let mut stored = 0;
         for item in sent.items {
-            // On a terminal nobody reads marks.
+            // On a terminal marks are not wanted.
             if let Parsed::Mark(mark) = &item
                 && output.stream().is_terminal()
             {
@@ -159,7 +158,7 @@ impl BatchSink<Box<PendingPut>> for BatchSender {
                 Parsed::Mark(mark) => Parsed::Mark(mark),
             });
         }
-        // Of two versions of a record the later one has to arrive last.
+        // Two versions of a record must arrive in order.
         while puts.iter().any(|put| self.paths.contains_key(&put.path))
             || self.at_work.len() > self.workers
         {

@@ -1,4 +1,4 @@
-//! Of several records with one id the last one counts: which of them are sent.
+//! Decides which of several records with one id are sent: the last one counts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,25 +11,25 @@ type Item = Parsed<Box<PendingPut>>;
 /// A content of an id, both by their hashes.
 pub type RecordVersion = (u64, Hash);
 
-/// Contents that the input of a run held before another one of the same id.
+/// Contents that the input of a run had before another one of the same id.
 pub type Superseded = HashSet<RecordVersion>;
 
-/// The reason of versions that are not sent, for a later one takes their place.
+/// The reason of versions that are not sent, because a later one replaces them.
 const SUPERSEDED: &str = "superseded";
 
-/// What the input holds of the same records.
+/// The versions of records in the input.
 #[derive(Default)]
 pub struct Versions {
-    /// What was sent last of a path, by its hash.
+    /// The version that was last sent of each path, by its hash.
     sent: HashMap<u64, Option<RecordVersion>>,
     superseded: Superseded,
-    /// Records of which a later version is to come, as in the last run.
+    /// Records of which a later version is expected, as in the last run.
     put_off: HashMap<u64, Box<PendingPut>>,
 }
 
 impl Versions {
-    /// Returns what of a batch is sent, of each record the last version if the
-    /// server does not have it, with the other items in their places.
+    /// Returns the items of a batch that are to be sent: of each record the last version,
+    /// unless the server has it; other items stay in place.
     pub fn choose(&mut self, batch: Vec<Item>) -> Vec<Item> {
         let mut last = HashMap::new();
         for (at, item) in batch.iter().enumerate() {
@@ -63,7 +63,7 @@ impl Versions {
         chosen
     }
 
-    /// Decides about a record that was put off, now that another one came.
+    /// Sends or drops a record that was put off, because another version has arrived.
     fn settle_earlier(&mut self, path: u64, is_replaced: bool, chosen: &mut Vec<Item>) {
         let Some(earlier) = self.put_off.remove(&path) else {
             return;
@@ -78,7 +78,7 @@ impl Versions {
 
     fn send(&mut self, path: u64, mut pending: Box<PendingPut>) -> Item {
         let sent = self.sent.get(&path).copied();
-        // What the server had is sent all the same after another version of it.
+        // After another version was sent, even an unchanged one has to be sent.
         pending.unchanged &= sent.is_none();
         if !pending.unchanged {
             let earlier = sent.flatten();
@@ -89,8 +89,7 @@ impl Versions {
         Parsed::Record(pending)
     }
 
-    /// Returns the records of which no later version came, and what was
-    /// superseded.
+    /// Returns the records of which no later version arrived, and what was superseded.
     pub fn finish(mut self) -> (Vec<Item>, Superseded) {
         let mut rest: Vec<_> = std::mem::take(&mut self.put_off).into_iter().collect();
         rest.sort_unstable_by_key(|(_, pending)| pending.number);

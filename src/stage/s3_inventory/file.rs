@@ -1,4 +1,4 @@
-//! A file that is read: where it is, and what is known of it before.
+//! A file of an inventory: its location, and what the manifest says.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -7,28 +7,30 @@ use super::source::FileLocation;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::columns::Layout;
 
+/// A file to read.
 pub struct InventoryFile {
     pub place: FileLocation,
-    /// In messages.
+    /// Its name in messages.
     pub name: String,
-    /// Of its columns, if it is CSV.
+    /// Its columns, if it is CSV.
     pub layout: Layout,
-    /// The bucket that it lists, as the manifest says.
+    /// The bucket that it lists, by the manifest.
     pub bucket: Option<String>,
-    /// As the manifest says.
+    /// Bytes, by the manifest.
     pub size: Option<u64>,
+    /// In hexadecimal, by the manifest.
     pub md5: Option<String>,
-    /// What tells it from another of this name.
+    /// Distinguishes it from a later file of the same name, to resume.
     pub identity: String,
-    /// Of one that is here, and that no manifest describes.
+    /// The version of a local file without a manifest.
     pub version: Option<String>,
 }
 
 impl InventoryFile {
-    /// Checks that `disk`, which was read, is as it was when it was found.
+    /// Checks that `disk`, which was read, has not changed since it was found.
     ///
     /// # Errors
-    /// It was changed, or replaced, meanwhile (75).
+    /// It was changed or replaced (75).
     pub fn check(&self, disk: &File) -> Result<()> {
         let now = disk.metadata().map_err(Error::local(&self.name))?;
         if self.version.is_none() || self.version == version(&now) {
@@ -41,7 +43,7 @@ impl InventoryFile {
     }
 }
 
-/// Returns the size and time of a file, `None` of what is no file.
+/// Returns the size and time of a regular file, for others `None`.
 pub fn version(data: &Metadata) -> Option<String> {
     let (seconds, nanos) = (data.mtime(), data.mtime_nsec());
     let text = format!("{} bytes of {seconds}.{nanos:09}", data.len());

@@ -1,4 +1,4 @@
-//! The files to read: named, in a folder, or in a manifest.
+//! Finds the files to read: named, in a folder, or in a manifest.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use crate::record::s3::split_url;
 use crate::remote::concurrency::ConcurrencyLimit;
 use crate::remote::s3::Bucket;
 
-/// All that is read, in order.
+/// The files of an inventory, in the order in which they are written.
 pub struct Inventory {
-    /// As they were named.
+    /// As named on the command line.
     pub inputs: Vec<String>,
     pub files: Vec<InventoryFile>,
 }
@@ -27,16 +27,20 @@ pub struct Inventory {
 const MOZILLA: &str = "net-mozaws-prod-delivery-inventory-us-east-1";
 
 impl Inventory {
-    pub fn find(args: &Args, origin: &LazyS3) -> Result<Self> {
+    /// Finds the files that the command line names.
+    ///
+    /// # Errors
+    /// A file or manifest cannot be read, or is not that of an inventory (78).
+    pub fn find(args: &Args, s3: &LazyS3) -> Result<Self> {
         let layout = match &args.columns {
-            // What a row has behind these is passed over.
+            // Further columns of a row are ignored.
             None => Layout::parse(USUAL),
             Some(names) => Layout::parse(names).map(Layout::complete),
         };
         let layout = layout.map_err(|error| Error::usage(format!("--columns: {error}")))?;
         let mut search = Search {
             args,
-            origin,
+            s3,
             layout,
             files: Vec::new(),
         };
@@ -62,14 +66,14 @@ impl Inventory {
         Ok(Self { inputs, files })
     }
 
-    /// Which of the files standard input is.
+    /// Returns the number of the file that is standard input.
     pub fn streamed(&self) -> Option<usize> {
         self.files
             .iter()
             .position(|file| file.place == FileLocation::Stdin)
     }
 
-    /// Tells these files from others.
+    /// Returns a hash of the names and identities of all files, to resume.
     pub fn digest(&self) -> String {
         let mut digest = Md5::new();
         for file in &self.files {
@@ -103,7 +107,7 @@ impl Mozilla {
 
 struct Search<'a> {
     args: &'a Args,
-    origin: &'a LazyS3,
+    s3: &'a LazyS3,
     layout: Layout,
     files: Vec<InventoryFile>,
 }
@@ -111,7 +115,7 @@ struct Search<'a> {
 impl Search<'_> {
     fn input(&mut self, input: &str) -> Result<()> {
         let place = FileLocation::parse(input)?;
-        if is(input, ".json") {
+        if has_ending(input, ".json") {
             let text = self.checked(&place, input)?;
             let bucket = match &place {
                 FileLocation::Object { bucket, .. } => Some(bucket.as_str()),
@@ -136,7 +140,7 @@ impl Search<'_> {
                 ref bucket,
                 ref key,
             } => {
-                let (runtime, s3) = self.origin.s3()?;
+                let (runtime, s3) = self.s3.open()?;
                 let identity = runtime.block_on(s3.etag(bucket, key))?;
                 let file = self.file(place, input.to_owned());
                 self.files.push(InventoryFile { identity, ..file });
@@ -163,14 +167,14 @@ impl Search<'_> {
         let name = path.display().to_string();
         let mut file = self.file(FileLocation::Local(path), name);
         file.version = version(&data);
-        // A pipe has a name, but is another one each time.
+        // A pipe has other content each time.
         let random = || uuid::Uuid::new_v4().to_string();
         file.identity = file.version.clone().unwrap_or_else(random);
         self.files.push(file);
         Ok(())
     }
 
-    /// The inventory files below a folder, in the order of their names.
+    /// Adds the inventory files below a folder, sorted by name.
     fn folder(&mut self, folder: &Path) -> Result<()> {
         let mut found = Vec::new();
         let mut open = vec![folder.to_owned()];
@@ -184,7 +188,7 @@ impl Search<'_> {
                     open.push(path);
                 } else if [".csv.gz", ".csv", ".parquet"]
                     .iter()
-                    .any(|end| is(&path.to_string_lossy(), end))
+                    .any(|end| has_ending(&path.to_string_lossy(), end))
                 {
                     found.push(path);
                 }
@@ -200,10 +204,10 @@ impl Search<'_> {
         found.into_iter().try_for_each(|path| self.local(path))
     }
 
-    /// The text of a manifest, compared with the checksum that S3 writes beside it.
+    /// Returns the text of a manifest, after a check of the MD5 in the file beside it.
     fn checked(&self, place: &FileLocation, name: &str) -> Result<Vec<u8>> {
-        let text = self.origin.read(place)?;
-        let Some(expected) = self.origin.read_if_there(&place.beside("checksum"))? else {
+        let text = self.s3.read(place)?;
+        let Some(expected) = self.s3.read_if_there(&place.beside("checksum"))? else {
             return Ok(text);
         };
         let expected = String::from_utf8_lossy(&expected)
@@ -218,13 +222,13 @@ impl Search<'_> {
         Ok(text)
     }
 
-    /// The files of a manifest, which came from `bucket` if it was not here.
+    /// Adds the files of a manifest; `bucket` is where it came from, if it is not local.
     fn manifest(&mut self, bucket: Option<&str>, name: &str, text: &[u8]) -> Result<()> {
         let wrong = |error: String| Error::configuration(format!("{name}: {error}"));
         let manifest = InventoryManifest::parse(text).map_err(wrong)?;
         let layout = match (manifest.format().map_err(wrong)?, &manifest.file_schema) {
             (FileFormat::Csv, Some(schema)) => Layout::parse(schema).map_err(wrong)?.complete(),
-            // Parquet says itself what its columns are.
+            // A Parquet file contains the names of its columns.
             _ => self.layout.clone(),
         };
         if let (Some(asked), Some(source)) = (self.args.mozilla, &manifest.source_bucket)
@@ -257,13 +261,13 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Where the keys of a manifest begin.
+    /// Returns the place that the keys of a manifest are relative to.
     fn root(&self, bucket: Option<&str>, manifest: &InventoryManifest, name: &str) -> Result<Root> {
         if let Some(files) = &self.args.files {
             let Some((bucket, prefix)) = split_url(files) else {
                 return Ok(Root::Folder(files.into()));
             };
-            self.origin.s3()?;
+            self.s3.open()?;
             return Ok(Root::Bucket(bucket.to_owned(), prefix.to_owned()));
         }
         let prefix = if self.args.mozilla.is_some() {
@@ -276,10 +280,11 @@ impl Search<'_> {
                 "{name}: does not say in which bucket its files are; say it with --files"
             ))
         })?;
-        self.origin.s3()?;
+        self.s3.open()?;
         Ok(Root::Bucket(bucket.to_owned(), prefix.to_owned()))
     }
 
+    /// Adds the files of the newest inventory below `url`, or of the kept manifest.
     fn latest(&mut self, url: &str) -> Result<()> {
         let (bucket, prefix) = split_url(url)
             .ok_or_else(|| Error::usage(format!("--latest {url}: expected s3://bucket/prefix/")))?;
@@ -321,7 +326,7 @@ impl Search<'_> {
         }
     }
 
-    /// Checks that a manifest that was kept is one of those below `url`.
+    /// Checks that the files of a kept manifest are below `url`.
     fn check_below(&self, prefix: &str, name: &str, url: &str) -> Result<()> {
         let is_below = |file: &InventoryFile| match &file.place {
             FileLocation::Object { key, .. } => key.starts_with(prefix),
@@ -338,16 +343,16 @@ impl Search<'_> {
 
     /// The folders directly below a prefix.
     fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>> {
-        let (runtime, s3) = self.origin.s3()?;
+        let (runtime, s3) = self.s3.open()?;
         let bucket = Bucket::new(bucket, ConcurrencyLimit::new(1, None));
         let mut folders = Vec::new();
-        let listed = s3.below(&bucket, prefix, |page| folders.extend(page.prefixes));
+        let listed = s3.list_children(&bucket, prefix, |page| folders.extend(page.prefixes));
         runtime.block_on(listed)?;
         Ok(folders)
     }
 }
 
-/// What stands before the keys of a manifest.
+/// What the keys of a manifest are relative to.
 enum Root {
     Folder(PathBuf),
     Bucket(String, String),
@@ -363,7 +368,7 @@ impl Root {
             Self::Folder(folder) => {
                 let whole = folder.join(&listed.key);
                 let name = listed.key.rsplit('/').next().unwrap_or(&listed.key);
-                // A copy may have the folders of the bucket, or not.
+                // A copy may have the bucket's folders, or only the files.
                 FileLocation::Local(if whole.exists() {
                     whole
                 } else {
@@ -374,8 +379,8 @@ impl Root {
     }
 }
 
-/// Whether a name ends so, in any case.
-pub fn is(name: &str, end: &str) -> bool {
+/// Returns whether a name ends with `end`, in upper or lower case.
+pub fn has_ending(name: &str, end: &str) -> bool {
     let start = name.len().checked_sub(end.len());
     start.is_some_and(|start| name.as_bytes()[start..].eq_ignore_ascii_case(end.as_bytes()))
 }

@@ -1,12 +1,12 @@
 //! s3-inventory: a record for each row of an S3 inventory, a mark for each file.
 
-mod cut;
 mod file;
 mod find;
 mod parquet;
 mod position;
 mod proof;
 mod read;
+mod row_buffer;
 mod send;
 mod source;
 mod state;
@@ -137,14 +137,14 @@ impl Args {
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let origin = LazyS3::new(args, io);
-    let inventory = Inventory::find(args, &origin)?;
+    let s3 = LazyS3::new(args, io);
+    let inventory = Inventory::find(args, &s3)?;
     if inventory.streamed().is_some() && io.input.is_terminal() {
         return Err(Error::usage(
             "standard input is a terminal: name files, or pipe CSV in; --help has examples",
         ));
     }
-    let source = InventorySource::new(&inventory, &origin, args.reading());
+    let source = InventorySource::new(&inventory, &s3, args.reading());
     let trust = |listed: &mut RunState<InventorySource>| listed.trust(inventory.streamed());
     let (mut file, listed) = resume::open(&args.state, source, trust, io)?;
     if let Some(file) = &mut file {
@@ -155,7 +155,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let proof = Proof::new(&listed.source.checks);
     let recorder = Recorder::new(listed, file, io.output.stream().file()?);
     let mut writer = InventoryWriter::new(recorder);
-    let (readers, feeds) = Readers::new(&inventory, args.row_options(), &origin, gaps);
+    let (readers, feeds) = Readers::new(&inventory, args.row_options(), &s3, gaps);
     let Io {
         input,
         output,
@@ -172,7 +172,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         },
         || writer.write(&inventory, feeds, output, counters, shutdown),
     );
-    origin.leave();
+    s3.close();
     let path = args.state.resume_file.as_deref();
     writer.recorder.conclude(done, path, io)
 }

@@ -1,4 +1,4 @@
-//! Parquet: rows of the columns that are needed.
+//! Reads the rows of Parquet files.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::json;
 use crate::record::line::LastModified;
 use crate::record::reject::Reject;
 
-/// Rows that are handed on at once.
+/// Rows per message to the writer.
 const BATCH: usize = 2048;
 
 /// Reads `file`, which messages call `name`.
@@ -63,6 +63,7 @@ pub fn read(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Adds the record of a row to `made`, or its reject.
 fn add(
     fields: &Fields,
     columns: &[Column],
@@ -84,7 +85,7 @@ fn add(
         Err(what) => {
             let message = format!("{name}, row {line}: {what}");
             made.refused = true;
-            let reject = Reject::new(&shown(fields), line, "bad_row", message);
+            let reject = Reject::new(&write_fields(fields), line, "bad_row", message);
             made.emitted.reject(reject);
         }
     }
@@ -98,7 +99,7 @@ fn row<'a>(fields: &'a Fields, columns: &[Column]) -> Result<InventoryRow<'a>, S
             Column::Bucket => row.bucket = text(*column, field)?.unwrap_or_default(),
             Column::Key => row.key = text(*column, field)?.unwrap_or_default(),
             Column::VersionId => row.version = text(*column, field)?,
-            Column::ETag => row.etag = text(*column, field)?.map(row::etag).transpose()?,
+            Column::ETag => row.etag = text(*column, field)?.map(row::parse_etag).transpose()?,
             Column::IsLatest => row.is_latest = flag(*column, field)?,
             Column::IsDeleteMarker => {
                 row.is_delete_marker = flag(*column, field)?.unwrap_or(false);
@@ -111,16 +112,16 @@ fn row<'a>(fields: &'a Fields, columns: &[Column]) -> Result<InventoryRow<'a>, S
         None => None,
         Some(Field::Null) if row.is_delete_marker => None,
         Some(Field::Long(size)) => {
-            Some(u64::try_from(*size).map_err(|_| odd(Column::Size, &size))?)
+            Some(u64::try_from(*size).map_err(|_| wrong_value(Column::Size, &size))?)
         }
         Some(Field::ULong(size)) => Some(*size),
-        Some(Field::Str(size)) => Some(row::size(size.as_bytes())?),
-        Some(field) => Some(row::size(field.to_string().as_bytes())?),
+        Some(Field::Str(size)) => Some(row::parse_size(size.as_bytes())?),
+        Some(field) => Some(row::parse_size(field.to_string().as_bytes())?),
     };
     Ok(row)
 }
 
-fn odd(column: Column, found: &dyn std::fmt::Display) -> String {
+fn wrong_value(column: Column, found: &dyn std::fmt::Display) -> String {
     format!("{column} cannot be {found}")
 }
 
@@ -129,14 +130,14 @@ fn text(column: Column, field: &Field) -> Result<Option<&[u8]>, String> {
         Field::Null => Ok(None),
         Field::Str(text) => Ok(Some(text.as_bytes())),
         Field::Bytes(bytes) => Ok(Some(bytes.data())),
-        other => Err(odd(column, other)),
+        other => Err(wrong_value(column, other)),
     }
 }
 
 fn flag(column: Column, field: &Field) -> Result<Option<bool>, String> {
     match field {
         Field::Bool(flag) => Ok(Some(*flag)),
-        other => row::flag(column, text(column, other)?.unwrap_or_default()),
+        other => row::parse_flag(column, text(column, other)?.unwrap_or_default()),
     }
 }
 
@@ -149,15 +150,15 @@ fn time(field: &Field) -> Result<Option<LastModified<'_>>, String> {
         Field::TimestampMicros(micros) => jiff::Timestamp::from_microsecond(*micros),
         other => {
             let text = text(Column::LastModifiedDate, other)?;
-            return text.map(row::time).transpose();
+            return text.map(row::parse_time).transpose();
         }
     };
-    let stamp = stamp.map_err(|_| odd(Column::LastModifiedDate, field))?;
+    let stamp = stamp.map_err(|_| wrong_value(Column::LastModifiedDate, field))?;
     Ok(Some(LastModified::Instant(stamp)))
 }
 
-/// The row for the rejects file: an object of its columns.
-fn shown(fields: &Fields) -> Vec<u8> {
+/// Returns a row as a JSON object, for the rejects file.
+fn write_fields(fields: &Fields) -> Vec<u8> {
     let mut line = b"{".to_vec();
     for (name, field) in fields.get_column_iter() {
         if line.len() > 1 {

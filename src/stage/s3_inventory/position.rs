@@ -1,13 +1,12 @@
-//! A position in an inventory, as marks and the resume file have it: the
-//! number of a file and of a line in it, so that positions sort as text.
+//! Positions in an inventory, in marks and in the resume file: the number of a file and of a
+//! line in it, padded with zeros, so that they sort as text.
 
 use crate::error::{Error, Result};
 use crate::record::coverage::{Coverage, Interval};
 
-/// Behind `line` of `file`, both counted so that 0 is the start; `None` is the
-/// start of all.
-#[must_use]
-pub fn behind(file: usize, line: u64) -> Option<String> {
+/// Returns the position after `line` of `file`; files are counted from 0, lines from 1 (0 is
+/// the start). `None` is the start of the inventory.
+pub fn after(file: usize, line: u64) -> Option<String> {
     match (file, line) {
         (0, 0) => None,
         (file, 0) => Some(format!("{file:06}")),
@@ -15,25 +14,24 @@ pub fn behind(file: usize, line: u64) -> Option<String> {
     }
 }
 
-/// The end of `file`, which is the start of the next one.
-#[must_use]
+/// Returns the end of `file`, which is the start of the next one; `None` is the end of the
+/// inventory.
 pub fn end(file: usize, files: usize) -> Option<String> {
     (file + 1 < files).then(|| format!("{:06}", file + 1))
 }
 
-/// The file and the line of a position in so many files, as [`behind`] writes it.
+/// Parses a position in an inventory of `files` files, as [`after`] writes it.
 fn parse(position: &str, files: usize) -> Option<(usize, u64)> {
     let (file, line) = position.split_once('.').unwrap_or((position, "0"));
     let (file, line) = (file.parse().ok()?, line.parse().ok()?);
-    let written = behind(file, line)?;
+    let written = after(file, line)?;
     (written == position && file < files).then_some((file, line))
 }
 
-/// For each of so many files the lines that `done` does not cover: after the
-/// first, through the second.
+/// Returns for each file the lines that `done` does not cover, as (after, through).
 ///
 /// # Errors
-/// A bound that is no position in these files (78).
+/// A bound is not a position in these files (78).
 pub fn gaps(done: &Coverage, files: usize) -> Result<Vec<Vec<(u64, u64)>>> {
     let mut gaps = vec![Vec::new(); files];
     let bound = |bound: Option<&String>, open| match bound {
@@ -74,13 +72,13 @@ mod tests {
         let mut done = Coverage::default();
         assert_eq!(gaps(&done, 3), [[all], [all], [all]]);
         done.insert(Interval::new(None, end(0, 3)));
-        done.insert(Interval::new(behind(2, 10), behind(2, 20)));
+        done.insert(Interval::new(after(2, 10), after(2, 20)));
         assert_eq!(
             gaps(&done, 3),
             [vec![], vec![all], vec![(0, 10), (20, u64::MAX)]]
         );
-        done.insert(Interval::new(behind(1, 0), behind(1, 7)));
-        done.insert(Interval::new(behind(2, 10), end(2, 3)));
+        done.insert(Interval::new(after(1, 0), after(1, 7)));
+        done.insert(Interval::new(after(2, 10), end(2, 3)));
         assert_eq!(gaps(&done, 3), [vec![], vec![(7, u64::MAX)], vec![(0, 10)]]);
         done.insert(Interval::new(None, None));
         assert_eq!(gaps(&done, 3), [vec![], vec![], vec![]]);

@@ -1,5 +1,5 @@
-//! That standard input is what an earlier run has read: checksums of all bytes
-//! up to lines that are done.
+//! Proves that standard input is the same as in an earlier run, by checksums of all bytes up
+//! to lines that are done.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ pub struct Check {
     crc: u32,
 }
 
-/// Compares what comes with what came before.
+/// Compares standard input with the checks of an earlier run.
 #[derive(Default)]
 pub struct Proof {
     crc: Crc,
@@ -33,10 +33,10 @@ impl Proof {
         }
     }
 
-    /// The check of these lines and all before them.
+    /// Takes the next lines; returns the check of all lines so far.
     ///
     /// # Errors
-    /// They are others than before (78).
+    /// They differ from the earlier run (78).
     pub fn read(&mut self, mut bytes: &[u8]) -> Result<Check> {
         let through = self.line + memchr_iter(b'\n', bytes).count() as u64;
         while let Some(check) = self.expected.front().copied()
@@ -66,10 +66,10 @@ impl Proof {
         })
     }
 
-    /// The input has ended.
+    /// Takes the end of the input.
     ///
     /// # Errors
-    /// It was longer before (78).
+    /// It was longer in the earlier run (78).
     pub fn end(&self) -> Result<()> {
         match self.expected.front() {
             None => Ok(()),

@@ -1,19 +1,20 @@
-//! Several files at once: each is inflated on a thread, its rows are made into
-//! records on others, and comes out in order.
+//! Reads several files at once. A lane (a thread) reads and inflates one file at a time;
+//! other threads make records of its blocks; the writer receives them in order.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use flate2::bufread::MultiGzDecoder;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::cut::{BLOCK, Cut};
 use super::file::InventoryFile;
-use super::find::{Inventory, is};
+use super::find::{Inventory, has_ending};
 use super::parquet;
 use super::proof::Proof;
+use super::row_buffer::{BLOCK, RowBuffer};
 use super::send::{FeedItem, RowJob, RowSender};
 use super::source::{CountingReader, DownloadReader, FileLocation, LazyS3, unreadable};
 use crate::error::{Error, Kind, Result};
@@ -23,7 +24,7 @@ use crate::ndjson::{self, Input};
 use crate::remote::download::Download;
 use crate::remote::s3::S3;
 
-/// Blocks of a file that wait for those before it.
+/// Blocks of a file that may wait for the writer.
 const AHEAD: usize = 32;
 
 /// What the threads share.
@@ -34,12 +35,11 @@ pub struct Readers<'a> {
 }
 
 impl<'a> Readers<'a> {
-    /// The readers, and for each file that is wanted its number and what
-    /// comes of it.
+    /// Returns the readers, and the feed of each file that has lines to read (`gaps`).
     pub fn new(
         inventory: &'a Inventory,
         options: RowOptions,
-        origin: &LazyS3,
+        s3: &LazyS3,
         gaps: Vec<Vec<(u64, u64)>>,
     ) -> (Self, Vec<Feed>) {
         let (queue, files) = unbounded();
@@ -63,7 +63,7 @@ impl<'a> Readers<'a> {
             drop(queue.send((at, Arc::new(reader), outlet)));
             feeds.push(Feed { at, after, pieces });
         }
-        let fetch = origin.fetch();
+        let fetch = s3.fetch();
         let readers = Self {
             inventory,
             fetch,
@@ -72,7 +72,7 @@ impl<'a> Readers<'a> {
         (readers, feeds)
     }
 
-    /// Reads all files, so many at once, until nobody listens any more.
+    /// Reads all files, `lanes` at once, until the writer stops.
     pub fn run(&self, lanes: usize, stdin: (&mut Input, Proof)) {
         let stdin = Mutex::new(stdin);
         let cores = ndjson::cores();
@@ -87,7 +87,7 @@ impl<'a> Readers<'a> {
                         done,
                     } in jobs
                     {
-                        // Nobody listens any more once the output has failed.
+                        // The receiver is gone once the output has failed.
                         drop(done.send(reader.rows(&block)));
                     }
                 });
@@ -105,11 +105,11 @@ impl<'a> Readers<'a> {
     }
 }
 
-/// A file that is read.
+/// A file that is being read, as the writer sees it.
 pub struct Feed {
     /// Its number.
     pub at: usize,
-    /// The lines up to this one are done.
+    /// The line after which reading starts.
     pub after: u64,
     pub pieces: Receiver<FeedItem>,
 }
@@ -132,7 +132,7 @@ impl Lane<'_> {
             };
             let done = match &file.place {
                 FileLocation::Stdin => {
-                    let mut stdin = stdin.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut stdin = stdin.lock();
                     let (input, proof) = &mut *stdin;
                     read_stdin(&mut out, input, proof)
                 }
@@ -181,7 +181,7 @@ fn read_object(
     if head.get_ref() != b"PAR1" {
         return read_csv(out, file, head, counted);
     }
-    // Parquet begins with its end: it waits in a file without a name.
+    // A Parquet file is read from its end, so it is copied to a temporary file.
     let local = Error::local("TMPDIR");
     let mut disk = tempfile::tempfile().map_err(&local)?;
     io::copy(&mut head, &mut disk).map_err(&local)?;
@@ -199,7 +199,7 @@ fn read_csv<R: Read>(
     mut counted: CountingReader<R>,
 ) -> Result<()> {
     let zipped = head.get_ref().starts_with(&[0x1f, 0x8b]);
-    if !zipped && is(&file.name, ".gz") {
+    if !zipped && has_ending(&file.name, ".gz") {
         let name = &file.name;
         return Err(if head.get_ref().is_empty() {
             let text = format!("{name}: is empty; get the file again");
@@ -219,15 +219,15 @@ fn read_csv<R: Read>(
     verify(file, counted)
 }
 
-/// Rows as soon as they come.
+/// Reads standard input, and sends rows as soon as they arrive.
 fn read_stdin(out: &mut RowSender<'_>, input: &mut Input, proof: &mut Proof) -> Result<()> {
-    let mut rows = Cut::default();
+    let mut rows = RowBuffer::default();
     loop {
-        let room = rows.room();
-        let read = input.read(room)?;
+        let spare = rows.spare();
+        let read = input.read(spare)?;
         rows.filled += read;
-        let unterminated = read == 0 && rows.end();
-        let block = rows.whole(out.line, read == 0);
+        let unterminated = read == 0 && rows.finish();
+        let block = rows.take_block(out.line, read == 0);
         let block = block.map(|block| RowBlock {
             unterminated,
             ..block
@@ -239,45 +239,45 @@ fn read_stdin(out: &mut RowSender<'_>, input: &mut Input, proof: &mut Proof) -> 
         if read == 0 {
             return proof.end();
         }
-        rows.check(out.line)?;
+        rows.check_length(out.line)?;
     }
 }
 
 fn read_blocks(out: &mut RowSender<'_>, mut from: impl Read) -> io::Result<()> {
-    let mut rows = Cut::default();
+    let mut rows = RowBuffer::default();
     loop {
-        let mut room = rows.room();
+        let mut spare = rows.spare();
         let mut got = 0;
-        while !room.is_empty() {
-            match from.read(room) {
+        while !spare.is_empty() {
+            match from.read(spare) {
                 Ok(0) => break,
                 Ok(read) => {
                     got += read;
-                    room = &mut room[read..];
+                    spare = &mut spare[read..];
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     rows.filled += got;
-                    // What came before it is as good as ever.
-                    let sent = out.send(rows.whole(out.line, false), None);
+                    // The rows before the error are good.
+                    let sent = out.send(rows.take_block(out.line, false), None);
                     return Err(sent.map_or_else(io::Error::other, |_| error));
                 }
             }
         }
         rows.filled += got;
         if got == 0 {
-            // A file is all there is: its last row is good, or bad.
-            rows.end();
+            // The last row of a file may have no newline.
+            rows.finish();
         }
-        let sent = out.send(rows.whole(out.line, got == 0), None);
+        let sent = out.send(rows.take_block(out.line, got == 0), None);
         if !sent.map_err(io::Error::other)? || got == 0 {
             return Ok(());
         }
-        rows.check(out.line).map_err(io::Error::other)?;
+        rows.check_length(out.line).map_err(io::Error::other)?;
     }
 }
 
-/// Reads to the end, and compares with what the manifest says.
+/// Reads to the end, and compares size and MD5 with the manifest.
 fn verify<R: Read>(file: &InventoryFile, counted: CountingReader<R>) -> Result<()> {
     let bytes = counted.bytes;
     let (size, md5) = counted
@@ -297,7 +297,7 @@ fn verify<R: Read>(file: &InventoryFile, counted: CountingReader<R>) -> Result<(
     }
 }
 
-/// What went wrong after so many bytes, in this line.
+/// Returns the error of a file, with its line and the number of bytes read so far.
 fn explain(error: io::Error, file: &InventoryFile, bytes: u64, line: u64) -> Error {
     let name = &file.name;
     let error = match error.downcast::<Error>() {

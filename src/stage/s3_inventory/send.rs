@@ -1,5 +1,5 @@
-//! Where the rows of a file go: in order to the writer, through the threads
-//! that make records of them.
+//! Sends the rows of a file to the threads that make records of them, and the results in
+//! order to the writer.
 
 use std::sync::Arc;
 
@@ -9,34 +9,34 @@ use super::proof::Check;
 use crate::error::{Error, Result};
 use crate::inventory::csv::{RowBlock, RowReader, Rows};
 
-/// A part of a file, in order.
+/// A part of a file, for the writer.
 pub enum FeedItem {
-    /// Of standard input with the check of all that has come of it.
+    /// Rows to receive; with the check of all lines so far if it is standard input.
     Rows(Receiver<Rows>, Option<Check>),
     Failed(Error),
 }
 
-/// A block of which a thread makes records.
+/// A block to make records of.
 pub struct RowJob {
     pub block: RowBlock,
     pub reader: Arc<RowReader>,
     pub done: Sender<Rows>,
 }
 
-/// Sends the rows of one file on.
+/// Sends the rows of one file.
 pub struct RowSender<'a> {
     pub pool: &'a Sender<RowJob>,
     pub reader: Arc<RowReader>,
     pub outlet: Sender<FeedItem>,
-    /// The next line.
+    /// The number of the next line.
     pub line: u64,
 }
 
 impl RowSender<'_> {
-    /// Queues a block; returns whether anybody still listens.
+    /// Queues a block; returns false if the writer has stopped.
     ///
     /// # Errors
-    /// It is the first one, and no CSV of these columns (78).
+    /// It is the first block, and not CSV with these columns (78).
     pub fn send(&mut self, block: Option<RowBlock>, check: Option<Check>) -> Result<bool> {
         let Some(block) = block else {
             return Ok(true);
@@ -46,8 +46,8 @@ impl RowSender<'_> {
                 "" => "standard input",
                 place => place,
             };
-            let looked = self.reader.look(&block);
-            looked.map_err(|what| Error::configuration(format!("{name}: {what}")))?;
+            let checked = self.reader.check_first_row(&block);
+            checked.map_err(|what| Error::configuration(format!("{name}: {what}")))?;
         }
         let lines = memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
         self.line += lines;
@@ -71,7 +71,7 @@ impl RowSender<'_> {
         Ok(queued && self.pool.send(job).is_ok())
     }
 
-    /// Sends rows that are read already; returns whether anybody still listens.
+    /// Sends finished rows; returns false if the writer has stopped.
     pub fn send_rows(&self, made: Rows) -> bool {
         let (done, rows) = bounded(1);
         drop(done.send(made));

@@ -1,4 +1,4 @@
-//! Where files are, and their bytes, checked against the manifest.
+//! Locations of files, and readers of their bytes.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -27,6 +27,10 @@ pub enum FileLocation {
 }
 
 impl FileLocation {
+    /// Parses an input: `-`, `s3://bucket/key`, or a path.
+    ///
+    /// # Errors
+    /// A URL without a key (2).
     pub fn parse(input: &str) -> Result<Self> {
         if input == "-" {
             return Ok(Self::Stdin);
@@ -45,10 +49,8 @@ impl FileLocation {
             ))),
         }
     }
-}
 
-impl FileLocation {
-    /// The file beside it whose name ends with this instead.
+    /// Returns the file beside it with another extension.
     pub fn beside(&self, extension: &str) -> Self {
         match self {
             Self::Stdin => Self::Stdin,
@@ -66,7 +68,7 @@ impl FileLocation {
     }
 }
 
-/// What a preset says of the bucket: it is public, and where.
+/// Returns the access to object storage, with the defaults of the preset.
 pub fn access(args: &Args) -> S3Args {
     let mut s3 = args.s3.clone();
     if let Some(Mozilla::Firefox | Mozilla::Archive) = args.mozilla {
@@ -76,11 +78,11 @@ pub fn access(args: &Args) -> S3Args {
     s3
 }
 
-/// The way to object storage, opened when it is needed.
+/// A connection to object storage, opened when it is first needed.
 pub struct LazyS3 {
     args: S3Args,
     pub context: Context,
-    open: OnceCell<(Runtime, S3)>,
+    opened: OnceCell<(Runtime, S3)>,
 }
 
 impl LazyS3 {
@@ -88,39 +90,44 @@ impl LazyS3 {
         Self {
             args: access(args),
             context: io.context.clone(),
-            open: OnceCell::new(),
+            opened: OnceCell::new(),
         }
     }
 
-    pub fn s3(&self) -> Result<(&Runtime, &S3)> {
-        if self.open.get().is_none() {
+    /// Returns the connection, and opens it if need be.
+    pub fn open(&self) -> Result<(&Runtime, &S3)> {
+        if self.opened.get().is_none() {
             let runtime = remote::runtime("s3-inventory", Some(2))?;
-            let opened = S3::open(&self.args, &self.context);
-            let s3 = runtime.block_on(opened)?;
-            // Nobody else has put one there meanwhile.
-            drop(self.open.set((runtime, s3)));
+            let s3 = S3::open(&self.args, &self.context);
+            let s3 = runtime.block_on(s3)?;
+            // Only this thread opens it.
+            drop(self.opened.set((runtime, s3)));
         }
-        let opened = self.open.get().map(|(runtime, s3)| (runtime, s3));
+        let opened = self.opened.get().map(|(runtime, s3)| (runtime, s3));
         opened.ok_or_else(|| Error::configuration("object storage could not be opened"))
     }
 
-    /// What threads fetch by; `None` where nothing is in object storage.
+    /// Returns the connection for other threads; `None` if it was not needed so far.
     pub fn fetch(&self) -> Option<(Handle, S3)> {
-        let (runtime, s3) = self.open.get()?;
+        let (runtime, s3) = self.opened.get()?;
         Some((runtime.handle().clone(), s3.clone()))
     }
 
+    /// Returns the address of a server that is not AWS's, if the connection is open.
     pub fn endpoint(&self) -> Option<String> {
-        self.open.get()?.1.endpoint().map(str::to_owned)
+        self.opened.get()?.1.endpoint().map(str::to_owned)
     }
 
-    /// All of a small file.
+    /// Returns the content of a small file.
+    ///
+    /// # Errors
+    /// It cannot be read (78), or the server is away (69).
     pub fn read(&self, place: &FileLocation) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         match place {
             FileLocation::Object { bucket, key } => {
-                let (runtime, s3) = self.s3()?;
-                let _patience = self
+                let (runtime, s3) = self.open()?;
+                let _notice = self
                     .context
                     .log
                     .notify_if_slow(format!("getting s3://{bucket}/{key}"));
@@ -139,11 +146,11 @@ impl LazyS3 {
         Ok(bytes)
     }
 
-    /// All of a small file, if it is there.
+    /// Returns the content of a small file, if it exists.
     pub fn read_if_there(&self, place: &FileLocation) -> Result<Option<Vec<u8>>> {
         match place {
             FileLocation::Object { bucket, key } => {
-                let (runtime, s3) = self.s3()?;
+                let (runtime, s3) = self.open()?;
                 runtime.block_on(s3.read_if_there(bucket, key))
             }
             FileLocation::Local(path) if !path.exists() => Ok(None),
@@ -151,20 +158,20 @@ impl LazyS3 {
         }
     }
 
-    /// Leaves without waiting for what is still on its way.
-    pub fn leave(self) {
-        if let Some((runtime, _)) = self.open.into_inner() {
+    /// Closes it without waiting for requests in flight.
+    pub fn close(self) {
+        if let Some((runtime, _)) = self.opened.into_inner() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// A file that was named and cannot be read.
+/// Returns the error of a file that was named and cannot be read (78).
 pub fn unreadable(path: &Path, error: &io::Error) -> Error {
     Error::configuration(format!("{}: {error}", path.display()))
 }
 
-/// An object as it comes.
+/// Reads an object while it is downloaded.
 pub struct DownloadReader {
     object: Download,
     piece: Bytes,
@@ -194,7 +201,7 @@ impl Read for DownloadReader {
     }
 }
 
-/// Bytes that are counted on their way, and hashed where that is asked for.
+/// A reader that counts bytes, and on request hashes them.
 pub struct CountingReader<R> {
     from: R,
     pub bytes: u64,
@@ -210,14 +217,14 @@ impl<R: Read> CountingReader<R> {
         }
     }
 
-    /// The first four bytes, or fewer where there are no more.
+    /// Returns the first four bytes, or fewer if there are no more.
     pub fn head(&mut self) -> io::Result<Cursor<Vec<u8>>> {
         let mut head = Vec::new();
         self.by_ref().take(4).read_to_end(&mut head)?;
         Ok(Cursor::new(head))
     }
 
-    /// Reads to the end; how many bytes there were, and their MD5.
+    /// Reads to the end; returns the number of bytes, and their MD5.
     pub fn finish(mut self) -> io::Result<(u64, Option<String>)> {
         io::copy(&mut self, &mut io::sink())?;
         let md5 = self.md5.map(|md5| hex::text(&md5.finalize()));

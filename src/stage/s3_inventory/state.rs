@@ -1,4 +1,4 @@
-//! What is read, and what of an earlier run is trusted.
+//! What a run reads, and what it trusts of an earlier run.
 
 use std::fmt;
 
@@ -11,29 +11,29 @@ use super::source::LazyS3;
 use crate::record::coverage::Interval;
 use crate::resume::{Compatibility, RunSource, RunState};
 
-/// What is read: a state of another inventory is refused.
+/// What is read; the state of another inventory is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InventorySource {
     #[serde(deserialize_with = "Option::deserialize")]
     endpoint: Option<String>,
-    /// As they were named.
+    /// As named on the command line.
     inputs: Vec<String>,
     files: usize,
     /// How rows are read: the columns, and which become records.
     #[serde(default)]
     reading: String,
-    /// A digest of their names, sizes, and checksums or times.
+    /// A hash of their names, sizes, and checksums or times.
     digest: String,
-    /// Of standard input, where it is read: in order.
+    /// Checks of standard input, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
 }
 
 impl InventorySource {
-    pub fn new(inventory: &Inventory, origin: &LazyS3, reading: String) -> Self {
+    pub fn new(inventory: &Inventory, s3: &LazyS3, reading: String) -> Self {
         Self {
-            endpoint: origin.endpoint(),
+            endpoint: s3.endpoint(),
             inputs: inventory.inputs.clone(),
             files: inventory.files.len(),
             reading,
@@ -70,7 +70,7 @@ impl fmt::Display for InventorySource {
 }
 
 impl RunState<InventorySource> {
-    /// Of standard input only what can be checked is taken as done.
+    /// Removes the part of standard input that cannot be checked from the coverage.
     pub fn trust(&mut self, stdin: Option<usize>) {
         let Some(file) = stdin else { return };
         if self.coverage.is_empty() {
@@ -78,10 +78,10 @@ impl RunState<InventorySource> {
         }
         let checked = self.source.checks.last().map_or(0, |check| check.line);
         let end = position::end(file, self.source.files);
-        let whole = Interval::new(position::behind(file, 0), end.clone());
-        // Finished, it is not read again.
+        let whole = Interval::new(position::after(file, 0), end.clone());
+        // If it is finished, it is not read again.
         if !self.coverage.gaps(&whole).is_empty() {
-            let rest = Interval::new(position::behind(file, checked), end);
+            let rest = Interval::new(position::after(file, checked), end);
             self.coverage.remove(rest);
         }
     }

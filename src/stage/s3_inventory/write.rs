@@ -1,4 +1,4 @@
-//! Records in the order of the files, and a mark when a file is done.
+//! Writes the records in the order of the files, and a mark after each file.
 
 use super::find::Inventory;
 use super::position;
@@ -16,27 +16,28 @@ use crate::record::mark::{self, Mark};
 use crate::resume::Recorder;
 use crate::shutdown::Shutdown;
 
-/// Lines of standard input that are closed by one mark.
+/// Lines of standard input per mark.
 const UNIT: u64 = 100_000;
 
+/// Writes the output, and records it in the state.
 pub struct InventoryWriter {
     pub recorder: Recorder<InventorySource>,
     run: String,
     /// Of this process, not of the whole run.
     records: u64,
     files: u64,
-    /// Of the state, those that the marks of this run and of earlier ones end with.
+    /// How many checks of the state belong to a mark.
     checks: usize,
 }
 
 /// The current unit of lines.
 struct Unit {
     file: usize,
-    /// The last line before it.
+    /// The last line before the unit.
     after: u64,
-    /// The last line that it has reached.
+    /// The last line so far.
     line: u64,
-    /// Of standard input, as far as it has come.
+    /// The check of standard input through `line`.
     check: Option<Check>,
 }
 
@@ -51,7 +52,7 @@ impl InventoryWriter {
         }
     }
 
-    /// Writes what comes of the files, and ends the run.
+    /// Writes the results of all files, and ends the run.
     pub fn write(
         &mut self,
         inventory: &Inventory,
@@ -81,7 +82,7 @@ impl InventoryWriter {
                 };
                 self.rows(rows, &mut unit, output, counters)?;
                 if is_stdin && unit.line >= unit.after + UNIT {
-                    let through = position::behind(at, unit.line);
+                    let through = position::after(at, unit.line);
                     self.close(&mut unit, through, output)?;
                 }
             }
@@ -120,7 +121,7 @@ impl InventoryWriter {
             output.sync_rejects()?;
         }
         let done =
-            (!output.is_unit_open()).then(|| unit.through(position::behind(unit.file, unit.line)));
+            (!output.is_unit_open()).then(|| unit.through(position::after(unit.file, unit.line)));
         if done.is_some() {
             output.flush()?;
         }
@@ -140,7 +141,7 @@ impl InventoryWriter {
         })
     }
 
-    /// The mark of a unit, if it may pass; another one begins.
+    /// Writes the mark of a unit if it may pass, and begins the next unit.
     fn close(
         &mut self,
         unit: &mut Unit,
@@ -167,12 +168,12 @@ impl InventoryWriter {
         self.recorder.record(|listed| listed.coverage.insert(done))
     }
 
-    /// What a damaged file held is not done.
+    /// Removes a damaged file from the coverage; returns the error.
     fn failed(&self, error: Error, file: usize, files: usize) -> Error {
         if error.kind != Kind::Configuration {
             return error;
         }
-        let file = Interval::new(position::behind(file, 0), position::end(file, files));
+        let file = Interval::new(position::after(file, 0), position::end(file, files));
         let recorded = self.recorder.record(|listed| listed.coverage.remove(file));
         recorded.err().unwrap_or(error)
     }
@@ -180,7 +181,7 @@ impl InventoryWriter {
 
 impl Unit {
     fn through(&self, through: Option<String>) -> Interval {
-        Interval::new(position::behind(self.file, self.after), through)
+        Interval::new(position::after(self.file, self.after), through)
     }
 }
 

@@ -1,11 +1,11 @@
 //! s3-list: writes a record for each key of a bucket, and a mark for each page.
 
-mod lister;
 mod ordered;
 mod plan;
 mod ranges;
 mod show;
 mod worker_pool;
+mod writer;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use self::lister::ListingWriter;
 use self::worker_pool::{BucketClient, Shared, WorkerPool};
+use self::writer::ListingWriter;
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
 use crate::listing::{ListingOptions, Planner};
@@ -122,7 +122,7 @@ fn address(url: &str) -> Result<Address, String> {
     })
 }
 
-/// One part of so many.
+/// One shard of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shard {
     /// Counted from 1.
@@ -206,10 +206,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let planner = Planner::new(settings, gaps.clone(), histogram.unwrap_or_default());
     let shared = Shared::new(client, planner, io);
     let pool = WorkerPool::start(runtime, shared, workers);
-    let mut lister = ListingWriter::new(
+    let mut writer = ListingWriter::new(
         args,
         Recorder::new(listed, file, io.output.stream().file()?),
     );
-    let done = lister.list(pool, &gaps, io);
-    lister.conclude(done, io)
+    let done = writer.list(pool, &gaps, io);
+    writer.conclude(done, io)
 }

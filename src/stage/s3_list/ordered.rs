@@ -16,6 +16,7 @@ use crate::record::coverage::Interval;
 /// Bytes of lines that may wait in memory.
 const MEMORY_LIMIT: usize = 16 << 20;
 
+/// Pages that arrived before their turn.
 pub struct Ordered {
     /// The intervals not yet returned, in order.
     gaps: VecDeque<Interval>,
@@ -30,7 +31,7 @@ enum Waiting {
     Spooled {
         at: u64,
         bytes: usize,
-        part: ListedPage,
+        page: ListedPage,
     },
 }
 
@@ -44,28 +45,28 @@ impl Ordered {
         }
     }
 
-    /// Takes a page until its turn.
+    /// Keeps a page until its turn.
     ///
     /// # Errors
     /// The temporary file cannot be written (74).
-    pub fn push(&mut self, part: ListedPage) -> Result<()> {
-        let after = part.covers.after.clone();
-        let bytes = part.lines.len();
+    pub fn push(&mut self, page: ListedPage) -> Result<()> {
+        let after = page.covers.after.clone();
+        let bytes = page.lines.len();
         let is_next = self.gaps.front().is_some_and(|gap| gap.after == after);
         let waiting = if is_next || self.in_memory + bytes <= MEMORY_LIMIT {
             self.in_memory += bytes;
-            Waiting::InMemory(part)
+            Waiting::InMemory(page)
         } else {
             let spool = match &mut self.spool {
                 Some(spool) => spool,
                 spool => spool.insert(Spool::new()?),
             };
             Waiting::Spooled {
-                at: spool.put(&part.lines)?,
+                at: spool.put(&page.lines)?,
                 bytes,
-                part: ListedPage {
+                page: ListedPage {
                     lines: Vec::new(),
-                    ..part
+                    ..page
                 },
             }
         };
@@ -84,24 +85,24 @@ impl Ordered {
         let Some(waiting) = self.waiting.remove(&gap.after) else {
             return Ok(None);
         };
-        let part = match (waiting, &mut self.spool) {
-            (Waiting::InMemory(part), _) => {
-                self.in_memory -= part.lines.len();
-                part
+        let page = match (waiting, &mut self.spool) {
+            (Waiting::InMemory(page), _) => {
+                self.in_memory -= page.lines.len();
+                page
             }
-            (Waiting::Spooled { at, bytes, part }, Some(spool)) => ListedPage {
+            (Waiting::Spooled { at, bytes, page }, Some(spool)) => ListedPage {
                 lines: spool.take(at, bytes)?,
-                ..part
+                ..page
             },
             (Waiting::Spooled { .. }, None) => {
                 return Err(Error::internal("a page that waited is lost"));
             }
         };
-        gap.after.clone_from(&part.covers.through);
-        if part.covers.through == gap.through {
+        gap.after.clone_from(&page.covers.through);
+        if page.covers.through == gap.through {
             self.gaps.pop_front();
         }
-        Ok(Some(part))
+        Ok(Some(page))
     }
 }
 

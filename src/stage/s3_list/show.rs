@@ -11,6 +11,10 @@ use crate::resume::{self, Confirmed, RunState};
 /// Gaps that are printed one by one.
 const MAX_GAPS: usize = 10;
 
+/// Prints the state of the resume file at `path` and of the loader's file beside it.
+///
+/// # Errors
+/// The file does not exist, or is damaged (78).
 pub fn show(path: &Path, io: &mut Io) -> Result<()> {
     let listed: RunState = resume::peek(path)?.ok_or_else(|| {
         Error::configuration(format!("{}: there is no such file", path.display()))

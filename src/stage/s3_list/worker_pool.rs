@@ -2,8 +2,9 @@
 //! accepted keys to the writer.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc};
 
@@ -64,6 +65,7 @@ pub struct Shared {
 }
 
 impl WorkerPool {
+    /// Starts `workers` tasks on `runtime`.
     pub fn start(runtime: Runtime, shared: Shared, workers: usize) -> Self {
         let (sender, pages) = mpsc::channel(QUEUED_PAGES);
         let shared = Arc::new(shared);
@@ -116,7 +118,7 @@ impl Shared {
                 stop = self.context.shutdown.cancelled() => return Err(stop),
             };
             let next = {
-                let mut planner = self.planner();
+                let mut planner = self.planner.lock();
                 if planner.is_done() {
                     return Ok(());
                 }
@@ -140,9 +142,9 @@ impl Shared {
                 Response::Page(page) => page,
                 Response::Rejected(error) => {
                     if let Request::Page { .. } = request {
-                        self.planner().prefix_rejected(id);
+                        self.planner.lock().prefix_rejected(id);
                     } else {
-                        self.planner().delimiter_rejected(id);
+                        self.planner.lock().delimiter_rejected(id);
                         let _ = self.rejection.set(error.to_string());
                     }
                     self.responded.notify_waiters();
@@ -151,7 +153,7 @@ impl Shared {
             };
             self.log_rejection();
             let (accepted, warnings, is_done) = {
-                let mut planner = self.planner();
+                let mut planner = self.planner.lock();
                 let accepted = match request {
                     Request::Page { .. } => planner
                         .page(id, &page, page.next())
@@ -212,10 +214,6 @@ impl Shared {
     fn inconsistent(&self, error: &InconsistentListing) -> Error {
         Error::configuration(format!("list {}: {error}", self.client.place()))
     }
-
-    fn planner(&self) -> MutexGuard<'_, Planner> {
-        self.planner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl BucketClient {
@@ -256,7 +254,7 @@ impl BucketClient {
     }
 }
 
-/// Returns whether the listing goes on without a request that failed.
+/// Returns whether the listing can continue without a request that failed.
 fn is_optional(error: &Error, delimiter: Option<&str>, narrowed: bool) -> bool {
     match error.kind {
         Kind::Refused => delimiter.is_some() || narrowed,

@@ -1,31 +1,34 @@
-//! Bytes as they come, cut into blocks of whole rows.
+//! A buffer of CSV that returns blocks of complete rows.
 
 use crate::error::{Error, Result};
 use crate::inventory::csv::{RowBlock, RowEnds};
 
-/// Bytes that are read at once.
+/// Bytes per read.
 pub const BLOCK: usize = 256 * 1024;
-/// No row has as many.
+/// The maximum length of a row in bytes.
 const LONGEST: usize = 16 << 20;
 
-/// Cuts what is read behind its last whole row.
+/// Bytes that were read and do not belong to a returned block yet.
 #[derive(Default)]
-pub struct Cut {
+pub struct RowBuffer {
     buffer: Vec<u8>,
     pub filled: usize,
     ends: RowEnds,
 }
 
-impl Cut {
-    /// Where to read to.
-    pub fn room(&mut self) -> &mut [u8] {
+impl RowBuffer {
+    /// Returns the space to read into; the caller adds to `filled`.
+    pub fn spare(&mut self) -> &mut [u8] {
         let room = (self.filled + BLOCK / 2).max(BLOCK);
         self.buffer.resize(room, 0);
         &mut self.buffer[self.filled..]
     }
 
-    /// Whether what is left may be a part of a row still.
-    pub fn check(&self, line: u64) -> Result<()> {
+    /// Checks that the rest can be the start of a row.
+    ///
+    /// # Errors
+    /// It is longer than a row may be (78).
+    pub fn check_length(&self, line: u64) -> Result<()> {
         if self.filled < LONGEST {
             return Ok(());
         }
@@ -34,9 +37,8 @@ impl Cut {
         )))
     }
 
-    /// Nothing more comes: what is left is rows. Whether the last one came
-    /// without its newline.
-    pub fn end(&mut self) -> bool {
+    /// Ends the input. Returns whether the last row has no newline; it gets one.
+    pub fn finish(&mut self) -> bool {
         self.buffer.truncate(self.filled);
         let unterminated = self.filled > 0 && self.buffer.last() != Some(&b'\n');
         if unterminated {
@@ -46,7 +48,9 @@ impl Cut {
         unterminated
     }
 
-    pub fn whole(&mut self, first_line: u64, last: bool) -> Option<RowBlock> {
+    /// Returns the complete rows, with the number of their first line; after the end of the
+    /// input (`last`), all that is left.
+    pub fn take_block(&mut self, first_line: u64, last: bool) -> Option<RowBlock> {
         let ended = self.buffer.len() == self.filled;
         let end = match self.ends.find(&self.buffer[..self.filled]) {
             _ if last && ended => self.filled,

@@ -1,4 +1,4 @@
-//! The listing itself: parts as they come, each with its mark.
+//! Writes the listed pages in the order of their arrival, or sorted, each with its mark.
 
 use super::Args;
 use super::ordered::Ordered;
@@ -23,9 +23,9 @@ impl<'a> ListingWriter<'a> {
         }
     }
 
-    /// Hands on what `pool` lists of `gaps`, and ends the run.
+    /// Publishes the pages that `pool` lists of `gaps`, and ends the run.
     pub fn list(&mut self, mut pool: WorkerPool, gaps: &[Interval], io: &mut Io) -> Result<()> {
-        let done = self.hand_on_all(&mut pool, gaps, io);
+        let done = self.publish_all(&mut pool, gaps, io);
         pool.shutdown();
         done?;
         let url = self.args.url();
@@ -38,8 +38,8 @@ impl<'a> ListingWriter<'a> {
         self.publisher.end(&[], &mut io.output)
     }
 
-    fn hand_on_all(&mut self, pool: &mut WorkerPool, gaps: &[Interval], io: &mut Io) -> Result<()> {
-        let mut patience = Some(io.context.log.notify_if_slow(format!(
+    fn publish_all(&mut self, pool: &mut WorkerPool, gaps: &[Interval], io: &mut Io) -> Result<()> {
+        let mut notice = Some(io.context.log.notify_if_slow(format!(
             "listing s3://{}/{}",
             self.args.url().bucket,
             self.args.url().prefix
@@ -48,19 +48,19 @@ impl<'a> ListingWriter<'a> {
         let mut failed = Ok(());
         loop {
             io.context.counters.waits(Waiting::Server);
-            let part = pool.next();
+            let page = pool.next();
             io.context.counters.waits(Waiting::Nothing);
-            drop(patience.take());
-            match part {
+            drop(notice.take());
+            match page {
                 None => return failed,
-                Some(Ok(part)) => {
-                    io.context.counters.add_read(part.records);
+                Some(Ok(page)) => {
+                    io.context.counters.add_read(page.records);
                     match &mut ordered {
-                        None => self.hand_on(part, io)?,
+                        None => self.publish(page, io)?,
                         Some(ordered) => {
-                            ordered.push(part)?;
-                            while let Some(part) = ordered.pop()? {
-                                self.hand_on(part, io)?;
+                            ordered.push(page)?;
+                            while let Some(page) = ordered.pop()? {
+                                self.publish(page, io)?;
                             }
                         }
                     }
@@ -73,13 +73,13 @@ impl<'a> ListingWriter<'a> {
         }
     }
 
-    fn hand_on(&mut self, part: ListedPage, io: &mut Io) -> Result<()> {
+    fn publish(&mut self, page: ListedPage, io: &mut Io) -> Result<()> {
         io.context.counters.note("pages", 1);
-        let (last, records) = (part.last, part.records);
+        let (last, records) = (page.last, page.records);
         let page = PublishedPage {
-            lines: part.lines,
+            lines: page.lines,
             records,
-            covers: part.covers,
+            covers: page.covers,
         };
         self.publisher.publish(page, &mut io.output, |state| {
             if let Some(last) = &last {
