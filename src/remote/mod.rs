@@ -7,9 +7,7 @@
 pub mod archive;
 mod cause;
 pub mod concurrency;
-pub mod download;
 pub mod elastic;
-pub mod fetch;
 mod http;
 pub mod kinto;
 pub mod reply;

@@ -1,6 +1,9 @@
-//! One bucket of an S3: a page of its listing, the bytes of an object.
+//! Object storage: the connection (here), pages of listings (`listing`), many small objects
+//! (`fetch`), one large object (`download`), and what failures mean (`failure`).
 
+pub mod download;
 mod failure;
+pub mod fetch;
 mod listing;
 mod raw_body;
 
@@ -60,8 +63,8 @@ pub struct S3Args {
 /// A connection to object storage.
 #[derive(Clone)]
 pub struct S3 {
-    pub(super) client: Client,
-    pub(super) retry: Retry,
+    client: Client,
+    retry: Retry,
     payer: Option<RequestPayer>,
     endpoint: Option<String>,
 }
@@ -142,7 +145,7 @@ impl S3 {
     }
 
     /// Starts a download, and returns its headers; the body follows.
-    pub(super) async fn try_get(
+    async fn try_get(
         &self,
         bucket: &str,
         key: &str,
@@ -152,7 +155,7 @@ impl S3 {
 
     /// Starts a download after the first `from` bytes of an object, which must still have
     /// `etag`.
-    pub(super) async fn try_get_rest(
+    async fn try_get_rest(
         &self,
         bucket: &str,
         key: &str,

@@ -10,7 +10,7 @@ use crate::ndjson::{self, Framing, Io, PendingQueue, Promise, RecordLine, StageO
 use crate::record::line::FetchedRecord;
 use crate::record::object::Object;
 use crate::remote;
-use crate::remote::fetch::{FetchAnswer, FetchTicket, Fetcher, Limits, Wanted};
+use crate::remote::s3::fetch::{FetchAnswer, FetchTicket, Fetcher, Limits, Wanted};
 use crate::remote::s3::{S3, S3Args};
 
 /// Get the object of each record and add it as `build`

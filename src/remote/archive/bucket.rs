@@ -6,7 +6,7 @@ use crate::json;
 use crate::listing::{Page, ResponseKeys};
 use crate::remote::concurrency::ConcurrencyLimit;
 use crate::remote::s3::{Bucket, S3};
-use crate::retry::{Failure, FailureClass};
+use crate::retry::Failure;
 
 /// A bucket with the folders of the archive.
 pub struct ArchiveBucket {
@@ -22,11 +22,7 @@ impl ArchiveBucket {
 
     /// Returns an object; sends one request, without retries.
     pub async fn get(&self, key: &str) -> Result<Vec<u8>, Failure> {
-        let answer = self.s3.try_get(&self.bucket.name, key).await?;
-        let body = answer.body.collect().await.map_err(|error| {
-            Failure::transient(FailureClass::Answered, format!("the body was cut: {error}"))
-        })?;
-        Ok(body.to_vec())
+        self.s3.try_read(&self.bucket.name, key).await
     }
 
     /// Returns the content of the folder `prefix`, `None` if it is empty.

@@ -21,8 +21,8 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::csv::{RowBlock, RowReader};
 use crate::inventory::row::RowOptions;
 use crate::ndjson::{self, Input};
-use crate::remote::download::Download;
 use crate::remote::s3::S3;
+use crate::remote::s3::download::Download;
 
 /// Blocks of a file that may wait for the writer.
 const AHEAD: usize = 32;

@@ -15,8 +15,9 @@ use crate::error::{Error, Result};
 use crate::hex;
 use crate::ndjson::Io;
 use crate::record::s3::split_url;
+use crate::remote;
+use crate::remote::s3::download::Download;
 use crate::remote::s3::{S3, S3Args};
-use crate::remote::{self, download::Download};
 
 /// Where a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::cause::root_cause;
-use super::reply::Reply;
-use super::s3::S3;
+use super::S3;
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::ndjson::Promise;
 use crate::record::s3::unquote_etag;
+use crate::remote::cause::root_cause;
+use crate::remote::reply::Reply;
 use crate::retry::{Failure, FailureClass};
 
 /// Limits of a [`Fetcher`].

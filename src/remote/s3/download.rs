@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 
-use super::s3::S3;
+use super::S3;
 use crate::error::{Kind, Result};
 use crate::retry::{Failure, FailureClass};
 
@@ -67,24 +67,25 @@ impl S3 {
     /// it is denied.
     pub async fn read_if_there(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>> {
         let attempt = || async {
-            let mut body = match self.try_get(bucket, key).await {
-                Ok(answer) => answer.body,
-                Err(Failure::NotFound) => return Ok(None),
+            match self.try_read(bucket, key).await {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(Failure::NotFound) => Ok(None),
                 // Without permission to list, S3 answers 403 for a key that does not exist.
-                Err(Failure::Permanent(error)) if error.kind == Kind::Refused => return Ok(None),
-                Err(failure) => return Err(failure),
-            };
-            let mut bytes = Vec::new();
-            while let Some(piece) = body.next().await {
-                let piece = piece.map_err(|error| {
-                    Failure::transient(FailureClass::Answered, format!("the body was cut: {error}"))
-                })?;
-                bytes.extend_from_slice(&piece);
+                Err(Failure::Permanent(error)) if error.kind == Kind::Refused => Ok(None),
+                Err(failure) => Err(failure),
             }
-            Ok(Some(bytes))
         };
         let what = format!("get {}", self.place(bucket, key));
         self.retry.run(&what, attempt).await
+    }
+
+    /// Returns the content of a small object; sends one request, without retries.
+    pub async fn try_read(&self, bucket: &str, key: &str) -> Result<Vec<u8>, Failure> {
+        let body = self.try_get(bucket, key).await?.body.collect().await;
+        let body = body.map_err(|error| {
+            Failure::transient(FailureClass::Answered, format!("the body was cut: {error}"))
+        })?;
+        Ok(body.to_vec())
     }
 }
 
