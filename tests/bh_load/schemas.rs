@@ -9,6 +9,13 @@ fn load(url: &str, n: usize) -> Run {
     tool.input(ndjson(&[record(n)])).run()
 }
 
+/// Returns a database with one row.
+fn loaded() -> Option<Database> {
+    let database = Database::new()?;
+    load(&database.url, 0).exits(0);
+    Some(database)
+}
+
 /// The URL with this search path.
 fn on_path(url: &str, path: &str) -> String {
     let mut url = url::Url::parse(url).unwrap();
@@ -29,10 +36,7 @@ const IN_PUBLIC: &str = "public.bh_object public.bh_outbox public.main_build";
 
 #[test]
 fn the_table_that_is_found_on_the_path_is_used() {
-    let Some(database) = Database::new() else {
-        return;
-    };
-    load(&database.url, 0).exits(0);
+    let Some(database) = loaded() else { return };
     let mut client = database.client();
     client.batch_execute("CREATE SCHEMA app").unwrap();
     let url = on_path(&database.url, "app,public");
@@ -51,10 +55,7 @@ fn the_table_that_is_found_on_the_path_is_used() {
 
 #[test]
 fn a_schema_named_as_the_role_hides_no_table() {
-    let Some(database) = Database::new() else {
-        return;
-    };
-    load(&database.url, 0).exits(0);
+    let Some(database) = loaded() else { return };
     let role = Role::new(&database);
     role.execute(
         "CREATE SCHEMA AUTHORIZATION ROLE;
@@ -68,10 +69,7 @@ fn a_schema_named_as_the_role_hides_no_table() {
 
 #[test]
 fn a_second_table_on_the_path_is_told() {
-    let Some(database) = Database::new() else {
-        return;
-    };
-    load(&database.url, 0).exits(0);
+    let Some(database) = loaded() else { return };
     let mut client = database.client();
     let copy = "CREATE SCHEMA app; CREATE TABLE app.main_build (LIKE main_build INCLUDING ALL)";
     client.batch_execute(copy).unwrap();
@@ -179,10 +177,7 @@ fn a_partitioned_table_is_used() {
 /// What a policy hides would be fetched and inserted again.
 #[test]
 fn a_role_that_does_not_see_every_row_is_refused() {
-    let Some(database) = Database::new() else {
-        return;
-    };
-    load(&database.url, 0).exits(0);
+    let Some(database) = loaded() else { return };
     let role = Role::new(&database);
     role.execute(
         "GRANT ALL ON ALL TABLES IN SCHEMA public TO ROLE;
@@ -212,10 +207,7 @@ fn a_role_that_does_not_see_every_row_is_refused() {
 
 #[test]
 fn a_session_that_may_not_write_is_told_at_the_start() {
-    let Some(database) = Database::new() else {
-        return;
-    };
-    load(&database.url, 0).exits(0);
+    let Some(database) = loaded() else { return };
     let name = database.url.rsplit('/').next().unwrap();
     let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     database.client().batch_execute(&alter).unwrap();

@@ -7,6 +7,7 @@
 )]
 
 mod hostile;
+mod hostile_server;
 mod inconsistent;
 mod layouts;
 mod limits;

@@ -3,7 +3,7 @@
 use buildhub_pipes::listing::{HistogramBound, PlannedRange, Request, Survey};
 use fastrand::Rng;
 
-use super::hostile::{Server, clean};
+use super::hostile_server::{Server, clean};
 use super::limits::space;
 use super::simulator::{Children, PAGE, Page, histogram};
 use super::spaces::NAMES;
