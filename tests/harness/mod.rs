@@ -334,14 +334,7 @@ impl Run {
 /// Parses lines of JSON.
 #[track_caller]
 pub fn lines(bytes: &[u8]) -> Vec<Value> {
-    bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(|line| {
-            serde_json::from_slice(line)
-                .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(line)))
-        })
-        .collect()
+    protocol::read(bytes)
 }
 
 /// Parses the lines of a file; none if the file does not exist.
