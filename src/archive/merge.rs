@@ -31,7 +31,7 @@ impl ArchiveFile {
 /// quotes; returns whole bytes, in digits.
 ///
 /// # Errors
-/// It is no number, or not finite.
+/// It is not a number, or not finite.
 pub fn size(text: &str) -> Result<String, String> {
     let text = text.trim_matches('"');
     let bytes = text.trim().as_bytes();

@@ -180,7 +180,7 @@ impl RowReader {
     /// Checks the bucket of a row.
     ///
     /// # Errors
-    /// It is no bucket, or not the one that the manifest is of.
+    /// It is not the name of a bucket, or not the bucket of the manifest.
     pub fn check_bucket(&self, bucket: &[u8]) -> Result<(), String> {
         let found = || String::from_utf8_lossy(bucket);
         match &self.bucket {

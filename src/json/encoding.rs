@@ -69,7 +69,7 @@ fn detect(bytes: &[u8]) -> (Encoding, usize) {
     }
 }
 
-/// The text, or where it is none.
+/// Decodes the bytes, or returns the offset of the first invalid sequence.
 fn utf16(bytes: &[u8], order: Order) -> Result<String, usize> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let units = pairs.iter().map(|&pair| match order {
@@ -86,7 +86,7 @@ fn utf16(bytes: &[u8], order: Order) -> Result<String, usize> {
     if rest.is_empty() { Ok(text) } else { Err(at) }
 }
 
-/// The text, or where it is none.
+/// Decodes the bytes, or returns the offset of the first invalid sequence.
 fn utf32(bytes: &[u8], order: Order) -> Result<String, usize> {
     let (quads, rest) = bytes.as_chunks::<4>();
     let mut text = String::with_capacity(bytes.len() / 2);

@@ -35,14 +35,14 @@ impl ActiveRange {
         &mut self,
         page: &impl ResponseKeys,
         next: Continuation,
-        known: &mut Evidence,
+        evidence: &mut Evidence,
     ) -> Result<RangeUpdate, InconsistentListing> {
         self.flight = None;
         self.estimate = None;
         self.stuck = false;
         if let Step::Check(name) = &self.step {
             let name = name.clone();
-            self.take_check(name, page, next, known)?;
+            self.take_check(name, page, next, evidence)?;
             return Ok(RangeUpdate::none());
         }
         check_order(self.cursor.as_deref(), page)?;
@@ -57,7 +57,7 @@ impl ActiveRange {
         };
         let reached = last.as_deref().unwrap_or_default().max(self.cursor());
         let reached = reached.to_owned();
-        if self.refuses(page, &reached, ends, &scope, known)? {
+        if self.refuses(page, &reached, ends, &scope, evidence)? {
             return Ok(RangeUpdate::none());
         }
         let keys = partition(page.len(), |index| match self.end() {
@@ -66,10 +66,10 @@ impl ActiveRange {
         });
         if let Some(last) = &last {
             self.insisted = None;
-            self.note_keys(page, last, known);
+            self.note_keys(page, last, evidence);
         }
         let before = self.cursor.clone();
-        let finished = reaches_end || self.advance(last.as_deref(), &scope, next, known)?;
+        let finished = reaches_end || self.advance(last.as_deref(), &scope, next, evidence)?;
         if finished {
             self.cursor.clone_from(&self.end);
         }
@@ -90,25 +90,25 @@ impl ActiveRange {
         reached: &str,
         ends: bool,
         scope: &str,
-        known: &mut Evidence,
+        evidence: &mut Evidence,
     ) -> Result<bool, InconsistentListing> {
-        let after = || known.after(scope, reached).filter(|_| ends);
-        let missing = known
+        let after = || evidence.after(scope, reached).filter(|_| ends);
+        let missing = evidence
             .left_out(self.cursor(), self.end(), page)
             .or_else(after);
         let missing = missing.map(str::to_owned);
         let left_out = |name: &str| InconsistentListing::left_out(self.cursor(), reached, name);
-        if ends && !self.end_is_proven() && !known.levels.end_at(scope, reached) {
+        if ends && !self.end_is_proven() && !evidence.levels.end_at(scope, reached) {
             let doubted = DoubtedEnd {
                 prefix: scope.to_owned(),
                 after: self.cursor().to_owned(),
                 last: reached.to_owned(),
             };
             match missing {
-                Some(name) if known.no_prefix => return Err(left_out(&name)),
-                Some(name) => known.warn_of_early_end(&doubted, &name),
-                None if known.no_prefix => {
-                    known.warn_of_unchecked(&doubted);
+                Some(name) if evidence.no_prefix => return Err(left_out(&name)),
+                Some(name) => evidence.warn_of_early_end(&doubted, &name),
+                None if evidence.no_prefix => {
+                    evidence.warn_of_unchecked(&doubted);
                     return Ok(false);
                 }
                 None => {}
@@ -126,7 +126,7 @@ impl ActiveRange {
             return Err(left_out(&name));
         }
         self.chain.token = None;
-        if known.no_prefix {
+        if evidence.no_prefix {
             self.insisted = Some(name);
         } else {
             self.step = Step::Check(name);
@@ -152,7 +152,7 @@ impl ActiveRange {
         name: String,
         page: &impl ResponseKeys,
         next: Continuation,
-        known: &mut Evidence,
+        evidence: &mut Evidence,
     ) -> Result<(), InconsistentListing> {
         match next {
             Continuation::More(token) if page.is_empty() => {
@@ -161,7 +161,7 @@ impl ActiveRange {
                 return Ok(());
             }
             // It was deleted.
-            Continuation::End if page.is_empty() => known.refute(&name),
+            Continuation::End if page.is_empty() => evidence.refute(&name),
             _ => {
                 self.insisted = Some(name);
                 self.by_dir = true;
@@ -175,13 +175,13 @@ impl ActiveRange {
     }
 
     /// Records the keys of an accepted page as evidence, and that they end a doubt.
-    fn note_keys(&mut self, page: &impl ResponseKeys, last: &str, known: &mut Evidence) {
-        known.see(last);
+    fn note_keys(&mut self, page: &impl ResponseKeys, last: &str, evidence: &mut Evidence) {
+        evidence.see(last);
         if !self.at_key {
-            known.add_key(&page.key(0));
+            evidence.add_key(&page.key(0));
         }
         let through = self.end().map_or(last, |end| end.min(last));
-        known.confirm(self.cursor(), through);
+        evidence.confirm(self.cursor(), through);
         let denies = |doubted: &DoubtedEnd| {
             let index = partition(page.len(), |index| *page.key(index) <= *doubted.last);
             (index < page.len() && page.key(index).starts_with(&doubted.prefix))
@@ -190,7 +190,7 @@ impl ActiveRange {
         if let Some(key) = self.doubted.as_ref().and_then(denies)
             && let Some(doubted) = self.doubted.take()
         {
-            known.warn_of_early_end(&doubted, &key);
+            evidence.warn_of_early_end(&doubted, &key);
         }
     }
 
@@ -201,7 +201,7 @@ impl ActiveRange {
         last: Option<&str>,
         scope: &str,
         next: Continuation,
-        known: &Evidence,
+        evidence: &Evidence,
     ) -> Result<bool, InconsistentListing> {
         let guessed = self.chain.token.is_none() && !self.at_key && self.cursor.is_some();
         if let Some(last) = last {
@@ -239,7 +239,7 @@ impl ActiveRange {
                 self.chain.proven = false;
                 Ok(!is_before(self.cursor(), self.end()))
             }
-            Continuation::End => Ok(self.leave(scope, known)),
+            Continuation::End => Ok(self.leave(scope, evidence)),
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Planner {
     ranges: Vec<ActiveRange>,
     probes: Vec<PendingProbe>,
     stats: BucketStats,
-    known: Evidence,
+    evidence: Evidence,
     has_histogram: bool,
     last_id: u64,
     requests: RequestCounts,
@@ -50,13 +50,13 @@ impl Planner {
         let ranges = ranges.collect();
         let connections = settings.connections;
         let last = histogram.last().map(|(key, _)| key.as_str());
-        let known = Evidence::new(&settings.prefix, last);
+        let evidence = Evidence::new(&settings.prefix, last);
         Self {
             settings,
             ranges,
             probes: Vec::new(),
             stats,
-            known,
+            evidence,
             has_histogram: !histogram.is_empty() && connections > 1,
             last_id: 0,
             requests: RequestCounts::default(),
@@ -89,7 +89,7 @@ impl Planner {
         let id = self.id();
         let range = &mut self.ranges[index];
         range.flight = Some(id);
-        (id, range.request(&self.known))
+        (id, range.request(&self.evidence))
     }
 
     fn id(&mut self) -> RequestId {
@@ -182,7 +182,7 @@ impl Planner {
         };
         self.requests.out -= 1;
         let range = &mut self.ranges[index];
-        let update = range.accept(page, next, &mut self.known)?;
+        let update = range.accept(page, next, &mut self.evidence)?;
         let accepted = update.accepted.keys.end;
         if accepted > 0 {
             self.requests.pages += 1;
@@ -208,14 +208,14 @@ impl Planner {
         if let Some(range) = self.ranges.iter_mut().find(rejected) {
             self.requests.out -= 1;
             self.requests.wasted += 1;
-            self.known.no_prefix = true;
+            self.evidence.no_prefix = true;
             range.reset();
         }
     }
 
     /// Returns what the user should know of contradictions since the last call.
     pub fn take_warnings(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.known.warnings)
+        std::mem::take(&mut self.evidence.warnings)
     }
 
     /// Returns whether every key of the gaps is listed.

@@ -109,7 +109,7 @@ impl ActiveRange {
     }
 
     /// Returns the next request.
-    pub fn request(&mut self, known: &Evidence) -> Request {
+    pub fn request(&mut self, evidence: &Evidence) -> Request {
         if let Step::DirEnd(start) | Step::Check(start) = &self.step {
             return Request::Page {
                 prefix: start.clone(),
@@ -117,7 +117,7 @@ impl ActiveRange {
                 token: self.chain.token.clone(),
             };
         }
-        self.choose_scope(known);
+        self.choose_scope(evidence);
         // All keys of a scope come after a cursor before it.
         let after = self
             .cursor
@@ -132,18 +132,18 @@ impl ActiveRange {
 
     /// Narrows the prefix of the next request: the narrower, the more likely it starts
     /// beside directories. A token keeps its prefix, unless its end would be doubted.
-    fn choose_scope(&mut self, known: &Evidence) {
+    fn choose_scope(&mut self, evidence: &Evidence) {
         if self.chain.token.is_some() && self.chain.proven {
             return;
         }
         let cursor = self.cursor.as_deref().unwrap_or_default();
-        let prefix = known.prefix.as_str();
-        let scope = if known.no_prefix {
+        let prefix = evidence.prefix.as_str();
+        let scope = if evidence.no_prefix {
             prefix
-        } else if self.by_dir || known.ends_early {
+        } else if self.by_dir || evidence.ends_early {
             dirs_of(prefix, cursor).next_back().unwrap_or(prefix)
         } else {
-            known.levels.scope(prefix, cursor, self.end.as_deref())
+            evidence.levels.scope(prefix, cursor, self.end.as_deref())
         };
         let proven = is_flat(scope, cursor);
         if self.chain.token.is_none() || proven {
@@ -165,12 +165,12 @@ impl ActiveRange {
 
     /// Continues outside of the directory `dir`, which is listed to its end. Returns
     /// whether the range ends there.
-    pub fn leave(&mut self, dir: &str, known: &Evidence) -> bool {
+    pub fn leave(&mut self, dir: &str, evidence: &Evidence) -> bool {
         self.chain.token = None;
         let asks = |dir: &str| {
-            !known.no_delimiter && sendable(dir) == dir && !known.levels.was_listed(dir)
+            !evidence.no_delimiter && sendable(dir) == dir && !evidence.levels.was_listed(dir)
         };
-        match known.levels.climb(&known.prefix, dir, self.end()) {
+        match evidence.levels.climb(&evidence.prefix, dir, self.end()) {
             Climb::Finished => return true,
             Climb::Unknown(dir) if asks(&dir) => {
                 self.step = Step::Wait(dir);

@@ -10,7 +10,7 @@ use crate::ndjson::{self, Framing, Io, PendingQueue, Promise, RecordLine, StageO
 use crate::record::line::FetchedRecord;
 use crate::record::object::Object;
 use crate::remote;
-use crate::remote::s3::fetch::{FetchAnswer, FetchTicket, Fetcher, Limits, Wanted};
+use crate::remote::s3::fetch::{FetchAnswer, FetchLimits, FetchRequest, FetchTicket, Fetcher};
 use crate::remote::s3::{S3, S3Args};
 
 /// Get the object of each record and add it as `build`
@@ -71,7 +71,7 @@ impl Promise for Fetch {
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let runtime = remote::runtime("requests", Some(2))?;
     let s3 = runtime.block_on(S3::open(&args.s3, &io.context))?;
-    let limits = Limits {
+    let limits = FetchLimits {
         concurrency: usize::from(args.concurrency),
         max_size: args.max_size,
     };
@@ -83,9 +83,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     };
     let mut out = Vec::new();
     let ask = |record: RecordLine<'_>, queue: &mut PendingQueue<Fetch>| {
-        match wanted(args, record.bytes) {
-            Ok((wanted, fetched)) => {
-                let ticket = fetcher.queue(wanted)?;
+        match fetch_request(args, record.bytes) {
+            Ok((request, fetched)) => {
+                let ticket = fetcher.queue(request)?;
                 let fetch = Fetch {
                     record: fetched,
                     ticket,
@@ -128,18 +128,18 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
 }
 
 /// Returns the object of a line, and the record to complete.
-fn wanted(args: &Args, line: &[u8]) -> Result<(Wanted, FetchedRecord), String> {
+fn fetch_request(args: &Args, line: &[u8]) -> Result<(FetchRequest, FetchedRecord), String> {
     let members = json::members(line).map_err(|error| error.to_string())?;
     let object = Object::parse(&members)?;
     let bucket = object.bucket.as_deref().or(args.bucket.as_deref());
     let bucket = bucket.ok_or("the line names no bucket: add --bucket NAME")?;
     let record = FetchedRecord::new(line, &members, &object, bucket);
-    let wanted = Wanted {
+    let request = FetchRequest {
         bucket: bucket.to_owned(),
         key: object.key.into_owned(),
         size: object.size,
     };
-    Ok((wanted, record))
+    Ok((request, record))
 }
 
 /// How many deleted objects are logged.

@@ -41,7 +41,7 @@ impl Planner {
 
     /// Lists what comes in `dir` after the directory `child`.
     pub(super) fn probe_rest(&mut self, dir: &str, child: &str) -> (RequestId, Request) {
-        self.known.levels.ask(child, false);
+        self.evidence.levels.ask(child, false);
         let request = self.probe(dir.to_owned(), flat_before(dir, child));
         if let Some(probe) = self.probes.last_mut() {
             probe.rest_after = Some(child.to_owned());
@@ -52,7 +52,7 @@ impl Planner {
     /// Returns a directory that a range waits for, and its parent.
     pub(super) fn waited_for(&self) -> Option<(String, String)> {
         let waits = self.ranges.iter().find_map(|range| match &range.step {
-            Step::Wait(dir) if !self.known.levels.was_asked(dir) => Some(dir),
+            Step::Wait(dir) if !self.evidence.levels.was_asked(dir) => Some(dir),
             _ => None,
         })?;
         let parent = parent_dir(&self.settings.prefix, waits);
@@ -64,13 +64,13 @@ impl Planner {
     pub(super) fn probe_last(&mut self) -> Option<(RequestId, Request)> {
         let range = self.ranges.last().filter(|range| range.end.is_none())?;
         let prefix = &self.settings.prefix;
-        let last = self.known.last.as_str().max(range.cursor());
+        let last = self.evidence.last.as_str().max(range.cursor());
         let doubts = !range.chain.proven && range.step == Step::Page && last.starts_with(prefix);
         if self.stats.no_delimiter || !doubts {
             return None;
         }
         let mut dir = prefix.as_str();
-        let levels = &self.known.levels;
+        let levels = &self.evidence.levels;
         let mut unknown = None;
         for child in dirs_of(prefix, last).chain([last]) {
             let asks = sendable(child) == child && !levels.was_asked(child);
@@ -104,7 +104,7 @@ impl Planner {
         check_order(start, page)?;
         if !names.is_sorted() {
             let what = "its common prefixes are not in byte order; listing without them";
-            self.known.warnings.push(what.to_owned());
+            self.evidence.warnings.push(what.to_owned());
             self.stop_probing();
             return Ok(Vec::new());
         }
@@ -119,8 +119,10 @@ impl Planner {
             truncated: next != Continuation::End,
         };
         let end = listing.last.max(&probe.start);
-        self.known.levels.record(&probe.dir, end, listing.truncated);
-        self.known.see(listing.last);
+        self.evidence
+            .levels
+            .record(&probe.dir, end, listing.truncated);
+        self.evidence.see(listing.last);
         let stop = dir_end(&probe.dir);
         for range in &mut self.ranges {
             let above = stop.as_deref().is_none_or(|stop| range.cursor() < stop);
@@ -129,7 +131,7 @@ impl Planner {
                 let first = names.partition_point(|name| name.as_str() <= cursor);
                 let rest = names[first..].iter();
                 for name in rest.take_while(|name| is_before(name, end)) {
-                    self.known.add_dir(name);
+                    self.evidence.add_dir(name);
                 }
                 if probe.rest_after.is_none() {
                     range.refine(&listing, &mut self.stats);
@@ -147,7 +149,7 @@ impl Planner {
             let Step::Wait(dir) = range.step.clone() else {
                 return true;
             };
-            let finished = range.leave(&dir, &self.known);
+            let finished = range.leave(&dir, &self.evidence);
             if finished {
                 done.push(Interval::new(range.cursor.take(), range.end.take()));
                 range.model.finish(&mut self.stats);
@@ -167,7 +169,7 @@ impl Planner {
 
     fn stop_probing(&mut self) {
         self.stats.no_delimiter = true;
-        self.known.no_delimiter = true;
+        self.evidence.no_delimiter = true;
         for range in &mut self.ranges {
             range.stuck = false;
         }
@@ -180,7 +182,7 @@ impl Planner {
         self.requests.probes += 1;
         let probe = self.probes.swap_remove(at);
         if let Some(child) = &probe.rest_after {
-            self.known.levels.ask(child, true);
+            self.evidence.levels.ask(child, true);
         }
         Some(probe)
     }

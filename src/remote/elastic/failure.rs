@@ -39,7 +39,7 @@ pub fn blocked(status: u16, reason: &Reason) -> Error {
     Error::message(kind, format!("{status}{space}{}; {hint}", reason.text))
 }
 
-/// Returns the error of a response that fits no request of ours.
+/// Returns the error of an unexpected response.
 pub fn unexpected(status: u16, text: &str) -> Error {
     let reason = Reason::from_answer(text);
     if status == 404 || reason.kind == "index_closed_exception" {

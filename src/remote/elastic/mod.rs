@@ -67,7 +67,7 @@ pub enum IndexOutcome {
     Indexed,
     /// The server has a newer version of it.
     Known,
-    /// Refused for good: a date that is none, a size beyond a long.
+    /// Rejected permanently: an invalid date, a size beyond a long.
     Refused {
         status: u16,
         reason: String,

@@ -18,9 +18,9 @@ use crate::remote::cause::root_cause;
 use crate::remote::reply::Reply;
 use crate::retry::{Failure, FailureClass};
 
-/// Limits of a [`Fetcher`].
+/// The limits of a [`Fetcher`].
 #[derive(Clone, Copy)]
-pub struct Limits {
+pub struct FetchLimits {
     /// Downloads at work at the same time.
     pub concurrency: usize,
     /// The largest object that is taken, in bytes.
@@ -100,7 +100,7 @@ impl Promise for FetchTicket {
 }
 
 /// An object to fetch.
-pub struct Wanted {
+pub struct FetchRequest {
     pub bucket: String,
     pub key: String,
     /// Bytes, by the listing.
@@ -108,7 +108,7 @@ pub struct Wanted {
 }
 
 impl Fetcher {
-    pub fn new(runtime: Runtime, s3: S3, limits: Limits) -> Self {
+    pub fn new(runtime: Runtime, s3: S3, limits: FetchLimits) -> Self {
         Self {
             runtime,
             shared: Arc::new(Shared {
@@ -128,9 +128,9 @@ impl Fetcher {
     ///
     /// # Errors
     /// A signal while waiting.
-    pub fn queue(&self, wanted: Wanted) -> Result<FetchTicket> {
+    pub fn queue(&self, request: FetchRequest) -> Result<FetchTicket> {
         let shared = Arc::clone(&self.shared);
-        let expected = wanted
+        let expected = request
             .size
             .unwrap_or(USUAL)
             .min(shared.max_size)
@@ -151,7 +151,7 @@ impl Fetcher {
         let number = self.queued.fetch_add(1, Relaxed);
         let download = DocumentDownload {
             shared,
-            wanted,
+            request,
             number,
             head: self.head.subscribe(),
             held: expected,
@@ -176,7 +176,7 @@ fn units(bytes: u64) -> u32 {
 
 struct DocumentDownload {
     shared: Arc<Shared>,
-    wanted: Wanted,
+    request: FetchRequest,
     number: u64,
     head: watch::Receiver<u64>,
     /// Its share of the budget, in bytes.
@@ -197,7 +197,7 @@ impl DocumentDownload {
     async fn run(self, memory: OwnedSemaphorePermit) -> Result<FetchAnswer> {
         let shared = &self.shared;
         let before = shared.succeeded.load(Relaxed);
-        let Wanted { bucket, key, .. } = &self.wanted;
+        let FetchRequest { bucket, key, .. } = &self.request;
         let what = format!("get {}", shared.s3.place(bucket, key));
         let answer = match shared.s3.retry.try_run(&what, || self.get()).await {
             Ok(Body::Bytes { etag, bytes, extra }) => match document(&bytes) {
@@ -250,7 +250,7 @@ impl DocumentDownload {
     }
 
     async fn get(&self) -> Result<Body, Failure> {
-        let Wanted { bucket, key, .. } = &self.wanted;
+        let FetchRequest { bucket, key, .. } = &self.request;
         let mut answer = self.shared.s3.try_get(bucket, key).await?;
         let length = answer
             .content_length()

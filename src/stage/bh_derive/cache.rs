@@ -164,7 +164,7 @@ impl Cache {
         let lookup = self.memo.get(&key, self.max_age, ask).await?;
         if self.file.is_none() {
             let is_found = |lookup: &Lookup| matches!(lookup, Lookup::Found(_));
-            self.memo.retain(&key, is_found);
+            self.memo.remove_unless(&key, is_found);
         }
         Ok(lookup)
     }

@@ -48,8 +48,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Memo<K, V> {
         cell.get_or_try_init(ask).await.cloned()
     }
 
-    /// Removes the value of `key` if it is one of those that `is_wanted` refuses.
-    pub fn retain(&self, key: &K, is_wanted: impl Fn(&V) -> bool) {
+    /// Removes the value of `key` unless `is_wanted`.
+    pub fn remove_unless(&self, key: &K, is_wanted: impl Fn(&V) -> bool) {
         let mut cells = self.cells.lock();
         let value = cells.get(key).and_then(|(_, cell)| cell.get());
         if value.is_some_and(|value| !is_wanted(value)) {

@@ -1,6 +1,6 @@
 //! kinto-load: stores records in a Kinto collection.
 
-mod known;
+mod contents;
 mod read;
 mod send;
 mod versions;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use self::known::{KintoContents, digest};
+use self::contents::{KintoContents, digest};
 use self::read::PendingPut;
 use self::send::{BatchSender, LARGEST};
 use self::versions::Versions;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::known::{KintoContents, digest, hash};
+use super::contents::{KintoContents, digest, hash};
 use super::versions::RecordVersion;
 use crate::json::{self, Members, Value};
 use crate::ndjson::{Parsed, RecordLine};

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::known::{Hash, digest};
+use super::contents::{Hash, digest};
 use super::read::PendingPut;
 use crate::ndjson::Parsed;
 

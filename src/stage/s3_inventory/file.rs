@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 
-use super::source::FileLocation;
+use super::location::FileLocation;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::columns::Layout;
 

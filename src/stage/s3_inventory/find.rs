@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use md5::{Digest, Md5};
 
 use super::file::{InventoryFile, version};
-use super::source::{FileLocation, LazyS3, unreadable};
+use super::location::{FileLocation, LazyS3, unreadable};
 use super::{Args, Mozilla};
 use crate::disk;
 use crate::error::{Error, Result};
@@ -207,7 +207,7 @@ impl Search<'_> {
     /// Returns the text of a manifest, after a check of the MD5 in the file beside it.
     fn checked(&self, place: &FileLocation, name: &str) -> Result<Vec<u8>> {
         let text = self.s3.read(place)?;
-        let Some(expected) = self.s3.read_if_there(&place.beside("checksum"))? else {
+        let Some(expected) = self.s3.read_if_there(&place.with_extension("checksum"))? else {
             return Ok(text);
         };
         let expected = String::from_utf8_lossy(&expected)

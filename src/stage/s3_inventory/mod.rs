@@ -2,13 +2,13 @@
 
 mod file;
 mod find;
+mod location;
 mod parquet;
 mod position;
 mod proof;
 mod read;
 mod row_buffer;
 mod send;
-mod source;
 mod state;
 mod write;
 
@@ -17,9 +17,9 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use self::find::Inventory;
+use self::location::LazyS3;
 use self::proof::Proof;
 use self::read::Readers;
-use self::source::LazyS3;
 use self::state::InventorySource;
 use self::write::InventoryWriter;
 use crate::cli::{Program, SharedArgs};

@@ -12,11 +12,11 @@ use tokio::runtime::Handle;
 
 use super::file::InventoryFile;
 use super::find::{Inventory, has_ending};
+use super::location::{CountingReader, DownloadReader, FileLocation, LazyS3, unreadable};
 use super::parquet;
 use super::proof::Proof;
 use super::row_buffer::{BLOCK, RowBuffer};
 use super::send::{FeedItem, RowJob, RowSender};
-use super::source::{CountingReader, DownloadReader, FileLocation, LazyS3, unreadable};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::csv::{RowBlock, RowReader};
 use crate::inventory::row::RowOptions;

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::find::Inventory;
+use super::location::LazyS3;
 use super::position;
 use super::proof::Check;
-use super::source::LazyS3;
 use crate::record::coverage::Interval;
 use crate::resume::{Compatibility, RunSource, RunState};
 

@@ -1,11 +1,11 @@
 //! Writes the records in the order of the files, and a mark after each file.
 
 use super::find::Inventory;
+use super::location::FileLocation;
 use super::position;
 use super::proof::Check;
 use super::read::Feed;
 use super::send::FeedItem;
-use super::source::FileLocation;
 use super::state::InventorySource;
 use crate::counters::Counters;
 use crate::error::{Error, Kind, Result};

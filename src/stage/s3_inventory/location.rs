@@ -52,7 +52,7 @@ impl FileLocation {
     }
 
     /// Returns the file beside it with another extension.
-    pub fn beside(&self, extension: &str) -> Self {
+    pub fn with_extension(&self, extension: &str) -> Self {
         match self {
             Self::Stdin => Self::Stdin,
             Self::Local(path) => Self::Local(path.with_extension(extension)),
