@@ -1,4 +1,4 @@
-complete -c s3-inventory -l columns -d 'Names of the columns in CSV, where no manifest tells them [default: Bucket, Key, Size, LastModifiedDate, ETag]' -r
+complete -c s3-inventory -l columns -d 'Names of the columns where no manifest tells them: all in CSV, some in Parquet [default in CSV: Bucket, Key, Size, LastModifiedDate, ETag]' -r
 complete -c s3-inventory -l latest -d 'Read the newest of the inventories in the dated folders below this s3://bucket/prefix/' -r
 complete -c s3-inventory -l mozilla -d 'Read the newest inventory of Mozilla\'s archive that is published under this name' -r -f -a "firefox\t''
 archive\t''"

@@ -97,18 +97,19 @@ const PAGES: &[Page] = &[
              ETag, and columns behind these are passed over; --columns names all that a row has. \
              Names may be written as in CSV (IsLatest) or in Parquet (is_latest), columns of \
              other names are passed over. If the first row of a file does not fit its columns, \
-             or if the file is no CSV (ORC, zstd, zip, HTML), the run ends with 78 before a row \
-             is read. Keys are URL-decoded in CSV, and taken as they stand in Parquet or with \
-             --raw-keys. Of versions the latest is taken, and no delete \
-             marker, unless --all-versions and --delete-markers ask for them: their records \
-             have version_id, is_latest and is_delete_marker too.",
+             if a column of Parquet is missing or of another type, or if the file is no CSV \
+             (ORC, zstd, zip, HTML), the run ends with 78 before a row is read. Each row has as \
+             many columns as the first one. Keys are URL-decoded in CSV, and taken as they stand \
+             in Parquet or with --raw-keys. Of versions the latest is taken, and no delete marker, \
+             unless --all-versions and --delete-markers ask for them: their records have \
+             version_id, is_latest and is_delete_marker too.",
             "--mozilla firefox and --mozilla archive read the newest inventory that Mozilla \
              publishes: its bucket, prefix and region are built in, requests are not signed, and \
              the files lie below public/.",
             "A row that is no record (other columns than the first row has, a size, date or ETag \
              that is none, a key that is not UTF-8 or not URL-encoded) is rejected with its file \
-             and line. A gzip file that \
-             is cut ends the run with 75, one that is damaged or not what its manifest says with \
+             and line. An object that is replaced while it is read, and a gzip file that \
+             is cut, end the run with 75, one that is damaged or not what its manifest says with \
              78: rows before that have been written, but the file's mark has not.",
             "After the rows of a file, once it is checked, comes its mark; in standard input \
              about every 100,000 lines. With --resume-file the state is kept as s3-list keeps \

@@ -1,5 +1,6 @@
 //! s3-inventory.
 
+mod columns;
 mod files;
 pub mod manifests;
 mod refused;

@@ -95,7 +95,8 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Requires rows to have exactly the named columns.
+    /// Requires rows of CSV to have exactly the named columns, and Parquet to have those of
+    /// them that a record is made of.
     pub fn complete(self) -> Self {
         let all = Some(self.names.len());
         Self { all, ..self }
@@ -104,6 +105,21 @@ impl Layout {
     /// The names of the columns, as they were given.
     pub fn names(&self) -> String {
         self.names.join(", ")
+    }
+
+    /// Returns a required column that is not in `found`.
+    pub fn lacking(&self, found: &[Column]) -> Option<Column> {
+        let required = |column: &Column| self.all.is_some() && self.place(*column).is_some();
+        let lacks = |column: &Column| required(column) && !found.contains(column);
+        Column::ALL.into_iter().find(lacks)
+    }
+
+    /// Returns whether the last column of all is the Key or the Bucket.
+    pub fn ends_with_a_name(&self) -> bool {
+        let last = self.names.len().checked_sub(1);
+        [Column::Key, Column::Bucket]
+            .map(|column| self.place(column))
+            .contains(&last)
     }
 
     /// Returns the position of a column in a row, from 0; `None` if rows do not have it.

@@ -113,7 +113,7 @@ pub struct RowBlock {
     pub bytes: Vec<u8>,
     /// The number of the first line, from 1.
     pub first_line: u64,
-    /// The last line came from another program without its newline.
+    /// The last line came without its newline.
     pub unterminated: bool,
 }
 
@@ -146,35 +146,50 @@ pub struct Rows {
 }
 
 impl RowReader {
-    /// Checks the first row, before any block is read.
+    /// Checks the first row whose quotes are closed, in the blocks before any row is read.
     ///
     /// # Errors
     /// The file is not CSV, or has other columns.
     pub fn check_first_row(&self, block: &RowBlock) -> Result<(), String> {
-        if let Some(found) = format::foreign(&block.bytes) {
+        let is_start = block.first_line == 1;
+        if let Some(found) = format::foreign(&block.bytes).filter(|_| is_start) {
             return Err(format!(
                 "expected CSV, found {found}; unpack or convert it, or get the file again"
             ));
         }
-        let mut fields = Vec::new();
-        let mut lines = block.bytes.split(|byte| *byte == b'\n').zip(1..);
-        let Some((row, number)) = lines.find(|(line, _)| !line.trim_ascii().is_empty()) else {
-            return Ok(());
-        };
-        let is_cut = block.unterminated && lines.next().is_none_or(|(line, _)| line.is_empty());
-        if is_cut || !split(row.strip_suffix(b"\r").unwrap_or(row), &mut fields) {
-            return Ok(());
+        let mut rest = &block.bytes[..];
+        for number in block.first_line.. {
+            let Some(newline) = memchr(b'\n', rest) else {
+                break;
+            };
+            let end = end_of_row(rest).unwrap_or(newline + 1);
+            let (row, is_last) = (&rest[..end], end == rest.len());
+            rest = &rest[newline + 1..];
+            if row.trim_ascii().is_empty() || is_last && self.is_cut(block) || !is_well_quoted(row)
+            {
+                continue;
+            }
+            let Ok(record) = read_record(row) else {
+                continue;
+            };
+            self.parse(&record.iter().collect::<Vec<_>>())
+                .map_err(|what| {
+                    format!(
+                        "line {number}: {what}; are its columns {}? --columns names others, and a \
+                     line of names is no row",
+                        self.layout.names()
+                    )
+                })?;
+            // No other code sets it.
+            let _ = self.first.set(record.len());
+            break;
         }
-        self.parse(&fields).map_err(|what| {
-            format!(
-                "line {number}: {what}; are its columns {}? --columns names others, and a line of \
-                 names is no row",
-                self.layout.names()
-            )
-        })?;
-        // No other code sets it.
-        let _ = self.first.set(fields.len());
         Ok(())
+    }
+
+    /// Whether the last row of a block may be the start of a row: a file is all there is.
+    fn is_cut(&self, block: &RowBlock) -> bool {
+        block.unterminated && self.place.is_empty()
     }
 
     /// Checks the bucket of a row.
@@ -214,7 +229,11 @@ impl RowReader {
                 continue;
             }
             rows.records += 1;
-            if memchr(b'\r', line).is_none() && split(line, &mut fields) {
+            let last = at + length + 1 == bytes.len();
+            if last && block.unterminated && self.may_lack_the_end_of_a_name(line) {
+                let what = "ends in a name, without a newline: add it if the name is whole";
+                done = Err(what.to_owned());
+            } else if memchr(b'\r', line).is_none() && split(line, &mut fields) {
                 done = self.row(&fields, &mut rows.emitted.out);
             } else {
                 done = done.and_then(|_| {
@@ -227,11 +246,10 @@ impl RowReader {
             }
             // If a row of several lines is bad, only its first line is
             // rejected: the other lines may be rows.
-            let last = at + length + 1 == bytes.len();
             match done {
                 Ok(RowOutcome::Written) => written += 1,
                 Ok(RowOutcome::Dropped(reason)) => rows.emitted.drop(reason, 1),
-                Err(_) if last && block.unterminated => rows.torn = Some(number),
+                Err(_) if last && self.is_cut(block) => rows.torn = Some(number),
                 Err(what) => {
                     let message = if self.place.is_empty() {
                         what
@@ -259,21 +277,15 @@ impl RowReader {
         wanted.any(|(after, through)| *after < line && line <= *through)
     }
 
+    /// Whether a line without its newline may be the start of one with a longer Key or
+    /// Bucket: half a name is a name, and no quote is missing.
+    fn may_lack_the_end_of_a_name(&self, line: &[u8]) -> bool {
+        self.layout.ends_with_a_name() && !line.ends_with(b"\"")
+    }
+
     /// Parses a row by the csv crate.
     fn parse_unusual(&self, row: &[u8], out: &mut Vec<u8>) -> Result<RowOutcome, String> {
-        let mut reader = ::csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .buffer_capacity(row.len())
-            .from_reader(row);
-        let mut record = ::csv::ByteRecord::new();
-        let read = reader.read_byte_record(&mut record);
-        read.map_err(|error| error.to_string())?;
-        // To the crate, a single carriage return ends a row.
-        let more = reader.read_byte_record(&mut ::csv::ByteRecord::new());
-        if more.map_err(|error| error.to_string())? {
-            return Err("a carriage return without a newline".to_owned());
-        }
+        let record = read_record(row)?;
         // The closing quote may belong to another field or row.
         if record.len() >= self.layout.width && !is_well_quoted(row) {
             return Err("quotes are not closed, or close within a field".to_owned());
@@ -296,9 +308,9 @@ impl RowReader {
         {
             return Err(format!("expected {all} columns, found {found}"));
         }
-        // A newline is missing: two rows are joined.
+        // A newline is missing, and two rows are joined, or a part of the row.
         if let Some(first) = self.first.get()
-            && found > *first
+            && found != *first
         {
             return Err(format!(
                 "expected {first} columns, as in the first row, found {found}"
@@ -331,6 +343,24 @@ impl RowReader {
             etag: field(Column::ETag).map(row::parse_etag).transpose()?,
         })
     }
+}
+
+/// Reads a row by the csv crate.
+fn read_record(row: &[u8]) -> Result<::csv::ByteRecord, String> {
+    let mut reader = ::csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .buffer_capacity(row.len())
+        .from_reader(row);
+    let mut record = ::csv::ByteRecord::new();
+    let read = reader.read_byte_record(&mut record);
+    read.map_err(|error| error.to_string())?;
+    // To the crate, a single carriage return ends a row.
+    let more = reader.read_byte_record(&mut ::csv::ByteRecord::new());
+    if more.map_err(|error| error.to_string())? {
+        return Err("a carriage return without a newline".to_owned());
+    }
+    Ok(record)
 }
 
 /// Splits a line into fields; returns false if it is not quoted as S3 does.

@@ -1,11 +1,16 @@
 //! What does not fit is refused before a row is read.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
+use super::files::parquet_file;
 use super::manifests::{manifest, md5, mozilla};
 use super::{gzip, inventory, key, record, records, row, rows, write};
 use crate::harness::fed::Fed;
-use crate::harness::{Tool, folder};
+use crate::harness::minio::Bucket;
+use crate::harness::proxy::{Point, Proxy, Trap};
+use crate::harness::{Tool, folder, wait_for};
 
 #[test]
 fn columns_that_do_not_fit_the_first_row_are_an_error() {
@@ -73,6 +78,46 @@ fn columns_that_do_not_fit_the_first_row_are_an_error() {
     // A later row that has more than the first is a reject.
     let run = inventory().input(rows(0..2) + row).run().exits(65);
     run.says("line 3: bad_row: expected 5 columns, as in the first row, found 7");
+}
+
+/// Its rows would be half of the one, half of the other.
+#[test]
+fn an_object_that_is_replaced_before_it_is_read_is_named() {
+    let Some(bucket) = Bucket::new() else { return };
+    let parquet = parquet_file(&[("k".to_owned(), true, false)], true);
+    for (name, old, new) in [
+        ("x.csv", rows(0..10).into_bytes(), rows(20..30).into_bytes()),
+        ("x.csv.gz", gzip([rows(0..10)]), gzip([rows(20..30)])),
+        (
+            "x.parquet",
+            parquet.clone(),
+            [&parquet[..], &parquet].concat(),
+        ),
+    ] {
+        bucket.put(name, old);
+        let proxy = Proxy::new(&bucket.endpoint);
+        let hold = proxy.set(Trap {
+            text: "GET /",
+            nth: 2,
+            point: Point::Asked,
+        });
+        let tool = bucket
+            .tool("s3-inventory")
+            .env("AWS_ENDPOINT_URL", &proxy.url);
+        let started = tool.arg(format!("{}/{name}", bucket.url()));
+        let started = started.start_with(Stdio::null(), Stdio::piped());
+        wait_for("the download", || hold.is_held());
+        bucket.put(name, new);
+        hold.release(true);
+        let run = started.finish().exits(75).prints_nothing();
+        run.says(&format!("/{name} at "))
+            .says("it was replaced while it was read; run again");
+        let tool = bucket.tool("s3-inventory");
+        if name != "x.parquet" {
+            let run = tool.arg(format!("{}/{name}", bucket.url())).run();
+            assert_eq!(run.exits(0).records(), records(20..30));
+        }
+    }
 }
 
 #[test]

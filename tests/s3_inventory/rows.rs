@@ -290,14 +290,14 @@ fn rows_without_a_newline_between_them_are_rejected() {
     let bare = |n| one(n).replace('"', "");
     let without = |row: String| row.trim_end().to_owned();
     let wide = |n| without(one(n)) + ",\"STANDARD\",\"x\"\n";
-    for (first, bad) in [
-        (one(0), without(one(1)) + &one(2)),
-        (one(0), without(bare(1)) + &bare(2)),
-        (one(0), without(one(1)) + "\r" + &one(2)),
-        (one(0), without(bare(1)) + "\r" + &bare(2)),
-        (wide(0), without(wide(1)) + &wide(2)),
+    for (first, bad, last) in [
+        (one(0), without(one(1)) + &one(2), one(3)),
+        (one(0), without(bare(1)) + &bare(2), one(3)),
+        (one(0), without(one(1)) + "\r" + &one(2), one(3)),
+        (one(0), without(bare(1)) + "\r" + &bare(2), one(3)),
+        (wide(0), without(wide(1)) + &wide(2), wide(3)),
     ] {
-        let run = inventory().input(first + &bad + &one(3)).run().exits(65);
+        let run = inventory().input(first + &bad + &last).run().exits(65);
         assert_eq!(run.records(), records([0, 3]), "{bad}");
         assert_eq!(run.count("/rejected/bad_row"), 1, "{run}");
     }

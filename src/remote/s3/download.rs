@@ -10,6 +10,9 @@ use super::S3;
 use crate::error::{Kind, Result};
 use crate::retry::{Failure, FailureClass};
 
+/// What is said of an object that has another `ETag` than before.
+pub(super) const REPLACED: &str = "it was replaced while it was read; run again";
+
 /// Pieces that are fetched ahead of the reader, of some 100 KB at most.
 const AHEAD: usize = 32;
 
@@ -17,13 +20,22 @@ const AHEAD: usize = 32;
 pub struct Download(mpsc::Receiver<Result<Bytes>>);
 
 impl Download {
-    /// Starts the download in the background.
-    pub fn start(runtime: &Handle, s3: S3, bucket: &str, key: &str) -> Self {
+    /// Starts the download in the background; the object must have `etag`, if that is known.
+    pub fn start(
+        runtime: &Handle,
+        s3: S3,
+        (bucket, key): (&str, &str),
+        etag: Option<&str>,
+    ) -> Self {
         let (pieces, receiver) = mpsc::channel(AHEAD);
         let place = (bucket.to_owned(), key.to_owned());
+        let body = Body {
+            etag: etag.map(str::to_owned),
+            ..Body::default()
+        };
         runtime.spawn(async move {
             let what = format!("get {}", s3.place(&place.0, &place.1));
-            let body = Mutex::new(Body::default());
+            let body = Mutex::new(body);
             loop {
                 let attempt = || async { body.lock().await.next(&s3, &place).await };
                 let piece = s3.retry.run(&what, attempt).await.transpose();
@@ -52,12 +64,12 @@ impl Download {
 }
 
 impl S3 {
-    /// Returns the ETag of an object, with its quotes.
-    pub async fn etag(&self, bucket: &str, key: &str) -> Result<String> {
+    /// Returns the ETag of an object, with its quotes; `None` if the server sends none.
+    pub async fn etag(&self, bucket: &str, key: &str) -> Result<Option<String>> {
         let attempt = || async {
             // Unlike GET, a failed HEAD has no body that says why.
             let answer = self.try_get(bucket, key).await?;
-            Ok(answer.e_tag().unwrap_or_default().to_owned())
+            Ok(answer.e_tag().map(str::to_owned))
         };
         let what = format!("look at {}", self.place(bucket, key));
         self.retry.run(&what, attempt).await
@@ -105,8 +117,13 @@ impl Body {
             let (bucket, key) = place;
             let etag = self.etag.as_deref();
             let answer = s3.try_get_rest(bucket, key, self.got, etag).await?;
+            let found = answer.e_tag();
+            // A server may know no conditions.
+            if etag.is_some() && found.is_some() && etag != found {
+                return Err(Failure::permanent(Kind::EndedEarly, REPLACED));
+            }
             if self.got == 0 {
-                self.etag = answer.e_tag().map(str::to_owned);
+                self.etag = found.map(str::to_owned);
                 self.length = answer.content_length().and_then(|it| it.try_into().ok());
             } else if answer.content_range().is_none() {
                 self.repeated = self.got;

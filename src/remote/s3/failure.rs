@@ -6,6 +6,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::http::Response;
 
+use super::download::REPLACED;
 use crate::error::Kind;
 use crate::listing::find_text;
 use crate::remote::cause::{find_tls, root_cause};
@@ -135,6 +136,7 @@ impl Answer {
                 "there is no such bucket; check its name and the endpoint",
             ),
             Some("NoSuchKey" | "NoSuchVersion") => Failure::NotFound,
+            Some("PreconditionFailed") => Failure::permanent(Kind::EndedEarly, REPLACED),
             Some(
                 "PermanentRedirect"
                 | "AuthorizationHeaderMalformed"

@@ -22,7 +22,7 @@ pub struct InventoryFile {
     pub md5: Option<String>,
     /// Distinguishes it from a later file of the same name, to resume.
     pub identity: String,
-    /// The version of a local file without a manifest.
+    /// The version of a file without a manifest: its size and time, or its `ETag` in a bucket.
     pub version: Option<String>,
 }
 

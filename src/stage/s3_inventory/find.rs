@@ -7,6 +7,7 @@ use md5::{Digest, Md5};
 
 use super::file::{InventoryFile, version};
 use super::location::{FileLocation, LazyS3, unreadable};
+use super::parquet_schema::promised;
 use super::{Args, Mozilla};
 use crate::disk;
 use crate::error::{Error, Result};
@@ -141,9 +142,12 @@ impl Search<'_> {
                 ref key,
             } => {
                 let (runtime, s3) = self.s3.open()?;
-                let identity = runtime.block_on(s3.etag(bucket, key))?;
-                let file = self.file(place, input.to_owned());
-                self.files.push(InventoryFile { identity, ..file });
+                let version = runtime.block_on(s3.etag(bucket, key))?;
+                self.files.push(InventoryFile {
+                    identity: version.clone().unwrap_or_default(),
+                    version,
+                    ..self.file(place, input.to_owned())
+                });
                 Ok(())
             }
         }
@@ -228,7 +232,10 @@ impl Search<'_> {
         let manifest = InventoryManifest::parse(text).map_err(wrong)?;
         let layout = match (manifest.format().map_err(wrong)?, &manifest.file_schema) {
             (FileFormat::Csv, Some(schema)) => Layout::parse(schema).map_err(wrong)?.complete(),
-            // A Parquet file contains the names of its columns.
+            (FileFormat::Parquet, Some(schema)) => match promised(schema) {
+                Some(layout) => layout.map_err(wrong)?,
+                None => self.layout.clone(),
+            },
             _ => self.layout.clone(),
         };
         if let (Some(asked), Some(source)) = (self.args.mozilla, &manifest.source_bucket)

@@ -132,7 +132,7 @@ impl LazyS3 {
                     .context
                     .log
                     .notify_if_slow(format!("getting s3://{bucket}/{key}"));
-                let mut object = Download::start(runtime.handle(), s3.clone(), bucket, key);
+                let mut object = Download::start(runtime.handle(), s3.clone(), (bucket, key), None);
                 while let Some(piece) = object.next().transpose()? {
                     bytes.extend_from_slice(&piece);
                 }

@@ -4,6 +4,7 @@ mod file;
 mod find;
 mod location;
 mod parquet;
+mod parquet_schema;
 mod position;
 mod proof;
 mod read;
@@ -48,8 +49,8 @@ pub struct Args {
     #[arg(value_name = "INPUT")]
     inputs: Vec<String>,
 
-    /// Names of the columns in CSV, where no manifest tells them
-    #[arg(long, value_name = "NAMES", help = format!("Names of the columns in CSV, where no manifest tells them [default: {USUAL}]"))]
+    /// Names of the columns where no manifest tells them: all in CSV, some in Parquet
+    #[arg(long, value_name = "NAMES", help = format!("Names of the columns where no manifest tells them: all in CSV, some in Parquet [default in CSV: {USUAL}]"))]
     columns: Option<String>,
 
     /// Read the newest of the inventories in the dated folders below this s3://bucket/prefix/

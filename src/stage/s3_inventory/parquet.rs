@@ -8,9 +8,10 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row as Fields};
 use parquet::schema::types::Type;
 
+use super::parquet_schema::columns;
 use super::send::RowSender;
 use crate::error::{Error, Result};
-use crate::inventory::columns::{Column, Layout};
+use crate::inventory::columns::Column;
 use crate::inventory::csv::{RowReader, Rows};
 use crate::inventory::row::{self, InventoryRow, RowOptions, RowOutcome};
 use crate::json;
@@ -26,17 +27,11 @@ pub fn read(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
         |error: ParquetError| Error::configuration(format!("{name}: {error}; get the file again"));
     let reader = SerializedFileReader::new(file).map_err(wrong)?;
     let schema = reader.metadata().file_metadata().schema();
+    let columns = columns(schema, &out.reader.layout)
+        .map_err(|what| Error::configuration(format!("{name}: {what}")))?;
     let fields = schema.get_fields().iter();
-    let fields: Vec<_> = fields
-        .filter(|field| Column::parse(field.name()).is_some())
-        .map(Arc::clone)
-        .collect();
-    Layout::new(fields.iter().map(|field| field.name()))
-        .map_err(|error| Error::configuration(format!("{name}: {error}")))?;
-    let columns: Vec<_> = fields
-        .iter()
-        .filter_map(|field| Column::parse(field.name()))
-        .collect();
+    let fields = fields.filter(|field| Column::parse(field.name()).is_some());
+    let fields = fields.map(Arc::clone).collect();
     let needed = Type::group_type_builder(schema.name()).with_fields(fields);
     let rows = reader
         .get_row_iter(Some(needed.build().map_err(wrong)?))
@@ -46,6 +41,11 @@ pub fn read(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
     for (row, line) in rows.zip(1..) {
         let row = row.map_err(wrong)?;
         made.through = line;
+        if line == 1 {
+            check_first_row(&row, &columns, &out.reader).map_err(|what| {
+                Error::configuration(format!("{name}, row 1: {what}; is this an inventory?"))
+            })?;
+        }
         if out.reader.wants(line) {
             add(&row, &columns, (name, line), &out.reader, &mut made);
         }
@@ -61,6 +61,11 @@ pub fn read(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
         out.send_rows(made);
     }
     Ok(())
+}
+
+/// Checks that the first row fits its columns, as that of CSV has to.
+fn check_first_row(fields: &Fields, columns: &[Column], reader: &RowReader) -> Result<(), String> {
+    reader.check_bucket(row(fields, columns)?.bucket)
 }
 
 /// Adds the record of a row to `made`, or its reject.
@@ -116,6 +121,7 @@ fn row<'a>(fields: &'a Fields, columns: &[Column]) -> Result<InventoryRow<'a>, S
         }
         Some(Field::ULong(size)) => Some(*size),
         Some(Field::Str(size)) => Some(row::parse_size(size.as_bytes())?),
+        Some(Field::Bytes(size)) => Some(row::parse_size(size.data())?),
         Some(field) => Some(row::parse_size(field.to_string().as_bytes())?),
     };
     Ok(row)

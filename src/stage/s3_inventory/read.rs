@@ -18,7 +18,7 @@ use super::proof::Proof;
 use super::row_buffer::{BLOCK, RowBuffer};
 use super::send::{FeedItem, RowJob, RowSender};
 use crate::error::{Error, Kind, Result};
-use crate::inventory::csv::{RowBlock, RowReader};
+use crate::inventory::csv::RowReader;
 use crate::inventory::row::RowOptions;
 use crate::ndjson::{self, Input};
 use crate::remote::s3::S3;
@@ -142,7 +142,8 @@ impl Lane<'_> {
                 },
                 FileLocation::Object { bucket, key } => match &self.readers.fetch {
                     Some((runtime, s3)) => {
-                        let object = Download::start(runtime, s3.clone(), bucket, key);
+                        let (place, etag) = ((&**bucket, &**key), file.version.as_deref());
+                        let object = Download::start(runtime, s3.clone(), place, etag);
                         read_object(&mut out, file, DownloadReader::new(object))
                     }
                     None => Err(Error::internal("object storage is not open")),
@@ -226,17 +227,14 @@ fn read_stdin(out: &mut RowSender<'_>, input: &mut Input, proof: &mut Proof) -> 
         let spare = rows.spare();
         let read = input.read(spare)?;
         rows.filled += read;
-        let unterminated = read == 0 && rows.finish();
-        let block = rows.take_block(out.line, read == 0);
-        let block = block.map(|block| RowBlock {
-            unterminated,
-            ..block
-        });
+        let is_end = read == 0;
+        let unterminated = is_end && rows.finish();
+        let block = rows.take_block(out.line, is_end, unterminated);
         let check = block.as_ref().map(|block| proof.read(&block.bytes));
         if !out.send(block, check.transpose()?)? {
             return Ok(());
         }
-        if read == 0 {
+        if is_end {
             return proof.end();
         }
         rows.check_length(out.line)?;
@@ -259,18 +257,16 @@ fn read_blocks(out: &mut RowSender<'_>, mut from: impl Read) -> io::Result<()> {
                 Err(error) => {
                     rows.filled += got;
                     // The rows before the error are good.
-                    let sent = out.send(rows.take_block(out.line, false), None);
+                    let sent = out.send(rows.take_block(out.line, false, false), None);
                     return Err(sent.map_or_else(io::Error::other, |_| error));
                 }
             }
         }
         rows.filled += got;
-        if got == 0 {
-            // The last row of a file may have no newline.
-            rows.finish();
-        }
-        let sent = out.send(rows.take_block(out.line, got == 0), None);
-        if !sent.map_err(io::Error::other)? || got == 0 {
+        let is_end = got == 0;
+        let unterminated = is_end && rows.finish();
+        let sent = out.send(rows.take_block(out.line, is_end, unterminated), None);
+        if !sent.map_err(io::Error::other)? || is_end {
             return Ok(());
         }
         rows.check_length(out.line).map_err(io::Error::other)?;

@@ -49,8 +49,13 @@ impl RowBuffer {
     }
 
     /// Returns the complete rows, with the number of their first line; after the end of the
-    /// input (`last`), all that is left.
-    pub fn take_block(&mut self, first_line: u64, last: bool) -> Option<RowBlock> {
+    /// input (`last`), all that is left, whose last row came `unterminated`.
+    pub fn take_block(
+        &mut self,
+        first_line: u64,
+        last: bool,
+        unterminated: bool,
+    ) -> Option<RowBlock> {
         let ended = self.buffer.len() == self.filled;
         let end = match self.ends.find(&self.buffer[..self.filled]) {
             _ if last && ended => self.filled,
@@ -68,7 +73,7 @@ impl RowBuffer {
         Some(RowBlock {
             bytes,
             first_line,
-            unterminated: false,
+            unterminated,
         })
     }
 }

@@ -36,12 +36,12 @@ impl RowSender<'_> {
     /// Queues a block; returns false if the writer has stopped.
     ///
     /// # Errors
-    /// It is the first block, and not CSV with these columns (78).
+    /// It has the first row, and is not CSV with these columns (78).
     pub fn send(&mut self, block: Option<RowBlock>, check: Option<Check>) -> Result<bool> {
         let Some(block) = block else {
             return Ok(true);
         };
-        if self.line == 1 {
+        if self.reader.first.get().is_none() {
             let name = match &*self.reader.place {
                 "" => "standard input",
                 place => place,
