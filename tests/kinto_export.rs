@@ -3,6 +3,7 @@
 
 mod faults;
 mod layouts;
+mod renewed;
 mod resume;
 
 use std::collections::BTreeSet;

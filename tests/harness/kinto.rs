@@ -252,7 +252,8 @@ pub fn answer(total: usize, (method, path, body): &Asked) -> Answer {
     };
     if path.ends_with("/batch") {
         let requests = body["requests"].as_array().unwrap();
-        let done = |request: &Value| json!({"status": 201, "path": request["path"], "body": {}});
+        let path = |request: &Value| format!("/v1{}", request["path"].as_str().unwrap());
+        let done = |request: &Value| json!({"status": 201, "path": path(request), "body": {}});
         let responses: Vec<Value> = requests.iter().map(done).collect();
         return (200, vec![], json!({"responses": responses}));
     }

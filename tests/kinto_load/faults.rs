@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::lines;
-use crate::harness::kinto::{Answer, StandIn, answer, release};
+use crate::harness::kinto::{Answer, Asked, StandIn, answer, release};
 use crate::harness::{Run, Tool};
 
 /// The first request is for the server's limits.
@@ -34,6 +34,39 @@ fn run(fault: impl Fn(usize) -> Option<Option<Answer>> + Send + Sync + 'static) 
         None => Some(answer(0, asked)),
     });
     (load(&server, &[]).input(records(60)).run(), server)
+}
+
+/// Answers a batch with these responses.
+fn respond(asked: &Asked, responses: impl IntoIterator<Item = Value>) -> Answer {
+    let requests = asked.2["requests"].as_array().unwrap();
+    let with_path = |(request, mut response): (&Value, Value)| {
+        response["path"] = request["path"].clone();
+        response
+    };
+    let responses: Vec<_> = requests.iter().zip(responses).map(with_path).collect();
+    (200, vec![], json!({"responses": responses}))
+}
+
+/// Every record would count as stored, though the third one was refused.
+#[test]
+fn responses_to_other_records_are_no_success() {
+    let spoils: [fn(&mut Vec<Value>); 3] = [
+        |responses| responses.swap(2, 9),
+        |responses| responses[4]["path"] = responses[5]["path"].clone(),
+        |responses| responses[7]["path"] = json!(""),
+    ];
+    for spoil in spoils {
+        let server = StandIn::new(move |_, asked| {
+            let (status, headers, mut body) = answer(0, asked);
+            if let Some(responses) = body["responses"].as_array_mut() {
+                responses[2]["status"] = json!(400);
+                spoil(responses);
+            }
+            Some((status, headers, body))
+        });
+        let run = load(&server, &[]).input(records(20)).run().exits(78);
+        run.says("/batch: the response for ");
+    }
 }
 
 #[test]
@@ -75,7 +108,8 @@ fn denied_access_is_reported() {
         let (status, headers, mut body) = answer(0, asked);
         let all = body.get_mut("responses").and_then(Value::as_array_mut);
         for response in all.into_iter().flatten() {
-            *response = json!({"status": 403, "path": "", "body": {"message": "so it is"}});
+            response["status"] = json!(403);
+            response["body"] = json!({"message": "so it is"});
         }
         Some((status, headers, body))
     });
@@ -124,9 +158,7 @@ fn records_rolled_back_by_a_conflict_are_sent_again() {
                 return Some(answer(0, asked));
             }
             let statuses = seen["statuses"].as_array().unwrap().iter();
-            let responses: Vec<Value> = statuses
-                .map(|status| json!({"status": status, "path": "", "body": {}}))
-                .collect();
+            let answer = respond(asked, statuses.map(|status| json!({"status": status})));
             let ids = seen["ids"].as_array().unwrap().iter();
             let flags = seen["stored_afterwards"].as_array().unwrap();
             let kept = ids.zip(flags).filter(|(_, stays)| **stays == true);
@@ -134,7 +166,7 @@ fn records_rolled_back_by_a_conflict_are_sent_again() {
                 .lock()
                 .unwrap()
                 .extend(kept.map(|(id, _)| id.to_string()));
-            Some((200, vec![], json!({"responses": responses})))
+            Some(answer)
         });
         let run = load(&server, &[]).input(input).run().exits(0);
         assert_eq!(run.count("/notes/batches again"), 1, "{run}");
@@ -158,13 +190,13 @@ fn a_record_of_another_writer_is_not_counted_as_stored() {
         let server = StandIn::new(move |turn, asked| {
             let responses = match turn {
                 0 => return Some(answer(0, asked)),
-                FIRST_BATCH => json!([{"status": 201}, {"status": 409}]),
-                _ => json!([
-                    {"status": 412, "body": {"details": {"existing": existing}}},
-                    {"status": 201},
-                ]),
+                FIRST_BATCH => [json!({"status": 201}), json!({"status": 409})],
+                _ => [
+                    json!({"status": 412, "body": {"details": {"existing": existing}}}),
+                    json!({"status": 201}),
+                ],
             };
-            Some((200, vec![], json!({"responses": responses})))
+            Some(respond(asked, responses))
         });
         let input = lines([&record, &json!({"id": "b"})]);
         let run = load(&server, arguments).input(input).run().exits(status);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use percent_encoding::percent_decode_str;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
@@ -85,6 +86,8 @@ struct Responses<'a> {
 #[derive(Deserialize)]
 struct Response<'a> {
     status: u16,
+    /// Decoded, and behind whatever leads to the server's root.
+    path: String,
     #[serde(borrow)]
     body: Option<&'a RawValue>,
 }
@@ -159,7 +162,7 @@ impl Batches {
             if answer.status() != 200 {
                 return Err(refused(&answer, &batch_url));
             }
-            let responses = self.read(&answer.body, puts.len())?;
+            let responses = self.read(&answer.body, puts)?;
             let taken_back = responses
                 .iter()
                 .find(|response| response.status == 409 || response.status >= 500);
@@ -263,13 +266,30 @@ impl Batches {
         out.into()
     }
 
-    fn read<'a>(&self, body: &'a [u8], expected: usize) -> Result<Vec<Response<'a>>> {
-        let read = serde_json::from_slice::<Responses<'a>>(body);
-        match read {
-            Ok(read) if read.responses.len() == expected => Ok(read.responses),
-            _ => Err(Error::unavailable(format!(
-                "{}/batch: an answer that is none to a batch of {expected}; run again",
-                self.server.address()
+    /// Reads an answer: a response to each of `puts`, in order.
+    ///
+    /// # Errors
+    /// It is none (69), or the responses are to other records, or in another order (78).
+    fn read<'a>(&self, body: &'a [u8], puts: &[Put]) -> Result<Vec<Response<'a>>> {
+        let place = format!("{}/batch", self.server.address());
+        let read = serde_json::from_slice::<Responses<'a>>(body).ok();
+        let read = read.filter(|read| read.responses.len() == puts.len());
+        let responses = read.map(|read| read.responses).ok_or_else(|| {
+            let expected = puts.len();
+            Error::unavailable(format!(
+                "{place}: an answer that is none to a batch of {expected}; run again"
+            ))
+        })?;
+        let is_other = |(put, response): &(&Put, &Response<'_>)| {
+            let path = percent_decode_str(&put.path).decode_utf8_lossy();
+            !response.path.ends_with(&*path)
+        };
+        match puts.iter().zip(&responses).find(is_other) {
+            None => Ok(responses),
+            Some((put, response)) => Err(Error::configuration(format!(
+                "{place}: the response for {} is where that for {} is expected; look at the server, \
+                 and what is in front of it",
+                response.path, put.path
             ))),
         }
     }

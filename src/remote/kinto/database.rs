@@ -22,6 +22,8 @@ struct Layout {
     table: &'static str,
     resource: &'static str,
     deletions: bool,
+    /// Whether the time of the latest change is kept, also of one whose record is gone.
+    timestamps: bool,
 }
 
 impl Layout {
@@ -29,12 +31,12 @@ impl Layout {
     fn find(client: &mut Client) -> Result<Option<Self>, postgres::Error> {
         let columns = "SELECT attname::text FROM pg_attribute
             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+        let mut names_of = |table: &str| -> Result<Vec<String>, postgres::Error> {
+            let rows = client.query(columns, &[&table])?;
+            rows.iter().map(|row| row.try_get(0)).collect()
+        };
         for table in ["objects", "records"] {
-            let names: Vec<String> = client
-                .query(columns, &[&table])?
-                .iter()
-                .map(|row| row.try_get(0))
-                .collect::<Result<_, _>>()?;
+            let names = names_of(table)?;
             let has = |name: &str| names.iter().any(|own| own == name);
             let resource = ["resource_name", "collection_id"];
             if let Some(resource) = resource.into_iter().find(|name| has(name)) {
@@ -42,6 +44,7 @@ impl Layout {
                     table,
                     resource,
                     deletions: has("deleted"),
+                    timestamps: names_of("timestamps")?.iter().any(|name| name == resource),
                 }));
             }
         }
@@ -50,18 +53,34 @@ impl Layout {
 
     /// Returns the query for objects of one kind below `parent` that are not deleted.
     fn query(&self, what: &str, kind: &str, parent: &str) -> String {
-        let Self {
-            table, resource, ..
-        } = self;
         let live = if self.deletions {
             " AND NOT deleted"
         } else {
             ""
         };
-        format!(
-            "SELECT {what} FROM {table} WHERE parent_id = {} AND {resource} = '{kind}'{live}",
-            quote(parent)
-        )
+        self.any(what, self.table, kind, parent) + live
+    }
+
+    /// Returns the query for the latest change of a record, which may be its deletion.
+    fn latest(&self, parent: &str) -> String {
+        let latest = |table| {
+            self.any(
+                "max(last_modified) AS last_modified",
+                table,
+                "record",
+                parent,
+            )
+        };
+        let mut all = latest(self.table);
+        if self.timestamps {
+            all = format!("{all} UNION ALL {}", latest("timestamps"));
+        }
+        format!("SELECT max({MICROSECONDS}) FROM ({all}) AS latest")
+    }
+
+    fn any(&self, what: &str, table: &str, kind: &str, parent: &str) -> String {
+        let (resource, parent) = (self.resource, quote(parent));
+        format!("SELECT {what} FROM {table} WHERE parent_id = {parent} AND {resource} = '{kind}'")
     }
 }
 
@@ -124,30 +143,54 @@ impl KintoDatabase {
         format!("{}/collections/{}", self.bucket, self.collection)
     }
 
-    /// Returns the latest change in microseconds, 0 if there are no records.
+    /// Returns the latest change of a live record in microseconds, 0 if there are no records.
     ///
     /// # Errors
     /// There is no such collection (78), or the server is away (69).
     pub fn latest(&mut self) -> Result<u64> {
-        let (bucket, parent) = (self.bucket.clone(), self.parent());
-        let name = format!("id = {}", quote(&self.collection));
-        let latest = self.retry(|open| {
+        let parent = self.parent();
+        let latest: Option<i64> = self.retry(|open| {
             let what = format!("max({MICROSECONDS})");
             let query = open.layout.query(&what, "record", &parent);
-            let latest: Option<i64> = open.client.query_one(&query, &[])?.try_get(0)?;
-            if latest.is_some() {
-                return Ok(latest);
-            }
-            let query = open.layout.query("0", "collection", &bucket);
-            let there = open.client.query(&format!("{query} AND {name}"), &[])?;
-            Ok(there.first().map(|_| 0))
+            open.client.query_one(&query, &[])?.try_get(0)
         })?;
-        latest.map(number).ok_or_else(|| {
-            Error::configuration(format!(
+        if latest.is_none() && self.changed()?.is_none() {
+            return Err(Error::configuration(format!(
                 "{}: there is no such bucket or collection; check --bucket and --collection",
                 self.place()
-            ))
-        })
+            )));
+        }
+        Ok(latest.map_or(0, number))
+    }
+
+    /// Returns when the collection itself, apart from its records, was created or changed last:
+    /// one that is created again has another time. `None` if the database does not say.
+    pub fn changed(&mut self) -> Result<Option<u64>> {
+        let (bucket, name) = (self.bucket.clone(), quote(&self.collection));
+        let changed: Option<i64> = self.retry(|open| {
+            let query = open.layout.query(MICROSECONDS, "collection", &bucket);
+            let found = open
+                .client
+                .query_opt(&format!("{query} AND id = {name}"), &[])?;
+            found.map(|row| row.try_get(0)).transpose()
+        })?;
+        Ok(changed.map(number))
+    }
+
+    /// Returns how many live records have changed after `after` and through `through`, and when
+    /// a record was changed or deleted last, 0 if none ever was.
+    pub fn count(&mut self, after: Option<u64>, through: u64) -> Result<(u64, u64)> {
+        let parent = self.parent();
+        let (count, latest): (i64, Option<i64>) = self.retry(|open| {
+            let count = open.layout.query("count(*)", "record", &parent);
+            let count = format!("{count}{}", between(after, through));
+            let latest = open.layout.latest(&parent);
+            let row = open
+                .client
+                .query_one(&format!("SELECT ({count}), ({latest})"), &[])?;
+            Ok((row.try_get(0)?, row.try_get(1)?))
+        })?;
+        Ok((count.unsigned_abs(), latest.map_or(0, number)))
     }
 
     /// Returns the next records after `after` through `through`; fewer than a page at the
@@ -230,16 +273,23 @@ impl OpenCursor {
     ) -> Result<(), postgres::Error> {
         let what = format!("id, {MICROSECONDS}, data::text");
         let query = self.layout.query(&what, "record", parent);
-        let time = |number| format!("timestamp 'epoch' + {number} * interval '1 microsecond'");
-        let after_bound = after.map_or_else(String::new, |after| {
-            format!(" AND last_modified > {}", time(after))
-        });
         self.client.batch_execute(&format!(
             "ROLLBACK; BEGIN READ ONLY; DECLARE buildhub NO SCROLL CURSOR FOR
-             {query}{after_bound} AND last_modified <= {} ORDER BY last_modified",
-            time(through)
+             {query}{} ORDER BY last_modified",
+            between(after, through)
         ))
     }
+}
+
+/// Returns the condition of a change after `after` and through `through`.
+fn between(after: Option<u64>, through: u64) -> String {
+    let time = |number| format!("timestamp 'epoch' + {number} * interval '1 microsecond'");
+    let after = after.map(|after| format!(" AND last_modified > {}", time(after)));
+    format!(
+        "{} AND last_modified <= {}",
+        after.unwrap_or_default(),
+        time(through)
+    )
 }
 
 /// Quotes a text for a query.

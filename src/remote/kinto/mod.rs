@@ -246,10 +246,15 @@ fn parse_auth(text: &str) -> Result<Credentials> {
     }
 }
 
+/// The path of a collection.
+pub fn collection_path(bucket: &str, collection: &str) -> String {
+    let (bucket, collection) = (escape(bucket), escape(collection));
+    format!("/buckets/{bucket}/collections/{collection}")
+}
+
 /// The path of a collection's records.
 pub fn records_path(bucket: &str, collection: &str) -> String {
-    let (bucket, collection) = (escape(bucket), escape(collection));
-    format!("/buckets/{bucket}/collections/{collection}/records")
+    format!("{}/records", collection_path(bucket, collection))
 }
 
 /// An id as a part of a path.

@@ -6,13 +6,16 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{KintoServer, records_path, refused};
+use super::{KintoServer, collection_path, refused};
 use crate::error::{Error, Kind, Result};
 use crate::remote::http::HttpAnswer;
 
 /// A collection of a server.
 pub struct Collection {
     server: Arc<KintoServer>,
+    /// The path of the collection itself.
+    own: String,
+    /// That of its records.
     path: String,
     page_size: u16,
 }
@@ -88,8 +91,10 @@ pub struct Head {
 
 impl Collection {
     pub fn new(server: Arc<KintoServer>, bucket: &str, collection: &str, page_size: u16) -> Self {
+        let own = collection_path(bucket, collection);
         Self {
-            path: records_path(bucket, collection),
+            path: format!("{own}/records"),
+            own,
             server,
             page_size,
         }
@@ -98,6 +103,25 @@ impl Collection {
     /// Returns its URL, for messages.
     pub fn place(&self) -> String {
         format!("{}{}", self.server.address(), self.path)
+    }
+
+    /// Returns when the collection itself, apart from its records, was created or changed last:
+    /// one that is created again has another time. `None` if the server does not say.
+    pub fn changed(&self) -> Result<Option<u64>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            data: Data,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            last_modified: u64,
+        }
+        let answer = self
+            .server
+            .ask(&Method::GET, &self.own, |request| request)?;
+        let found = serde_json::from_slice(&answer.body).ok();
+        let found = found.filter(|_| answer.status() == 200);
+        Ok(found.map(|answer: Answer| answer.data.last_modified))
     }
 
     /// Returns how many records have changed after `after` and through `through`.

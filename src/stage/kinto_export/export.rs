@@ -20,6 +20,17 @@ pub struct Export {
     /// The latest change when the run began; later changes are for the next run.
     #[serde(deserialize_with = "Option::deserialize")]
     pub through: Option<String>,
+    /// When the collection itself was created or changed last; `None` if that is not known.
+    #[serde(default)]
+    pub changed: Option<u64>,
+}
+
+impl Export {
+    /// Returns whether the collection was created again, or its settings were changed, since.
+    pub fn is_before(&self, changed: Option<u64>) -> bool {
+        let times = self.changed.zip(changed);
+        times.is_some_and(|(then, now)| then != now)
+    }
 }
 
 impl RunSource for Export {
@@ -28,6 +39,7 @@ impl RunSource for Export {
     fn compare(&self, now: &Self) -> Compatibility {
         let begun = Self {
             through: self.through.clone(),
+            changed: self.changed,
             ..now.clone()
         };
         if *self == begun {

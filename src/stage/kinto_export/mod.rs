@@ -135,17 +135,38 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         collection: args.kinto.collection.clone(),
         since: args.since.map(|since| unit.since(since)),
         through: None,
+        changed: None,
     };
-    let (mut file, mut exported) = resume::open(&args.state, export, |_| {}, io)?;
+    let (mut file, mut exported) = resume::open(&args.state, export.clone(), |_| {}, io)?;
+    let waiting = format!("asking {}", pages.place());
+    let notice = io.context.log.notify_if_slow(waiting);
+    let changed = pages.changed()?;
+    if exported.source.is_before(changed) {
+        io.context.log.info(format!(
+            "{}: it was made anew, or its settings were changed, since run {} began: a new run \
+             begins",
+            pages.place(),
+            exported.run
+        ));
+        exported = exported.next_run(export);
+    }
+    exported.source.changed = changed.or(exported.source.changed);
     let through = if let Some(through) = &exported.source.through {
         through.clone()
     } else {
-        let waiting = format!("asking {}", pages.place());
-        let _notice = io.context.log.notify_if_slow(waiting);
-        let latest = unit.format(pages.latest()?);
+        let latest = pages.latest()?;
+        let changed = unit.milliseconds(latest);
+        if let Some(since) = args.since.filter(|since| changed < *since) {
+            let place = pages.place();
+            io.context.log.info(format!(
+                "{place}: no record has changed since {since}; the last change was at {changed}"
+            ));
+        }
+        let latest = unit.format(latest);
         let since = exported.source.since.clone();
         since.map_or(latest.clone(), |since| since.max(latest))
     };
+    drop(notice);
     exported.source.through = Some(through.clone());
     // Only now, so that the state of an earlier run stays if the server is away.
     if let Some(file) = &mut file {

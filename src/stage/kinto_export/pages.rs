@@ -102,7 +102,10 @@ impl ExportPage {
 pub trait Pages: Send {
     fn place(&self) -> String;
     fn unit(&self) -> TimeUnit;
-    /// Returns the latest change.
+    /// Returns when the collection itself was created or changed last; `None` if that is not
+    /// known.
+    fn changed(&mut self) -> Result<Option<u64>>;
+    /// Returns the latest change of a record.
     fn latest(&mut self) -> Result<u64>;
     /// Returns the number of records in the span; `None` if the source does not know.
     ///
@@ -111,6 +114,19 @@ pub trait Pages: Send {
     fn count(&mut self, span: KintoSpan) -> Result<Option<u64>>;
     /// Returns the first page of the span.
     fn page(&mut self, span: KintoSpan) -> Result<ExportPage>;
+}
+
+/// Checks that the changes do not end before the span, to the millisecond.
+fn check_latest(pages: &dyn Pages, span: KintoSpan, latest: u64) -> Result<()> {
+    let [before, now] = [span.through, latest].map(|time| pages.unit().milliseconds(time));
+    if before <= now {
+        return Ok(());
+    }
+    Err(Error::configuration(format!(
+        "{}: its last change was at {before} when the export began, and is at {now} now: was it \
+         made anew? Export it from the start, without the resume file",
+        pages.place()
+    )))
 }
 
 /// The maximum number of consecutive empty pages that each name a next page.
@@ -153,21 +169,17 @@ impl Pages for Http {
         }
     }
 
+    fn changed(&mut self) -> Result<Option<u64>> {
+        self.collection.changed()
+    }
+
     fn latest(&mut self) -> Result<u64> {
         self.collection.head(None, None).map(|head| head.timestamp)
     }
 
     fn count(&mut self, span: KintoSpan) -> Result<Option<u64>> {
         let head = self.collection.head(span.after, Some(span.through))?;
-        if head.timestamp < span.through {
-            return Err(Error::configuration(format!(
-                "{}: its last change was at {} when the export began, and is at {} now: was it \
-                 made anew? Export it from the start, without the resume file",
-                self.collection.place(),
-                span.through,
-                head.timestamp
-            )));
-        }
+        check_latest(self, span, head.timestamp)?;
         Ok(head.total)
     }
 
@@ -225,13 +237,18 @@ impl Pages for Database {
         }
     }
 
+    fn changed(&mut self) -> Result<Option<u64>> {
+        self.records.changed()
+    }
+
     fn latest(&mut self) -> Result<u64> {
         self.records.latest()
     }
 
-    /// A cursor reads one snapshot, so no record can be missed.
-    fn count(&mut self, _: KintoSpan) -> Result<Option<u64>> {
-        Ok(None)
+    fn count(&mut self, span: KintoSpan) -> Result<Option<u64>> {
+        let (count, latest) = self.records.count(span.after, span.through)?;
+        check_latest(self, span, latest)?;
+        Ok(Some(count))
     }
 
     fn page(&mut self, span: KintoSpan) -> Result<ExportPage> {

@@ -134,6 +134,18 @@ impl ExportWriter {
         gaps: &[KintoSpan],
         before: Option<u64>,
     ) -> Result<()> {
+        let changed = pages.changed()?;
+        if self
+            .publisher
+            .recorder
+            .read(|exported| exported.source.is_before(changed))
+        {
+            return self.start_over(Error::configuration(format!(
+                "{}: it was made anew, or its settings were changed, while it was exported, and \
+                 records of both may have come: export it from the start",
+                pages.place()
+            )));
+        }
         let now = match count(pages, gaps) {
             Err(error) if error.kind == Kind::Configuration => return self.start_over(error),
             now => now?,
