@@ -408,6 +408,11 @@ const DATABASE: &[Entry] = &[
         "the database: sqlite:FILE or postgres://USER@HOST/NAME. --database goes first.",
     ),
     (
+        "SSL_CERT_FILE",
+        "a file of certificates to trust instead of the system's, where sslmode is verify-ca or \
+         verify-full and no sslrootcert names another; it must be readable.",
+    ),
+    (
         "PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT, \
          PGCONNECT_TIMEOUT, PGAPPNAME, PGOPTIONS",
         "what a PostgreSQL URL leaves open, as for psql(1); passwords also from ~/.pgpass.",

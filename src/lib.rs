@@ -51,4 +51,5 @@ mod schema;
 mod shutdown;
 pub mod stage;
 mod store;
+mod trust;
 mod yaml;

@@ -69,6 +69,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("progress", &["counters"]),
     ("log", &["progress"]),
     ("disk", &["error"]),
+    ("trust", &["error"]),
     ("shutdown", &["error"]),
     ("context", &["counters", "error", "log", "shutdown"]),
     ("retry", &["backoff", "context", "error"]),
@@ -88,13 +89,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             BASE, "address", "archive", "backoff", "json", "listing", "ndjson", "record", "retry",
             // Kinto's own database is reached as the store in PostgreSQL is.
-            "store", "yaml",
+            "store", "trust", "yaml",
         ],
     ),
     (
         "store",
         &[
-            BASE, "address", "backoff", "json", "ndjson", "record", "retry",
+            BASE, "address", "backoff", "json", "ndjson", "record", "retry", "trust",
         ],
     ),
     ("resume", &[BASE, "json", "ndjson", "record"]),
@@ -237,7 +238,8 @@ const CRATES: &[(&str, &str)] = &[
     // Kinto's own database is PostgreSQL too.
     ("postgres", "remote store"),
     ("rusqlite tokio_postgres_rustls", "store"),
-    ("rustls rustls_native_certs", "remote store"),
+    ("rustls", "remote store trust"),
+    ("rustls_native_certs", "trust"),
     (
         "tokio",
         "remote shutdown stage/bh_derive stage/s3_inventory stage/s3_list",
@@ -246,7 +248,7 @@ const CRATES: &[(&str, &str)] = &[
     ("std::process", "bin cli progress"),
     (
         "std::env std::fs std::io",
-        "cli disk error log metrics ndjson progress remote resume schema shutdown stage store",
+        "cli disk error log metrics ndjson progress remote resume schema shutdown stage store trust",
     ),
 ];
 

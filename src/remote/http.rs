@@ -15,6 +15,7 @@ use super::cause::{find_tls, root_cause};
 use crate::backoff::LONGEST_ASKED;
 use crate::error::{Error, Kind, Result};
 use crate::retry::{Failure, FailureClass};
+use crate::trust;
 
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(10);
@@ -141,18 +142,7 @@ impl HttpAnswer {
 
 /// Returns the certificates to trust besides the public authorities.
 fn roots() -> Result<Vec<Certificate>> {
-    if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
-        let place = format!("SSL_CERT_FILE: {}", path.display());
-        let pem = std::fs::read(&path).map_err(Error::at(Kind::Configuration, &place))?;
-        let found = Certificate::from_pem_bundle(&pem)
-            .map_err(|error| Error::configuration(root_cause(&error)).context(&place))?;
-        if found.is_empty() {
-            return Err(Error::configuration(format!(
-                "{place}: it holds no certificate"
-            )));
-        }
-    }
-    let native = rustls_native_certs::load_native_certs().certs;
+    let native = trust::authorities()?;
     let roots = native.iter().map(|der| Certificate::from_der(der));
     Ok(roots.filter_map(Result::ok).collect())
 }

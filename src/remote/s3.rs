@@ -23,8 +23,9 @@ use url::Url;
 use self::failure::classify;
 use crate::address::without_password;
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::retry::{Failure, Policy, Retry};
+use crate::trust;
 
 pub use self::listing::{Bucket, ListQuery};
 
@@ -73,7 +74,7 @@ impl S3 {
     /// Reads the configuration; nothing is sent yet.
     ///
     /// # Errors
-    /// A CA bundle that cannot be read.
+    /// Certificates to trust that cannot be read (78).
     pub async fn open(args: &S3Args, context: &Context) -> Result<Self> {
         let silent = Duration::from_secs(args.timeout);
         let timeouts = TimeoutConfig::builder()
@@ -179,11 +180,14 @@ impl S3 {
 fn http_client() -> Result<aws_sdk_s3::config::SharedHttpClient> {
     let bundle = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
     let store = match bundle.map(PathBuf::from) {
-        None => TrustStore::default(),
+        None => {
+            trust::check()?;
+            TrustStore::default()
+        }
         Some(path) => {
-            let pem = std::fs::read(&path).map_err(|error| {
-                Error::configuration(format!("AWS_CA_BUNDLE: {}: {error}", path.display()))
-            })?;
+            trust::read(&path).map_err(|error| error.context("AWS_CA_BUNDLE"))?;
+            let pem =
+                std::fs::read(&path).map_err(Error::at(Kind::Configuration, path.display()))?;
             TrustStore::empty().with_pem_certificate(pem)
         }
     };

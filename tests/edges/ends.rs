@@ -394,4 +394,44 @@ fn certificates_that_cannot_be_read_end_the_run() {
             run.says(&format!("SSL_CERT_FILE: {}: ", path.display()));
         }
     }
+    let postgres = "postgres://me@127.0.0.1:1/db?connect_timeout=1&sslmode=";
+    for (program, flags, variable, url) in [
+        (
+            "bh-load",
+            &[][..],
+            "DATABASE_URL",
+            format!("{postgres}verify-full"),
+        ),
+        (
+            "bh-filter",
+            &[],
+            "DATABASE_URL",
+            format!("{postgres}verify-ca&sslrootcert=system"),
+        ),
+        (
+            "kinto-export",
+            &[],
+            "KINTO_DATABASE_URL",
+            format!("{postgres}verify-full"),
+        ),
+        (
+            "s3-list",
+            &["s3://b/"],
+            "AWS_ENDPOINT_URL",
+            "https://127.0.0.1:1".to_owned(),
+        ),
+    ] {
+        for path in [&missing, &empty] {
+            let tool = Tool::new(program).args(flags).env(variable, &url);
+            let run = tool.env("SSL_CERT_FILE", path).run().exits(78);
+            run.says(&format!("SSL_CERT_FILE: {}: ", path.display()));
+            let (variable, value) = match program {
+                "bh-load" => (variable, format!("{url}&sslrootcert={}", path.display())),
+                "s3-list" => ("AWS_CA_BUNDLE", path.display().to_string()),
+                _ => continue,
+            };
+            let tool = Tool::new(program).args(flags).env(variable, value);
+            tool.run().exits(78).says(&format!("{}: ", path.display()));
+        }
+    }
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::error::{Error, Result};
+use crate::trust;
 
 /// The `sslmode` of libpq.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl FromStr for TlsMode {
 /// certificates are trusted.
 ///
 /// # Errors
-/// The file cannot be read (78).
+/// The certificates cannot be read, or there are none (78).
 pub fn config(mode: TlsMode, roots: Option<PathBuf>) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let broken = |error: &dyn std::fmt::Display| Error::configuration(format!("TLS: {error}"));
@@ -78,21 +78,21 @@ pub fn config(mode: TlsMode, roots: Option<PathBuf>) -> Result<ClientConfig> {
 }
 
 fn root_store(file: Option<PathBuf>) -> Result<RootCertStore> {
+    let named = file.filter(|file| file.as_os_str() != "system");
     let mut store = RootCertStore::empty();
-    match file.filter(|file| file.as_os_str() != "system") {
-        Some(path) => {
-            let broken = |error: &dyn std::fmt::Display| {
-                Error::configuration(format!("{}: {error}", path.display()))
-            };
-            let certificates =
-                CertificateDer::pem_file_iter(&path).map_err(|error| broken(&error))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| broken(&error))?;
-                store.add(certificate).map_err(|error| broken(&error))?;
-            }
+    if let Some(path) = &named {
+        for certificate in trust::read(path)? {
+            store
+                .add(certificate)
+                .map_err(|error| Error::configuration(format!("{}: {error}", path.display())))?;
         }
-        None => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    } else {
+        let (added, _) = store.add_parsable_certificates(trust::authorities()?);
+        if added == 0 {
+            return Err(Error::configuration(
+                "TLS: the system trusts no authority; name a file of certificates by sslrootcert \
+                 in the URL, or by PGSSLROOTCERT or SSL_CERT_FILE",
+            ));
         }
     }
     Ok(store)
