@@ -4,6 +4,7 @@ mod batches;
 mod documents;
 mod durable;
 mod index;
+mod index_faults;
 mod not_taken;
 mod rows;
 mod schemas;

@@ -84,6 +84,10 @@ impl Store for DryRun {
         Ok(0)
     }
 
+    fn orphans(&mut self) -> Result<(u64, Vec<i64>)> {
+        Ok((0, Vec::new()))
+    }
+
     fn ack(
         &mut self,
         _generation: i64,

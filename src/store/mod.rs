@@ -189,6 +189,9 @@ pub trait Store: Send {
     /// Returns how many rows wait to be indexed.
     fn waiting(&mut self) -> Result<u64>;
 
+    /// Returns how many queued rows are not in `main_build`, and the ids of the first ten.
+    fn orphans(&mut self) -> Result<(u64, Vec<i64>)>;
+
     /// Removes confirmed rows from the queue, and notes why others were
     /// rejected permanently; returns `false`, and does nothing, if every row
     /// was queued again since `generation`.
@@ -335,6 +338,11 @@ fn known_queries(rows: bool, objects: bool) -> &'static [&'static str] {
 const ALL_QUEUED: &str = "SELECT NOT EXISTS (SELECT 1 FROM main_build m
     WHERE NOT EXISTS (SELECT 1 FROM bh_outbox o WHERE o.id = m.id))";
 
+/// Queued rows that are not in `main_build`, in both dialects: how many, with each of the first
+/// ten ids.
+const ORPHANS: &str = "SELECT count(*) OVER (), o.id FROM bh_outbox o
+    WHERE NOT EXISTS (SELECT 1 FROM main_build m WHERE m.id = o.id) ORDER BY o.id LIMIT 10";
+
 /// Rows that are not queued, in both dialects: of the 16 oldest, the 16 newest,
 /// and 16 at even distances between them. Reads no more rows than these.
 const INDEXED_SAMPLE: &str = "WITH RECURSIVE n (i) AS
@@ -346,6 +354,12 @@ const INDEXED_SAMPLE: &str = "WITH RECURSIVE n (i) AS
         UNION SELECT id FROM (SELECT id FROM main_build ORDER BY id DESC LIMIT 16) newest)
     SELECT cast(m.id AS bigint), cast(m.build AS text) FROM ids JOIN main_build m ON m.id = ids.id
     WHERE NOT EXISTS (SELECT 1 FROM bh_outbox o WHERE o.id = m.id) ORDER BY m.id";
+
+/// Returns the answer to [`ORPHANS`].
+fn orphans_of(rows: &[(i64, i64)]) -> (u64, Vec<i64>) {
+    let count = rows.first().map_or(0, |(count, _)| count.unsigned_abs());
+    (count, rows.iter().map(|(_, id)| *id).collect())
+}
 
 macro_rules! metadata {
     ($more:literal) => {

@@ -28,6 +28,7 @@ macro_rules! on_each_index {
         )*}
     };
 }
+pub(super) use on_each_index;
 
 on_each_index! {
     an_index_deleted_during_a_run_is_not_made_again_by_it
@@ -48,23 +49,23 @@ on_each_index! {
     a_restored_database_is_told_from_its_index
 }
 
-fn setting(kind: Kind, version: u32) -> Option<(Store, Index)> {
+pub fn setting(kind: Kind, version: u32) -> Option<(Store, Index)> {
     Some((Store::new(kind)?, Index::new(version)?))
 }
 
-fn alone(store: &Store) -> Tool {
+pub fn alone(store: &Store) -> Tool {
     Tool::new("bh-load").args(["--database", &store.url(), "--flush-interval=0.05"])
 }
 
-fn loader(store: &Store, index: &Index) -> Tool {
+pub fn loader(store: &Store, index: &Index) -> Tool {
     alone(store).args(["--elasticsearch", &index.url, "--index", &index.name])
 }
 
-fn records(numbers: std::ops::Range<usize>) -> Vec<Value> {
+pub fn records(numbers: std::ops::Range<usize>) -> Vec<Value> {
     numbers.map(record).collect()
 }
 
-fn load(store: &Store, index: &Index, numbers: std::ops::Range<usize>) -> Run {
+pub fn load(store: &Store, index: &Index, numbers: std::ops::Range<usize>) -> Run {
     loader(store, index).input(ndjson(&records(numbers))).run()
 }
 
@@ -74,7 +75,7 @@ impl Index {
         assert_eq!(answer["acknowledged"], true, "{answer}");
     }
 
-    fn put(&self, path: &str, body: Value) {
+    pub fn put(&self, path: &str, body: Value) {
         let answer = self.request(Method::Put, &format!("/{}{path}", self.name), Some(body));
         assert!(answer["error"].is_null(), "{answer}");
     }
@@ -93,7 +94,7 @@ impl Index {
 
 /// The index holds what the rows say, and nothing waits.
 #[track_caller]
-fn is_whole(store: &Store, index: &Index) {
+pub fn is_whole(store: &Store, index: &Index) {
     assert_eq!(store.outbox(), []);
     assert_eq!(index.documents(), store.documents());
 }

@@ -172,8 +172,8 @@ impl Index {
         Ok(())
     }
 
-    /// Returns how many of the documents with these ids the index does not hold.
-    pub fn count_missing(&self, ids: &[i64]) -> Result<usize> {
+    /// Returns those of these ids for which the index holds no document.
+    pub fn missing(&self, ids: &[i64]) -> Result<Vec<i64>> {
         #[derive(Deserialize)]
         struct Answer<'a> {
             #[serde(borrow)]
@@ -189,21 +189,22 @@ impl Index {
             error: Option<&'a RawValue>,
         }
         if ids.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
-        let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-        let body = json!({"ids": ids});
+        let names: Vec<String> = ids.iter().map(i64::to_string).collect();
+        let body = json!({"ids": names});
         self.server.run(async {
             let path = format!("/{}{}/_mget", self.name, self.document_type());
             let answer = self.query(&path, &[("_source", "false")], &body).await?;
             let found: Option<Answer> = serde_json::from_str(&answer.text).ok();
-            let complete = found.filter(|answer| answer.docs.iter().map(|doc| &doc.id).eq(&ids));
+            let complete = found.filter(|answer| answer.docs.iter().map(|doc| &doc.id).eq(&names));
             let docs = complete.ok_or_else(|| self.refused(&answer))?.docs;
             if let Some(error) = docs.iter().find_map(|document| document.error) {
                 return Err(self.unreadable(&Reason::from_error(error)));
             }
-            let missing = docs.iter().filter(|document| document.found != Some(true));
-            Ok(missing.count())
+            let pairs = docs.iter().zip(ids);
+            let missing = pairs.filter(|(document, _)| document.found != Some(true));
+            Ok(missing.map(|(_, id)| *id).collect())
         })
     }
 

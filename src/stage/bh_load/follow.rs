@@ -7,6 +7,7 @@
 
 use serde_json::Value;
 
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::remote::elastic::{HeldIndex, Index, MEND};
@@ -85,8 +86,71 @@ pub fn begin(index: &Index, store: &mut dyn Store, requeue: bool, log: &Log) -> 
     } else if missing > 0 {
         log.warn(lost(index, store, &missing_of(missing, sample.len())));
     }
+    if held.is_some() {
+        warn_of_later_documents(index, store, &sample, log)?;
+    }
     attach(index, held, &identity, log)?;
     Ok(Following::Generation(identity.generation))
+}
+
+/// How many documents are looked for whose rows would be the next ones.
+const NEXT: i64 = 16;
+
+/// Warns of documents that follow the newest row: they are left of rows that were there before
+/// the database was set back. Nothing is lost, for whatever gets these ids is queued.
+fn warn_of_later_documents(
+    index: &Index,
+    store: &mut dyn Store,
+    sample: &[StoredBuild],
+    log: &Log,
+) -> Result<()> {
+    let Some(newest) = sample.last() else {
+        return Ok(());
+    };
+    let next = (1..=NEXT).filter_map(|step| newest.id.checked_add(step));
+    let mut later: Vec<i64> = next.collect();
+    let missing = index.missing(&later)?;
+    // Only now: another loader may have stored rows, and then indexed them.
+    let rows = store.builds(&later)?;
+    later.retain(|id| !missing.contains(id) && rows.iter().all(|row| row.id != *id));
+    if !later.is_empty() {
+        log.warn(format!(
+            "{}: holds documents of rows that are not in {} ({}): was it set back, or were rows \
+             deleted? They stay until rows get these ids; to be rid of them, delete the index and \
+             {MEND}",
+            index.place(),
+            store.address(),
+            list(&later)
+        ));
+    }
+    Ok(())
+}
+
+/// Warns of queued rows that are gone. They stay queued, for who deleted them may bring them
+/// back.
+pub fn warn_of_orphans(store: &mut dyn Store, context: &Context) -> Result<()> {
+    let (count, first) = store.orphans()?;
+    if count > 0 {
+        context.counters.note("queued rows that are gone", count);
+        let more = if count > first.len() as u64 {
+            ", …"
+        } else {
+            ""
+        };
+        context.log.warn(format!(
+            "{}: {count} rows of bh_outbox ({}{more}) are not in main_build, and are not indexed; \
+             if they were deleted on purpose: DELETE FROM bh_outbox WHERE id NOT IN (SELECT id \
+             FROM main_build)",
+            store.address(),
+            list(&first)
+        ));
+    }
+    Ok(())
+}
+
+fn list(ids: &[i64]) -> String {
+    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+    ids.join(", ")
 }
 
 /// Lets an index follow the database that nobody has seen yet: it may hold
@@ -153,7 +217,7 @@ fn follows_another(index: &Index, id: &str) -> Error {
 
 fn count_missing(index: &Index, held: Option<&HeldIndex>, sample: &[StoredBuild]) -> Result<usize> {
     let ids: Vec<i64> = sample.iter().map(|row| row.id).collect();
-    held.map_or(Ok(ids.len()), |_| index.count_missing(&ids))
+    held.map_or(Ok(ids.len()), |_| Ok(index.missing(&ids)?.len()))
 }
 
 /// Makes the index that of the database, wherever it comes from.

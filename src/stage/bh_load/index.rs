@@ -67,6 +67,7 @@ impl Indexer {
                 .counters
                 .note("refused documents queued again", again);
         }
+        follow::warn_of_orphans(&mut *queue, &io.context)?;
         let left = queue.last_queued()?;
         let left_out = Arc::new(LeftOut::new(&io.context));
         let stream = || -> Result<BulkSender> {

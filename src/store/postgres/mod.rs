@@ -21,8 +21,8 @@ pub use self::connect::ConnectionTarget;
 pub use self::tables::Tables;
 use super::plan::ContentStatus;
 use super::{
-    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, RefusedRow, Store,
-    StoredBuild, known_queries,
+    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, ORPHANS, RefusedRow,
+    Store, StoredBuild, known_queries, orphans_of,
 };
 use crate::address::without_password;
 use crate::backoff::Backoff;
@@ -276,6 +276,17 @@ impl Store for Postgres {
             let waiting = "SELECT count(*) FROM bh_outbox WHERE error IS NULL";
             let rows: i64 = client.query_typed_one(waiting, &[])?.try_get(0)?;
             Ok(rows.unsigned_abs())
+        })
+    }
+
+    fn orphans(&mut self) -> Result<(u64, Vec<i64>)> {
+        self.retry(|client| {
+            let rows = client.query_typed(ORPHANS, &[])?;
+            let pairs = rows
+                .iter()
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+            let pairs = pairs.collect::<Result<Vec<_>, Failure>>()?;
+            Ok(orphans_of(&pairs))
         })
     }
 

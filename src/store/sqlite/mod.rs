@@ -14,8 +14,8 @@ use self::place::OpenFiles;
 pub use self::place::parse_path;
 use super::plan::ContentStatus;
 use super::{
-    ALL_QUEUED, BuildRow, DatabaseIdentity, LoadOutcome, RefusedRow, Store, StoredBuild,
-    known_queries,
+    ALL_QUEUED, BuildRow, DatabaseIdentity, LoadOutcome, ORPHANS, RefusedRow, Store, StoredBuild,
+    known_queries, orphans_of,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -320,6 +320,15 @@ impl Store for Sqlite {
                 row.get::<_, i64>(0).map(i64::unsigned_abs)
             })
         })
+    }
+
+    fn orphans(&mut self) -> Result<(u64, Vec<i64>)> {
+        let pairs: Vec<_> = self.within(|connection| {
+            let mut statement = connection.prepare(ORPHANS)?;
+            let pairs = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            pairs.collect()
+        })?;
+        Ok(orphans_of(&pairs))
     }
 
     fn ack(
