@@ -50,6 +50,9 @@ pub struct Ways {
     /// Encode keys as asked, and do not say so
     #[arg(long)]
     hide_encoding: bool,
+    /// Encode keys whether that is asked or not, and do not say so
+    #[arg(long)]
+    always_encode: bool,
     /// 403 `AccessDenied` to a listing with a delimiter
     #[arg(long)]
     deny_delimiter: bool,
@@ -192,10 +195,11 @@ impl Server {
         if !has_version_2 {
             return error(501, "NotImplemented", "Only ListObjectsV2 is imitated");
         }
-        let query = match Query::parse(query) {
+        let mut query = match Query::parse(query) {
             Ok(query) => query,
             Err(message) => return error(400, "InvalidArgument", message),
         };
+        query.url |= self.ways.always_encode;
         if self.ways.deny_delimiter && !query.delimiter.is_empty() {
             self.faults.met("deny-delimiter");
             return error(403, "AccessDenied", "Access Denied");
@@ -218,7 +222,7 @@ impl Server {
             ignore_prefix: self.ways.ignore_prefix,
             siblings_fill_pages: self.ways.siblings_fill_pages,
             skip_a_key: self.ways.skip_a_key,
-            hide_encoding: self.ways.hide_encoding,
+            hide_encoding: self.ways.hide_encoding || self.ways.always_encode,
         };
         let page = listing::page(&self.ways.bucket, &self.objects, &query, twist);
         sent(in_xml(200), Payload::whole(page), fault)

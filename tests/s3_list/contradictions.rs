@@ -165,6 +165,24 @@ fn keys_encoded_without_saying_so_are_decoded() {
     }
 }
 
+/// Which of the two forms it is can only be asked.
+#[test]
+fn a_single_key_that_looks_encoded_is_looked_up() {
+    for odd in ["z/a%20b", "z/a+b", "a%2Fb", "100%"] {
+        let mut keys: Vec<String> = ["a/1", "b/2", "c", "d/3"].map(String::from).into();
+        keys.push(odd.to_owned());
+        keys.sort();
+        for args in [&[][..], &["--page-size", "2"], &["--concurrency", "1"]] {
+            let server = server_of(&keys, &["--hide-encoding"]);
+            let run = list(&server).args(args.iter().copied()).run().exits(0);
+            assert_eq!(run.listing().sorted(), keys, "{args:?}");
+            let server = server_of(&keys, &["--always-encode"]);
+            let run = list(&server).args(args.iter().copied()).run();
+            fails(run, 78, &["the server encodes keys and does not say so"]);
+        }
+    }
+}
+
 #[test]
 fn a_server_that_ignores_the_prefix_is_not_believed() {
     let keys = ["a/1", "b/1", "b/2", "c/1"].map(String::from);

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::EncodingType;
+use tokio::sync::OnceCell;
 
 use super::S3;
 use super::failure::{classify, classify_document};
@@ -40,8 +41,10 @@ pub struct Bucket {
     /// The server was asked to encode keys and did not say that it does, so it is not asked
     /// any more: some encode nevertheless (old Ceph), and do not encode what is not asked.
     plain: AtomicBool,
-    /// A key that looks encoded was checked: the server does not encode keys.
-    checked: AtomicBool,
+    /// Set when a key that looks encoded was checked, and the server does not encode keys.
+    /// Until then each page with such a key waits: the first page may be that of a probe, whose
+    /// error does not end the run.
+    checked: OnceCell<()>,
 }
 
 impl Bucket {
@@ -51,7 +54,7 @@ impl Bucket {
             prefix: RecordPrefix::new(name),
             limit,
             plain: AtomicBool::new(false),
-            checked: AtomicBool::new(false),
+            checked: OnceCell::new(),
         }
     }
 
@@ -70,14 +73,14 @@ impl Bucket {
     }
 
     /// Returns the first key that may be encoded although the server was not asked to
-    /// encode; only once per bucket.
+    /// encode; `None` once one was checked.
     fn doubted_key(&self, page: &Page) -> Option<String> {
-        if self.encoding() == Encoding::Url || self.checked.load(Relaxed) {
+        if self.encoding() == Encoding::Url || self.checked.initialized() {
             return None;
         }
         let mut keys = (0..page.len()).map(|at| page.key(at));
-        let key = keys.find(|key| key.contains(['%', '+']))?.into_owned();
-        (!self.checked.swap(true, Relaxed)).then_some(key)
+        let key = keys.find(|key| key.contains(['%', '+']))?;
+        Some(key.into_owned())
     }
 
     async fn read(&self, mut body: ByteStream, encoding: Encoding) -> Result<Page, Failure> {
@@ -149,7 +152,8 @@ impl S3 {
         };
         let page = self.retry.run(&what, attempt).await?;
         if let Some(key) = bucket.doubted_key(&page) {
-            self.check_encoding(bucket, &key).await?;
+            let check = || self.check_encoding(bucket, &key);
+            bucket.checked.get_or_try_init(check).await?;
         }
         Ok(page)
     }
