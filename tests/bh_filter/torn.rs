@@ -1,4 +1,10 @@
 //! Lines that are not whole.
+//!
+//! Of a line without a wanted key only the braces are looked at: it begins with one, ends with
+//! one, and has none in between. So a part of a line is noticed, wherever it was cut, and a line
+//! glued to a part of another. What is not noticed is a piece lost from the middle of a line, or
+//! from the middle of one to the middle of another: what is left has its braces, and passes as
+//! one line of other keys. Only the count in the mark behind it tells that a record is missing.
 
 use crate::harness::Tool;
 

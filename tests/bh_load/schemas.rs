@@ -115,6 +115,12 @@ fn what_is_no_lasting_table_is_refused() {
             "public.bh_outbox is a sequence, not a table",
         ),
         (
+            "ALTER TABLE main_build RENAME TO o; CREATE FOREIGN DATA WRAPPER nothing;
+             CREATE SERVER other FOREIGN DATA WRAPPER nothing;
+             CREATE FOREIGN TABLE main_build (id bigint, build_hash text) SERVER other",
+            "public.main_build is a foreign table",
+        ),
+        (
             "ALTER TABLE bh_object SET UNLOGGED",
             "public.bh_object is unlogged",
         ),
@@ -131,6 +137,27 @@ fn what_is_no_lasting_table_is_refused() {
         let run = load(&database.url, 1).exits(78);
         assert!(run.stderr.contains(reason), "{reason}: {run}");
     }
+}
+
+/// A pooler may hand on a session that has made one.
+#[test]
+fn a_temporary_table_is_refused() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    load(&database.url, 0).exits(0);
+    let mut client = database.client();
+    let make = "CREATE TEMPORARY TABLE main_build (LIKE public.main_build INCLUDING ALL)";
+    client.batch_execute(make).unwrap();
+    let name = "SELECT pg_my_temp_schema()::regnamespace::text";
+    let schema: String = client.query_one(name, &[]).unwrap().get(0);
+    let url = on_path(&database.url, &format!("{schema},public"));
+    let said = format!("{schema}.main_build is a temporary table");
+    load(&url, 1).exits(78).says(&said);
+    let filter = Tool::new("bh-filter").args(["--database", &url]);
+    let run = filter.input(ndjson(&[record(0)])).run();
+    run.exits(78).says(&said);
+    assert_eq!(database.count("SELECT count(*) FROM public.main_build"), 1);
 }
 
 /// Partitions share the name, the unique hash and the counts of one table.

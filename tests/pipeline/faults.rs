@@ -9,7 +9,7 @@ use crate::harness::elastic::Index;
 use crate::harness::fed::Fed;
 use crate::harness::postgres::Database;
 use crate::harness::proxy::Proxy;
-use crate::harness::sample::{self, record};
+use crate::harness::sample::{self, ndjson, record};
 use crate::harness::stored::{Kind, Store};
 use crate::harness::{Tool, folder, left_out, wait_for};
 
@@ -214,6 +214,33 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.control(&["stop", "--mode", "immediate"]);
     }
+}
+
+#[test]
+fn a_server_that_does_not_wait_for_the_disk_is_warned_of() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let store = Store::Postgres(Database::on(&server.url()));
+    let Store::Postgres(database) = &store else {
+        unreachable!()
+    };
+    let said = "the server has fsync off: what it confirms may be lost when it crashes";
+    let load = |n| {
+        let run = loader(&store).input(ndjson(&records(n..n + 1))).run();
+        run.exits(0)
+    };
+    assert!(!load(0).stderr.contains("fsync"));
+    let mut client = database.client();
+    client
+        .batch_execute("ALTER SYSTEM SET fsync = off")
+        .unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").unwrap();
+    wait_for("the setting", || {
+        database.count("SELECT count(*) FROM pg_settings WHERE name = 'fsync' AND setting = 'off'")
+            == 1
+    });
+    load(1).says(said);
 }
 
 #[test]
