@@ -126,7 +126,7 @@ fn what_is_no_lasting_table_is_refused() {
         ),
         (
             "ALTER TABLE main_build SET UNLOGGED",
-            "public.main_build is unlogged",
+            "empties it; ALTER TABLE public.main_build SET LOGGED",
         ),
     ] {
         let mut client = database.client();
@@ -199,6 +199,37 @@ fn a_partitioned_table_is_used() {
         run.count("/rejected/not_stored"),
         20 - stored.unsigned_abs()
     );
+}
+
+/// A crash of the server empties it, and leaves the other rows as they are.
+#[test]
+fn a_partition_that_does_not_last_is_refused() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    let mut client = database.client();
+    client
+        .batch_execute(
+            "CREATE TABLE main_build (
+                 id serial NOT NULL, build_hash varchar(45) NOT NULL UNIQUE, build jsonb NOT NULL,
+                 metadata jsonb NOT NULL, created_at timestamptz NOT NULL,
+                 s3_object_key varchar(400), s3_object_etag varchar(400))
+                 PARTITION BY HASH (build_hash);
+             CREATE TABLE even PARTITION OF main_build FOR VALUES WITH (MODULUS 2, REMAINDER 0)
+                 PARTITION BY HASH (build_hash);
+             CREATE UNLOGGED TABLE all_even PARTITION OF even
+                 FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+             CREATE TABLE odd PARTITION OF main_build FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        )
+        .unwrap();
+    let run = load(&database.url, 0).exits(78);
+    run.says(
+        "all_even is unlogged: a crash of the server empties it; ALTER TABLE all_even SET LOGGED",
+    );
+    client
+        .batch_execute("ALTER TABLE all_even SET LOGGED")
+        .unwrap();
+    load(&database.url, 0).exits(0);
 }
 
 /// What a policy hides would be fetched and inserted again.

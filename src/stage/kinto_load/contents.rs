@@ -44,7 +44,6 @@ pub struct KintoContents {
 
 /// Returns the MD5 of the record as CPython prints it, without the members that the server
 /// sets.
-/// Returns whether the server has this content of `id`.
 pub fn hash(record: &[u8]) -> Result<Hash, ParseError> {
     let members = json::members(record)?;
     let mut own = Vec::with_capacity(record.len());
@@ -104,6 +103,7 @@ impl KintoContents {
         self.contents.len()
     }
 
+    /// Returns whether the server has this content of `id`.
     pub fn has(&self, id: &str, content: Hash) -> bool {
         self.contents.get(&digest(id)) == Some(&content)
     }

@@ -70,20 +70,31 @@ struct Found {
 fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 4], Failure> {
     let names: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
     let rows = client.query_typed(
-        "SELECT c.oid, n.nspname::text, c.relkind::text, c.relpersistence::text,
-                row_security_active(c.oid)
+        // A partition that does not last stands for its table.
+        "SELECT c.oid, n.nspname::text, coalesce(p.kind, c.relkind::text),
+                coalesce(p.persistence, c.relpersistence::text), row_security_active(c.oid),
+                coalesce(p.name, n.nspname || '.' || t.name)
          FROM unnest($1) WITH ORDINALITY AS t (name, n)
          LEFT JOIN pg_class c ON c.oid = to_regclass(t.name)
-         LEFT JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.n",
+         LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+         LEFT JOIN LATERAL (
+             WITH RECURSIVE parts (oid) AS (
+                 SELECT inhrelid FROM pg_inherits WHERE inhparent = c.oid AND c.relkind = 'p'
+                 UNION ALL
+                 SELECT i.inhrelid FROM pg_inherits i JOIN parts ON i.inhparent = parts.oid)
+             SELECT k.oid::regclass::text AS name, k.relkind::text AS kind,
+                    k.relpersistence::text AS persistence
+             FROM parts JOIN pg_class k ON k.oid = parts.oid
+             WHERE k.relpersistence <> 'p' OR k.relkind NOT IN ('r', 'p') LIMIT 1
+         ) p ON true ORDER BY t.n",
         &[(&names, Type::TEXT_ARRAY)],
     )?;
     let mut found = [None, None, None, None];
-    for ((place, name), row) in found.iter_mut().zip(names).zip(&rows) {
+    for (place, row) in found.iter_mut().zip(&rows) {
         let Some(oid) = row.try_get(0)? else { continue };
         let schema: String = row.try_get(1)?;
         if let Some(fault) = fault(row.try_get(2)?, row.try_get(3)?, row.try_get(4)?) {
-            let table = format!("{schema}.{name}");
-            let message = fault.replace("TABLE", &table);
+            let message = fault.replace("RELATION", row.try_get(5)?);
             return Err(Failure::permanent(Kind::Configuration, message));
         }
         *place = Some(Found { oid, schema });
@@ -91,23 +102,24 @@ fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 4], Failure> 
     Ok(found)
 }
 
-/// Returns why rows would not last in a relation, or not be seen there.
+/// Returns why rows would not last in a relation, or not be seen there; RELATION stands for
+/// its name.
 fn fault(kind: &str, persistence: &str, hidden: bool) -> Option<&'static str> {
     Some(match (kind, persistence) {
         ("r" | "p", "p") if !hidden => return None,
         ("r" | "p", "p") => {
-            "row-level security hides rows of TABLE from this role: use its owner, or a role with \
+            "row-level security hides rows of RELATION from this role: use its owner, or a role with \
              BYPASSRLS"
         }
-        ("r" | "p", "t") => "TABLE is a temporary table: it ends with its session; drop it",
+        ("r" | "p", "t") => "RELATION is a temporary table: it ends with its session; drop it",
         ("r" | "p", _) => {
-            "TABLE is unlogged: a crash of the server empties it; ALTER TABLE TABLE SET LOGGED"
+            "RELATION is unlogged: a crash of the server empties it; ALTER TABLE RELATION SET LOGGED"
         }
-        ("v", _) => "TABLE is a view, not a table: use another database or schema",
-        ("m", _) => "TABLE is a materialized view, not a table: use another database or schema",
-        ("f", _) => "TABLE is a foreign table: use the database that it is in",
-        ("S", _) => "TABLE is a sequence, not a table: use another database or schema",
-        _ => "TABLE is not a table: use another database or schema",
+        ("v", _) => "RELATION is a view, not a table: use another database or schema",
+        ("m", _) => "RELATION is a materialized view, not a table: use another database or schema",
+        ("f", _) => "RELATION is a foreign table: use the database that it is in",
+        ("S", _) => "RELATION is a sequence, not a table: use another database or schema",
+        _ => "RELATION is not a table: use another database or schema",
     })
 }
 
