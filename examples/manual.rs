@@ -183,9 +183,13 @@ const PAGES: &[Page] = &[
              1970, as in Kinto's ETags.",
             "From a server, pages are followed by their Next-Page, always at the server that was \
              named, whatever host that header has. A request that fails in passing is tried \
-             again, and Backoff and Retry-After are obeyed. Before and after, the server is asked \
-             how many records there are: what came must be that many, or the run ends with 69. \
-             Pages that make no progress are an error (78).",
+             again, and Backoff and Retry-After are obeyed. Pages that make no progress are an \
+             error (78).",
+            "Before and after, the server or the database is asked how many records there are: \
+             what came must be that many, or the run ends with 69. A collection that is made anew, \
+             or whose settings are changed, during the export ends the run with 78, and so does \
+             one whose changes end before those that were seen, as after a restore. Where that \
+             happened since a run that stopped, --resume begins a new run.",
             "With --database the records are read from Kinto's own PostgreSQL, by a cursor of the \
              server, in the table objects or, of Kinto up to 12, records. Its time zone has to be \
              UTC, as Kinto demands.",
@@ -206,7 +210,7 @@ const PAGES: &[Page] = &[
              dealt with. In PostgreSQL the tables that are found on the search path are used, and \
              those that are missing are created, bh_object and bh_outbox in the schema of \
              main_build. A table main_build of another shape is refused (78), and so are views, \
-             unlogged tables, tables with rows that row-level security hides from the role, and \
+             foreign, temporary and unlogged tables or partitions, tables with rows that row-level security hides from the role, and \
              an SQLite file of another application.",
             "Rows are committed in batches, as soon as one is full or its first row has waited \
              for --flush-interval. Then their marks are written to standard output (unless that \
@@ -240,7 +244,10 @@ const PAGES: &[Page] = &[
              its start and at its end; if the index is gone, was made anew or lacks them, rows \
              are stored and queued, and it ends with 78. --requeue mends that: it makes the \
              index where it is missing, and sends every row of the database. It also lets \
-             another --index follow.",
+             another --index follow. A warning names queued rows that are gone from main_build, \
+             which stay queued, and documents that follow the newest row: those were indexed \
+             before the database was set back, or rows were deleted, and stay until rows get \
+             their ids.",
             "--skip-validation and --kinto-migration are noted in the metadata of the rows; \
              they change nothing else.",
             "--dry-run looks and writes nothing, and prints a line for each record: its action \
@@ -258,8 +265,8 @@ const PAGES: &[Page] = &[
              to-kinto took them; a record with last_modified replaces only that version, unless \
              safe is false.",
             "On PostgreSQL a batch is one transaction, and a conflict in it takes back what was \
-             answered with success before. Every answer in a batch is looked at, and a batch of \
-             which a part was taken back is sent again as a whole, at last with no other one \
+             answered with success before. Every answer in a batch is looked at, and has to name \
+             the record that it is for (else 78); a batch of which a part was taken back is sent again as a whole, at last with no other one \
              beside it. Kinto gives each record of a collection a time of its own, so batches \
              side by side conflict often: --concurrency above 1 is slower on most servers, and \
              loses nothing.",
