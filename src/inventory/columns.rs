@@ -114,12 +114,12 @@ impl Layout {
         Column::ALL.into_iter().find(lacks)
     }
 
-    /// Returns whether the last column of all is the Key or the Bucket.
-    pub fn ends_with_a_name(&self) -> bool {
+    /// Returns the last column of all, if a record is made of it.
+    pub fn last(&self) -> Option<Column> {
         let last = self.names.len().checked_sub(1);
-        [Column::Key, Column::Bucket]
-            .map(|column| self.place(column))
-            .contains(&last)
+        Column::ALL
+            .into_iter()
+            .find(|column| self.place(*column) == last)
     }
 
     /// Returns the position of a column in a row, from 0; `None` if rows do not have it.

@@ -1,9 +1,8 @@
-//! CSV: where rows end, and their fields.
+//! CSV: rows, and their fields.
 //!
 //! A row is usually a line, quoted as S3 does it, and split in place. Rows with
 //! doubled quotes, or with a line break in quotes, are parsed by the csv crate.
 
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use memchr::{memchr, memrchr};
@@ -11,101 +10,12 @@ use memchr::{memchr, memrchr};
 use super::columns::{Column, Layout};
 use super::format;
 use super::row::{self, InventoryRow, RowOptions, RowOutcome};
+use super::row_ends::{end_of_row, is_well_quoted};
 use crate::ndjson::Emitted;
 use crate::record::reject::Reject;
 
-/// The maximum length of a row in bytes; a key has at most 1024.
-const LONGEST: usize = 1 << 20;
-
-/// Finds where the rows of a growing buffer end.
-#[derive(Debug, Default)]
-pub struct RowEnds {
-    at: usize,
-    quoted: bool,
-    /// The offset after the last complete row.
-    end: usize,
-}
-
-impl RowEnds {
-    /// Scans to the end of `bytes`, which begin with a row. Returns where the
-    /// last complete row ends, or 0.
-    pub fn find(&mut self, bytes: &[u8]) -> usize {
-        let mut at = self.at;
-        while let Some(quote) = memchr(b'"', &bytes[at..]).map(|quote| at + quote) {
-            if self.quoted {
-                match bytes.get(quote + 1) {
-                    Some(b'"') => at = quote + 2,
-                    Some(_) => {
-                        self.quoted = false;
-                        at = quote + 1;
-                    }
-                    // The next byte has not arrived yet.
-                    None => {
-                        at = quote;
-                        break;
-                    }
-                }
-            } else {
-                self.newlines(bytes, at..quote);
-                // Only the first character of a field opens a quote.
-                self.quoted = quote == 0 || matches!(bytes[quote - 1], b',' | b'\n');
-                at = quote + 1;
-            }
-        }
-        if !self.quoted {
-            self.newlines(bytes, at..bytes.len());
-            at = bytes.len();
-        } else if self.end == 0 && bytes.len() > LONGEST {
-            // A quote that is never closed makes one bad line.
-            self.end = memchr(b'\n', bytes).map_or(0, |newline| newline + 1);
-        }
-        self.at = at;
-        self.end
-    }
-
-    fn newlines(&mut self, bytes: &[u8], range: Range<usize>) {
-        match range.len() {
-            0 => {}
-            1 if bytes[range.start] != b'\n' => {}
-            _ => {
-                if let Some(newline) = memrchr(b'\n', &bytes[range.clone()]) {
-                    self.end = range.start + newline + 1;
-                }
-            }
-        }
-    }
-}
-
-/// Returns where the first row of `bytes` ends, after its newline; `None` if a
-/// quote is not closed.
-fn end_of_row(bytes: &[u8]) -> Option<usize> {
-    let mut end = 0;
-    loop {
-        end += memchr(b'\n', &bytes[end..])? + 1;
-        if RowEnds::default().find(&bytes[..end]) == end {
-            return Some(end);
-        }
-    }
-}
-
-/// Returns whether every quote of a row is closed at the end of its field.
-fn is_well_quoted(row: &[u8]) -> bool {
-    let (mut quoted, mut at) = (false, 0);
-    while let Some(quote) = memchr(b'"', &row[at..]).map(|quote| at + quote) {
-        at = quote + 1;
-        if !quoted {
-            quoted = quote == 0 || matches!(row[quote - 1], b',');
-            continue;
-        }
-        match row.get(at) {
-            Some(b'"') => at += 1,
-            Some(b',' | b'\n') | None => quoted = false,
-            Some(b'\r') if matches!(row.get(at + 1), Some(b'\n') | None) => quoted = false,
-            Some(_) => return false,
-        }
-    }
-    !quoted
-}
+/// The hexadecimal digits of an MD5 sum.
+const MD5: usize = 32;
 
 /// Complete rows, and their position in the file.
 pub struct RowBlock {
@@ -117,13 +27,20 @@ pub struct RowBlock {
     pub unterminated: bool,
 }
 
+/// What the first row of a file says of the others.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstRow {
+    fields: usize,
+    /// The length of its `ETag`.
+    etag: usize,
+}
+
 /// How the rows of a file are parsed.
 pub struct RowReader {
     /// The file's name for messages; empty if there is only one.
     pub place: String,
     pub layout: Layout,
-    /// The number of fields of the first row.
-    pub first: OnceLock<usize>,
+    pub first: OnceLock<FirstRow>,
     /// The bucket that all rows are of, where the manifest says so.
     pub bucket: Option<String>,
     pub options: RowOptions,
@@ -172,16 +89,19 @@ impl RowReader {
             let Ok(record) = read_record(row) else {
                 continue;
             };
-            self.parse(&record.iter().collect::<Vec<_>>())
-                .map_err(|what| {
-                    format!(
-                        "line {number}: {what}; are its columns {}? --columns names others, and a \
+            let fields: Vec<&[u8]> = record.iter().collect();
+            let parsed = self.parse(&fields).map_err(|what| {
+                format!(
+                    "line {number}: {what}; are its columns {}? --columns names others, and a \
                      line of names is no row",
-                        self.layout.names()
-                    )
-                })?;
+                    self.layout.names()
+                )
+            })?;
             // No other code sets it.
-            let _ = self.first.set(record.len());
+            let _ = self.first.set(FirstRow {
+                fields: fields.len(),
+                etag: parsed.etag.map_or(0, <[u8]>::len),
+            });
             break;
         }
         Ok(())
@@ -230,8 +150,8 @@ impl RowReader {
             }
             rows.records += 1;
             let last = at + length + 1 == bytes.len();
-            if last && block.unterminated && self.may_lack_the_end_of_a_name(line) {
-                let what = "ends in a name, without a newline: add it if the name is whole";
+            if last && block.unterminated && self.may_be_cut(line) {
+                let what = "ends without a newline and may be cut: add the newline if it is whole";
                 done = Err(what.to_owned());
             } else if memchr(b'\r', line).is_none() && split(line, &mut fields) {
                 done = self.row(&fields, &mut rows.emitted.out);
@@ -277,10 +197,19 @@ impl RowReader {
         wanted.any(|(after, through)| *after < line && line <= *through)
     }
 
-    /// Whether a line without its newline may be the start of one with a longer Key or
-    /// Bucket: half a name is a name, and no quote is missing.
-    fn may_lack_the_end_of_a_name(&self, line: &[u8]) -> bool {
-        self.layout.ends_with_a_name() && !line.ends_with(b"\"")
+    /// Returns whether a line without its newline may be the start of a row, although no column
+    /// and no quote is missing: half a key is a key.
+    fn may_be_cut(&self, line: &[u8]) -> bool {
+        let is_short =
+            |etag: usize| etag < MD5 && self.first.get().is_some_and(|it| it.etag >= MD5);
+        match self.layout.last() {
+            _ if line.ends_with(b"\"") => false,
+            // Whether it is whole shows its length, for most are MD5 sums.
+            Some(Column::ETag) => is_short(line.len() - memrchr(b',', line).map_or(0, |at| at + 1)),
+            // Half a flag is none.
+            Some(Column::IsLatest | Column::IsDeleteMarker) | None => false,
+            Some(_) => true,
+        }
     }
 
     /// Parses a row by the csv crate.
@@ -309,7 +238,7 @@ impl RowReader {
             return Err(format!("expected {all} columns, found {found}"));
         }
         // A newline is missing, and two rows are joined, or a part of the row.
-        if let Some(first) = self.first.get()
+        if let Some(FirstRow { fields: first, .. }) = self.first.get()
             && found != *first
         {
             return Err(format!(

@@ -63,13 +63,15 @@ fn a_row_of_another_width_than_the_first_is_rejected() {
     }
 }
 
-/// Half a name is a name: neither a quote nor a column is missing.
+/// Half a key is a key: neither a quote nor a column is missing.
 #[test]
-fn a_name_at_the_end_that_may_be_cut_is_no_record() {
+fn a_row_at_the_end_that_may_be_cut_is_no_record() {
     let folder = folder();
     for (columns, row) in [
         ("Bucket, Key", "b,pub/1.js"),
         ("Size, Key, Bucket", "1,pub/1.json,b"),
+        ("Bucket, Key, Size", "b,pub/1.json,12"),
+        ("Bucket, Key, LastModifiedDate", "b,pub/1.json,2019-01-02"),
     ] {
         let whole = row.replace("1.js", "0.js");
         let text = format!("{whole}\n{row}");
@@ -80,11 +82,27 @@ fn a_name_at_the_end_that_may_be_cut_is_no_record() {
         let file = write(folder.path(), "x.csv", &text);
         let run = tool().arg(&file).run().exits(65);
         assert_eq!(run.records().len(), 1, "{run}");
-        run.says("line 2: ends in a name, without a newline");
+        run.says("line 2: ends without a newline and may be cut");
         for end in ["\n", "\r\n"] {
             let run = tool().input(format!("{text}{end}")).run().exits(0);
             assert_eq!(run.records().len(), 2, "{run}");
         }
+    }
+    // An ETag is whole if it is as long as an MD5 sum, where others are.
+    let rows = |etag: &str| {
+        format!(
+            "b,k,1,2019-01-01,{0}\nb,l,2,2019-01-01,{etag}",
+            "0123abcd".repeat(4)
+        )
+    };
+    let whole = "abcd0123".repeat(4);
+    for end in 1..whole.len() {
+        let run = inventory().input(rows(&whole[..end])).run().exits(75);
+        assert_eq!(run.records().len(), 1, "{run}");
+    }
+    for etag in [&*whole, &format!("{whole}-2"), ""] {
+        let status = if etag.is_empty() { 75 } else { 0 };
+        inventory().input(rows(etag)).run().exits(status);
     }
     // A quote that closes is the end.
     let run = inventory()

@@ -1,7 +1,8 @@
 //! A buffer of CSV that returns blocks of complete rows.
 
 use crate::error::{Error, Result};
-use crate::inventory::csv::{RowBlock, RowEnds};
+use crate::inventory::csv::RowBlock;
+use crate::inventory::row_ends::RowEnds;
 
 /// Bytes per read.
 pub const BLOCK: usize = 256 * 1024;
