@@ -20,5 +20,6 @@ complete -c bh-derive -l timeout -d 'Seconds that a request may take' -r
 complete -c bh-derive -l event -d 'Read S3 events, in notifications of SNS or not, and list what belongs to them'
 complete -c bh-derive -l no-sign-request -d 'Anonymous access, for public buckets'
 complete -c bh-derive -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'
+complete -c bh-derive -l allow-drops -d 'Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside'
 complete -c bh-derive -s h -l help -d 'Print help'
 complete -c bh-derive -s V -l version -d 'Print version'

@@ -23,7 +23,7 @@ _bh__fetch() {
 
     case "${cmd}" in
         bh__fetch)
-            opts="-h -V --concurrency --max-size --bucket --endpoint-url --region --profile --no-sign-request --request-payer --tries --timeout --rejects --log-format --summary --progress --progress-interval --help --version"
+            opts="-h -V --concurrency --max-size --bucket --endpoint-url --region --profile --no-sign-request --request-payer --tries --timeout --allow-drops --rejects --log-format --summary --progress --progress-interval --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -15,5 +15,6 @@ never\t''"
 complete -c bh-fetch -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
 complete -c bh-fetch -l no-sign-request -d 'Anonymous access, for public buckets'
 complete -c bh-fetch -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'
+complete -c bh-fetch -l allow-drops -d 'Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside'
 complete -c bh-fetch -s h -l help -d 'Print help'
 complete -c bh-fetch -s V -l version -d 'Print version'

@@ -9,5 +9,6 @@ complete -c bh-filter -l summary -d 'Write the summary as JSON to this file at t
 complete -c bh-filter -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
 never\t''"
 complete -c bh-filter -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c bh-filter -l allow-drops -d 'Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside'
 complete -c bh-filter -s h -l help -d 'Print help'
 complete -c bh-filter -s V -l version -d 'Print version'

@@ -23,7 +23,7 @@ _bh__validate() {
 
     case "${cmd}" in
         bh__validate)
-            opts="-h -V --schema --assert-formats --bare --skip-invalid --rejects --log-format --summary --progress --progress-interval --help --version"
+            opts="-h -V --schema --assert-formats --bare --skip-invalid --allow-drops --rejects --log-format --summary --progress --progress-interval --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

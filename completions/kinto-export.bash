@@ -23,7 +23,7 @@ _kinto__export() {
 
     case "${cmd}" in
         kinto__export)
-            opts="-h -V --server --bucket --collection --auth-file --retries --timeout --database --since --keep-meta --resume-file --resume --checkpoint --concurrency --page-size --rejects --log-format --summary --progress --progress-interval --help --version"
+            opts="-h -V --server --bucket --collection --auth-file --retries --timeout --database --since --keep-meta --resume-file --resume --checkpoint --no-marks --concurrency --page-size --rejects --log-format --summary --progress --progress-interval --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

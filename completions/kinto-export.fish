@@ -20,5 +20,6 @@ never\t''"
 complete -c kinto-export -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
 complete -c kinto-export -l keep-meta -d 'Keep id, last_modified and schema, beside the build'
 complete -c kinto-export -l resume -d 'Go on where an earlier run stopped; begin anew when it had finished, or the files of an inventory are others'
+complete -c kinto-export -l no-marks -d 'Write records alone, for jq, head, sort and wc; a loader behind them confirms nothing'
 complete -c kinto-export -s h -l help -d 'Print help'
 complete -c kinto-export -s V -l version -d 'Print version'

@@ -23,7 +23,7 @@ _kinto__load() {
 
     case "${cmd}" in
         kinto__load)
-            opts="-h -V --server --bucket --collection --auth-file --retries --timeout --initialize --manifest --if-not-exists --skip-unchanged --cache-folder --concurrency --batch-size --flush-interval --rejects --log-format --summary --progress --progress-interval --help --version"
+            opts="-h -V --server --bucket --collection --auth-file --retries --timeout --initialize --manifest --if-not-exists --skip-unchanged --cache-folder --concurrency --batch-size --flush-interval --allow-drops --marks --rejects --log-format --summary --progress --progress-interval --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -19,5 +19,7 @@ complete -c kinto-load -l progress-interval -d 'Off a terminal, report progress 
 complete -c kinto-load -l initialize -d 'Create bucket and collection, or change of them what differs, before anything is sent'
 complete -c kinto-load -l if-not-exists -d 'Leave records as they are that are there already'
 complete -c kinto-load -l skip-unchanged -d 'Send only records that differ from what the server has'
+complete -c kinto-load -l allow-drops -d 'Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside'
+complete -c kinto-load -l marks -d 'Write the marks of what is stored'
 complete -c kinto-load -s h -l help -d 'Print help'
 complete -c kinto-load -s V -l version -d 'Print version'

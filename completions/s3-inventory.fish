@@ -24,6 +24,7 @@ complete -c s3-inventory -l raw-keys -d 'Take keys as they stand in CSV, where t
 complete -c s3-inventory -l all-versions -d 'Take all versions of an object, not the latest alone'
 complete -c s3-inventory -l delete-markers -d 'Take delete markers too'
 complete -c s3-inventory -l resume -d 'Go on where an earlier run stopped; begin anew when it had finished, or the files of an inventory are others'
+complete -c s3-inventory -l no-marks -d 'Write records alone, for jq, head, sort and wc; a loader behind them confirms nothing'
 complete -c s3-inventory -l no-sign-request -d 'Anonymous access, for public buckets'
 complete -c s3-inventory -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'
 complete -c s3-inventory -s h -l help -d 'Print help'

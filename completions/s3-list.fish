@@ -23,6 +23,7 @@ complete -c s3-list -l progress -d 'Draw progress: on a terminal, or never' -r -
 never\t''"
 complete -c s3-list -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
 complete -c s3-list -l resume -d 'Go on where an earlier run stopped; begin anew when it had finished, or the files of an inventory are others'
+complete -c s3-list -l no-marks -d 'Write records alone, for jq, head, sort and wc; a loader behind them confirms nothing'
 complete -c s3-list -l ordered -d 'Hand keys on in their order; pages that come too early wait in memory, then in TMPDIR'
 complete -c s3-list -l no-sign-request -d 'Anonymous access, for public buckets'
 complete -c s3-list -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'

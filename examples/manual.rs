@@ -33,9 +33,10 @@ const PAGES: &[Page] = &[
         name: "s3-list",
         description: &[
             "Asks for the keys of a bucket, or of a prefix, many pages at a time, and writes a \
-             record for each key. Keys are the real ones, whatever they hold. After the records of \
-             a page comes its mark, which says from where to where all keys have been listed, and \
-             after the last page the end mark.",
+             record for each key. Keys are the real ones, whatever they hold. The first line is the \
+             begin mark. After the records of a page comes its mark, which says from where to where \
+             all keys have been listed, and how many; after the last page comes the end mark. On a \
+             terminal, and with --no-marks, there are records alone.",
             "Pages come in no order, since S3 gives them one after the other only: free \
              connections guess where the rest of the bucket can be cut in two, from the folders \
              and the keys seen so far. A wrong guess costs a request and never a key; the summary \
@@ -49,9 +50,13 @@ const PAGES: &[Page] = &[
              soon as the state before it is on disk, and only after its lines have left. With \
              --resume the listing \
              goes on in the gaps of what is done: of what bh-load has confirmed, where it takes \
-             part with the same --resume-file; else of what was listed. A run that is finished is \
-             followed by a new one, so a timer may always pass --resume; the new one knows from a \
-             sample of the keys where to cut, so all connections are busy at once. Which of these \
+             part with the same --resume-file; else of what was listed. A run is finished when it \
+             is listed completely and bh-load has confirmed all of it, and is then followed by a \
+             new one, so a timer may always pass --resume. Pages that are listed and not confirmed \
+             are listed once more; after that the run is closed, and the next one lists everything, \
+             so that an object which fails every time does not keep new keys from being listed. A \
+             new run knows from a sample of the keys where to cut, so all connections are busy at \
+             once. Which of these \
              it took is said on standard error; --checkpoint decides it by hand. The file belongs \
              to one address, bucket, prefix, and set of bounds or ranges: another listing is \
              refused with it (78), and so is a damaged file (78) and a second run at the same time \
@@ -213,13 +218,20 @@ const PAGES: &[Page] = &[
              foreign, temporary and unlogged tables or partitions, tables with rows that row-level security hides from the role, and \
              an SQLite file of another application.",
             "Rows are committed in batches, as soon as one is full or its first row has waited \
-             for --flush-interval. Then their marks are written to standard output (unless that \
-             is a terminal), and with --resume-file the confirmed part of the listing is saved \
+             for --flush-interval. Then their marks are written to standard output, with \
+             --marks alone, and with --resume-file the confirmed part of the listing is saved \
              beside that file. What is confirmed is committed and on disk, always, also where \
              synchronous_commit is off. A database that is removed or replaced during the run \
-             ends it (SQLite 74, PostgreSQL 78), and nothing stays confirmed. A listing that went on \
-             behind records which no loader has confirmed says so at its end; they did not come \
-             again, so it ends with 75, and the next run lists everything.",
+             ends it (SQLite 74, PostgreSQL 78), and nothing stays confirmed.",
+            "At the end of a run it says what became of every key: listed = there + other keys + \
+             gone + rejected + outside, over the confirmed pages of all its processes. The table \
+             bh_run keeps this, a row for each run, and --runs prints it; rows carry the run's id \
+             in their metadata. If rows of an unfinished run are missing, since the database was \
+             emptied, set back to a copy or made anew, nothing stays confirmed: it ends with 75, \
+             and the next run lists everything. It ends with 75 too if another loader has taken \
+             the run over; if a part of the run did not come and is not stored, as behind tee; if \
+             the begin mark says that the listing resumed from records which no loader has \
+             confirmed; and, with --resume-file, if its input had no mark.",
             "A build that the database cannot hold (a NUL character, a lone surrogate, a number \
              beyond double range, a key of more than 400 characters) is rejected, and its batch \
              is not. So is one that a constraint or a trigger refuses (refused), and one that the \
@@ -271,7 +283,9 @@ const PAGES: &[Page] = &[
              side by side conflict often: --concurrency above 1 is slower on most servers, and \
              loses nothing.",
             "What Kinto refuses for good is rejected (refused), and so is an id that it cannot \
-             take (bad_id). The other records of the batch are stored.",
+             take (bad_id). The other records of the batch are stored. With --marks, the marks of \
+             what is stored are written to standard output. kinto-load keeps no state: after a \
+             listing that resumed from records which nobody has confirmed it ends with 75.",
             "With --initialize bucket and collection are created first, or changed in what \
              differs from the manifest: permissions are added, members of data replaced. The \
              built-in manifest is kinto/initialization.yml of the source. Where nothing differs \
@@ -311,7 +325,7 @@ const PAGES: &[Page] = &[
             "A server that answers with an error, another type or not at all is asked --tries \
              times, after waits drawn between nothing and 1, 2, 4 and more seconds; 404 is an \
              answer. A candidate's or release's metadata that cannot be had then reject their \
-             builds as failed, and keep the unit open. A listing of candidates, the .json of a \
+             builds as failed, and hold the unit. A listing of candidates, the .json of a \
              nightly, or an answer that does not come in time end the run (69), and a listing of \
              candidates that is not there does (78): all records would suffer.",
             "With --bucket listings and metadata are read from the bucket behind the archive by \
@@ -321,7 +335,7 @@ const PAGES: &[Page] = &[
              dropped: its record is made when they come. The .json of a candidate or nightly that \
              came brings the records of the builds that stand in its folders; what is not there \
              yet (404) is asked for again. A refused record hides no other: rejects hold an event \
-             for each, and what the archive did not give (failed) keeps its unit open, so that the \
+             for each, and what the archive did not give (failed) holds its unit, so that the \
              message comes again. What the archive said holds for --refresh seconds, in memory. \
              Records of an event are to be created only where they are new.",
             "Records and ids are those of Buildhub's first jobs, byte for byte, but where these \

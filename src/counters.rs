@@ -43,6 +43,8 @@ pub struct Counters {
     written: AtomicU64,
     waiting: AtomicU8,
     named: Mutex<Vec<(Class, String, u64)>>,
+    /// What became of the runs that were stored: for programs.
+    runs: Mutex<Vec<Value>>,
 }
 
 impl Counters {
@@ -57,6 +59,7 @@ impl Counters {
             written: AtomicU64::new(0),
             waiting: AtomicU8::new(0),
             named: Mutex::default(),
+            runs: Mutex::default(),
         }
     }
 
@@ -97,6 +100,11 @@ impl Counters {
     /// Adds to a count that is not part of the sum: pages, retries, marks.
     pub fn note(&self, name: &str, count: u64) {
         self.add(Class::Note, name, count);
+    }
+
+    /// Sets what the summary says of each run that was stored.
+    pub fn set_runs(&self, runs: Vec<Value>) {
+        *self.runs.lock() = runs;
     }
 
     /// Calls `wait`, and shows meanwhile what it waits for.
@@ -191,6 +199,7 @@ impl Counters {
             "rejected": of(Class::Rejected),
             "refused_later": of(Class::RefusedLater),
             "notes": of(Class::Note),
+            "runs": *self.runs.lock(),
             "in_flight": entered.saturating_sub(finished),
             "adds_up": entered == finished,
             "seconds": (self.started.elapsed().as_secs_f64() * 1e3).round() / 1e3,

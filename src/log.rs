@@ -114,6 +114,14 @@ const SLOW: Duration = Duration::from_millis(80);
 /// Keeps the notice pending; dropped when the wait is over.
 pub struct SlowNotice(#[expect(dead_code, reason = "dropping it is the signal")] Sender<()>);
 
+/// Returns a number with its noun: `1 range`, `2 ranges`.
+pub fn counted(number: impl Into<u64>, noun: &str) -> String {
+    match number.into() {
+        1 => format!("1 {noun}"),
+        number => format!("{number} {noun}s"),
+    }
+}
+
 /// This moment, as RFC 3339 in UTC with milliseconds.
 pub fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())

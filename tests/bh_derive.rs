@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::archive::Answer;
 
 /// A nightly of `locale` on `platform`.
-fn key(locale: &str, platform: &str) -> String {
+pub fn key(locale: &str, platform: &str) -> String {
     let local = if locale == "en-US" { "" } else { "-l10n" };
     format!("{DAY}{local}/firefox-55.0a1.{locale}.{platform}.tar.bz2")
 }
@@ -39,7 +39,7 @@ fn metadata() -> Value {
 }
 
 /// The path of the metadata of the English nightly.
-fn metadata_path(platform: &str) -> String {
+pub fn metadata_path(platform: &str) -> String {
     format!("/{DAY}/firefox-55.0a1.en-US.{platform}.json")
 }
 
@@ -52,7 +52,7 @@ fn listing(folders: &[&str], files: &[&str]) -> Value {
 const CANDIDATES: &str = "/pub/firefox/candidates/";
 
 /// An archive with the metadata of these platforms, and no candidates.
-fn answers(platforms: &[&str]) -> Vec<Answer> {
+pub fn answers(platforms: &[&str]) -> Vec<Answer> {
     let mut answers = vec![Answer::json(CANDIDATES, &listing(&[], &[]))];
     let told = metadata();
     answers.extend(

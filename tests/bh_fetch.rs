@@ -254,8 +254,13 @@ fn an_object_that_always_fails_is_rejected_alone() {
             .map(|record| record["key"].clone())
             .collect();
         assert_eq!(keys, ["a", "c"], "{run}");
-        // A failed object keeps its unit open, even if its reject is saved.
-        assert_eq!(run.lines().len(), 3, "{run}");
+        // A unit with a failed object is held, even if its reject is saved.
+        let held = &run.lines()[2]["mark"]["held"];
+        assert_eq!(
+            (&held["by"], &held["why"]),
+            (&json!("bh-fetch"), &json!("failed")),
+            "{run}"
+        );
         assert_eq!(run.count("/rejected/failed"), 1, "{run}");
         if keep {
             let rejects: Vec<Reject> = read(&std::fs::read(folder.path().join("rejects")).unwrap());

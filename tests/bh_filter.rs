@@ -268,6 +268,7 @@ const KNOWN: &[Case] = &[
 /// it.
 fn a_database_knows(url: &str, mut execute: impl FnMut(&str)) {
     Tool::new("bh-load")
+        .arg("--marks")
         .args(["--database", url])
         .run()
         .exits(0);
@@ -355,7 +356,7 @@ fn filter_and_loader_share_a_default_database() {
     assert_eq!(before.told(), [default, "bh-filter: 2 in = 2 out"]);
     let names = |path: &Path| std::fs::read_dir(path).unwrap().count();
     assert_eq!(names(folder.path()), 0, "looking creates nothing");
-    here(Tool::new("bh-load"))
+    here(Tool::new("bh-load").arg("--marks"))
         .input(ndjson(&records[..1]))
         .run()
         .exits(0);

@@ -99,6 +99,23 @@ fn each_run_loads_new_builds_and_reports_rejects() {
     assert_eq!(night.state("rejects.last/bh-validate.ndjson").len(), 1);
 }
 
+/// Pages that nobody confirmed are listed by the next night, in the same run.
+#[test]
+fn rejects_are_kept_until_their_run_is_finished() {
+    let mut all = objects(40);
+    // Enough of them, so that the server is not to blame for the one that fails.
+    for object in &mut all[..10] {
+        object["body"] = json!("{}");
+    }
+    let s3 = Faulty::start(&all, &["--fail-get", &key(39)]);
+    let night = Night::new(&s3.url);
+    for (now, last) in [(10, 0), (20, 0), (10, 20)] {
+        night.ends_with(65, &["--tries", "2"]);
+        assert_eq!(night.state("rejects/bh-validate.ndjson").len(), now);
+        assert_eq!(night.state("rejects.last/bh-validate.ndjson").len(), last);
+    }
+}
+
 #[test]
 fn only_one_backfill_runs_at_a_time() {
     let s3 = Faulty::start(&objects(1), &[]);

@@ -244,6 +244,7 @@ fn commands_in_the_docs_use_existing_flags() {
     let mut documents = vec![
         ("README.md".to_owned(), text("README.md")),
         ("CONTRIBUTING.md".to_owned(), text("CONTRIBUTING.md")),
+        ("docs/protocol.md".to_owned(), text("docs/protocol.md")),
         ("man/bh-pipes.7".to_owned(), page("man/bh-pipes.7")),
         ("man/bh-lines.5".to_owned(), page("man/bh-lines.5")),
     ];
@@ -272,6 +273,7 @@ fn scripts_and_pages_named_in_the_docs_exist() {
     for path in [
         "README.md",
         "CONTRIBUTING.md",
+        "docs/protocol.md",
         "man/bh-pipes.7",
         "man/bh-lines.5",
     ] {

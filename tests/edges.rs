@@ -70,9 +70,21 @@ impl Place {
             "bh-fetch" => server.to_vec(),
             "bh-filter" => vec!["--known", "none"],
             "bh-validate" | "bh-derive" => vec![],
-            "bh-load" => vec!["--database", "sqlite:b.db", "--flush-interval", "0.01"],
+            "bh-load" => vec![
+                "--database",
+                "sqlite:b.db",
+                "--flush-interval",
+                "0.01",
+                "--marks",
+            ],
             "kinto-export" => vec!["--server", &self.2.url],
-            "kinto-load" => vec!["--server", &self.2.url, "--flush-interval", "0.01"],
+            "kinto-load" => vec![
+                "--server",
+                &self.2.url,
+                "--flush-interval",
+                "0.01",
+                "--marks",
+            ],
             other => panic!("say here how {other} is run"),
         }
     }
@@ -157,8 +169,15 @@ fn an_unknown_flag_is_a_usage_error() {
 fn empty_input_is_a_finished_run() {
     let place = Place::with(0, &[]);
     for stage in readers() {
+        let summary = format!("{stage}: 0 in = 0 {}", out(stage));
         let run = place.tool(stage).run().exits(0).prints_nothing();
-        assert_eq!(run.told(), [format!("{stage}: 0 in = 0 {}", out(stage))]);
+        let warning = "warning: standard input was empty: if lines were expected, look at the \
+                       program before this one";
+        assert_eq!(run.told(), [&format!("{stage}: {warning}"), &summary]);
+        // Whoever gives /dev/null expects nothing.
+        let null = File::open("/dev/null").unwrap();
+        let run = place.tool(stage).start_with(null.into(), Stdio::piped());
+        assert_eq!(run.finish().exits(0).told(), [&summary]);
     }
     let run = place.tool("s3-inventory").run().exits(0);
     let listing = run.listing();
@@ -172,7 +191,10 @@ fn empty_input_is_a_finished_run() {
         listing.end.map(|(_, records, pages)| (records, pages)),
         Some((0, 1))
     );
-    assert_eq!(run.told(), ["s3-list: 0 in = 0 out; 1 requests; 1 pages"]);
+    assert_eq!(
+        run.told(),
+        ["s3-list: 0 in = 0 out; 1 requests; 1 pages; 1 marks"]
+    );
 }
 
 #[test]

@@ -26,7 +26,11 @@ fn hashes<'a>(documents: impl IntoIterator<Item = &'a str>) -> (BTreeMap<usize, 
         writeln!(input, r#"{{"key":"{at}","build":{document}}}"#).unwrap();
     }
     let args = ["--dry-run", "--database", "sqlite:none.db"];
-    let run = Tool::new("bh-load").args(args).input(input).run();
+    let run = Tool::new("bh-load")
+        .arg("--marks")
+        .args(args)
+        .input(input)
+        .run();
     let plans: Vec<Plan> = read(&run.stdout);
     let hashes = plans.into_iter().map(|plan| {
         assert!(

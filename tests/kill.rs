@@ -18,6 +18,7 @@ use rustix::process::Signal;
 use self::judge::Open;
 use self::scene::{Left, Scene, told};
 use self::strike::{KINDS, Strike, Totals};
+use crate::harness::ledger::Ledger;
 use crate::harness::proxy::{Point, Trap};
 use crate::harness::stored::Kind;
 use crate::harness::{Started, left_out, lines_of, start_pipeline, wait_for};
@@ -124,6 +125,16 @@ fn undisturbed() -> Option<(Left, Totals)> {
     let left = scene.left();
     assert_eq!((left.rows.len(), left.refusals.len()), (53, 6));
     assert_eq!(left.objects.len(), 54);
+    let ledger = Ledger {
+        listed: 240,
+        other_keys: 180,
+        there: 54,
+        rejected: 6,
+        exact: true,
+        ..Ledger::default()
+    };
+    assert_eq!(left.ledger, ledger);
+    scene.every_row_is_of_a_run(done.stage("bh-load"));
     Some((left, totals))
 }
 

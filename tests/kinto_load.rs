@@ -72,7 +72,9 @@ fn a_mark_passes_when_its_records_are_stored() {
         lines(&all[10..]),
         mark(2)
     );
-    let run = load(&kinto).input(input).run().exits(0);
+    let run = load(&kinto).input(&*input).run().exits(0);
+    assert!(run.stdout.is_empty(), "nobody asked for marks: {run}");
+    let run = load(&kinto).arg("--marks").input(input).run().exits(0);
     assert_eq!(run.lines(), [mark(1), mark(2), end]);
     holds(&kinto, &all);
 }

@@ -34,6 +34,7 @@ mod kinto_export;
 mod kinto_load;
 mod layers;
 mod listing;
+mod marks;
 mod pipeline;
 mod s3_inventory;
 mod s3_list;

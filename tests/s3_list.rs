@@ -109,8 +109,11 @@ fn a_record_holds_what_the_listing_says() {
     let run = list(&server).args(["--concurrency", "1"]).run().exits(0);
     let first = String::from_utf8_lossy(&run.stdout);
     let expected = r#"{"bucket":"bench","key":"a b","etag":"e-2","size":4,"last_modified":"2021-02-03T04:05:06.000Z"}"#;
-    assert_eq!(first.lines().next(), Some(expected));
-    assert_eq!(run.told(), ["s3-list: 1 in = 1 out; 1 requests; 1 pages"]);
+    assert_eq!(first.lines().nth(1), Some(expected));
+    assert_eq!(
+        run.told(),
+        ["s3-list: 1 in = 1 out; 1 requests; 1 pages; 1 marks"]
+    );
 }
 
 #[test]
@@ -130,7 +133,7 @@ fn every_key_is_listed_and_the_marks_join() {
         tiles(&run.listing(), None, None);
         let pages = keys.len().div_ceil(size.parse().unwrap());
         let told = format!(
-            "{0} in = {0} out; {pages} requests; {pages} pages",
+            "{0} in = {0} out; {pages} requests; {pages} pages; {pages} marks",
             keys.len()
         );
         assert_eq!(run.told(), [format!("s3-list: {told}")]);

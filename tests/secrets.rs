@@ -99,6 +99,7 @@ fn an_invalid_elasticsearch_url_shows_no_password() {
     let url = format!("http://me:{SECRET}@127.0.0.1:port");
     let folder = folder();
     let tool = Tool::new("bh-load")
+        .arg("--marks")
         .args(["--database", "sqlite:b.db", "--elasticsearch", &url])
         .folder(folder.path());
     let run = tool.run();
@@ -128,7 +129,9 @@ fn kinto_errors_and_states_show_no_secret() {
         "ftp://127.0.0.1/v1",
     ] {
         let code = if url.ends_with(":1/v1") { 69 } else { 2 };
-        let load = Tool::new("kinto-load").env("SERVER_URL", with_password(url));
+        let load = Tool::new("kinto-load")
+            .arg("--marks")
+            .env("SERVER_URL", with_password(url));
         let load = load
             .env("AUTH", format!("me:{SECRET}"))
             .args(["--retries", "0"]);

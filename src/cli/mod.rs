@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::counters::Counters;
 use crate::error::{Error, Kind, REJECTED, Result};
 use crate::log::{self, Log};
-use crate::ndjson::{Input, Io, Output, Rejects, StageOutput};
+use crate::ndjson::{Input, Io, MarkOptions, Output, Rejects, StageOutput, WriteMarks};
 use crate::progress::Terminal;
 use crate::shutdown::{self, Shutdown};
 
@@ -58,6 +58,33 @@ pub struct SharedArgs {
     pub progress_interval: Option<u64>,
 }
 
+/// The flag of programs that read what others wrote.
+#[derive(Debug, Clone, clap::Args)]
+pub struct InputArgs {
+    /// Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside
+    #[arg(long)]
+    pub allow_drops: bool,
+}
+
+/// The flag of programs that store.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SinkArgs {
+    /// Write the marks of what is stored
+    #[arg(long)]
+    marks: bool,
+}
+
+impl SinkArgs {
+    #[must_use]
+    pub fn write_marks(&self) -> WriteMarks {
+        if self.marks {
+            WriteMarks::Always
+        } else {
+            WriteMarks::Never
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Progress {
     Auto,
@@ -72,6 +99,20 @@ pub trait Program: Parser {
     const OUT: &'static str = "out";
 
     fn shared(&self) -> &SharedArgs;
+
+    /// Whether this run of it reads lines.
+    fn reads_lines(&self) -> bool {
+        Self::READS_LINES
+    }
+
+    fn write_marks(&self) -> WriteMarks {
+        WriteMarks::OffTerminal
+    }
+
+    /// Whether fewer records may come than were sent.
+    fn allow_drops(&self) -> bool {
+        false
+    }
 
     /// Other files that it uses, and what they are.
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
@@ -93,7 +134,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         Ok(args) => args,
         Err(told) => return print_clap_error(&told, name::<P>()),
     };
-    if P::READS_LINES && std::io::stdin().is_terminal() {
+    if args.reads_lines() && std::io::stdin().is_terminal() {
         let help = command::<P>().render_help();
         let why = format!(
             "{}: it reads lines, and the input is a terminal",
@@ -121,7 +162,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         Ok(path.zip(path.map(create).transpose()?))
     });
     let done = summary.and_then(|summary| {
-        let done = io::<P>(shared, &log, &counters).and_then(|mut io| {
+        let done = io(&args, &log, &counters).and_then(|mut io| {
             let done = run(&args, &mut io);
             conclude(done, &mut io)
         });
@@ -181,7 +222,7 @@ fn name<P: Program>() -> &'static str {
     P::command().get_name().to_owned().leak()
 }
 
-fn io<P: Program>(shared: &SharedArgs, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
+fn io<P: Program>(args: &P, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
     let context = Context {
         log: log.clone(),
         counters: Arc::clone(counters),
@@ -189,13 +230,19 @@ fn io<P: Program>(shared: &SharedArgs, log: &Log, counters: &Arc<Counters>) -> R
     };
     let stdin = streams::stdin().map_err(Error::local("standard input"))?;
     let stdout = streams::stdout().map_err(Error::local("standard output"))?;
-    let rejects = Rejects::open(name::<P>(), shared.rejects.as_deref(), log.clone())?;
+    let rejects = Rejects::open(name::<P>(), args.shared().rejects.as_deref(), log.clone())?;
+    let options = MarkOptions {
+        is_source: !P::READS_LINES,
+        write: args.write_marks(),
+        allow_drops: args.allow_drops(),
+    };
     Ok(Io {
-        input: Input::new(stdin, P::READS_LINES, &context),
+        input: Input::new(stdin, args.reads_lines(), &context),
         output: StageOutput::new(
             Output::new(stdout, Arc::clone(counters)),
             rejects,
-            Arc::clone(counters),
+            options,
+            (Arc::clone(counters), log.clone()),
         ),
         context,
     })
@@ -209,13 +256,37 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
         done => io.output.finish(done.is_ok()),
     };
     // Who is asked to stop sees its neighbours stop too: the signal explains it.
-    done.and_then(|()| io.context.shutdown.check()).and(left)?;
-    if io.context.counters.adds_up() {
-        return Ok(());
+    let done = done.and_then(|()| io.context.shutdown.check());
+    if let Err(error) = &done {
+        say_next_step(error, io);
+        return done;
     }
-    Err(Error::internal(
-        "the counts do not add up: records are missing; run again and report this",
-    ))
+    // Records that are lost here are not to be looked for elsewhere.
+    if !io.context.counters.adds_up() {
+        return Err(Error::internal(
+            "the counts do not add up: records are missing; run again and report this",
+        ));
+    }
+    left?;
+    if io.input.is_missing() {
+        io.context.log.warn(
+            "standard input was empty: if lines were expected, look at the program before this one",
+        );
+    }
+    Ok(())
+}
+
+/// Says how the pipeline goes on, also where its source has ended long before.
+fn say_next_step(error: &Error, io: &Io) {
+    let passes = matches!(
+        error.kind,
+        Kind::Signal(_) | Kind::Unavailable | Kind::LocalIo | Kind::EndedEarly
+    );
+    if io.output.is_resumable() && passes {
+        io.context
+            .log
+            .info("to go on: run the same pipeline again, with --resume at its source");
+    }
 }
 
 /// # Errors
@@ -299,7 +370,16 @@ mod tests {
         let rejects = Rejects::open("test", None, context.log.clone());
         let mut io = Io {
             input: Input::new(input, true, &context),
-            output: StageOutput::new(output, rejects.unwrap(), counters),
+            output: StageOutput::new(
+                output,
+                rejects.unwrap(),
+                MarkOptions {
+                    is_source: false,
+                    write: WriteMarks::Always,
+                    allow_drops: false,
+                },
+                (counters, context.log.clone()),
+            ),
             context,
         };
         let done = ndjson::par_filter(&mut io, filter);

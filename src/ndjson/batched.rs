@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, SendError, Sender, bounded, select_biased};
 
 use super::{Block, Io, Line, Parsed, Polled, RecordLine, Results, StageOutput, par_map_ordered};
 use crate::error::{Error, Result};
+use crate::record::mark::Mark;
 
 /// When a batch is handed on at the latest.
 pub struct BatchLimits {
@@ -105,12 +106,24 @@ fn gather<T>(
                 Parsed::Record(record) => weigh(record),
                 Parsed::Reject(reject) => (0, reject.line.len()),
                 Parsed::Mark(mark) => (0, mark.1.len()),
-                Parsed::Dropped(..) => (0, 0),
+                Parsed::Dropped(..) | Parsed::Made(_) | Parsed::PutOff | Parsed::TakenUp => (0, 0),
             };
+            // The records of a batch are of one run.
+            let (begins, ends) = match &item {
+                Parsed::Mark(mark) => (
+                    matches!(mark.0, Mark::Begin(_)),
+                    matches!(mark.0, Mark::End(_)),
+                ),
+                _ => (false, false),
+            };
+            if begins && !batch.is_empty() {
+                batches.send(std::mem::take(&mut batch))?;
+                (records, bytes, deadline) = (0, 0, None);
+            }
             records += more;
             bytes += size;
             batch.push(item);
-            if records >= limits.records || bytes >= limits.bytes {
+            if ends || records >= limits.records || bytes >= limits.bytes {
                 batches.send(std::mem::take(&mut batch))?;
                 (records, bytes, deadline) = (0, 0, None);
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use memchr::{memchr_iter, memrchr};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, Stat, fstat, major, minor};
 use rustix::io::Errno;
 use serde::de::IgnoredAny;
 
@@ -259,6 +260,20 @@ impl Input {
             )));
         }
         Ok(())
+    }
+
+    /// Returns whether lines were expected, and none came.
+    pub fn is_missing(&self) -> bool {
+        self.counts && self.lines == 0 && !self.is_null()
+    }
+
+    /// Returns whether it is /dev/null, where nothing is to be expected.
+    pub fn is_null(&self) -> bool {
+        const NULL: (u32, u32) = (1, 3);
+        fstat(&self.file).is_ok_and(|data: Stat| {
+            FileType::from_raw_mode(data.st_mode).is_char_device()
+                && (major(data.st_rdev), minor(data.st_rdev)) == NULL
+        })
     }
 
     pub fn is_terminal(&self) -> bool {

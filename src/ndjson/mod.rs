@@ -3,20 +3,24 @@
 mod batched;
 mod input;
 mod line;
+mod mark_options;
 mod ordered;
 mod output;
 mod parallel;
 mod rejects;
+mod runs;
 mod stage_output;
+mod unit;
 
 pub use batched::{BatchLimits, BatchSink, batched};
 pub use input::{Block, Input};
 pub use line::{Framing, Line, RecordLine};
+pub use mark_options::{MarkOptions, WriteMarks};
 pub use ordered::{PendingQueue, Promise, ordered};
 pub use output::Output;
 pub use parallel::{Polled, Results, cores, par_filter, par_map_ordered, with_reader};
 pub use rejects::Rejects;
-pub use stage_output::{Emitted, Parsed, StageOutput};
+pub use stage_output::{ClosedUnit, Emitted, Parsed, StageOutput};
 
 use crate::context::Context;
 

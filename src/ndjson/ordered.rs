@@ -101,7 +101,7 @@ pub fn ordered<P: Promise>(
     };
     with_reader(
         &io.context.shutdown,
-        move || read(input, queue, counters, &mut ask),
+        move || read(input, queue, &mut ask),
         move || {
             while let Some(parsed) = output.receive(&pending)? {
                 let Some(mut next) = output.settle(parsed)? else {
@@ -127,7 +127,6 @@ pub fn ordered<P: Promise>(
 fn read<P>(
     input: &mut Input,
     mut queue: PendingQueue<P>,
-    counters: &Counters,
     ask: &mut impl FnMut(RecordLine<'_>, &mut PendingQueue<P>) -> Result<()>,
 ) -> Result<()> {
     while let Some(block) = input.next()? {
@@ -137,7 +136,10 @@ fn read<P>(
                 Line::Record(record) => {
                     queue.given = 0;
                     ask(record, &mut queue)?;
-                    counters.add_made(queue.given.saturating_sub(1));
+                    match queue.given.saturating_sub(1) {
+                        0 => {}
+                        made => queue.send(Parsed::Made(made)),
+                    }
                 }
             }
             if queue.closed {

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 
-use super::{Block, Output, Rejects};
+use super::runs::Runs;
+use super::unit::Unit;
+use super::{Block, MarkOptions, Output, Rejects, WriteMarks};
 use crate::counters::Counters;
-use crate::error::{Error, Result};
-use crate::record::mark::Mark;
+use crate::error::Result;
+use crate::log::Log;
+use crate::record::mark::{self, Held, Mark, UnitMark};
 use crate::record::reject::Reject;
 
 /// What came of a line, before its turn in the output.
@@ -18,6 +21,12 @@ pub enum Parsed<T> {
     Record(T),
     /// So many records that are not wanted, and why.
     Dropped(&'static str, u64),
+    /// So many records beyond the first that a line gives.
+    Made(u64),
+    /// A record whose outcome comes in a later unit.
+    PutOff,
+    /// One that was put off comes next.
+    TakenUp,
     Reject(Box<Reject>),
     /// A mark, and the line that it was read from.
     Mark(Box<(Mark, Vec<u8>)>),
@@ -31,6 +40,19 @@ impl<T> Parsed<T> {
     pub fn mark(mark: Mark, line: &[u8]) -> Self {
         Self::Mark(Box::new((mark, line.to_vec())))
     }
+
+    /// Returns what `make` makes of a record, and all else as it is.
+    pub fn and_then<U>(self, make: impl FnOnce(T) -> Parsed<U>) -> Parsed<U> {
+        match self {
+            Self::Record(record) => make(record),
+            Self::Dropped(reason, records) => Parsed::Dropped(reason, records),
+            Self::Made(records) => Parsed::Made(records),
+            Self::PutOff => Parsed::PutOff,
+            Self::TakenUp => Parsed::TakenUp,
+            Self::Reject(reject) => Parsed::Reject(reject),
+            Self::Mark(mark) => Parsed::Mark(mark),
+        }
+    }
 }
 
 /// What a stage made of some lines: bytes of its own for the next program, and
@@ -38,7 +60,22 @@ impl<T> Parsed<T> {
 #[derive(Default)]
 pub struct Emitted {
     pub out: Vec<u8>,
-    parts: Vec<(usize, Parsed<Range<usize>>)>,
+    parts: Vec<(usize, Part)>,
+    unit: UnitPart,
+}
+
+enum Part {
+    /// Lines of the input.
+    Lines(Range<usize>),
+    /// What of the unit was counted up to here.
+    Counted(UnitPart),
+    Reject(Box<Reject>),
+    Mark(Mark, Vec<u8>),
+}
+
+/// Records of a unit that are written or left out.
+#[derive(Default)]
+struct UnitPart {
     written: u64,
     dropped: Vec<(&'static str, u64)>,
 }
@@ -48,7 +85,7 @@ impl Emitted {
     pub fn line(&mut self, line: &[u8]) {
         self.out.extend_from_slice(line);
         self.out.push(b'\n');
-        self.written += 1;
+        self.unit.written += 1;
     }
 
     /// A record that passes as `line`, which is part of `block`: the block of
@@ -57,86 +94,119 @@ impl Emitted {
         let Some(range) = block.place(line) else {
             return self.line(line);
         };
-        self.written += 1;
+        self.unit.written += 1;
         let here = self.out.len();
         match self.parts.last_mut() {
-            Some((at, Parsed::Record(lines))) if *at == here && lines.end == range.start => {
+            Some((at, Part::Lines(lines))) if *at == here && lines.end == range.start => {
                 lines.end = range.end;
             }
-            _ => self.parts.push((here, Parsed::Record(range))),
+            _ => self.parts.push((here, Part::Lines(range))),
         }
     }
 
     /// Counts records whose bytes are in `out` already.
     pub fn add_written(&mut self, records: u64) {
-        self.written += records;
+        self.unit.written += records;
     }
 
     pub fn drop(&mut self, reason: &'static str, records: u64) {
         if records == 0 {
             return;
         }
-        match self.dropped.iter_mut().find(|(name, _)| *name == reason) {
+        let dropped = &mut self.unit.dropped;
+        match dropped.iter_mut().find(|(name, _)| *name == reason) {
             Some((_, sum)) => *sum += records,
-            None => self.dropped.push((reason, records)),
+            None => dropped.push((reason, records)),
         }
     }
 
     pub fn mark(&mut self, mark: Mark, line: &[u8]) {
-        self.parts.push((self.out.len(), Parsed::mark(mark, line)));
+        let counted = Part::Counted(std::mem::take(&mut self.unit));
+        self.push(counted);
+        self.push(Part::Mark(mark, line.to_vec()));
     }
 
     pub fn reject(&mut self, reject: Reject) {
-        self.parts.push((self.out.len(), Parsed::reject(reject)));
+        self.push(Part::Reject(Box::new(reject)));
+    }
+
+    fn push(&mut self, part: Part) {
+        self.parts.push((self.out.len(), part));
     }
 }
 
-/// Writes in the order of the input and decides which marks may pass.
+/// A unit that is closed: its rejects are on disk.
+pub struct ClosedUnit {
+    /// Nothing of it may be confirmed.
+    pub is_held: bool,
+    /// Its mark as it goes on.
+    pub line: Vec<u8>,
+}
+
+/// Lost units that are named; the others are counted.
+const NAMED: u64 = 10;
+
+/// Writes in the order of the input, and decides which units are accepted.
 pub struct StageOutput {
     output: Output,
     rejects: Rejects,
     counters: Arc<Counters>,
-    marks: Marks,
-    /// A line of the current unit was neither finished nor put on disk.
-    open: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Marks {
-    /// No mark yet: the input may end when it ends.
-    None,
-    /// Between marks: the source is at work.
-    Within,
-    /// The source said that it is finished.
-    Ended,
+    log: Log,
+    options: MarkOptions,
+    writes_marks: bool,
+    runs: Runs,
+    unit: Unit,
+    /// A unit of the current queue message was held.
+    message_held: bool,
 }
 
 impl StageOutput {
-    pub fn new(output: Output, rejects: Rejects, counters: Arc<Counters>) -> Self {
+    pub fn new(
+        output: Output,
+        rejects: Rejects,
+        options: MarkOptions,
+        (counters, log): (Arc<Counters>, Log),
+    ) -> Self {
+        let writes_marks = match options.write {
+            WriteMarks::Always => true,
+            WriteMarks::OffTerminal => !output.is_terminal(),
+            WriteMarks::Never => false,
+        };
         Self {
             output,
             rejects,
             counters,
-            marks: Marks::None,
-            open: false,
+            log,
+            options,
+            writes_marks,
+            runs: Runs::default(),
+            unit: Unit::default(),
+            message_held: false,
         }
     }
 
     /// Writes what was made of `input`.
     pub fn emit(&mut self, emitted: Emitted, input: &[u8]) -> Result<()> {
-        self.add_written(emitted.written);
-        for (reason, records) in emitted.dropped {
-            self.drop(reason, records);
-        }
         let mut start = 0;
         for (at, part) in emitted.parts {
             self.output.write(&emitted.out[start..at])?;
             start = at;
-            if let Some(lines) = self.settle(part)? {
-                self.output.write(&input[lines])?;
+            match part {
+                Part::Lines(lines) => self.output.write(&input[lines])?,
+                Part::Counted(unit) => self.count(unit),
+                Part::Reject(reject) => self.reject(&reject)?,
+                Part::Mark(mark, line) => self.mark(&mark, &line)?,
             }
         }
+        self.count(emitted.unit);
         self.output.write(&emitted.out[start..])
+    }
+
+    fn count(&mut self, unit: UnitPart) {
+        self.add_written(unit.written);
+        for (reason, records) in unit.dropped {
+            self.drop(reason, records);
+        }
     }
 
     /// Counts, keeps or writes what came of a line; returns a record, which is
@@ -145,6 +215,9 @@ impl StageOutput {
         match parsed {
             Parsed::Record(record) => return Ok(Some(record)),
             Parsed::Dropped(reason, records) => self.drop(reason, records),
+            Parsed::Made(records) => self.add_made(records),
+            Parsed::PutOff => self.unit.put_off(),
+            Parsed::TakenUp => self.unit.take_up(),
             Parsed::Reject(reject) => self.reject(&reject)?,
             Parsed::Mark(mark) => self.mark(&mark.0, &mark.1)?,
         }
@@ -165,30 +238,36 @@ impl StageOutput {
     /// Counts records that are written, or stored.
     pub fn add_written(&mut self, records: u64) {
         self.counters.add_written(records);
+        self.unit.add_written(records);
+    }
+
+    /// Counts records beyond the first that one line gave.
+    pub fn add_made(&mut self, records: u64) {
+        self.counters.add_made(records);
+        self.unit.add_made(records);
     }
 
     /// Counts records that are left out on purpose.
     pub fn drop(&mut self, reason: &str, records: u64) {
         self.counters.add_dropped(reason, records);
+        self.unit.add_dropped(reason, records);
     }
 
-    /// Counts `reject` and keeps it; with nowhere to keep it, the unit stays
-    /// open.
+    /// Counts `reject` and keeps it; with nowhere to keep it, the unit is held.
     pub fn reject(&mut self, reject: &Reject) -> Result<()> {
         self.counters.add_rejected(reject.kind, 1);
         for violation in &reject.violations {
             self.counters.note(&violation.label(), 1);
         }
-        if !self.rejects.keep(reject)? {
-            self.open = true;
-        }
+        let is_kept = self.rejects.keep(reject)?;
+        self.unit.add_rejected(reject.kind, is_kept);
         Ok(())
     }
 
-    /// Rejects a record that could not be finished now: its unit stays open,
-    /// so that the next run takes it up again.
+    /// Rejects a record that could not be finished now: its unit is held, so
+    /// that the next run takes it up again.
     pub fn fail(&mut self, reject: &Reject) -> Result<()> {
-        self.open = true;
+        self.unit.fail();
         self.reject(reject)
     }
 
@@ -199,34 +278,98 @@ impl StageOutput {
         self.rejects.keep(reject)
     }
 
-    /// Writes the mark that `line` is if its unit is finished.
+    /// Closes the unit before the mark that `line` is, and writes the mark.
     pub fn mark(&mut self, mark: &Mark, line: &[u8]) -> Result<()> {
-        if self.close_unit(mark)? {
-            self.output.write(line)?;
-            self.output.write(b"\n")?;
+        let closed = self.close_unit(mark, line)?;
+        self.write_mark(&closed.line)
+    }
+
+    /// Closes the unit before the mark that `line` is, and appends the mark to `lines`.
+    pub fn close_page(&mut self, mark: &Mark, line: &[u8], lines: &mut Vec<u8>) -> Result<()> {
+        let closed = self.close_unit(mark, line)?;
+        if self.writes_marks {
+            lines.extend_from_slice(&closed.line);
+            lines.push(b'\n');
         }
         Ok(())
     }
 
-    /// Closes the unit before `mark`; returns whether the mark may pass.
-    /// Rejects of the unit are on disk when this returns.
-    pub fn close_unit(&mut self, mark: &Mark) -> Result<bool> {
-        self.rejects.sync()?;
-        let finished = !std::mem::take(&mut self.open);
-        if matches!(mark, Mark::End { .. }) {
-            self.marks = Marks::Ended;
-            return Ok(true);
+    /// Writes the line of a mark, where marks are written.
+    pub fn write_mark(&mut self, line: &[u8]) -> Result<()> {
+        if !self.writes_marks {
+            return Ok(());
         }
-        self.marks = Marks::Within;
+        self.output.write(line)?;
+        self.output.write(b"\n")
+    }
+
+    /// Closes the unit before the mark that `line` is. Rejects of the unit are
+    /// on disk when this returns.
+    pub fn close_unit(&mut self, mark: &Mark, line: &[u8]) -> Result<ClosedUnit> {
+        self.rejects.sync()?;
+        let unit = std::mem::take(&mut self.unit);
+        match mark {
+            Mark::Begin(begin) => self.runs.begin(begin),
+            Mark::End(end) => self.runs.end(end),
+            Mark::Other => {
+                self.runs.receipt();
+                self.counters.note("marks", 1);
+            }
+            Mark::Unit(mark) => return Ok(self.judge(unit, mark, line)),
+        }
+        Ok(ClosedUnit {
+            is_held: false,
+            line: line.to_vec(),
+        })
+    }
+
+    fn judge(&mut self, unit: Unit, mark: &UnitMark, line: &[u8]) -> ClosedUnit {
+        match &mark.part {
+            Some(part) => self.runs.unit(&part.run, mark.is_counted()),
+            None => self.runs.receipt(),
+        }
+        let stage = self.counters.program();
+        let (outside, mut held) = unit.judge(mark.sent, self.options.allow_drops, stage);
+        if let Some(held) = held.as_ref().filter(|held| held.is_loss()) {
+            if self.runs.lose(true) <= NAMED {
+                self.log
+                    .warn(format!("{mark}: {}; it is not confirmed", held.why));
+            }
+        } else if mark.held.as_ref().is_some_and(Held::is_loss) {
+            self.runs.lose(false);
+        }
+        if mark.part.is_none() && std::mem::take(&mut self.message_held) {
+            held = held.or_else(|| Some(Held::new(stage, mark::REJECTED)));
+        }
+        let is_held = held.is_some() || mark.held.is_some();
+        self.message_held |= is_held && mark.part.is_some();
         self.counters
-            .note(if finished { "marks" } else { "units kept open" }, 1);
-        Ok(finished)
+            .note(if is_held { "units held" } else { "marks" }, 1);
+        if outside > 0 {
+            self.counters.note("outside", outside);
+        }
+        let entry = unit.counts(stage, self.options.is_source, outside);
+        let held = held.filter(|_| mark.held.is_none());
+        ClosedUnit {
+            is_held,
+            line: mark.extend(line, &entry, held.as_ref()),
+        }
     }
 
     /// Returns whether a line of the current unit was neither finished nor put
     /// on disk.
     pub fn is_unit_open(&self) -> bool {
-        self.open
+        self.unit.is_open()
+    }
+
+    /// Returns the runs that the marks have spoken of.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// Returns whether a source before this stage keeps a resume file.
+    pub fn is_resumable(&self) -> bool {
+        !self.options.is_source && self.runs.is_resumable()
     }
 
     /// Waits until what was rejected is on disk.
@@ -258,15 +401,14 @@ impl StageOutput {
     /// Sends everything out, and judges the end of the input.
     ///
     /// # Errors
-    /// Among others: an input that had marks but not the `end`.
+    /// Among others: a run that has not ended, or lines that were lost (75).
     pub fn finish(&mut self, input_ended: bool) -> Result<()> {
         self.rejects.close()?;
         self.flush()?;
-        if input_ended && self.marks == Marks::Within {
-            return Err(Error::ended_early(
-                "input ended early: a program before this one died; run the pipeline again",
-            ));
+        if input_ended {
+            self.runs.finish()
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 }

@@ -4,6 +4,8 @@
 //! in byte order; `None` as `after` is the start of the space, as `through`
 //! its end. Intervals that touch are one.
 
+use std::fmt;
+
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -26,6 +28,17 @@ impl Interval {
 
     fn is_empty(&self) -> bool {
         matches!((&self.after, &self.through), (Some(after), Some(through)) if after >= through)
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.after, &self.through) {
+            (None, None) => f.write_str("everything"),
+            (None, Some(through)) => write!(f, "from the start through {through:?}"),
+            (Some(after), None) => write!(f, "after {after:?} to the end"),
+            (Some(after), Some(through)) => write!(f, "after {after:?} through {through:?}"),
+        }
     }
 }
 

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{Confirmed, ListingSource, RunState, StateFile, loaded_path, peek};
 use crate::error::{Error, Result};
-use crate::ndjson::Io;
-use crate::record::coverage::Coverage;
+use crate::log::counted;
+use crate::ndjson::{Io, WriteMarks};
+use crate::record::coverage::{Coverage, Interval};
 
 /// Where a run keeps its state, and how it is resumed.
 #[derive(Debug, clap::Args)]
@@ -27,6 +29,21 @@ pub struct ResumeArgs {
     /// Go on from what was written (listed), or from what bh-load confirmed (loaded)
     #[arg(long, value_enum, requires = "resume")]
     pub checkpoint: Option<ResumeFrom>,
+
+    /// Write records alone, for jq, head, sort and wc; a loader behind them confirms nothing
+    #[arg(long)]
+    pub no_marks: bool,
+}
+
+impl ResumeArgs {
+    /// Returns when marks are written.
+    pub fn write_marks(&self) -> WriteMarks {
+        if self.no_marks {
+            WriteMarks::Never
+        } else {
+            WriteMarks::OffTerminal
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -43,6 +60,22 @@ const LOOK: Duration = Duration::from_millis(5);
 pub trait RunSource: Clone + PartialEq + Display + Serialize + DeserializeOwned {
     /// What such a run is called in messages.
     const RUN: &'static str;
+
+    /// Returns the part of the key space that the run is of; `None` is everything.
+    fn part(&self) -> Option<Vec<Interval>>;
+
+    /// Returns the settings that decide what the source writes.
+    fn criteria(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Returns the intervals that `done` does not cover, in order.
+    fn gaps(&self, done: &Coverage) -> Vec<Interval> {
+        match self.part() {
+            None => done.gaps(&Interval::new(None, None)),
+            Some(part) => part.iter().flat_map(|part| done.gaps(part)).collect(),
+        }
+    }
 
     /// Returns whether a run of `self` can be resumed as one of `now`.
     fn compare(&self, now: &Self) -> Compatibility {
@@ -64,6 +97,23 @@ pub enum Compatibility {
 
 impl RunSource for ListingSource {
     const RUN: &'static str = "listing";
+
+    fn part(&self) -> Option<Vec<Interval>> {
+        match (&self.ranges, &self.after, &self.through) {
+            (Some(ranges), ..) => Some(ranges.intervals().to_vec()),
+            (None, None, None) => None,
+            (None, after, through) => Some(vec![Interval::new(after.clone(), through.clone())]),
+        }
+    }
+
+    /// The ranges are the run's part.
+    fn criteria(&self) -> Value {
+        let criteria = Self {
+            ranges: None,
+            ..self.clone()
+        };
+        serde_json::to_value(criteria).unwrap_or_default()
+    }
 }
 
 /// Returns the state that the run begins with, and its file, which holds that
@@ -84,6 +134,14 @@ pub fn open<S: RunSource>(
         return Ok((None, fresh));
     };
     let (place, log) = (path.display(), &io.context.log);
+    let loaded = loaded_path(path);
+    if args.no_marks && loaded.exists() {
+        return Err(Error::usage(format!(
+            "--no-marks: {} is there, so a loader takes part, and it needs marks: leave out \
+             --no-marks, or name another --resume-file",
+            loaded.display()
+        )));
+    }
     let (file, state) = StateFile::open(path, &fresh)?;
     if state == fresh {
         log.info(format!("{place}: a new run begins"));
@@ -100,9 +158,12 @@ pub fn open<S: RunSource>(
             )));
         }
         _ if !args.resume => {
-            if !state.finished {
+            let confirmed: Option<Confirmed> = peek(&loaded)?;
+            if let Some(left) = what_is_left(&state, confirmed.as_ref(), args.checkpoint) {
                 log.warn(format!(
-                    "{place}: run {run} was not finished, and without --resume a new one begins"
+                    "{place}: run {run} is given up, of which {} records were listed; {left}: \
+                     without --resume a new one begins",
+                    state.records
                 ));
             }
             state.next_run(fresh.source)
@@ -169,6 +230,7 @@ fn choose<S: RunSource>(
     match coverage {
         Some(coverage) => {
             state.resume_from(coverage);
+            state.is_trusted = args.checkpoint == Some(ResumeFrom::Listed);
             trust(&mut state);
             (state, why)
         }
@@ -194,15 +256,66 @@ fn warn_of_loss<S>(args: &ResumeArgs, state: &RunState<S>, confirmed: Option<&Co
     }
 }
 
+/// Returns how many ranges of a run that is listed no loader has confirmed; none where no
+/// loader takes part.
+fn count_open<S: RunSource>(
+    state: &RunState<S>,
+    confirmed: Option<&Confirmed>,
+    checkpoint: Option<ResumeFrom>,
+) -> u64 {
+    let gaps = |done: &Coverage| state.source.gaps(done).len() as u64;
+    match confirmed {
+        Some(_) if checkpoint == Some(ResumeFrom::Listed) => 0,
+        Some(confirmed) if confirmed.run.as_ref() == Some(&state.run) => gaps(&confirmed.coverage),
+        Some(_) => gaps(&Coverage::default()),
+        None => 0,
+    }
+}
+
+/// Returns what of a run is still to be done; `None` if it is finished.
+pub fn what_is_left<S: RunSource>(
+    state: &RunState<S>,
+    confirmed: Option<&Confirmed>,
+    checkpoint: Option<ResumeFrom>,
+) -> Option<String> {
+    if !state.finished {
+        return Some("its listing was not finished".to_owned());
+    }
+    let open = count_open(state, confirmed, checkpoint);
+    (open > 0 && !state.closed).then(|| format!("{} not yet stored", counted(open, "range")))
+}
+
 /// Returns the part of a run that is taken as done, `None` for a new run; and why.
-pub fn resume_point<S>(
+pub fn resume_point<S: RunSource>(
     state: &RunState<S>,
     confirmed: Option<&Confirmed>,
     checkpoint: Option<ResumeFrom>,
 ) -> (Option<Coverage>, String) {
     let run = &state.run;
     if state.finished {
-        return (None, format!("run {run} is finished: a new run begins"));
+        let open = count_open(state, confirmed, checkpoint);
+        let stored = confirmed.filter(|confirmed| confirmed.run.as_ref() == Some(run));
+        return match (open, state.closed) {
+            (0, _) => (None, format!("run {run} is finished: a new run begins")),
+            (_, true) => {
+                let why = format!(
+                    "run {run} is closed with {} that nobody could store: a new run begins, and \
+                     lists everything",
+                    counted(open, "range")
+                );
+                (None, why)
+            }
+            (_, false) => {
+                let why = format!(
+                    "run {run} is listed completely, with {} not yet stored: listed again now",
+                    counted(open, "range")
+                );
+                (
+                    Some(stored.map_or_else(Coverage::default, |stored| stored.coverage.clone())),
+                    why,
+                )
+            }
+        };
     }
     if checkpoint == Some(ResumeFrom::Listed) {
         let why = format!("run {run} goes on from what was listed, as asked");
@@ -235,7 +348,7 @@ pub fn resume_point<S>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::coverage::Interval;
+    use crate::resume::ConfirmedUnit;
 
     fn source() -> ListingSource {
         ListingSource {
@@ -261,7 +374,12 @@ mod tests {
 
     fn confirmed_by(run: &str) -> Confirmed {
         let mut confirmed = Confirmed::default();
-        confirmed.fold(run, part("c"), "sqlite:/builds.db").unwrap();
+        let unit = ConfirmedUnit {
+            run,
+            keys: part("c"),
+            counts: Vec::new(),
+        };
+        confirmed.fold(unit, ("sqlite:/builds.db", None)).unwrap();
         confirmed
     }
 
@@ -294,11 +412,26 @@ mod tests {
             taken(&broken, Some(&confirmed_by(&broken.run)), None),
             Some(same.coverage)
         );
-        let mut finished = listed();
-        finished.finished = true;
+    }
+
+    #[test]
+    fn what_nobody_confirmed_is_listed_once_more() {
+        let mut run = listed();
+        run.finish();
+        assert_eq!(taken(&run, None, None), None);
+        let mut partly = confirmed_by(&run.run);
+        let covered = Some(partly.coverage.clone());
+        assert_eq!(taken(&run, Some(&partly), None), covered);
+        assert_eq!(taken(&run, Some(&partly), Some(ResumeFrom::Listed)), None);
         assert_eq!(
-            taken(&finished, Some(&confirmed_by(&finished.run)), None),
-            None
+            taken(&run, Some(&confirmed_by("another")), None),
+            Some(Coverage::default())
         );
+        run.resume_from(partly.coverage.clone());
+        run.finish();
+        assert_eq!(taken(&run, Some(&partly), None), None);
+        run.closed = false;
+        partly.coverage.insert(Interval::new(None, None));
+        assert_eq!(taken(&run, Some(&partly), None), None);
     }
 }

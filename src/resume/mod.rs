@@ -9,8 +9,10 @@ mod publisher;
 mod recorder;
 mod run;
 
-pub use self::checkpoint::{Compatibility, ResumeArgs, RunSource, open, resume_point};
+pub use self::checkpoint::{
+    Compatibility, ResumeArgs, RunSource, open, resume_point, what_is_left,
+};
 pub use self::file::{StateFile, files, loaded_path, peek};
-pub use self::publisher::{PageMark, PublishedPage, Publisher};
+pub use self::publisher::{PublishedPage, Publisher};
 pub use self::recorder::Recorder;
-pub use self::run::{Confirmed, ListingSource, RunState};
+pub use self::run::{Confirmed, ConfirmedUnit, ListingSource, RunState};

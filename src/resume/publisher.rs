@@ -1,13 +1,11 @@
 //! What a source publishes: lines and their mark first, then the state that
 //! says so.
 
-use serde::Serialize;
-
-use super::{Recorder, RunState};
+use super::{Recorder, RunSource, RunState};
 use crate::error::Result;
 use crate::ndjson::StageOutput;
 use crate::record::coverage::Interval;
-use crate::record::mark;
+use crate::record::mark::{self, Mark, PartKind};
 
 /// A part of a run: its lines, and what they complete.
 pub struct PublishedPage {
@@ -17,28 +15,21 @@ pub struct PublishedPage {
     pub covers: Interval,
 }
 
-/// Which mark closes a page.
-#[derive(Debug, Clone, Copy)]
-pub enum PageMark {
-    Listed,
-    Page,
-}
-
 /// The pages of a run, of one process.
 pub struct Publisher<S> {
     pub recorder: Recorder<S>,
     run: String,
-    mark: PageMark,
+    kind: PartKind,
     records: u64,
     pages: u64,
 }
 
-impl<S: Clone + Serialize + Send + 'static> Publisher<S> {
-    pub fn new(recorder: Recorder<S>, mark: PageMark) -> Self {
+impl<S: RunSource + Send + 'static> Publisher<S> {
+    pub fn new(recorder: Recorder<S>, kind: PartKind) -> Self {
         Self {
             run: recorder.read(|state| state.run.clone()),
             recorder,
-            mark,
+            kind,
             records: 0,
             pages: 0,
         }
@@ -59,14 +50,12 @@ impl<S: Clone + Serialize + Send + 'static> Publisher<S> {
         output: &mut StageOutput,
         change: impl FnOnce(&mut RunState<S>),
     ) -> Result<()> {
-        let Interval { after, through } = &page.covers;
-        let (after, through) = (after.as_deref(), through.as_deref());
-        match self.mark {
-            PageMark::Listed => mark::write_listed(&self.run, after, through, &mut page.lines),
-            PageMark::Page => mark::write_page(&self.run, after, through, &mut page.lines),
+        output.add_written(page.records);
+        let line = mark::part(self.kind, &self.run, &page.covers);
+        if let Some(mark) = Mark::parse(&line) {
+            output.close_page(&mark, &line, &mut page.lines)?;
         }
         output.write(&page.lines)?;
-        output.add_written(page.records);
         output.flush()?;
         self.records += page.records;
         self.pages += 1;
@@ -76,6 +65,14 @@ impl<S: Clone + Serialize + Send + 'static> Publisher<S> {
             change(state);
             state.coverage.insert(page.covers);
         })
+    }
+
+    /// Says that the run begins.
+    ///
+    /// # Errors
+    /// The output is closed.
+    pub fn begin(&self, output: &mut StageOutput) -> Result<()> {
+        self.recorder.begin(output)
     }
 
     /// Ends the run, with its counts and `more` in the end mark.

@@ -11,10 +11,10 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 
-use super::{ListingSource, RunState, StateFile};
+use super::{ListingSource, RunSource, RunState, StateFile};
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::{Io, StageOutput};
-use crate::record::mark::{self, Mark};
+use crate::record::mark::{self, Begin, End, Mark};
 
 pub struct Recorder<S = ListingSource> {
     shared: Arc<Shared<S>>,
@@ -40,7 +40,7 @@ impl<S> Shared<S> {
     }
 }
 
-impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
+impl<S: RunSource + Send + 'static> Recorder<S> {
     /// Keeps `listed` in `file`, if there is one. Lines that go into `output`
     /// are on disk before the file says that they are listed.
     pub fn new(listed: RunState<S>, file: Option<StateFile>, output: Option<File>) -> Self {
@@ -80,22 +80,42 @@ impl<S: Clone + Serialize + Send + 'static> Recorder<S> {
         read(&self.shared.state().listed)
     }
 
+    /// Says that the run begins: the first line, before anything is asked for.
+    ///
+    /// # Errors
+    /// The output is closed.
+    pub fn begin(&self, output: &mut StageOutput) -> Result<()> {
+        let begin = self.read(|listed| Begin {
+            run: listed.run.clone(),
+            source: listed.source.to_string(),
+            part: listed.source.part(),
+            started: listed.started.clone(),
+            criteria: listed.source.criteria(),
+            resumable: self.thread.is_some(),
+            trusted: listed.is_trusted,
+            unconfirmed: Some(listed.unconfirmed).filter(|records| *records > 0),
+        });
+        let line = mark::begin(&begin);
+        output.mark(&Mark::Begin(Box::new(begin)), &line)?;
+        output.flush()
+    }
+
     /// Says in the lines, and then in the file, that the run is finished.
     ///
     /// # Errors
     /// One of them could not be written.
     pub fn end(&mut self, counts: &[(&str, u64)], output: &mut StageOutput) -> Result<()> {
-        let (run, unconfirmed) = self.read(|listed| (listed.run.clone(), listed.unconfirmed));
-        let mut line = Vec::new();
-        let doubt = [("unconfirmed", unconfirmed)];
-        let counts = counts
-            .iter()
-            .chain(doubt.iter().filter(|doubt| doubt.1 > 0));
-        mark::write_end(&run, counts, &mut line);
-        let run = Some(run);
-        output.mark(&Mark::End { run, unconfirmed }, line.trim_ascii_end())?;
+        let (run, started) = self.read(|listed| (listed.run.clone(), listed.started.clone()));
+        let units = output.runs().units(&run);
+        let line = mark::end(&run, units, &started, counts);
+        let end = End {
+            run: Some(run),
+            units: Some(units),
+            ..End::default()
+        };
+        output.mark(&Mark::End(end), &line)?;
         output.flush()?;
-        self.record(|listed| listed.finished = true)?;
+        self.record(RunState::finish)?;
         self.finish()
     }
 

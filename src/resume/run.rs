@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::coverage::{Coverage, Interval};
 use crate::record::sample::Sample;
+use crate::record::stage_counts::{self, StageCounts};
 
 /// The version of the files' format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 struct Format;
 
-/// The version that this program reads and writes.
-pub const FORMAT: u32 = 1;
+/// The version that this program writes; it reads all before it too.
+pub const FORMAT: u32 = 2;
 
 impl From<Format> for u32 {
     fn from(_: Format) -> Self {
@@ -26,7 +27,7 @@ impl TryFrom<u32> for Format {
 
     fn try_from(version: u32) -> Result<Self, String> {
         match version {
-            FORMAT => Ok(Self),
+            1..=FORMAT => Ok(Self),
             other => Err(format!(
                 "format {other}, and this program knows format {FORMAT}"
             )),
@@ -54,20 +55,6 @@ pub struct ListingSource {
     pub shard: Option<String>,
 }
 
-impl ListingSource {
-    /// Returns the ranges that `done` does not cover, in order.
-    pub fn gaps(&self, done: &Coverage) -> Vec<Interval> {
-        let whole = Interval::new(self.after.clone(), self.through.clone());
-        match &self.ranges {
-            None => done.gaps(&whole),
-            Some(ranges) => {
-                let ranges = ranges.intervals().iter();
-                ranges.flat_map(|range| done.gaps(range)).collect()
-            }
-        }
-    }
-}
-
 impl fmt::Display for ListingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endpoint = self.endpoint.as_deref().unwrap_or("AWS");
@@ -86,6 +73,10 @@ impl fmt::Display for ListingSource {
 }
 
 /// What the resume file of a run holds.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are members of the file"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunState<S = ListingSource> {
@@ -96,7 +87,15 @@ pub struct RunState<S = ListingSource> {
     pub started: String,
     pub records: u64,
     pub pages: u64,
+    /// Everything is listed; where a loader takes part, perhaps not all of it is
+    /// confirmed.
     pub finished: bool,
+    /// When that was: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    /// What was not confirmed was listed once more: the next run lists everything.
+    #[serde(default)]
+    pub closed: bool,
     /// The run ended while its reader still held records: they may be lost,
     /// unless a loader confirms them.
     #[serde(rename = "broken_pipe")]
@@ -111,6 +110,12 @@ pub struct RunState<S = ListingSource> {
     /// pipe, though no loader has confirmed them.
     #[serde(skip)]
     pub unconfirmed: u64,
+    /// What was listed is taken as stored, as the user asked.
+    #[serde(skip)]
+    pub is_trusted: bool,
+    /// The run was finished before this process began.
+    #[serde(skip)]
+    pub is_second_listing: bool,
 }
 
 /// What a finished run leaves to the next one.
@@ -133,11 +138,15 @@ impl<S: Clone> RunState<S> {
             records: 0,
             pages: 0,
             finished: false,
+            finished_at: None,
+            closed: false,
             delivery_unknown: false,
             coverage: Coverage::default(),
             sample: Sample::default(),
             last: None,
             unconfirmed: 0,
+            is_trusted: false,
+            is_second_listing: false,
         }
     }
 
@@ -146,6 +155,14 @@ impl<S: Clone> RunState<S> {
         self.sample.keep_within(&coverage);
         self.coverage = coverage;
         self.delivery_unknown = false;
+        self.is_second_listing = self.finished;
+    }
+
+    /// Notes that everything is listed.
+    pub fn finish(&mut self) {
+        self.finished = true;
+        self.finished_at = Some(crate::log::now());
+        self.closed |= self.is_second_listing;
     }
 
     /// Returns a new run of `source` that follows this one.
@@ -173,7 +190,19 @@ pub struct Confirmed {
     /// The database that holds the records, without passwords.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
+    /// What tells that database from every other; `None` of format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_id: Option<String>,
+    /// How many batches with rows of the run it had committed.
+    #[serde(default)]
+    pub step: i64,
     pub coverage: Coverage,
+    /// The sums of the confirmed units, stage by stage.
+    #[serde(default)]
+    pub counts: Vec<StageCounts>,
+    /// Whether each record of the coverage is in the sums, once.
+    #[serde(default)]
+    pub exact: bool,
 }
 
 impl Default for Confirmed {
@@ -182,30 +211,58 @@ impl Default for Confirmed {
             format: Format,
             run: None,
             database: None,
+            database_id: None,
+            step: 0,
             coverage: Coverage::default(),
+            counts: Vec::new(),
+            exact: true,
         }
     }
 }
 
+/// A confirmed unit.
+pub struct ConfirmedUnit<'a> {
+    pub run: &'a str,
+    pub keys: Interval,
+    /// An entry a stage; none where nobody counts.
+    pub counts: Vec<StageCounts>,
+}
+
 impl Confirmed {
-    /// Adds `part` of `run`, which is stored in `database`; a part of another
-    /// run replaces everything.
+    /// Adds `unit`, which is stored in `database`; a unit of another run replaces
+    /// everything. One that is covered already counts nothing.
     ///
     /// # Errors
     /// The name of the other database that holds the run so far.
-    pub fn fold(&mut self, run: &str, part: Interval, database: &str) -> Result<(), String> {
-        if self.run.as_deref() != Some(run) {
+    pub fn fold(
+        &mut self,
+        unit: ConfirmedUnit<'_>,
+        (database, id): (&str, Option<&str>),
+    ) -> Result<(), String> {
+        if self.run.as_deref() != Some(unit.run) {
             *self = Self {
-                run: Some(run.to_owned()),
+                run: Some(unit.run.to_owned()),
                 ..Self::default()
             };
         }
         match self.database.as_deref() {
-            Some(other) if other != database => return Err(other.to_owned()),
+            // One database may have two names.
+            Some(other)
+                if other != database && (id.is_none() || self.database_id.as_deref() != id) =>
+            {
+                return Err(other.to_owned());
+            }
             Some(_) => {}
             None => self.database = Some(database.to_owned()),
         }
-        self.coverage.insert(part);
+        self.database_id = id.map(str::to_owned);
+        match self.coverage.gaps(&unit.keys).as_slice() {
+            [] => return Ok(()),
+            [gap] => self.exact &= *gap == unit.keys && !unit.counts.is_empty(),
+            _ => self.exact = false,
+        }
+        stage_counts::add_up(&mut self.counts, &unit.counts);
+        self.coverage.insert(unit.keys);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use crate::cli::{Program, SharedArgs, values};
+use crate::cli::{InputArgs, Program, SharedArgs, values};
 use crate::error::Result;
 use crate::json;
 use crate::log::Log;
@@ -40,12 +40,19 @@ pub struct Args {
     s3: S3Args,
 
     #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
 impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn allow_drops(&self) -> bool {
+        self.input.allow_drops
     }
 }
 

@@ -8,11 +8,12 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use regex::RegexSet;
 
-use crate::cli::{Program, SharedArgs, values};
+use crate::cli::{InputArgs, Program, SharedArgs, values};
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::ndjson::{self, Block, Emitted, Framing, Input, Io, Line, Polled};
 use crate::record::known::{Entry, Known};
+use crate::record::ledger::KNOWN;
 use crate::record::mark::Mark;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
@@ -45,12 +46,19 @@ pub struct Args {
     database: DatabaseArgs,
 
     #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
 impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn allow_drops(&self) -> bool {
+        self.input.allow_drops
     }
 
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
@@ -221,36 +229,32 @@ impl Filter {
         let bytes = block.bytes();
         let (mut found, mut entries) = (Vec::new(), Vec::new());
         let mut emitted = Emitted::default();
-        // Lines that were skipped, and how many lines are not records.
-        let (mut passed, mut no_records) = (0, block.lines - block.records);
-        let mut rest = 0;
+        // Lines that are passed over are records.
+        let (mut passed, mut rest) = (0, 0);
         for (at, (start, end)) in (0..).zip(self.wanted.candidates(block)) {
-            passed += count_lines(&bytes[rest..start]);
+            let others = count_lines(&bytes[rest..start]);
+            if others > 0 {
+                found.push(Found::Others(others));
+            }
+            passed += others;
             rest = end + 1;
             let number = block.first_line + passed + at;
             found.push(match block.framing.parse(number, &bytes[start..end]) {
                 Some(Line::Record(line)) => self
                     .classify(line.bytes, &mut entries)
                     .unwrap_or_else(|message| Found::Bad(line.reject("bad_line", message))),
-                Some(Line::Mark(mark, line)) => {
-                    no_records -= 1;
-                    Found::Mark(mark, line)
-                }
-                None => {
-                    no_records -= 1;
-                    continue;
-                }
+                Some(Line::Mark(mark, line)) => Found::Mark(mark, line),
+                None => continue,
             });
         }
-        passed += count_lines(&bytes[rest..]);
-        emitted.drop(OTHER, passed.saturating_sub(no_records));
+        found.push(Found::Others(count_lines(&bytes[rest..])));
         let mut known = self.known.contains(&entries).into_iter();
         for found in found {
             match found {
                 Found::Mark(mark, line) => emitted.mark(mark, line),
                 Found::Bad(reject) => emitted.reject(reject),
-                Found::Other => emitted.drop(OTHER, 1),
-                Found::UnlessKnown(_) if known.next() == Some(true) => emitted.drop("known", 1),
+                Found::Others(records) => emitted.drop(OTHER, records),
+                Found::UnlessKnown(_) if known.next() == Some(true) => emitted.drop(KNOWN, 1),
                 Found::Wanted(line) | Found::UnlessKnown(line) => emitted.keep(block, line),
             }
         }
@@ -262,7 +266,7 @@ impl Filter {
         let members = json::members(line).map_err(|error| error.to_string())?;
         let object = Object::parse(&members)?;
         if !self.wanted.matches(&object.key) {
-            return Ok(Found::Other);
+            return Ok(Found::Others(1));
         }
         Ok(match &object.etag {
             Some(etag) if !self.known.is_empty() => {
@@ -283,7 +287,8 @@ const OTHER: &str = "other keys";
 enum Found<'a> {
     Mark(Mark, &'a [u8]),
     Bad(Reject),
-    Other,
+    /// So many records that are not wanted.
+    Others(u64),
     Wanted(&'a [u8]),
     /// Wanted, unless the next entry is known.
     UnlessKnown(&'a [u8]),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{InputArgs, Program, SharedArgs};
 use crate::error::Result;
 use crate::json::{self, Value};
 use crate::ndjson::{self, Block, Emitted, Framing, Io, Line, RecordLine};
@@ -39,12 +39,19 @@ pub struct Args {
     skip_invalid: bool,
 
     #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
 impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn allow_drops(&self) -> bool {
+        self.input.allow_drops
     }
 
     fn files(&self) -> Vec<(&'static str, PathBuf)> {

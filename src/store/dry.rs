@@ -1,7 +1,10 @@
 //! A store that returns what would happen, and writes nothing.
 
 use super::plan::{ContentStatus, Plan};
-use super::{BuildRow, DatabaseIdentity, LoadOutcome, RefusedRow, Store, StoredBuild};
+use super::{
+    BuildRow, DatabaseIdentity, LoadOutcome, NewRun, RefusedRow, RunEnd, RunFence, RunRecord,
+    Store, StoredBuild,
+};
 use crate::error::Result;
 
 /// Reads an existing store, if there is one.
@@ -37,10 +40,34 @@ impl Store for DryRun {
         store.map_or_else(nothing, |store| store.look_up(hashes))
     }
 
-    fn load(&mut self, rows: &[BuildRow]) -> Result<Vec<LoadOutcome>> {
+    fn load(&mut self, rows: &[BuildRow], _: Option<&mut RunFence>) -> Result<Vec<LoadOutcome>> {
         let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
         let found = self.look_up(&hashes)?;
         Ok(Plan::new(rows, &found).outcomes)
+    }
+
+    fn begin_run(&mut self, run: &NewRun<'_>, loader: &str) -> Result<RunFence> {
+        Ok(RunFence {
+            run: run.id.to_owned(),
+            loader: loader.to_owned(),
+            step: 0,
+        })
+    }
+
+    fn find_step(&mut self, _run: &str) -> Result<Option<i64>> {
+        Ok(None)
+    }
+
+    fn count_rows(&mut self, _run: &str) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn end_run(&mut self, _fence: &RunFence, _end: &RunEnd<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn runs(&mut self) -> Result<Vec<RunRecord>> {
+        Ok(Vec::new())
     }
 
     fn verify(&mut self) -> Result<()> {

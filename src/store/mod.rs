@@ -1,14 +1,16 @@
 //! The database: which builds are stored, and which of them still have to be
 //! indexed.
 //!
-//! Buildhub's table `main_build` is used as it is. Three tables are our own:
+//! Buildhub's table `main_build` is used as it is. Four tables are our own:
 //! `bh_object` has a row per object that was loaded, whatever the outcome,
-//! `bh_outbox` a row per build that Elasticsearch has not confirmed, and
-//! `bh_database` the one row that tells this database from every other.
+//! `bh_outbox` a row per build that Elasticsearch has not confirmed, `bh_run` a
+//! row per run, and `bh_database` the one row that tells this database from
+//! every other.
 
 mod dry;
 mod plan;
 pub mod postgres;
+mod run;
 mod sqlite;
 
 use std::ops::Range;
@@ -18,9 +20,11 @@ use std::sync::Arc;
 pub use self::dry::DryRun;
 use self::plan::{ContentStatus, Refusal};
 use self::postgres::Access;
+pub use self::run::{NewRun, Outcome, RunEnd, RunFence, RunRecord};
 use crate::address::without_password;
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::json;
 use crate::log::Log;
 use crate::ndjson::Io;
 
@@ -52,6 +56,8 @@ pub struct BuildRow {
     /// Without quotes.
     pub etag: Option<String>,
     pub provenance: Provenance,
+    /// The run that it came with, if any.
+    pub run: Option<Arc<str>>,
 }
 
 /// How a build came here: noted in its row's metadata.
@@ -144,11 +150,29 @@ pub trait Store: Send {
     fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>>;
 
     /// Stores `rows` in one transaction, and queues new ones if an index
-    /// follows this database; returns one outcome per row.
+    /// follows this database; returns one outcome per row. Where that changes
+    /// something the step of `fence` rises with it.
     ///
     /// # Errors
-    /// Among others [`Replaced`].
-    fn load(&mut self, rows: &[BuildRow]) -> Result<Vec<LoadOutcome>>;
+    /// Among others [`Replaced`], and another loader that stores the same run
+    /// (75).
+    fn load(&mut self, rows: &[BuildRow], fence: Option<&mut RunFence>)
+    -> Result<Vec<LoadOutcome>>;
+
+    /// Notes that `loader` stores the run from now on, whoever did before.
+    fn begin_run(&mut self, run: &NewRun<'_>, loader: &str) -> Result<RunFence>;
+
+    /// Returns the step of a run, `None` if it never began here.
+    fn find_step(&mut self, run: &str) -> Result<Option<i64>>;
+
+    /// Returns how many rows of a run are in `main_build`.
+    fn count_rows(&mut self, run: &str) -> Result<u64>;
+
+    /// Notes how the run has ended, as long as nobody else stores it.
+    fn end_run(&mut self, fence: &RunFence, end: &RunEnd<'_>) -> Result<()>;
+
+    /// Returns all runs, the oldest first.
+    fn runs(&mut self) -> Result<Vec<RunRecord>>;
 
     /// Checks that what was stored is where its address says.
     ///
@@ -361,25 +385,42 @@ fn orphans_of(rows: &[(i64, i64)]) -> (u64, Vec<i64>) {
     (count, rows.iter().map(|(_, id)| *id).collect())
 }
 
-macro_rules! metadata {
-    ($more:literal) => {
-        concat!(
-            r#"{"source":"buildhub-pipes","version":""#,
-            env!("CARGO_PKG_VERSION"),
-            r#"","build":"bh-load""#,
-            $more,
-            "}"
-        )
-    };
+/// Returns the metadata of a row, which name the program that loaded it and the
+/// run, as JSON.
+fn metadata(row: &BuildRow) -> String {
+    let mut text = concat!(
+        r#"{"source":"buildhub-pipes","version":""#,
+        env!("CARGO_PKG_VERSION"),
+        r#"","build":"bh-load""#
+    )
+    .as_bytes()
+    .to_vec();
+    let Provenance {
+        skip_validation,
+        kinto_migration,
+    } = row.provenance;
+    for (name, is_set) in [
+        (r#","skip_validation":true"#, skip_validation),
+        (r#","kinto-migration":true"#, kinto_migration),
+    ] {
+        text.extend_from_slice(if is_set { name.as_bytes() } else { b"" });
+    }
+    if let Some(run) = &row.run {
+        text.extend_from_slice(br#","run":"#);
+        json::write_str(run, &mut text);
+    }
+    text.push(b'}');
+    String::from_utf8(text).unwrap_or_default()
 }
 
-/// Returns the metadata of a row, which name the program that loaded it, as JSON.
-fn metadata(provenance: Provenance) -> &'static str {
-    match (provenance.skip_validation, provenance.kinto_migration) {
-        (false, false) => metadata!(""),
-        (true, false) => metadata!(r#","skip_validation":true"#),
-        (false, true) => metadata!(r#","kinto-migration":true"#),
-        (true, true) => metadata!(r#","skip_validation":true,"kinto-migration":true"#),
+/// Why a batch of a run is not stored: the run is not this loader's any more.
+fn fenced_off(run: &str, loader: Option<&str>, address: &str) -> Error {
+    match loader {
+        None => Error::new(Kind::EndedEarly, Replaced(address.to_owned())),
+        Some(_) => Error::ended_early(format!(
+            "{address}: another loader has begun to store run {run}: let one of them store it, and \
+             run the pipeline again"
+        )),
     }
 }
 

@@ -115,6 +115,11 @@ impl<'a> Plan<'a> {
         plan
     }
 
+    /// Returns whether anything is to be written.
+    pub fn changes(&self) -> bool {
+        !(self.inserts.is_empty() && self.renewals.is_empty() && self.objects.is_empty())
+    }
+
     /// Plans the rows at `twins`, in input order, which have the same content.
     fn content(&mut self, rows: &'a [BuildRow], found: &'a [ContentStatus], twins: &[usize]) {
         let stored = twins.iter().find_map(|at| match &found[*at] {

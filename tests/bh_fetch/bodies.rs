@@ -171,6 +171,7 @@ fn nan_is_rejected_by_the_fetcher_or_the_loader() {
         let run = fetched(body.as_bytes(), &[]);
         let rest = if run.status.code() == Some(0) {
             Tool::new("bh-load")
+                .arg("--marks")
                 .args(["--database", "sqlite:b.db"])
                 .input(run.stdout)
                 .run()

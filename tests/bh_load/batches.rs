@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::fed::Fed;
+use crate::harness::protocol::held;
 use crate::harness::sample::{self, ndjson, record};
 use crate::harness::stored::{Kind, Store};
 use crate::harness::{Tool, folder, lines_of, wait_for};
@@ -17,7 +18,9 @@ on_each_store! {
 }
 
 fn loader(store: &Store) -> Tool {
-    Tool::new("bh-load").args(["--database", &store.url()])
+    Tool::new("bh-load")
+        .arg("--marks")
+        .args(["--database", &store.url()])
 }
 
 fn page(after: Option<usize>, through: Option<usize>) -> Value {
@@ -108,7 +111,8 @@ fn marks_leave_after_the_commit(kind: Kind) {
     let mut fed = Fed::new(loader(&[]));
     // The file exists before the first line, without coverage.
     wait_for("the file", || loaded.exists());
-    let first = json!({"format": 1, "run": null, "coverage": []});
+    let first =
+        json!({"format": 2, "run": null, "step": 0, "coverage": [], "counts": [], "exact": true});
     assert_eq!(lines_of(loaded), [first]);
     let mut rows = 0;
     for through in [3, 4, 9, 30] {
@@ -124,12 +128,15 @@ fn marks_leave_after_the_commit(kind: Kind) {
     }
     // A unit with an unsaved reject stays open; the next one is closed.
     let bad = json!({"key": "k", "build": null});
-    fed.give([&record(30), &bad, &page(Some(29), Some(31))]);
+    let unaccepted = page(Some(29), Some(31));
+    fed.give([&record(30), &bad, &unaccepted]);
     let mark = page(Some(31), None);
     fed.give([&record(32), &mark, &end()]);
+    let held = held(&unaccepted.to_string(), "bh-load", "rejected");
+    assert_eq!(fed.hear(), held);
     assert_eq!([fed.line(), fed.line()], [mark, end()]);
     let run = fed.finish().exits(65);
-    assert_eq!(run.count("/notes/units kept open"), 1, "{run}");
+    assert_eq!(run.count("/notes/units held"), 1, "{run}");
     assert_eq!(
         confirmed(),
         intervals(&[[None, Some(29)], [Some(31), None]])
@@ -262,7 +269,7 @@ fn a_lost_database_is_reported(kind: Kind) {
     load("r", None, 0).exits(0);
     lose();
     let run = load("r", Some(0), 1).exits(75);
-    run.says("is new, and what was stored of this run is lost: run the pipeline again");
+    run.says("what was stored of run r is lost: the database is new");
     let loaded = lines_of(&folder.path().join("list.json.loaded")).remove(0);
     let rest = json!([{"after": sample::key(0), "through": sample::key(1)}]);
     assert_eq!(loaded["coverage"], rest);

@@ -12,7 +12,9 @@ use crate::harness::stored::{Kind, Store};
 use crate::harness::{Tool, folder, lines_of};
 
 fn loader(store: &Store, index: &Index) -> Tool {
-    let tool = Tool::new("bh-load").args(["--database", &store.url()]);
+    let tool = Tool::new("bh-load")
+        .arg("--marks")
+        .args(["--database", &store.url()]);
     tool.args(["--elasticsearch", &index.url, "--index", &index.name])
 }
 
@@ -78,7 +80,9 @@ fn dates_are_indexed(kind: Kind, version: u32) {
     // One half is sent from the queue.
     let (queued, sent) = records.split_at(records.len() / 2);
     loader(&store, &index).run().exits(0);
-    let alone = Tool::new("bh-load").args(["--database", &store.url()]);
+    let alone = Tool::new("bh-load")
+        .arg("--marks")
+        .args(["--database", &store.url()]);
     alone.input(ndjson(queued)).run().exits(0);
     let run = loader(&store, &index).input(ndjson(sent)).run().exits(0);
     assert_eq!(store.outbox(), [], "{run}");
@@ -189,7 +193,9 @@ fn an_answer_that_names_other_documents_is_not_believed() {
         let door = Spoiled::new(&index.url, spoil);
         let mut records = [record(0), record(1)];
         records[0]["build"]["download"]["size"] = json!(u64::MAX);
-        let tool = Tool::new("bh-load").args(["--database", &store.url()]);
+        let tool = Tool::new("bh-load")
+            .arg("--marks")
+            .args(["--database", &store.url()]);
         let tool = tool.args(["--elasticsearch", &door.url, "--index", &index.name]);
         let run = tool.input(ndjson(&records)).run().exits(65);
         let run = run.says("unexpected response to _bulk");

@@ -21,7 +21,9 @@ fn no_commit_is_asynchronous() {
         return;
     };
     let load = |n: usize| {
-        let tool = Tool::new("bh-load").args(["--database", &database.url]);
+        let tool = Tool::new("bh-load")
+            .arg("--marks")
+            .args(["--database", &database.url]);
         tool.input(ndjson(&[record(n)])).run().exits(0)
     };
     load(0);
@@ -61,7 +63,9 @@ fn what_is_known_is_on_disk_before_it_is_confirmed() {
         return;
     };
     let load = || {
-        let tool = Tool::new("bh-load").args(["--database", &database.url]);
+        let tool = Tool::new("bh-load")
+            .arg("--marks")
+            .args(["--database", &database.url]);
         tool.input(ndjson(&[record(0)])).run().exits(0)
     };
     load();
@@ -144,7 +148,9 @@ fn replaced(kind: Kind, row_behind: bool) {
         let folder = folder();
         let resume_file = folder.path().join("list.json");
         let loader = || {
-            let tool = Tool::new("bh-load").args(["--database", &store.url()]);
+            let tool = Tool::new("bh-load")
+                .arg("--marks")
+                .args(["--database", &store.url()]);
             tool.arg("--resume-file").arg(&resume_file)
         };
         let mut fed = Fed::new(loader().arg("--flush-interval=0.01"));

@@ -54,7 +54,9 @@ pub fn setting(kind: Kind, version: u32) -> Option<(Store, Index)> {
 }
 
 pub fn alone(store: &Store) -> Tool {
-    Tool::new("bh-load").args(["--database", &store.url(), "--flush-interval=0.05"])
+    Tool::new("bh-load")
+        .arg("--marks")
+        .args(["--database", &store.url(), "--flush-interval=0.05"])
 }
 
 pub fn loader(store: &Store, index: &Index) -> Tool {

@@ -18,7 +18,9 @@ on_each_store! {
 }
 
 fn loader(store: &Store) -> Tool {
-    Tool::new("bh-load").args(["--database", &store.url()])
+    Tool::new("bh-load")
+        .arg("--marks")
+        .args(["--database", &store.url()])
 }
 
 /// The vectors were hashed by CPython, and cast to jsonb by PostgreSQL.

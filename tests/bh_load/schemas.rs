@@ -5,7 +5,9 @@ use crate::harness::sample::{ndjson, record};
 use crate::harness::{Run, Tool};
 
 fn load(url: &str, n: usize) -> Run {
-    let tool = Tool::new("bh-load").args(["--database", url]);
+    let tool = Tool::new("bh-load")
+        .arg("--marks")
+        .args(["--database", url]);
     tool.input(ndjson(&[record(n)])).run()
 }
 
@@ -181,7 +183,9 @@ fn a_partitioned_table_is_used() {
         .unwrap();
     let lines: Vec<_> = (0..20).map(record).collect();
     let load = || {
-        let tool = Tool::new("bh-load").args(["--database", &database.url]);
+        let tool = Tool::new("bh-load")
+            .arg("--marks")
+            .args(["--database", &database.url]);
         tool.input(ndjson(&lines)).run()
     };
     assert_eq!(load().exits(0).count("/out"), 20);

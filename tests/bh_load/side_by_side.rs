@@ -30,7 +30,11 @@ fn load(store: &Store, args: &[&str], given: impl Fn(usize, usize) -> Value) -> 
         let path = folder.path().join(format!("{at}"));
         std::fs::write(&path, ndjson(&lines)).unwrap();
         let stdin = std::fs::File::open(path).unwrap();
-        let loader = Tool::new("bh-load").args(["--database", &store.url(), "--batch-size=50"]);
+        let loader = Tool::new("bh-load").arg("--marks").args([
+            "--database",
+            &store.url(),
+            "--batch-size=50",
+        ]);
         loader.args(args).start_with(stdin.into(), Stdio::null())
     };
     let loaders: Vec<_> = (0..LOADERS).map(loader).collect();

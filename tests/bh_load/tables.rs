@@ -27,7 +27,9 @@ const DJANGO: &str = "
 
 fn load(url: &str) -> Run {
     let records = [record(0), record(1)];
-    let loader = Tool::new("bh-load").args(["--database", url]);
+    let loader = Tool::new("bh-load")
+        .arg("--marks")
+        .args(["--database", url]);
     loader.input(ndjson(&records)).run()
 }
 
@@ -182,7 +184,10 @@ fn a_sequence_that_lags_its_table_stops_the_loader() {
     let mut client = database.client();
     let reset = "SELECT setval('main_build_id_seq', 1, false)";
     client.batch_execute(reset).unwrap();
-    let loader = Tool::new("bh-load").args(["--database", &database.url, "--batch-size=1"]);
+    let loader =
+        Tool::new("bh-load")
+            .arg("--marks")
+            .args(["--database", &database.url, "--batch-size=1"]);
     let run = loader.input(ndjson(&[record(2), record(3)])).run();
     run.exits(78).says("main_build_pkey");
     assert_eq!(database.count("SELECT count(*) FROM main_build"), 2);

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::LISTINGS;
 use crate::harness::backfill::{Backfill, STAGES, Ways};
 use crate::harness::elastic::Index;
+use crate::harness::ledger::Ledger;
 use crate::harness::minio::Bucket;
 use crate::harness::proxy::Proxy;
 use crate::harness::stored::{Content, Kind, Store};
-use crate::harness::{Run, folder, lines_of, sample, wait_for};
+use crate::harness::{Run, Tool, folder, lines_of, sample, wait_for};
 
 pub const KEYS: usize = 240;
 
@@ -24,6 +25,8 @@ pub struct Left {
     pub rows: Vec<Content>,
     pub objects: BTreeSet<[String; 3]>,
     pub refusals: BTreeSet<[String; 4]>,
+    /// What became of the keys of the current run.
+    pub ledger: Ledger,
 }
 
 pub fn key(n: usize) -> String {
@@ -114,7 +117,7 @@ impl Scene {
                     "SET lock_timeout = '20s';
                      DO $$ BEGIN IF to_regclass('main_build') IS NOT NULL THEN
                      DELETE FROM main_build; DELETE FROM bh_object; DELETE FROM bh_outbox;
-                     END IF; END $$",
+                     DELETE FROM bh_run; END IF; END $$",
                 );
             }
         }
@@ -135,18 +138,21 @@ impl Scene {
     }
 
     /// Returns the keys of the current run that a loader has confirmed, and
-    /// whether the listing has finished.
+    /// whether the next run is a new one.
     pub fn confirmed(&self) -> (BTreeSet<String>, bool) {
         let listed = state(&self.all.resume_file());
         let loaded = state(&self.all.loaded_file());
         let (Some(listed), Some(loaded)) = (listed, loaded) else {
             return (BTreeSet::new(), false);
         };
-        let finished = listed["finished"] == true;
+        let listed_all = listed["finished"] == true;
+        let closed = listed_all && listed["closed"] == true;
         if listed["run"] != loaded["run"] {
-            return (BTreeSet::new(), finished);
+            return (BTreeSet::new(), closed);
         }
-        (covered(loaded["coverage"].as_array().unwrap()), finished)
+        let whole = json!([{"after": null, "through": null}]);
+        let done = closed || listed_all && loaded["coverage"] == whole;
+        (covered(loaded["coverage"].as_array().unwrap()), done)
     }
 
     pub fn all_is_confirmed(&self) -> bool {
@@ -178,11 +184,14 @@ impl Scene {
                 parts.map(|part| part.as_str().unwrap_or_default().to_owned())
             })
             .collect();
+        let ledger = state(&self.all.loaded_file());
+        let ledger = ledger.map_or_else(Ledger::default, |loaded| Ledger::new(&loaded));
         if !self.has_tables() {
             return Left {
                 rows: Vec::new(),
                 objects: BTreeSet::new(),
                 refusals,
+                ledger,
             };
         }
         let objects: BTreeSet<[String; 3]> = self.store().objects().into_iter().collect();
@@ -201,7 +210,27 @@ impl Scene {
             rows,
             objects,
             refusals,
+            ledger,
         }
+    }
+
+    /// Asserts that each row names the run that inserted it, after that run began,
+    /// and that the loader of the last run counted its rows.
+    #[track_caller]
+    pub fn every_row_is_of_a_run(&self, load: &Run) {
+        let runs = Tool::new("bh-load").args(["--runs", "--database", &self.store().url()]);
+        let runs = runs.run().exits(0).lines();
+        let mut inserted = BTreeMap::<String, u64>::new();
+        for row in self.store().rows() {
+            let run = runs.iter().find(|run| run["run"] == row.metadata["run"]);
+            let run = run.unwrap_or_else(|| panic!("of no run: {row:?}"));
+            assert!(run["first_id"].as_i64() < Some(row.id), "{run} {row:?}");
+            let run = run["run"].as_str().unwrap();
+            *inserted.entry(run.to_owned()).or_default() += 1;
+        }
+        let ended = &load.summary["runs"][0];
+        let of_last = inserted.get(ended["run"].as_str().unwrap_or_default());
+        assert_eq!(ended["inserted"], of_last.copied().unwrap_or(0), "{load}");
     }
 
     /// Asserts that rows outside the outbox are in the index.

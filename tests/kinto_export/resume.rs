@@ -21,7 +21,12 @@ fn tools(kinto: &Kinto, server: &str, folder: &Path, resume: &[&str]) -> Vec<Too
     let export = kinto.at("kinto-export", server);
     let export = export.args(["--page-size", &size, "--retries", "0"]);
     let database = format!("sqlite:{}", folder.join("b.db").display());
-    let load = Tool::new("bh-load").args(["--database", &database, "--flush-interval", "0.01"]);
+    let load = Tool::new("bh-load").arg("--marks").args([
+        "--database",
+        &database,
+        "--flush-interval",
+        "0.01",
+    ]);
     vec![
         export.arg("--resume-file").arg(&state).args(resume),
         Tool::new("bh-validate"),

@@ -13,7 +13,9 @@ use crate::harness::{Run, Tool};
 const FIRST_BATCH: usize = 1;
 
 fn load(server: &StandIn, flags: &[&str]) -> Tool {
-    let tool = Tool::new("kinto-load").env("AUTH", "me:secret:of:mine");
+    let tool = Tool::new("kinto-load")
+        .arg("--marks")
+        .env("AUTH", "me:secret:of:mine");
     tool.args(["--server", &server.url]).args(flags)
 }
 

@@ -24,7 +24,9 @@ fn holds(store: &Store, numbers: std::ops::Range<usize>) {
 }
 
 fn loader(store: &Store) -> Tool {
-    Tool::new("bh-load").args(["--database", &store.url(), "--flush-interval=0.05"])
+    Tool::new("bh-load")
+        .arg("--marks")
+        .args(["--database", &store.url(), "--flush-interval=0.05"])
 }
 
 /// Returns the number of documents in the outbox, once its table exists.
@@ -283,8 +285,9 @@ fn restarts_of_postgres_lose_nothing() {
     let loaded = crate::harness::lines_of(&folder.path().join("list.json.loaded"));
     let whole = json!([{"after": null, "through": null}]);
     let database = store.address();
+    assert_eq!(loaded[0]["coverage"], whole);
     assert_eq!(
-        loaded,
-        [json!({"format": 1, "run": "r", "database": database, "coverage": whole})]
+        (&loaded[0]["run"], &loaded[0]["database"]),
+        (&json!("r"), &json!(database))
     );
 }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::stored;
 use crate::harness::backfill::{Backfill, Done, STAGES};
-use crate::harness::sample;
 use crate::harness::stored::{Kind, contents};
+use crate::harness::{lines_of, sample};
 
 #[test]
 fn a_backfill_into_sqlite_is_exact() {
@@ -62,8 +62,10 @@ fn golden(kind: Kind, elasticsearch: Option<u32>) {
         assert_eq!(all.rejects(stage), [json!(null); 0]);
     }
     assert_eq!(all.store.contents(), contents(&builds));
+    let loaded = &lines_of(&all.loaded_file())[0];
     let metadata = json!({
         "source": "buildhub-pipes", "version": env!("CARGO_PKG_VERSION"), "build": "bh-load",
+        "run": loaded["run"],
     });
     let mut ids = Vec::new();
     for row in all.store.rows() {
@@ -98,6 +100,7 @@ fn golden(kind: Kind, elasticsearch: Option<u32>) {
 /// Asserts that bh-load has written every mark of s3-list, and that they join.
 fn marks_are_whole(done: &Done) {
     let mut marks = done.stage("bh-load").lines();
+    let begin = marks.remove(0)["mark"]["begin"].clone();
     let pages = marks.len() - 1;
     assert!(pages >= 3, "{done}");
     marks[..pages].sort_by_key(|mark| {
@@ -110,7 +113,9 @@ fn marks_are_whole(done: &Done) {
         after = mark["mark"]["listed"]["through"].clone();
     }
     let run = &marks[0]["mark"]["listed"]["run"];
-    let end = json!({"mark": {"end": {"run": run, "records": 150, "pages": pages}}});
+    assert_eq!(begin["run"], *run);
+    let end = json!({"mark": {"end": {"run": run, "units": pages, "as_of": begin["started"],
+        "records": 150, "pages": pages}}});
     assert_eq!(after, Value::Null);
     assert_eq!(marks[pages..], [end], "{done}");
 }

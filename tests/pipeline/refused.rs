@@ -86,7 +86,11 @@ fn refused_documents(kind: Kind, version: u32) {
     let done = all.run().finds_nothing_new();
     assert_eq!(done.stage("bh-load").summary["refused_later"], json!({}));
     assert_eq!(sorted(all.store.outbox()), refused);
-    let again = all.tool("bh-load").arg("--retry-refused").run().exits(65);
+    let again = all
+        .unmarked("bh-load")
+        .arg("--retry-refused")
+        .run()
+        .exits(65);
     assert_eq!(
         again.count("/refused_later/refused by Elasticsearch"),
         2,
@@ -117,7 +121,7 @@ fn refused_documents(kind: Kind, version: u32) {
         }})),
     );
     assert_eq!(answer["acknowledged"], true, "{answer}");
-    let again = all.tool("bh-load").arg("--retry-refused").run();
+    let again = all.unmarked("bh-load").arg("--retry-refused").run();
     if version == 6 {
         // A number out of range is still refused.
         let again = again.exits(65);

@@ -200,6 +200,7 @@ fn a_file_that_changes_while_it_is_read_is_named() {
     let folder = folder();
     let file = write(folder.path(), "x.csv", rows(1..3));
     let mut fed = Fed::new(inventory().args(["--concurrency", "1", "-", &file]));
+    fed.hear();
     fed.say(row(&key(0), 0).trim_end());
     assert_eq!(fed.line(), record(&key(0), 0));
     write(folder.path(), "x.csv", rows(4..9));

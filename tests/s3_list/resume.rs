@@ -31,6 +31,9 @@ struct State {
     records: u64,
     pages: u64,
     finished: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<String>,
+    closed: bool,
     broken_pipe: bool,
     coverage: Vec<Part>,
     sample: Vec<(String, u64)>,
@@ -186,7 +189,7 @@ fn the_state_is_saved_after_each_page() {
         assert!(!state.finished && !state.broken_pipe && state.records == 1000 * state.pages);
     }
     let state = place.state();
-    assert_eq!((state.format, state.records, state.pages), (1, 20_000, 20));
+    assert_eq!((state.format, state.records, state.pages), (2, 20_000, 20));
     assert_eq!(state.run, listed.end.unwrap().0);
     assert_eq!(
         (state.finished, state.coverage),
@@ -220,7 +223,8 @@ fn without_resume_or_a_file_a_new_run_starts() {
     tiles(&run.listing(), None, None);
     let before = place.half(&server, |_| {});
     let run = place.tool(&server).run().exits(0);
-    let run = run.says("was not finished, and without --resume a new one begins");
+    let run =
+        run.says("of which 10 records were listed; its listing was not finished: without --resume");
     assert_eq!(run.listing().sorted(), keys);
     assert!(place.state().run != before.run, "{run}");
     // A relative name is in the current folder.
@@ -271,7 +275,10 @@ fn resume_waits_for_a_loader_that_starts_with_the_listing() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     place.half(&server, |_| {});
     assert!(!place.loaded().exists());
-    let load = Tool::new("bh-load").arg("--resume-file").arg(&place.file);
+    let load = Tool::new("bh-load")
+        .arg("--marks")
+        .arg("--resume-file")
+        .arg(&place.file);
     let list = place.resume(&server);
     // The loader starts after the lister, which opens its summary at its start.
     let later = format!(
@@ -294,7 +301,9 @@ fn records_that_no_loader_confirmed_are_reported() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     place.half(&server, |_| {});
     let load = |resumes: bool| {
-        let load = Tool::new("bh-load").args(["--database", "sqlite:b.db"]);
+        let load = Tool::new("bh-load")
+            .arg("--marks")
+            .args(["--database", "sqlite:b.db"]);
         let load = if resumes {
             load.arg("--resume-file").arg(&place.file)
         } else {
@@ -398,7 +407,7 @@ fn a_damaged_state_stops_the_run_and_is_named() {
     let cuts = (0..whole.len() - 1).map(|length| whole[..length].to_vec());
     let mut damaged: Vec<Vec<u8>> = cuts.collect();
     damaged.push(vec![0; whole.len()]);
-    damaged.push(text.replace("\"format\":1", "\"format\":2").into());
+    damaged.push(text.replace("\"format\":2", "\"format\":3").into());
     damaged.push(text.replace("\"coverage\"", "\"covered\"").into());
     damaged.push([&*whole, b"}"].concat());
     let name = place.file.display().to_string();
@@ -417,7 +426,7 @@ fn a_damaged_state_stops_the_run_and_is_named() {
         coverage: Vec::new(),
     };
     let text = serde_json::to_string(&loaded).unwrap() + "\n";
-    let mut damaged = vec![text.replace(":1", ":2")];
+    let mut damaged = vec![text.replace(":1", ":3")];
     damaged.extend((0..text.len() - 1).map(|length| text[..length].to_owned()));
     for bytes in damaged {
         std::fs::write(place.loaded(), bytes).unwrap();

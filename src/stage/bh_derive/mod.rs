@@ -18,7 +18,7 @@ use self::cache::Cache;
 use self::derive::{DeriveOutcome, Deriver};
 use self::read::{DeriveQueue, DeriveTicket, Selection};
 use crate::archive::PRODUCTS;
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{InputArgs, Program, SharedArgs};
 use crate::error::Result;
 use crate::ndjson::{self, Framing, Io, PendingQueue, RecordLine, StageOutput};
 use crate::record::reject::Reject;
@@ -94,12 +94,19 @@ pub struct Args {
     s3: S3Args,
 
     #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
 impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn allow_drops(&self) -> bool {
+        self.input.allow_drops
     }
 }
 
@@ -128,7 +135,6 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         runtime,
         deriver: Arc::new(Deriver::new(archive, cache, max_age)),
     };
-    let counters = Arc::clone(&io.context.counters);
     let selection = Selection {
         base: &args.archive.archive_url,
         products: args.products.split_whitespace().collect(),
@@ -147,7 +153,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         io.input.set_framing(Framing::Listing);
     }
     ndjson::ordered(io, ahead, ask, |line, outcomes, output| {
-        counters.add_made(outcomes.len().saturating_sub(1) as u64);
+        output.add_made(outcomes.len().saturating_sub(1) as u64);
         let mut outcomes = outcomes.into_iter();
         outcomes.try_for_each(|outcome| write(outcome, line, output))
     })

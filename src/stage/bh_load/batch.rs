@@ -1,12 +1,14 @@
 //! Batches are committed, and then reported.
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Settlement};
 use super::index::Indexer;
 use super::read::PendingRow;
 use crate::error::{Error, Result};
 use crate::json;
 use crate::metrics::Metrics;
 use crate::ndjson::{BatchSink, Parsed, StageOutput};
+use crate::record::ledger;
+use crate::record::mark::{Mark, UnitMark};
 use crate::record::reject::Reject;
 use crate::remote::elastic::SearchDocument;
 use crate::store::{BuildRow, LoadOutcome, Store};
@@ -22,6 +24,8 @@ pub struct Loader {
     pub indexer: Option<Indexer>,
     pub checkpoint: Checkpoint,
     pub dry_run: bool,
+    /// The runs that have ended.
+    pub settlements: Vec<Settlement>,
     /// Where the migration from Kinto is counted.
     pub kinto: Option<Metrics>,
 }
@@ -30,17 +34,26 @@ impl BatchSink<Box<PendingRow>> for Loader {
     /// Commits the batch; then its rejects are kept and its marks pass, in
     /// order.
     fn submit(&mut self, mut batch: Vec<Item>, output: &mut StageOutput) -> Result<()> {
+        if let Some(Parsed::Mark(mark)) = batch.first()
+            && let Mark::Begin(begin) = &mark.0
+        {
+            self.checkpoint.begin(begin, &mut *self.store)?;
+        }
+        let run = self.checkpoint.run();
         let rows: Vec<BuildRow> = batch
             .iter_mut()
             .filter_map(|item| match item {
-                Parsed::Record(pending) => Some(std::mem::take(&mut pending.row)),
+                Parsed::Record(pending) => Some(BuildRow {
+                    run: run.cloned(),
+                    ..std::mem::take(&mut pending.row)
+                }),
                 _ => None,
             })
             .collect();
         let outcomes = if rows.is_empty() {
             Vec::new()
         } else {
-            self.store.load(&rows)?
+            self.store.load(&rows, self.checkpoint.fence())?
         };
         let mut decided = rows.iter().zip(outcomes);
         let mut documents = Vec::new();
@@ -49,10 +62,7 @@ impl BatchSink<Box<PendingRow>> for Loader {
             match item {
                 Parsed::Mark(mark) => {
                     let (mark, line) = &*mark;
-                    if output.close_unit(mark)? && !self.dry_run {
-                        let database = self.store.address();
-                        self.checkpoint.mark(mark, line, output, database)?;
-                    }
+                    self.mark(mark, line, output)?;
                 }
                 item => {
                     let Some(pending) = output.settle(item)? else {
@@ -83,6 +93,26 @@ impl BatchSink<Box<PendingRow>> for Loader {
 }
 
 impl Loader {
+    /// Closes the unit before a mark: its rows are committed.
+    fn mark(&mut self, mark: &Mark, line: &[u8], output: &mut StageOutput) -> Result<()> {
+        let closed = output.close_unit(mark, line)?;
+        if self.dry_run {
+            return Ok(());
+        }
+        match mark {
+            Mark::Unit(UnitMark {
+                part: Some(part), ..
+            }) => self.checkpoint.close(part, &closed, &mut *self.store)?,
+            Mark::End(end) => {
+                self.checkpoint.save()?;
+                let settled = self.checkpoint.end(end, &mut *self.store)?;
+                self.settlements.extend(settled);
+            }
+            _ => {}
+        }
+        output.write_mark(&closed.line)
+    }
+
     /// Reports what became of a row; returns the document to index.
     fn report(
         &self,
@@ -99,8 +129,8 @@ impl Loader {
                 output.add_written(1);
                 return Ok(id.and_then(|id| document(id, pending)));
             }
-            LoadOutcome::EtagRenewed => output.drop("ETag renewed", 1),
-            LoadOutcome::Known => output.drop("known", 1),
+            LoadOutcome::EtagRenewed => output.drop(ledger::RENEWED, 1),
+            LoadOutcome::Known => output.drop(ledger::KNOWN, 1),
             LoadOutcome::Refused(refusal) => {
                 let (line, number) = (row.line.as_bytes(), pending.number);
                 output.reject(&Reject::new(line, number, refusal.kind, refusal.reason))?;

@@ -1,126 +1,311 @@
 //! What is committed is confirmed: in the file beside the resume file, and by
-//! the marks that leave on standard output.
+//! the marks that leave on standard output. A run's ledger is kept in `bh_run`.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
 
 use crate::error::{Error, Result};
-use crate::ndjson::StageOutput;
-use crate::record::coverage::Interval;
-use crate::record::mark::Mark;
-use crate::resume::{Confirmed, StateFile, loaded_path};
+use crate::log::counted;
+use crate::ndjson::ClosedUnit;
+use crate::record::coverage::{Coverage, Interval};
+use crate::record::ledger::Ledger;
+use crate::record::mark::{self, Begin, End, RunPart};
+use crate::resume::{Confirmed, ConfirmedUnit, StateFile, loaded_path};
+use crate::store::{NewRun, Outcome, RunEnd, RunFence, Store};
 
 pub struct Checkpoint {
-    file: Option<(StateFile, Confirmed)>,
+    file: Option<StateFile>,
+    loaded: Confirmed,
     changed: bool,
+    /// Of this process.
+    loader: String,
+    run: Option<RunAtWork>,
+    /// What tells the database from every other.
+    database_id: Option<String>,
     /// A run of which a part was stored, and lost with its database.
     lost: Option<String>,
-    /// Why a part of the run is missing that did not come again.
+    /// Why a part of a run is missing that did not come again.
     missing: Option<String>,
-    /// On a terminal nobody reads marks.
-    quiet: bool,
+}
+
+/// The run whose lines come.
+struct RunAtWork {
+    begin: Begin,
+    name: Arc<str>,
+    fence: RunFence,
+    /// What came of it, and is not confirmed.
+    held: Coverage,
+}
+
+/// How a run has ended, for the summary.
+pub struct Settlement {
+    pub is_complete: bool,
+    pub text: String,
+    pub json: serde_json::Value,
 }
 
 impl Checkpoint {
     /// Creates the file before anything else is done, so that s3-list knows
     /// that a loader takes part.
-    pub fn open(resume_file: Option<&Path>, dry_run: bool, quiet: bool) -> Result<Self> {
-        let file = match resume_file {
-            Some(path) if !dry_run => {
-                Some(StateFile::open(&loaded_path(path), &Confirmed::default())?)
-            }
-            _ => None,
-        };
+    pub fn open(resume_file: Option<&Path>) -> Result<Self> {
+        let first = Confirmed::default();
+        let opened = resume_file.map(|path| StateFile::open(&loaded_path(path), &first));
+        let (file, loaded) = opened.transpose()?.unzip();
         Ok(Self {
             file,
+            loaded: loaded.unwrap_or_default(),
             changed: false,
+            loader: uuid::Uuid::new_v4().to_string(),
+            run: None,
+            database_id: None,
             lost: None,
             missing: None,
-            quiet,
         })
     }
 
-    /// Whether the file says of `database` that a part of a run is stored there.
-    pub fn relies_on(&self, database: &str) -> bool {
-        let loaded = self.file.as_ref().map(|(_, loaded)| loaded);
-        loaded.is_some_and(|loaded| {
-            loaded.database.as_deref() == Some(database) && !loaded.coverage.is_empty()
-        })
+    /// Returns whether a file says that a part of a run is stored in `database`, and was
+    /// written by a program that kept no runs in databases.
+    pub fn relies_on_old(&self, database: &str) -> bool {
+        let Confirmed {
+            database_id,
+            coverage,
+            ..
+        } = &self.loaded;
+        database_id.is_none()
+            && self.loaded.database.as_deref() == Some(database)
+            && !coverage.is_empty()
+    }
+
+    /// Returns whether the database has lost rows of the run that the file speaks of: it was
+    /// emptied, set back, or made anew.
+    pub fn is_lost(&self, store: &mut dyn Store) -> Result<bool> {
+        let loaded = &self.loaded;
+        let (Some(run), Some(id)) = (&loaded.run, &loaded.database_id) else {
+            return Ok(false);
+        };
+        // Of another database the file says nothing.
+        let is_ours = store.identity()?.id == *id;
+        if loaded.coverage.is_empty()
+            || !is_ours && loaded.database.as_deref() != Some(store.address())
+        {
+            return Ok(false);
+        }
+        let is_behind = |step: i64| step < loaded.step;
+        if !is_ours || store.find_step(run)?.is_none_or(is_behind) {
+            return Ok(true);
+        }
+        let inserted = inserted(loaded);
+        Ok(inserted > 0 && store.count_rows(run)? < inserted)
     }
 
     /// The database is there no more that the file is of: nothing is stored.
     pub fn forget(&mut self) -> Result<()> {
-        let Some((file, loaded)) = &mut self.file else {
-            return Ok(());
-        };
-        self.lost = std::mem::take(loaded).run;
-        file.save(loaded)
+        self.lost = std::mem::take(&mut self.loaded).run;
+        self.changed = true;
+        self.save()
     }
 
-    /// A mark whose unit is committed.
+    /// A run begins: from now on this loader stores it.
+    pub fn begin(&mut self, begin: &Begin, store: &mut dyn Store) -> Result<()> {
+        let run = NewRun {
+            id: &begin.run,
+            source: &begin.source,
+            criteria: &begin.criteria,
+            started: &begin.started,
+        };
+        self.database_id = Some(store.identity()?.id);
+        self.run = Some(RunAtWork {
+            fence: store.begin_run(&run, &self.loader)?,
+            begin: begin.clone(),
+            name: begin.run.as_str().into(),
+            held: Coverage::default(),
+        });
+        Ok(())
+    }
+
+    /// Returns the run whose lines come.
+    pub fn run(&self) -> Option<&Arc<str>> {
+        self.run.as_ref().map(|run| &run.name)
+    }
+
+    pub fn fence(&mut self) -> Option<&mut RunFence> {
+        self.run.as_mut().map(|run| &mut run.fence)
+    }
+
+    /// A unit is closed; unless it is held, it is committed.
     ///
     /// # Errors
     /// What is stored of the run so far is in another database: none of the two
     /// would be whole.
-    pub fn mark(
+    pub fn close(
         &mut self,
-        mark: &Mark,
-        line: &[u8],
-        output: &mut StageOutput,
-        database: &str,
+        part: &RunPart,
+        unit: &ClosedUnit,
+        store: &mut dyn Store,
     ) -> Result<()> {
-        if let Mark::End { run, unconfirmed } = mark {
-            if let Some((file, _)) = &self.file
-                && self.lost.is_some()
-                && self.lost == *run
-            {
-                let place = file.path().display();
-                self.missing = Some(format!(
-                    "{place}: {database} is new, and what was stored of this run is lost"
-                ));
-            } else if *unconfirmed > 0 {
-                self.missing = Some(format!(
-                    "the listing went on behind {unconfirmed} records that no loader has confirmed"
-                ));
+        if unit.is_held {
+            if let Some(run) = self.run.as_mut().filter(|run| *run.name == *part.run) {
+                run.held.insert(part.keys.clone());
             }
-        }
-        if let (
-            Mark::Listed {
-                run,
-                after,
-                through,
-            },
-            Some((file, loaded)),
-        ) = (mark, &mut self.file)
-        {
-            let part = Interval::new(after.clone(), through.clone());
-            loaded.fold(run, part, database).map_err(|other| {
-                Error::configuration(format!(
-                    "{}: this run is stored in {other} so far, and this is {database}: name that \
-                     database, or, if it is the same one under another name, write the name into \
-                     the file",
-                    file.path().display()
-                ))
-            })?;
-            self.changed = true;
-        }
-        if self.quiet {
             return Ok(());
         }
-        output.write(line)?;
-        output.write(b"\n")
+        let folded = self.loaded.fold(
+            ConfirmedUnit {
+                run: &part.run,
+                keys: part.keys.clone(),
+                counts: mark::counts(&unit.line),
+            },
+            (store.address(), self.database_id.as_deref()),
+        );
+        folded.map_err(|other| {
+            let file = self.file.as_ref();
+            let place =
+                file.map_or_else(String::new, |file| format!("{}: ", file.path().display()));
+            Error::configuration(format!(
+                "{place}this run is stored in {other} so far, and this is {}: name that database, \
+                 or, if it is the same one under another name, write the name into the file",
+                store.address()
+            ))
+        })?;
+        self.changed = true;
+        Ok(())
     }
 
+    /// Writes what is confirmed, after the commit, with the step of the database.
     pub fn save(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.changed) {
+            return Ok(());
+        }
+        if let Some(run) = &self.run
+            && self.loaded.run.as_deref() == Some(&*run.name)
+        {
+            self.loaded.step = run.fence.step;
+        }
         match &mut self.file {
-            Some((file, loaded)) if std::mem::take(&mut self.changed) => file.save(loaded),
-            _ => Ok(()),
+            Some(file) => file.save(&self.loaded),
+            None => Ok(()),
         }
     }
 
-    /// Whether all of the run has come.
+    /// A run has ended: what is confirmed of it has to be all.
+    pub fn end(&mut self, end: &End, store: &mut dyn Store) -> Result<Option<Settlement>> {
+        let name = end.run.as_deref();
+        if let Some(lost) = self.lost.as_deref().filter(|lost| name == Some(lost)) {
+            self.missing.get_or_insert(format!(
+                "{}: what was stored of run {lost} is lost: the database is new, was emptied, or \
+                 was set back",
+                store.address()
+            ));
+        }
+        let Some(run) = self.run.take_if(|run| Some(&*run.name) == name) else {
+            return Ok(None);
+        };
+        let is_known = self.loaded.run.as_deref() == name;
+        let whole = run.begin.part.clone();
+        let whole = whole.unwrap_or_else(|| vec![Interval::new(None, None)]);
+        let gaps = |done: &Coverage| -> Vec<Interval> {
+            whole.iter().flat_map(|part| done.gaps(part)).collect()
+        };
+        let open = if is_known {
+            gaps(&self.loaded.coverage)
+        } else {
+            gaps(&Coverage::default())
+        };
+        let asked = store.count_rows(&run.name)?;
+        let counts = if is_known {
+            self.loaded.counts.clone()
+        } else {
+            Vec::new()
+        };
+        let exact = is_known && self.loaded.exact;
+        if open.is_empty() {
+            // Whatever was lost has come again.
+            self.missing = None;
+        } else if let Some(file) = self.file.as_ref().filter(|_| !run.begin.trusted) {
+            let mut came = run.held.clone();
+            if is_known {
+                let done = self.loaded.coverage.intervals().iter();
+                done.cloned().for_each(|done| came.insert(done));
+            }
+            let holes = gaps(&came);
+            if let Some(hole) = holes.first() {
+                let why = match run.begin.unconfirmed {
+                    Some(records) => format!(
+                        "the listing went on behind {records} records that no loader has confirmed"
+                    ),
+                    None => format!(
+                        "{}: {} of run {} did not come and is not stored: {hole}",
+                        file.path().display(),
+                        counted(holes.len() as u64, "range"),
+                        run.name
+                    ),
+                };
+                self.missing.get_or_insert(why);
+            }
+        }
+        if is_known && asked < inserted(&self.loaded) {
+            self.missing = Some(format!(
+                "{}: {asked} rows of run {} are in main_build, and {} were stored: rows were \
+                 deleted, or the table was set back",
+                store.address(),
+                run.name,
+                inserted(&self.loaded)
+            ));
+            self.forget()?;
+        }
+        let outcome = match (&self.missing, open.len()) {
+            (None, 0) => Outcome::Complete,
+            _ => Outcome::Open,
+        };
+        store.end_run(
+            &run.fence,
+            &RunEnd {
+                outcome,
+                as_of: end.as_of.as_deref(),
+                error: self.missing.clone(),
+                counts: Some(json!(counts)),
+            },
+        )?;
+        let ledger = Ledger::new(&counts);
+        let exact = exact && ledger.adds_up();
+        let note = match (open.len(), exact) {
+            (0, true) => String::new(),
+            (0, false) => "; not exactly accounted".to_owned(),
+            (open, _) => format!("; {} not yet stored", counted(open as u64, "range")),
+        };
+        Ok(Some(Settlement {
+            is_complete: outcome == Outcome::Complete,
+            text: format!(
+                "run {}: {ledger}; {asked} rows inserted by it{note}",
+                run.name
+            ),
+            json: json!({
+                "run": &*run.name, "outcome": outcome.name(), "ledger": ledger,
+                "inserted": asked, "open": open.len(), "exact": exact,
+            }),
+        }))
+    }
+
+    /// Notes that the run at work was stopped.
+    pub fn stop(&mut self, error: &Error, store: &mut dyn Store) {
+        if let Some(run) = self.run.take() {
+            let end = RunEnd {
+                outcome: Outcome::Stopped,
+                as_of: None,
+                error: Some(error.to_string()),
+                counts: None,
+            };
+            // The reason to stop is known already.
+            drop(store.end_run(&run.fence, &end));
+        }
+    }
+
+    /// Whether all of the runs has come.
     ///
     /// # Errors
-    /// A part of it was taken as done, and is not stored.
+    /// A part was taken as done, and is not stored (75).
     pub fn finish(self) -> Result<()> {
         match self.missing {
             None => Ok(()),
@@ -129,4 +314,10 @@ impl Checkpoint {
             ))),
         }
     }
+}
+
+/// Returns how many rows the confirmed units have inserted, as far as they were counted: a
+/// kill hides some.
+fn inserted(loaded: &Confirmed) -> u64 {
+    loaded.counts.last().map_or(0, |loader| loader.out)
 }

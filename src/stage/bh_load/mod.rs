@@ -5,6 +5,7 @@ mod checkpoint;
 mod follow;
 mod index;
 mod read;
+mod runs;
 mod send;
 
 use std::path::PathBuf;
@@ -13,13 +14,14 @@ use std::time::Duration;
 use clap::Parser;
 
 use self::batch::{LARGEST, Loader};
-use self::checkpoint::Checkpoint;
+use self::checkpoint::{Checkpoint, Settlement};
 use self::index::Indexer;
-use crate::cli::{Program, SharedArgs, values};
+use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs, values};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::ndjson::{self, BatchLimits, Io, RecordLine};
+use crate::ndjson::{self, BatchLimits, Io, RecordLine, WriteMarks};
 use crate::remote::elastic::ElasticArgs;
 use crate::resume;
 use crate::store::{DatabaseArgs, DryRun, Location, Provenance, Replaced, Store};
@@ -73,9 +75,19 @@ pub struct Args {
     #[arg(long)]
     kinto_migration: bool,
 
+    /// Print the runs that the database has taken in, and load nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "resume_file", "requeue"])]
+    runs: bool,
+
     /// Write nothing; print what would happen to each record
     #[arg(long)]
     dry_run: bool,
+
+    #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
+    sink: SinkArgs,
 
     #[command(flatten)]
     shared: SharedArgs,
@@ -88,24 +100,42 @@ impl Program for Args {
         &self.shared
     }
 
+    fn reads_lines(&self) -> bool {
+        !self.runs
+    }
+
+    fn allow_drops(&self) -> bool {
+        self.input.allow_drops
+    }
+
+    fn write_marks(&self) -> WriteMarks {
+        self.sink.write_marks()
+    }
+
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
         resume::files(self.resume_file.as_deref())
     }
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let quiet = io.output.stream().is_terminal();
-    let mut checkpoint = Checkpoint::open(args.resume_file.as_deref(), args.dry_run, quiet)?;
+    if args.runs {
+        return runs::print(&Location::new(&args.database, io)?, io);
+    }
+    let resume_file = args.resume_file.as_deref().filter(|_| !args.dry_run);
+    let mut checkpoint = Checkpoint::open(resume_file)?;
     let location = Location::new(&args.database, io)?;
     let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {
         (Box::new(DryRun::new(location.open_existing()?)), None)
     } else {
         // Before the tables are made again: a kill in between would hide it.
-        if checkpoint.relies_on(&location.name()) && !location.has_tables()? {
+        if checkpoint.relies_on_old(&location.name()) && !location.has_tables()? {
             checkpoint.forget()?;
         }
         let connector = location.connector()?;
-        let store = connector.connect()?;
+        let mut store = connector.connect()?;
+        if checkpoint.is_lost(&mut *store)? {
+            checkpoint.forget()?;
+        }
         (store, Indexer::start(args, &connector, io)?)
     };
     let documents = indexer.is_some();
@@ -114,6 +144,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         indexer,
         checkpoint,
         dry_run: args.dry_run,
+        settlements: Vec::new(),
         kinto: args.kinto_migration.then(Metrics::from_environment),
     };
     let provenance = Provenance {
@@ -128,9 +159,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let parse = |record: RecordLine<'_>| read::pending_row(record, documents, provenance);
     let loaded = ndjson::batched(io, &limits, parse, |row| row.weight(), &mut loader);
     let loaded = loaded.and_then(|()| loader.store.verify());
-    if loaded.as_ref().is_err_and(Error::is::<Replaced>) {
-        loader.checkpoint.forget()?;
+    if let Err(error) = &loaded {
+        loader.checkpoint.stop(error, &mut *loader.store);
+        if error.is::<Replaced>() {
+            loader.checkpoint.forget()?;
+        }
     }
+    report(&loader.settlements, &io.context);
     let indexed = match loader.indexer.take() {
         Some(indexer) => indexer.finish(loaded.is_ok(), &mut *loader.store, &mut io.output),
         None => Ok(()),
@@ -139,7 +174,27 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if !documents && !args.dry_run {
         warn_of_queue(&mut *loader.store, &io.context.log)?;
     }
-    loader.checkpoint.finish()
+    loader.checkpoint.finish()?;
+    if (loader.settlements.last()).is_none_or(|last| !last.is_complete) && !args.dry_run {
+        io.output.runs().check_confirmed()?;
+    }
+    if resume_file.is_some() && !io.output.runs().has_any() && !io.input.is_null() {
+        return Err(Error::ended_early(
+            "no mark came, so nothing is confirmed in the resume file: the program before this \
+             one died, or a filter left the marks out; run the pipeline again with them, or leave \
+             out --resume-file",
+        ));
+    }
+    Ok(())
+}
+
+/// Says what became of the runs that have ended.
+fn report(settlements: &[Settlement], context: &Context) {
+    for settlement in settlements {
+        context.log.info(&settlement.text);
+    }
+    let runs = settlements.iter().map(|settlement| settlement.json.clone());
+    context.counters.set_runs(runs.collect());
 }
 
 /// Says what is queued for an index, where nothing is sent to it.

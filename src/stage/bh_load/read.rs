@@ -89,6 +89,7 @@ fn check(
             key,
             etag,
             provenance,
+            run: None,
         },
         number,
         document,

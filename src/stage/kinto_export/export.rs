@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::coverage::Interval;
 use crate::resume::{Compatibility, RunSource};
 
 /// What is exported; the state of another export is an error.
@@ -35,6 +36,13 @@ impl Export {
 
 impl RunSource for Export {
     const RUN: &'static str = "export";
+
+    fn part(&self) -> Option<Vec<Interval>> {
+        Some(vec![Interval::new(
+            self.since.clone(),
+            self.through.clone(),
+        )])
+    }
 
     fn compare(&self, now: &Self) -> Compatibility {
         let begun = Self {

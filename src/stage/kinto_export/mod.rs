@@ -17,7 +17,7 @@ use self::write::ExportWriter;
 use crate::address::without_password;
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
-use crate::ndjson::Io;
+use crate::ndjson::{Io, WriteMarks};
 use crate::record::coverage::Interval;
 use crate::remote::kinto::database::KintoDatabase;
 use crate::remote::kinto::pages::Collection;
@@ -78,6 +78,10 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn write_marks(&self) -> WriteMarks {
+        self.state.write_marks()
     }
 
     fn files(&self) -> Vec<(&'static str, PathBuf)> {

@@ -10,7 +10,8 @@ use crate::error::{Error, Kind, Result};
 use crate::metrics::Metrics;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
-use crate::resume::{PageMark, PublishedPage, Publisher, Recorder};
+use crate::record::mark::PartKind;
+use crate::resume::{PublishedPage, Publisher, Recorder};
 
 /// A page, and the part of the export that it completes.
 type WorkerPage = (ExportPage, KintoSpan);
@@ -25,7 +26,7 @@ pub struct ExportWriter {
 impl ExportWriter {
     pub fn new(recorder: Recorder<Export>, unit: TimeUnit) -> Self {
         Self {
-            publisher: Publisher::new(recorder, PageMark::Page),
+            publisher: Publisher::new(recorder, PartKind::Page),
             unit,
             metrics: Metrics::from_environment(),
         }
@@ -40,6 +41,7 @@ impl ExportWriter {
         before: Option<u64>,
         io: &mut Io,
     ) -> Result<()> {
+        self.publisher.begin(&mut io.output)?;
         let ranges = Ranges::new(gaps, workers.len());
         let (parts, came) = bounded(workers.len());
         let mut rest = std::thread::scope(|scope| {
@@ -167,7 +169,10 @@ impl ExportWriter {
     /// omit the missing records again.
     fn start_over(&self, error: Error) -> Result<()> {
         let recorder = &self.publisher.recorder;
-        recorder.record(|exported| exported.finished = true)?;
+        recorder.record(|exported| {
+            exported.finished = true;
+            exported.closed = true;
+        })?;
         Err(error)
     }
 }

@@ -16,9 +16,9 @@ use self::contents::{KintoContents, digest};
 use self::read::PendingPut;
 use self::send::{BatchSender, LARGEST};
 use self::versions::Versions;
-use crate::cli::{Program, SharedArgs, values};
+use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs, values};
 use crate::error::{Error, Kind, Result};
-use crate::ndjson::{self, BatchLimits, Io, RecordLine};
+use crate::ndjson::{self, BatchLimits, Io, RecordLine, WriteMarks};
 use crate::remote::kinto::batch::Batches;
 use crate::remote::kinto::manifest::{BUILT_IN, Manifest};
 use crate::remote::kinto::{KintoArgs, KintoServer};
@@ -71,6 +71,12 @@ pub struct Args {
     flush_interval: Duration,
 
     #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
+    sink: SinkArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
@@ -79,6 +85,14 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn allow_drops(&self) -> bool {
+        self.input.allow_drops
+    }
+
+    fn write_marks(&self) -> WriteMarks {
+        self.sink.write_marks()
     }
 }
 
@@ -145,5 +159,6 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         ndjson::batched(io, &limits, parse, weigh, &mut sender)?;
         sender.finish(limits.records, &mut io.output)
     })?;
-    known.map_or(Ok(()), |known| known.keep(superseded))
+    known.map_or(Ok(()), |known| known.keep(superseded))?;
+    io.output.runs().check_confirmed()
 }

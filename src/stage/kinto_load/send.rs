@@ -107,22 +107,16 @@ impl BatchSender {
         let mut outcomes = sent.puts.iter().zip(outcomes?);
         let mut stored = 0;
         for item in sent.items {
-            // On a terminal marks are not wanted.
-            if let Parsed::Mark(mark) = &item
-                && output.stream().is_terminal()
-            {
-                output.close_unit(&mark.0)?;
-                continue;
-            }
             let Some(number) = output.settle(item)? else {
                 continue;
             };
             let (put, outcome) = (outcomes.next())
                 .ok_or_else(|| Error::internal("a record has no outcome in Kinto"))?;
+            stored += u64::from(matches!(outcome, PutOutcome::Created | PutOutcome::Updated));
             match outcome {
-                PutOutcome::Created => stored += 1,
+                PutOutcome::Created => output.add_written(1),
                 PutOutcome::Updated => {
-                    stored += 1;
+                    output.add_written(1);
                     self.counters.note("over earlier ones", 1);
                 }
                 PutOutcome::Existing => output.drop("there already", 1),
@@ -132,7 +126,6 @@ impl BatchSender {
                 }
             }
         }
-        output.add_written(stored);
         self.metrics.incr("to_kinto_update_record", stored);
         Ok(())
     }
@@ -147,16 +140,13 @@ impl BatchSink<Box<PendingPut>> for BatchSender {
         let mut puts = Vec::new();
         let mut items = Vec::with_capacity(batch.len());
         for item in batch {
-            items.push(match item {
-                Parsed::Record(pending) if pending.unchanged => Parsed::Dropped("unchanged", 1),
-                Parsed::Record(pending) => {
-                    puts.push(pending.put);
-                    Parsed::Record(pending.number)
+            items.push(item.and_then(|pending| {
+                if pending.unchanged {
+                    return Parsed::Dropped("unchanged", 1);
                 }
-                Parsed::Dropped(reason, records) => Parsed::Dropped(reason, records),
-                Parsed::Reject(reject) => Parsed::Reject(reject),
-                Parsed::Mark(mark) => Parsed::Mark(mark),
-            });
+                puts.push(pending.put);
+                Parsed::Record(pending.number)
+            }));
         }
         // Two versions of a record must arrive in order.
         while puts.iter().any(|put| self.paths.contains_key(&put.path))

@@ -56,6 +56,7 @@ impl Versions {
                 }
                 _ if pending.superseded && !self.sent.contains_key(&path) => {
                     self.put_off.insert(path, pending);
+                    chosen.push(Parsed::PutOff);
                 }
                 _ => chosen.push(self.send(path, pending)),
             }
@@ -68,6 +69,7 @@ impl Versions {
         let Some(earlier) = self.put_off.remove(&path) else {
             return;
         };
+        chosen.push(Parsed::TakenUp);
         if is_replaced {
             self.superseded.extend(earlier.version);
             chosen.push(Parsed::Dropped(SUPERSEDED, 1));
@@ -95,7 +97,7 @@ impl Versions {
         rest.sort_unstable_by_key(|(_, pending)| pending.number);
         let rest = rest.into_iter();
         let items = rest
-            .map(|(path, pending)| self.send(path, pending))
+            .flat_map(|(path, pending)| [Parsed::TakenUp, self.send(path, pending)])
             .collect();
         (items, self.superseded)
     }

@@ -28,7 +28,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::inventory::columns::USUAL;
 use crate::inventory::row::RowOptions;
-use crate::ndjson::{self, Io};
+use crate::ndjson::{self, Io, WriteMarks};
 use crate::remote::s3::S3Args;
 use crate::resume::{self, Recorder, ResumeArgs, RunState};
 
@@ -109,6 +109,10 @@ impl Program for Args {
         &self.shared
     }
 
+    fn write_marks(&self) -> WriteMarks {
+        self.state.write_marks()
+    }
+
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
         resume::files(self.state.resume_file.as_deref())
     }
@@ -171,7 +175,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             readers.run(lanes, (input, proof));
             Ok(())
         },
-        || writer.write(&inventory, feeds, output, counters, shutdown),
+        || {
+            writer.recorder.begin(output)?;
+            writer.write(&inventory, feeds, output, counters, shutdown)
+        },
     );
     s3.close();
     let path = args.state.resume_file.as_deref();

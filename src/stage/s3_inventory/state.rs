@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::find::Inventory;
 use super::location::LazyS3;
@@ -45,6 +46,19 @@ impl InventorySource {
 
 impl RunSource for InventorySource {
     const RUN: &'static str = "inventory";
+
+    fn part(&self) -> Option<Vec<Interval>> {
+        None
+    }
+
+    /// What is checked of standard input changes as it comes.
+    fn criteria(&self) -> Value {
+        let criteria = Self {
+            checks: Vec::new(),
+            ..self.clone()
+        };
+        serde_json::to_value(criteria).unwrap_or_default()
+    }
 
     fn compare(&self, now: &Self) -> Compatibility {
         if (&self.endpoint, &self.inputs) != (&now.endpoint, &now.inputs) {

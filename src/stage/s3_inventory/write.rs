@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::csv::Rows;
 use crate::ndjson::StageOutput;
 use crate::record::coverage::Interval;
-use crate::record::mark::{self, Mark};
+use crate::record::mark::{self, Mark, PartKind};
 use crate::resume::Recorder;
 use crate::shutdown::Shutdown;
 
@@ -149,16 +149,11 @@ impl InventoryWriter {
         output: &mut StageOutput,
     ) -> Result<()> {
         let done = unit.through(through);
-        let mut line = Vec::new();
-        let (after, through) = (done.after.as_deref(), done.through.as_deref());
-        mark::write_listed(&self.run, after, through, &mut line);
-        let mark = Mark::Listed {
-            run: self.run.clone(),
-            after: done.after.clone(),
-            through: done.through.clone(),
-        };
+        let line = mark::part(PartKind::Listed, &self.run, &done);
         let open = output.is_unit_open();
-        output.mark(&mark, line.trim_ascii_end())?;
+        if let Some(mark) = Mark::parse(&line) {
+            output.mark(&mark, &line)?;
+        }
         output.flush()?;
         unit.after = unit.line;
         self.checks += usize::from(unit.check.is_some());

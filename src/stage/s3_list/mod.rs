@@ -18,11 +18,11 @@ use self::writer::ListingWriter;
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
 use crate::listing::{ListingOptions, Planner};
-use crate::ndjson::Io;
+use crate::ndjson::{Io, WriteMarks};
 use crate::record::s3::split_url;
 use crate::remote::s3::{Bucket, S3, S3Args};
 use crate::remote::{self, concurrency::ConcurrencyLimit};
-use crate::resume::{self, ListingSource, Recorder, ResumeArgs};
+use crate::resume::{self, ListingSource, Recorder, ResumeArgs, RunSource};
 
 /// List the keys of a bucket, a record each
 #[derive(Debug, Parser)]
@@ -95,6 +95,10 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn write_marks(&self) -> WriteMarks {
+        self.state.write_marks()
     }
 
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
@@ -205,11 +209,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let histogram = listed.last.as_ref().map(|last| last.sample.points());
     let planner = Planner::new(settings, gaps.clone(), histogram.unwrap_or_default());
     let shared = Shared::new(client, planner, io);
-    let pool = WorkerPool::start(runtime, shared, workers);
     let mut writer = ListingWriter::new(
         args,
         Recorder::new(listed, file, io.output.stream().file()?),
     );
-    let done = writer.list(pool, &gaps, io);
+    let done = writer.begin(io).and_then(|()| {
+        let pool = WorkerPool::start(runtime, shared, workers);
+        writer.list(pool, &gaps, io)
+    });
     writer.conclude(done, io)
 }

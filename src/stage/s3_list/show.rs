@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
-use crate::record::coverage::{Coverage, Interval};
-use crate::resume::{self, Confirmed, RunState};
+use crate::record::coverage::Coverage;
+use crate::resume::{self, Confirmed, RunSource, RunState};
 
 /// Gaps that are printed one by one.
 const MAX_GAPS: usize = 10;
@@ -31,14 +31,17 @@ fn text(listed: &RunState, loaded: Option<&Confirmed>) -> String {
     };
     row("run", format!("{}, began {}", listed.run, listed.started));
     row("of", listed.source.to_string());
+    let at = listed.finished_at.as_deref();
+    let at = at.map_or_else(String::new, |at| format!(" at {at}"));
+    let left = resume::what_is_left(listed, loaded, None);
     row(
         "state",
-        match (listed.finished, listed.delivery_unknown) {
-            (true, _) => "finished",
-            (false, true) => "not finished; its reader left",
-            (false, false) => "not finished",
-        }
-        .to_owned(),
+        match (left, listed.finished, listed.delivery_unknown) {
+            (Some(left), true, _) => format!("listed completely{at}; {left}"),
+            (None, ..) => format!("finished{at}"),
+            (_, false, true) => "not finished; its reader left".to_owned(),
+            (_, false, false) => "not finished".to_owned(),
+        },
     );
     row(
         "listed",
@@ -88,7 +91,7 @@ fn text(listed: &RunState, loaded: Option<&Confirmed>) -> String {
         },
     );
     for gap in gaps.iter().take(MAX_GAPS) {
-        row("", describe(gap));
+        row("", gap.to_string());
     }
     if gaps.len() > MAX_GAPS {
         row("", format!("and {} more", gaps.len() - MAX_GAPS));
@@ -119,13 +122,4 @@ fn share(listed: &RunState, done: &Coverage) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a percentage")]
     let percent = 100.0 * last.sample.covered(done) as f64 / all as f64;
     format!(", {percent:.1} % of the {all} keys of the run before it")
-}
-
-fn describe(gap: &Interval) -> String {
-    match (&gap.after, &gap.through) {
-        (None, None) => "everything".to_owned(),
-        (None, Some(through)) => format!("from the start through {through:?}"),
-        (Some(after), None) => format!("after {after:?} to the end"),
-        (Some(after), Some(through)) => format!("after {after:?} through {through:?}"),
-    }
 }

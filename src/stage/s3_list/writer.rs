@@ -7,7 +7,8 @@ use crate::counters::Waiting;
 use crate::error::Result;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
-use crate::resume::{ListingSource, PageMark, PublishedPage, Publisher, Recorder};
+use crate::record::mark::PartKind;
+use crate::resume::{ListingSource, PublishedPage, Publisher, Recorder};
 
 /// Writes what the workers list.
 pub struct ListingWriter<'a> {
@@ -19,8 +20,16 @@ impl<'a> ListingWriter<'a> {
     pub fn new(args: &'a Args, recorder: Recorder) -> Self {
         Self {
             args,
-            publisher: Publisher::new(recorder, PageMark::Listed),
+            publisher: Publisher::new(recorder, PartKind::Listed),
         }
+    }
+
+    /// Says that the run begins.
+    ///
+    /// # Errors
+    /// The output is closed.
+    pub fn begin(&self, io: &mut Io) -> Result<()> {
+        self.publisher.begin(&mut io.output)
     }
 
     /// Publishes the pages that `pool` lists of `gaps`, and ends the run.

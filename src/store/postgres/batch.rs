@@ -9,12 +9,12 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, GenericClient, Transaction};
 
 use super::copy::copy_or_refuse;
-use super::outbox;
 use super::tables::Tables;
+use super::{outbox, runs};
 use crate::error::Kind;
 use crate::retry::Failure;
 use crate::store::plan::{ContentStatus, Plan, Refusal};
-use crate::store::{BuildRow, LoadOutcome, StoredRow, quoted};
+use crate::store::{BuildRow, LoadOutcome, RunFence, StoredRow, fenced_off, quoted};
 
 /// Why a batch is not stored.
 enum WriteError {
@@ -144,12 +144,24 @@ fn position(ordinality: i64) -> usize {
     usize::try_from(ordinality - 1).unwrap_or_default()
 }
 
+/// A batch of a run whose COMMIT was not answered: the step that it takes the run to, and
+/// its outcomes.
+pub type Unanswered = Option<(i64, Vec<LoadOutcome>)>;
+
 /// Stores `rows` in one transaction; returns one outcome per row.
 pub fn load(
     client: &mut Client,
     rows: &[BuildRow],
     tables: Tables,
+    mut fence: Option<&mut RunFence>,
+    unanswered: &mut Unanswered,
 ) -> Result<Vec<LoadOutcome>, Failure> {
+    if let (Some((step, outcomes)), Some(fence)) = (unanswered.take(), &mut fence)
+        && runs::step(client, fence)? == Some(step)
+    {
+        fence.step = step;
+        return Ok(outcomes);
+    }
     let mut before = usize::MAX;
     loop {
         let mut transaction = client.transaction()?;
@@ -161,10 +173,26 @@ pub fn load(
             .iter()
             .filter(|found| **found == ContentStatus::New);
         let new = new.count() + content.remembered.iter().filter(|known| !**known).count();
+        let changes = plan.changes();
         match write(&mut transaction, rows, &mut plan, &content, verify) {
             Ok(()) => {
+                let Some(fence) = fence.as_deref_mut().filter(|_| changes) else {
+                    transaction.commit()?;
+                    return Ok(plan.outcomes);
+                };
+                let Some(step) = runs::advance(&mut transaction, fence)? else {
+                    let loader = runs::loader(&mut transaction, &fence.run)?;
+                    return Err(Failure::Permanent(fenced_off(
+                        &fence.run,
+                        loader.as_deref(),
+                        "bh_run",
+                    )));
+                };
+                *unanswered = Some((step, plan.outcomes));
                 transaction.commit()?;
-                return Ok(plan.outcomes);
+                fence.step = step;
+                let outcomes = unanswered.take().map(|(_, outcomes)| outcomes);
+                return Ok(outcomes.unwrap_or_default());
             }
             // Another loader was faster: its rows are found now. If not, the
             // sequence of ids is behind the table.

@@ -66,7 +66,8 @@ fn copy(
     let mut writer = BinaryCopyInWriter::new(writer, &types);
     for insert in inserts {
         let row = &rows[insert.at];
-        let (build, metadata) = (Jsonb(row.build()), Jsonb(metadata(row.provenance)));
+        let metadata = metadata(row);
+        let (build, metadata) = (Jsonb(row.build()), Jsonb(&metadata));
         let etag = insert.etag.map(quoted);
         writer.write(&[&row.hash, &build, &metadata, &now, &row.key, &etag])?;
     }

@@ -5,6 +5,7 @@ mod connect;
 mod copy;
 mod outbox;
 mod pgpass;
+mod runs;
 mod shape;
 mod tables;
 mod tls;
@@ -21,8 +22,8 @@ pub use self::connect::ConnectionTarget;
 pub use self::tables::Tables;
 use super::plan::ContentStatus;
 use super::{
-    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, ORPHANS, RefusedRow,
-    Store, StoredBuild, known_queries, orphans_of,
+    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, NewRun, ORPHANS,
+    RefusedRow, RunEnd, RunFence, RunRecord, Store, StoredBuild, known_queries, orphans_of,
 };
 use crate::address::without_password;
 use crate::backoff::Backoff;
@@ -208,15 +209,45 @@ impl Store for Postgres {
         self.retry(|client| Ok(batch::find_all(client, hashes)?))
     }
 
-    fn load(&mut self, rows: &[BuildRow]) -> Result<Vec<LoadOutcome>> {
+    fn load(
+        &mut self,
+        rows: &[BuildRow],
+        mut fence: Option<&mut RunFence>,
+    ) -> Result<Vec<LoadOutcome>> {
         let tables = self.tables();
+        let mut unanswered = None;
         self.retry(|client| match tables {
-            Some(tables) => batch::load(client, rows, tables),
+            Some(tables) => {
+                batch::load(client, rows, tables, fence.as_deref_mut(), &mut unanswered)
+            }
             None => Err(Failure::permanent(
                 Kind::Internal,
                 "it was opened for reading",
             )),
         })
+    }
+
+    fn begin_run(&mut self, run: &NewRun<'_>, loader: &str) -> Result<RunFence> {
+        self.retry(|client| Ok(runs::begin(client, run, loader)?))
+    }
+
+    fn find_step(&mut self, run: &str) -> Result<Option<i64>> {
+        self.retry(|client| Ok(runs::find_step(client, run)?))
+    }
+
+    fn count_rows(&mut self, run: &str) -> Result<u64> {
+        self.retry(|client| Ok(runs::count_rows(client, run)?))
+    }
+
+    fn end_run(&mut self, fence: &RunFence, end: &RunEnd<'_>) -> Result<()> {
+        self.retry(|client| Ok(runs::end(client, fence, end)?))
+    }
+
+    fn runs(&mut self) -> Result<Vec<RunRecord>> {
+        if !self.has("bh_run")? {
+            return Ok(Vec::new());
+        }
+        self.retry(|client| Ok(runs::all(client)?))
     }
 
     fn verify(&mut self) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::retry::Failure;
 use crate::store::Replaced;
 
 /// Each table, Buildhub's first, with the statement that creates it.
-const TABLES: [(&str, &str); 4] = [
+const TABLES: [(&str, &str); 5] = [
     (
         "main_build",
         "CREATE TABLE main_build (
@@ -52,6 +52,24 @@ const TABLES: [(&str, &str); 4] = [
         INSERT INTO bh_database (id)
             SELECT md5(random()::text || random()::text || clock_timestamp()::text)",
     ),
+    (
+        "bh_run",
+        "CREATE TABLE bh_run (
+            id text PRIMARY KEY,
+            source text NOT NULL,
+            criteria json NOT NULL,
+            version text NOT NULL,
+            started timestamp with time zone NOT NULL,
+            as_of timestamp with time zone,
+            finished timestamp with time zone,
+            outcome text NOT NULL DEFAULT 'running',
+            error text,
+            counts json,
+            first_id bigint NOT NULL,
+            step bigint NOT NULL DEFAULT 0,
+            loader text NOT NULL
+        )",
+    ),
 ];
 
 /// Any number will do, as long as it is the same in every loader.
@@ -67,7 +85,7 @@ struct Found {
 ///
 /// # Errors
 /// One of them is no table that keeps every row and shows it (78).
-fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 4], Failure> {
+fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 5], Failure> {
     let names: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
     let rows = client.query_typed(
         // A partition that does not last stands for its table.
@@ -89,7 +107,7 @@ fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 4], Failure> 
          ) p ON true ORDER BY t.n",
         &[(&names, Type::TEXT_ARRAY)],
     )?;
-    let mut found = [None, None, None, None];
+    let mut found = [None, None, None, None, None];
     for (place, row) in found.iter_mut().zip(&rows) {
         let Some(oid) = row.try_get(0)? else { continue };
         let schema: String = row.try_get(1)?;
@@ -132,7 +150,7 @@ pub fn check(client: &mut Client) -> Result<(), Failure> {
     check_shape(client, &found)
 }
 
-fn check_shape(client: &mut Client, found: &[Option<Found>; 4]) -> Result<(), Failure> {
+fn check_shape(client: &mut Client, found: &[Option<Found>; 5]) -> Result<(), Failure> {
     match &found[0] {
         Some(main_build) => shape::check(client, &main_build.schema),
         None => Ok(()),
@@ -141,7 +159,7 @@ fn check_shape(client: &mut Client, found: &[Option<Found>; 4]) -> Result<(), Fa
 
 /// The tables that a loader writes to, by their oids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tables([u32; 4]);
+pub struct Tables([u32; 5]);
 
 impl Tables {
     /// Prepares a new connection for loading. The first one creates tables that
@@ -177,6 +195,7 @@ impl Tables {
                     coalesce(to_regclass('bh_object')::oid, 0),
                     coalesce(to_regclass('bh_outbox')::oid, 0),
                     coalesce(to_regclass('bh_database')::oid, 0),
+                    coalesce(to_regclass('bh_run')::oid, 0),
                     EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('main_build')
                         AND (c.relkind <> 'r' OR EXISTS (SELECT FROM pg_trigger t
                              WHERE t.tgrelid = c.oid AND NOT t.tgisinternal))),
@@ -190,12 +209,13 @@ impl Tables {
             row.try_get(1)?,
             row.try_get(2)?,
             row.try_get(3)?,
+            row.try_get(4)?,
         ];
         self.compare(oids)?;
-        Ok(row.try_get(4)?)
+        Ok(row.try_get(5)?)
     }
 
-    fn compare(&self, now: [u32; 4]) -> Result<(), Failure> {
+    fn compare(&self, now: [u32; 5]) -> Result<(), Failure> {
         let names = TABLES.iter().map(|(name, _)| *name);
         let mut pairs = names.zip(self.0.iter().zip(now));
         match pairs.find(|(_, (before, now))| *before != now) {

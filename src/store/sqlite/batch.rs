@@ -22,19 +22,20 @@ pub fn find(connection: &Connection, hash: &str) -> rusqlite::Result<ContentStat
     Ok(stored.into())
 }
 
-/// Stores `rows`; returns one outcome per row.
+/// Stores `rows`; returns one outcome per row, and whether anything changes.
 pub fn load(
     transaction: &Transaction<'_>,
     rows: &[BuildRow],
     now: &str,
     queue: bool,
-) -> rusqlite::Result<Vec<LoadOutcome>> {
+) -> rusqlite::Result<(Vec<LoadOutcome>, bool)> {
     let found: rusqlite::Result<Vec<ContentStatus>> = rows
         .iter()
         .map(|row| find(transaction, &row.hash))
         .collect();
     let found = found?;
     let mut plan = Plan::new(rows, &found);
+    let changes = plan.changes();
     insert(transaction, rows, &mut plan, now, queue)?;
     renew_etags(transaction, rows, &mut plan)?;
     let mut upsert_object = transaction.prepare_cached(
@@ -46,7 +47,7 @@ pub fn load(
     for row in plan.objects.iter().map(|at| &rows[*at]) {
         upsert_object.execute(params![row.key, row.etag, row.hash])?;
     }
-    Ok(plan.outcomes)
+    Ok((plan.outcomes, changes))
 }
 
 /// Inserts new rows, and queues them for Elasticsearch if `queue` is set;
@@ -68,7 +69,7 @@ fn insert(
         transaction.prepare_cached("INSERT OR REPLACE INTO bh_outbox (id) VALUES (?1)")?;
     for new in std::mem::take(&mut plan.inserts) {
         let (row, etag) = (&rows[new.at], new.etag.map(quoted));
-        let (build, metadata) = (row.build(), metadata(row.provenance));
+        let (build, metadata) = (row.build(), metadata(row));
         let values = params![row.hash, build, metadata, now, row.key, etag];
         let id = match insert.execute(values) {
             Ok(1) if !verify => Some(transaction.last_insert_rowid()),

@@ -3,6 +3,7 @@
 mod batch;
 mod outbox;
 mod place;
+mod runs;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,8 @@ use self::place::OpenFiles;
 pub use self::place::parse_path;
 use super::plan::ContentStatus;
 use super::{
-    ALL_QUEUED, BuildRow, DatabaseIdentity, LoadOutcome, ORPHANS, RefusedRow, Store, StoredBuild,
-    known_queries, orphans_of,
+    ALL_QUEUED, BuildRow, DatabaseIdentity, LoadOutcome, NewRun, ORPHANS, RefusedRow, RunEnd,
+    RunFence, RunRecord, Store, StoredBuild, fenced_off, known_queries, orphans_of,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -106,7 +107,7 @@ impl Sqlite {
             let other: Option<String> = connection.query_row(
                 "SELECT min(name) FROM sqlite_schema WHERE type IN ('table', 'view')
                  AND name NOT LIKE 'sqlite_%' AND NOT EXISTS (SELECT 1 FROM sqlite_schema
-                     WHERE name IN ('main_build', 'bh_object', 'bh_outbox', 'bh_database'))",
+                     WHERE name IN ('main_build', 'bh_object', 'bh_outbox', 'bh_database', 'bh_run'))",
                 [],
                 |row| row.get(0),
             )?;
@@ -128,13 +129,13 @@ impl Sqlite {
         let has = self.columns("main_build")?;
         let view = self.within(|connection| {
             let query = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'view'
-                AND name IN ('main_build', 'bh_object', 'bh_outbox', 'bh_database'))";
+                AND name IN ('main_build', 'bh_object', 'bh_outbox', 'bh_database', 'bh_run'))";
             connection.query_row(query, [], |row| row.get(0))
         })?;
         if view {
             return Err(Error::configuration(format!(
-                "{}: main_build, bh_object, bh_outbox or bh_database is a view, not a table; use another \
-                 database",
+                "{}: main_build, bh_object, bh_outbox, bh_database or bh_run is a view, not a table; \
+                 use another database",
                 self.address
             )));
         }
@@ -265,12 +266,51 @@ impl Store for Sqlite {
         })
     }
 
-    fn load(&mut self, rows: &[BuildRow]) -> Result<Vec<LoadOutcome>> {
+    fn load(
+        &mut self,
+        rows: &[BuildRow],
+        fence: Option<&mut RunFence>,
+    ) -> Result<Vec<LoadOutcome>> {
         let now = crate::log::now();
-        self.transact(|transaction| {
+        let mut fenced = None;
+        let done = self.transact(|transaction| {
             let queue = outbox::identity(transaction)?.index.is_some();
-            batch::load(transaction, rows, &now, queue)
-        })
+            let (outcomes, changes) = batch::load(transaction, rows, &now, queue)?;
+            if let Some(fence) = fence.filter(|_| changes) {
+                let Some(step) = runs::advance(transaction, fence)? else {
+                    let loader = runs::loader(transaction, &fence.run)?;
+                    fenced = Some(fenced_off(&fence.run, loader.as_deref(), &self.address));
+                    return Err(rusqlite::Error::QueryReturnedNoRows);
+                };
+                fence.step = step;
+            }
+            Ok(outcomes)
+        });
+        fenced.map_or(done, Err)
+    }
+
+    fn begin_run(&mut self, run: &NewRun<'_>, loader: &str) -> Result<RunFence> {
+        self.transact(|transaction| runs::begin(transaction, run, loader))
+    }
+
+    fn find_step(&mut self, run: &str) -> Result<Option<i64>> {
+        self.within(|connection| runs::step(connection, run))
+    }
+
+    fn count_rows(&mut self, run: &str) -> Result<u64> {
+        self.within(|connection| runs::count_rows(connection, run))
+    }
+
+    fn end_run(&mut self, fence: &RunFence, end: &RunEnd<'_>) -> Result<()> {
+        let now = crate::log::now();
+        self.transact(|transaction| runs::end(transaction, fence, end, &now))
+    }
+
+    fn runs(&mut self) -> Result<Vec<RunRecord>> {
+        if self.columns("bh_run")?.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.within(runs::all)
     }
 
     fn verify(&mut self) -> Result<()> {

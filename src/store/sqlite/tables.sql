@@ -22,3 +22,18 @@ CREATE TABLE IF NOT EXISTS bh_database (
     generation integer NOT NULL DEFAULT 0,
     "index" text
 );
+CREATE TABLE IF NOT EXISTS bh_run (
+    id text PRIMARY KEY,
+    source text NOT NULL,
+    criteria text NOT NULL,
+    version text NOT NULL,
+    started text NOT NULL,
+    as_of text,
+    finished text,
+    outcome text NOT NULL DEFAULT 'running',
+    error text,
+    counts text,
+    first_id integer NOT NULL,
+    step integer NOT NULL DEFAULT 0,
+    loader text NOT NULL
+);

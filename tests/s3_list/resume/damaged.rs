@@ -73,8 +73,8 @@ fn what_a_state_does_not_say_is_never_guessed() {
         ),
         (String::new(), "damaged, or not a resume file"),
         (
-            with("", "format", json!(2)),
-            "written by a newer version of this program, in format 2",
+            with("", "format", json!(3)),
+            "written by a newer version of this program, in format 3",
         ),
         (
             json!({"format": 12, "journal": []}).to_string(),
@@ -106,7 +106,7 @@ fn what_a_state_does_not_say_is_never_guessed() {
         ),
         (json!({"format": 1, "coverage": []}), "missing field `run`"),
         (
-            json!({"format": 2, "run": run, "coverage": []}),
+            json!({"format": 3, "run": run, "coverage": []}),
             "newer version",
         ),
     ] {

@@ -22,7 +22,11 @@ broken   |            | listed | 5 6 7 8 9           | goes on from what was lis
 half     |            | loaded | 0 1 2 3 4 5 6 7 8 9 | goes on from its start: no loader
 half     | same :2    | loaded | 3 4 5 6 7 8 9       | goes on from what the loader has confirmed
 finished |            |        | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
-finished | same :2    |        | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
+finished | same :     |        | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
+finished | same :2    |        | 3 4 5 6 7 8 9       | is listed completely, with 1 range not yet stored: listed again now
+finished | another :2 |        | 0 1 2 3 4 5 6 7 8 9 | is listed completely, with 1 range not yet stored: listed again now
+finished | same :2    | listed | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
+closed   | same :2    |        | 0 1 2 3 4 5 6 7 8 9 | is closed with 1 range that nobody could store: a new run begins
 finished |            | listed | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
 ";
 
@@ -35,6 +39,10 @@ fn change(state: &mut State, how: &str) {
         "finished" => {
             state.finished = true;
             state.coverage = vec![part(("", ""))];
+        }
+        "closed" => {
+            change(state, "finished");
+            state.closed = true;
         }
         other => panic!("{other}"),
     }
@@ -92,9 +100,15 @@ fn resume_lists_exactly_what_may_be_lost() {
         let listing = run.listing();
         assert_eq!(listing.sorted(), wanted, "{case} {run}");
         let after = place.state();
-        assert_eq!(after.run != before.run, how == "finished", "{case}");
+        assert_eq!(
+            after.run != before.run,
+            why.ends_with("a new run begins"),
+            "{case}"
+        );
         let (ended, records, _) = listing.end.unwrap();
         assert_eq!((ended, records), (after.run, wanted.len() as u64), "{case}");
+        // What is listed a second time is listed the last time.
+        assert_eq!(after.closed, why.ends_with("listed again now"), "{case}");
         assert_eq!((after.finished, after.broken_pipe), (true, false), "{case}");
         assert_eq!(after.coverage, [part(("", ""))], "{case}");
     }

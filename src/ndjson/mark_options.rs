@@ -1,0 +1,20 @@
+//! How the marks of a stage are treated.
+
+/// When a stage writes marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteMarks {
+    Always,
+    /// Nobody reads them on a terminal.
+    OffTerminal,
+    Never,
+}
+
+/// Where a stage stands in its pipeline, and what its user allows.
+#[derive(Debug, Clone, Copy)]
+pub struct MarkOptions {
+    /// It begins runs of its own.
+    pub is_source: bool,
+    pub write: WriteMarks,
+    /// A filter of the user's stands before it: fewer records than were sent are no loss.
+    pub allow_drops: bool,
+}

@@ -1,0 +1,192 @@
+//! The runs that the marks of an input speak of: each must begin, and end with all its
+//! units.
+
+use crate::error::{Error, Result};
+use crate::log::counted;
+use crate::record::mark::{Begin, End};
+
+/// What the marks have said so far.
+#[derive(Default)]
+pub struct Runs {
+    known: Vec<Run>,
+    /// What was wrong first.
+    fault: Option<String>,
+    /// How many units came to this stage with other records than were sent.
+    lost: u64,
+    /// How many units a stage before this one has held for that.
+    lost_before: u64,
+    /// Whether a source keeps a resume file.
+    resumable: bool,
+    /// Records of which only the source knows that they were written once.
+    unconfirmed: u64,
+}
+
+struct Run {
+    /// `None` where its marks do not say it.
+    id: Option<String>,
+    /// For people; `None` before the run began here.
+    source: Option<String>,
+    /// Unit marks since it began.
+    units: u64,
+    ended: bool,
+}
+
+impl Run {
+    fn name(&self) -> String {
+        let id = self.id.as_deref().unwrap_or("without a name");
+        match &self.source {
+            Some(source) => format!("run {id} of {source}"),
+            None => format!("run {id}"),
+        }
+    }
+}
+
+/// What to look at when marks come in another order than they were written in.
+const ORDER: &str = "lines have to come as they were written: sort, shuf, split and parallel \
+    --pipe fit only where the source writes no marks (--no-marks)";
+
+impl Runs {
+    pub fn begin(&mut self, begin: &Begin) {
+        self.resumable |= begin.resumable;
+        self.unconfirmed = begin.unconfirmed.unwrap_or(0);
+        let run = self.run(Some(&begin.run));
+        run.source = Some(begin.source.clone());
+        (run.units, run.ended) = (0, false);
+    }
+
+    /// A unit of `run` is closed; programs that count in their marks write a `begin` too.
+    pub fn unit(&mut self, run: &str, is_counted: bool) {
+        let run = self.run(Some(run));
+        run.units += 1;
+        let fault = if run.ended {
+            format!("a mark of {} came behind its end: {ORDER}", run.name())
+        } else if is_counted && run.source.is_none() {
+            format!("a mark of {} came before its begin: {ORDER}", run.name())
+        } else {
+            return;
+        };
+        self.fault(fault);
+    }
+
+    /// A mark that names no run: it is one of the run at work.
+    pub fn receipt(&mut self) {
+        if self.known.iter().all(|run| run.ended) {
+            self.run(None).ended = false;
+        }
+    }
+
+    pub fn end(&mut self, end: &End) {
+        let run = self.run(end.run.as_deref());
+        run.ended = true;
+        let (name, came) = (run.name(), run.units);
+        let has_begun = run.source.is_some();
+        // An end without a name is that of all, and each is that of a run without one.
+        let ends = |run: &&mut Run| end.run.is_none() || run.id.is_none();
+        self.known
+            .iter_mut()
+            .filter(ends)
+            .for_each(|run| run.ended = true);
+        self.unconfirmed = self.unconfirmed.max(end.unconfirmed);
+        let Some(units) = end.units else { return };
+        if !has_begun {
+            self.fault(format!("the end of {name} came without its begin: {ORDER}"));
+        } else if units != came {
+            self.fault(format!(
+                "{came} marks of {name} came, and {units} were sent: {ORDER}"
+            ));
+        }
+    }
+
+    /// Returns how many units of `run` were closed since it began.
+    pub fn units(&self, run: &str) -> u64 {
+        let run = self.known.iter().find(|own| own.id.as_deref() == Some(run));
+        run.map_or(0, |run| run.units)
+    }
+
+    /// Lines of a unit were lost or doubled, right before this stage or before another one;
+    /// returns how many such units were seen here.
+    pub fn lose(&mut self, is_here: bool) -> u64 {
+        let lost = if is_here {
+            &mut self.lost
+        } else {
+            &mut self.lost_before
+        };
+        *lost += 1;
+        self.lost
+    }
+
+    /// Checks that nothing is taken as done since it was written into a pipe once.
+    ///
+    /// # Errors
+    /// Some records are, and no loader has confirmed them (75).
+    pub fn check_confirmed(&self) -> Result<()> {
+        match self.unconfirmed {
+            0 => Ok(()),
+            records => Err(Error::ended_early(format!(
+                "the listing went on behind {records} records that no loader has confirmed: run \
+                 the pipeline again, and all of it is listed"
+            ))),
+        }
+    }
+
+    pub fn has_any(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    pub fn is_resumable(&self) -> bool {
+        self.resumable
+    }
+
+    /// Judges an input that has ended.
+    ///
+    /// # Errors
+    /// A run has not ended, or not all of it came (75).
+    pub fn finish(&mut self) -> Result<()> {
+        let next = if self.resumable {
+            "run the same pipeline again, with --resume at its source"
+        } else {
+            "run the pipeline again"
+        };
+        let open = self.known.iter().find(|run| !run.ended).map(|run| {
+            format!(
+                "input ended early: the end of {} did not come: a program before this one died",
+                run.name()
+            )
+        });
+        let lost = match (self.lost, self.lost_before) {
+            (0, 0) => None,
+            (0, lost) => Some(format!(
+                "lines were lost before another program of this pipeline, which held {}",
+                counted(lost, "unit")
+            )),
+            (lost, _) => Some(format!(
+                "lines of {} did not come as sent, and are not confirmed: where a filter of yours \
+                 leaves lines out, add --allow-drops; {ORDER}",
+                counted(lost, "unit")
+            )),
+        };
+        // Where lines came in another order, the end may have come before its begin.
+        match self.fault.take().or(open).or(lost) {
+            Some(fault) => Err(Error::ended_early(format!("{fault}; {next}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn fault(&mut self, fault: String) {
+        self.fault.get_or_insert(fault);
+    }
+
+    fn run(&mut self, id: Option<&str>) -> &mut Run {
+        let known = self.known.iter().position(|run| run.id.as_deref() == id);
+        let at = known.unwrap_or_else(|| {
+            self.known.push(Run {
+                id: id.map(str::to_owned),
+                source: None,
+                units: 0,
+                ended: false,
+            });
+            self.known.len() - 1
+        });
+        &mut self.known[at]
+    }
+}

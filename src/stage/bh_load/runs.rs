@@ -1,0 +1,62 @@
+//! Prints the runs that a database has taken in.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::ndjson::Io;
+use crate::record::ledger::Ledger;
+use crate::record::stage_counts::StageCounts;
+use crate::store::{Location, RunRecord};
+
+/// Prints a table on a terminal, elsewhere a line of JSON a run.
+pub fn print(location: &Location, io: &mut Io) -> Result<()> {
+    let mut store = location.open_existing()?.ok_or_else(|| {
+        Error::configuration(format!("{}: there is no such database", location.name()))
+    })?;
+    let runs = store.runs()?;
+    let text = if io.output.stream().is_terminal() {
+        table(&runs)
+    } else {
+        runs.iter().map(line).collect()
+    };
+    io.output.write(text.as_bytes())?;
+    io.output.flush()
+}
+
+fn ledger(run: &RunRecord) -> Option<Ledger> {
+    let counts: Vec<StageCounts> = serde_json::from_value(run.counts.clone()?).ok()?;
+    Some(Ledger::new(&counts))
+}
+
+fn line(run: &RunRecord) -> String {
+    let mut value = json!(run);
+    value["ledger"] = json!(ledger(run));
+    format!("{value}\n")
+}
+
+fn table(runs: &[RunRecord]) -> String {
+    let mut text = format!(
+        "{:<24}  {:<9}  {:>10}  {:>10}  {:>9}  {}\n",
+        "STARTED", "OUTCOME", "LISTED", "THERE", "REJECTED", "SOURCE"
+    );
+    for run in runs {
+        let ledger = ledger(run);
+        let count = |of: fn(&Ledger) -> u64| {
+            let count = ledger.as_ref().map(of);
+            count.map_or_else(|| "-".to_owned(), |count| count.to_string())
+        };
+        let _ = writeln!(
+            text,
+            "{:<24}  {:<9}  {:>10}  {:>10}  {:>9}  {}",
+            run.started.as_deref().unwrap_or("-"),
+            run.outcome,
+            count(|ledger| ledger.listed),
+            count(|ledger| ledger.there),
+            count(|ledger| ledger.rejected),
+            run.source.escape_debug()
+        );
+    }
+    text
+}

@@ -1,0 +1,159 @@
+//! The table of runs.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use postgres::types::{ToSql, Type};
+use postgres::{Client, GenericClient};
+use serde_json::Value;
+
+use crate::store::{NewRun, Outcome, RunEnd, RunFence, RunRecord};
+
+/// A text as a column holds it: without NUL characters.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// A time as a column holds it; `None` where it is none.
+fn time(text: &str) -> Option<SystemTime> {
+    let time = text.parse::<Timestamp>().ok()?;
+    let since = u64::try_from(time.as_microsecond()).ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_micros(since))
+}
+
+pub fn begin(
+    client: &mut Client,
+    run: &NewRun<'_>,
+    loader: &str,
+) -> Result<RunFence, postgres::Error> {
+    let begin = "INSERT INTO bh_run (id, source, criteria, version, started, first_id, loader)
+        VALUES ($1, $2, $3::json, $4, coalesce($5, now()),
+            (SELECT coalesce(max(id), 0) FROM main_build), $6)
+        ON CONFLICT (id) DO UPDATE SET loader = excluded.loader,
+            outcome = CASE bh_run.outcome WHEN 'complete' THEN 'complete' ELSE 'running' END
+        RETURNING step";
+    let (source, criteria) = (storable(run.source), run.criteria.to_string());
+    let (version, started) = (env!("CARGO_PKG_VERSION"), time(run.started));
+    let values: [(&(dyn ToSql + Sync), Type); 6] = [
+        (&run.id, Type::TEXT),
+        (&source, Type::TEXT),
+        (&criteria, Type::TEXT),
+        (&version, Type::TEXT),
+        (&started, Type::TIMESTAMPTZ),
+        (&loader, Type::TEXT),
+    ];
+    Ok(RunFence {
+        run: run.id.to_owned(),
+        loader: loader.to_owned(),
+        step: client.query_typed_one(begin, &values)?.try_get(0)?,
+    })
+}
+
+/// Returns the next step of the run, `None` if it is not this loader's any more.
+pub fn advance(
+    client: &mut impl GenericClient,
+    fence: &RunFence,
+) -> Result<Option<i64>, postgres::Error> {
+    let advance = "UPDATE bh_run SET step = step + 1 WHERE id = $1 AND loader = $2 RETURNING step";
+    one(client, advance, fence)
+}
+
+/// Returns the step of the run, `None` if it is not this loader's any more.
+pub fn step(
+    client: &mut impl GenericClient,
+    fence: &RunFence,
+) -> Result<Option<i64>, postgres::Error> {
+    let step = "SELECT step FROM bh_run WHERE id = $1 AND loader = $2";
+    one(client, step, fence)
+}
+
+fn one(
+    client: &mut impl GenericClient,
+    query: &str,
+    fence: &RunFence,
+) -> Result<Option<i64>, postgres::Error> {
+    let own = [
+        (&fence.run as &(dyn ToSql + Sync), Type::TEXT),
+        (&fence.loader, Type::TEXT),
+    ];
+    let rows = client.query_typed(query, &own)?;
+    rows.first().map(|row| row.try_get(0)).transpose()
+}
+
+/// Returns the loader that stores the run.
+pub fn loader(
+    client: &mut impl GenericClient,
+    run: &str,
+) -> Result<Option<String>, postgres::Error> {
+    let loader = "SELECT loader FROM bh_run WHERE id = $1";
+    let rows = client.query_typed(loader, &[(&run, Type::TEXT)])?;
+    rows.first().map(|row| row.try_get(0)).transpose()
+}
+
+pub fn find_step(client: &mut Client, run: &str) -> Result<Option<i64>, postgres::Error> {
+    let step = "SELECT step FROM bh_run WHERE id = $1";
+    let rows = client.query_typed(step, &[(&run, Type::TEXT)])?;
+    rows.first().map(|row| row.try_get(0)).transpose()
+}
+
+pub fn count_rows(client: &mut Client, run: &str) -> Result<u64, postgres::Error> {
+    let rows = "SELECT count(*) FROM main_build
+        WHERE id > (SELECT first_id FROM bh_run WHERE bh_run.id = $1) AND metadata->>'run' = $1";
+    let rows: i64 = client
+        .query_typed_one(rows, &[(&run, Type::TEXT)])?
+        .try_get(0)?;
+    Ok(rows.unsigned_abs())
+}
+
+pub fn end(client: &mut Client, fence: &RunFence, end: &RunEnd<'_>) -> Result<(), postgres::Error> {
+    let note = "UPDATE bh_run SET outcome = $3, error = $4, finished = now(),
+            as_of = coalesce($5, as_of), counts = coalesce($6::json, counts)
+        WHERE id = $1 AND loader = $2 AND (outcome <> $7 OR $3 = $7)";
+    let outcome = end.outcome.name();
+    let error = end.error.as_deref().map(storable);
+    let as_of = end.as_of.and_then(time);
+    let counts = end.counts.as_ref().map(Value::to_string);
+    client.query_typed(
+        note,
+        &[
+            (&fence.run, Type::TEXT),
+            (&fence.loader, Type::TEXT),
+            (&outcome, Type::TEXT),
+            (&error, Type::TEXT),
+            (&as_of, Type::TIMESTAMPTZ),
+            (&counts, Type::TEXT),
+            (&Outcome::Complete.name(), Type::TEXT),
+        ],
+    )?;
+    Ok(())
+}
+
+pub fn all(client: &mut Client) -> Result<Vec<RunRecord>, postgres::Error> {
+    let all =
+        "SELECT id, source, criteria::text, version, started, as_of, finished, outcome, error,
+        counts::text, first_id, step FROM bh_run ORDER BY bh_run.started, id";
+    let json = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
+    let time = |time: Option<SystemTime>| {
+        let since = time?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let time = Timestamp::from_microsecond(i64::try_from(since.as_micros()).ok()?);
+        Some(format!("{:.3}", time.ok()?))
+    };
+    let rows = client.query_typed(all, &[])?;
+    let record = |row: &postgres::Row| {
+        Ok(RunRecord {
+            run: row.try_get(0)?,
+            source: row.try_get(1)?,
+            criteria: json(row.try_get(2)?),
+            version: row.try_get(3)?,
+            started: time(row.try_get(4)?),
+            as_of: time(row.try_get(5)?),
+            finished: time(row.try_get(6)?),
+            outcome: row.try_get(7)?,
+            error: row.try_get(8)?,
+            counts: json(row.try_get(9)?),
+            first_id: row.try_get(10)?,
+            step: row.try_get(11)?,
+        })
+    };
+    rows.iter().map(record).collect()
+}

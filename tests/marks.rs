@@ -1,0 +1,11 @@
+//! The marks between the programs: what they prove, and what is found out.
+
+mod allowed;
+mod database;
+mod ends;
+mod flags;
+mod ledger;
+mod matrix;
+mod older;
+mod place;
+mod resume;
