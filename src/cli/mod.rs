@@ -1,5 +1,5 @@
-//! The process: parse, streams, signals, and the result as an exit status and
-//! a last line on standard error. Nobody else exits.
+//! The process around a stage: arguments, streams, signals, exit status and the last line on
+//! standard error. No other module exits.
 
 mod streams;
 pub(crate) mod values;
@@ -22,14 +22,14 @@ use crate::ndjson::{Input, Io, MarkOptions, Output, Rejects, StageOutput, WriteM
 use crate::progress::Terminal;
 use crate::shutdown::{self, Shutdown};
 
-/// How a program's help is laid out: what for, examples, then the rest.
+/// The layout of a program's help.
 const HELP: &str = "\
 {name} - {about-with-newline}
 {before-help}{usage-heading} {usage}
 
 {all-args}{after-help}";
 
-/// The end of every help: the statuses that a script acts on.
+/// The end of every help.
 const AFTER_HELP: &str = "\
 Exit status: 0 finished, 65 finished with rejects, 69 server away, 74 local I/O,
 75 ended early, 77 refused, 78 configuration. Tour: bh-pipes(7); lines: bh-lines(5).";
@@ -91,11 +91,11 @@ pub enum Progress {
     Never,
 }
 
-/// What the process has to know of a program.
+/// What this module needs to know of a program.
 pub trait Program: Parser {
-    /// Whether it reads lines, so that a terminal as input is a mistake.
+    /// Whether it reads lines; then a terminal as input is an error.
     const READS_LINES: bool = true;
-    /// The summary's word for records that came through.
+    /// The name of written records in the summary.
     const OUT: &'static str = "out";
 
     fn shared(&self) -> &SharedArgs;
@@ -114,13 +114,13 @@ pub trait Program: Parser {
         false
     }
 
-    /// Other files that it uses, and what they are.
+    /// Other files that it uses, each with its name in messages.
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
         Vec::new()
     }
 }
 
-/// Returns the command of a program, with what all of them have.
+/// Returns the command of a program, with version and help.
 pub(crate) fn command<P: Program>() -> Command {
     P::command()
         .version(env!("CARGO_PKG_VERSION"))
@@ -156,7 +156,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         report_every(Duration::from_secs(seconds.max(1)), &counters, &log);
     }
     let summary = check_distinct_files(shared, &args.files()).and_then(|()| {
-        // Opened before the work: it must be writable.
+        // Opened before the stage runs, to fail early.
         let path = shared.summary.as_ref();
         let create = |path: &PathBuf| File::create(path).map_err(Error::local(path.display()));
         Ok(path.zip(path.map(create).transpose()?))
@@ -203,8 +203,7 @@ fn parse<P: Program>() -> std::result::Result<P, clap::Error> {
     P::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
-/// Help and version on standard output, a mistake on standard error under the
-/// program's name.
+/// Prints help and version to standard output, an error to standard error.
 fn print_clap_error(told: &clap::Error, program: &str) -> ExitCode {
     if told.use_stderr() {
         let text = told.to_string().replacen("error", program, 1);
@@ -217,7 +216,7 @@ fn print_clap_error(told: &clap::Error, program: &str) -> ExitCode {
     }
 }
 
-/// The program's name, as its command says it.
+/// Returns the program's name.
 fn name<P: Program>() -> &'static str {
     P::command().get_name().to_owned().leak()
 }
@@ -248,14 +247,15 @@ fn io<P: Program>(args: &P, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
     })
 }
 
-/// What was finished leaves, however the run ended, and the counts must add up.
+/// Flushes finished records, however the run ended, and checks that the counts add up.
 fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
     let left = match &done {
-        // Nobody is there to take what is left.
+        // Standard output is closed, so buffered output is discarded.
         Err(error) if error.kind == Kind::Signal(signal_hook::consts::SIGPIPE) => Ok(()),
         done => io.output.finish(done.is_ok()),
     };
-    // Who is asked to stop sees its neighbours stop too: the signal explains it.
+    // A signal reaches the whole pipeline: report it rather than the early end of the input
+    // that it causes.
     let done = done.and_then(|()| io.context.shutdown.check());
     if let Err(error) = &done {
         say_next_step(error, io);
@@ -289,8 +289,10 @@ fn say_next_step(error: &Error, io: &Io) {
     }
 }
 
+/// Checks that no file to write is used for something else too.
+///
 /// # Errors
-/// A file to write that is used otherwise too: lines would be lost.
+/// Which file is used twice (2).
 fn check_distinct_files(shared: &SharedArgs, files: &[(&'static str, PathBuf)]) -> Result<()> {
     let mut used = vec![
         ("standard input", fstat(std::io::stdin()).ok()),
@@ -305,7 +307,7 @@ fn check_distinct_files(shared: &SharedArgs, files: &[(&'static str, PathBuf)]) 
             Error::usage(format!("{flag} {place}: is {name} too; name another file"))
         };
         let Ok(file) = stat(path) else {
-            // It will be made.
+            // It does not exist yet.
             if flag == "--summary" && rejects == summary {
                 return Err(taken("the file of rejects"));
             }
@@ -334,8 +336,8 @@ fn report_every(interval: Duration, counters: &Arc<Counters>, log: &Log) {
     });
 }
 
-/// A panic on any thread ends the process: a run that lost a thread must not
-/// go on to say that it is done.
+/// Makes a panic on any thread end the process, because a run that lost a thread could
+/// otherwise report success.
 #[expect(clippy::exit, reason = "the one place that may")]
 fn abort_on_panic(log: Log) {
     std::panic::set_hook(Box::new(move |panic| {

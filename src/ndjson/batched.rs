@@ -1,6 +1,6 @@
-//! A stage that gathers batches: records are parsed on all cores, gathered in
-//! the order of the input until a batch is full or its time is up, and stored
-//! while the next batch is gathered.
+//! The skeleton of a stage that stores batches: records are parsed on all cores, gathered in
+//! the order of the input until a batch is full or its time is up, and stored while the next
+//! batch is gathered.
 
 use std::time::{Duration, Instant};
 
@@ -10,27 +10,27 @@ use super::{Block, Io, Line, Parsed, Polled, RecordLine, Results, StageOutput, p
 use crate::error::{Error, Result};
 use crate::record::mark::Mark;
 
-/// When a batch is handed on at the latest.
+/// When a batch is submitted at the latest.
 pub struct BatchLimits {
     pub records: usize,
-    /// Of what a batch holds.
+    /// The maximum number of bytes in it.
     pub bytes: usize,
-    /// After its first line.
+    /// The maximum time after its first record.
     pub wait: Duration,
 }
 
-/// Where batches go.
+/// What stores batches.
 pub trait BatchSink<T>: Send {
-    /// Takes a batch, which is not empty.
+    /// Stores a batch, which is not empty.
     fn submit(&mut self, batch: Vec<Parsed<T>>, output: &mut StageOutput) -> Result<()>;
 
-    /// Finishes what is in flight: nothing else is there to do.
+    /// Waits for all batches in flight; called when the input is idle, and at the end.
     fn settle(&mut self, output: &mut StageOutput) -> Result<()>;
 }
 
-/// Runs `parse` over the records of the input, and hands on what it returns to
-/// `sink`, which works on a thread of its own: in order, with the marks, and in
-/// batches. `weigh` returns how many records and bytes one adds to its batch.
+/// Calls `parse` for each record of the input, and submits the results to `sink`, which runs
+/// on its own thread: in order, with the marks, in batches. `weigh` returns how many records
+/// and bytes a result adds to its batch.
 ///
 /// # Errors
 /// That of `sink`, else that of the input.
@@ -50,12 +50,12 @@ pub fn batched<T: Send>(
             let submitter = scope.spawn(move || {
                 let done = submit_all(&gathered, &asked, sink, output);
                 if done.is_err() {
-                    // The input may be silent for long.
+                    // The input may be idle for long.
                     shutdown.cancel_reader();
                 }
                 done
             });
-            // Fails only when the sink has, which knows why.
+            // It only fails if the sink has failed, which returns the reason.
             drop(gather(results, limits, weigh, &batches, &idle));
             drop(batches);
             let lost = |_| Err(Error::internal("the committer panicked"));
@@ -74,8 +74,7 @@ fn parse_block<T>(block: &Block, parse: impl Fn(RecordLine<'_>) -> Parsed<T>) ->
         .collect()
 }
 
-/// Sends what `results` bring to `batches`, and a word to `idle` when nothing
-/// more has come for now.
+/// Gathers `results` into `batches`, and signals `idle` when no more are available.
 fn gather<T>(
     results: &mut Results<Vec<Parsed<T>>>,
     limits: &BatchLimits,
@@ -83,7 +82,7 @@ fn gather<T>(
     batches: &Sender<Vec<Parsed<T>>>,
     idle: &Sender<()>,
 ) -> Result<(), SendError<Vec<Parsed<T>>>> {
-    // One word that waits is enough.
+    // One pending signal is enough.
     let rest = || _ = idle.try_send(());
     let (mut batch, mut records, mut bytes) = (Vec::new(), 0, 0);
     let mut deadline: Option<Instant> = None;
@@ -144,7 +143,7 @@ fn gather<T>(
     }
 }
 
-/// Hands `batches` on to `sink`, which settles when a word comes.
+/// Submits `batches` to `sink`, and lets it settle when the input is idle.
 fn submit_all<T>(
     batches: &Receiver<Vec<Parsed<T>>>,
     idle: &Receiver<()>,

@@ -1,4 +1,4 @@
-//! Standard input, or another file, as blocks of whole lines.
+//! Reads standard input, or another file, in blocks of complete lines.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -19,25 +19,25 @@ use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 
-/// What is read at once.
+/// Bytes per read.
 const BLOCK: usize = 256 * 1024;
-/// The kernel copies fastest to the start of a page, and from one of a file.
+/// Copies by the kernel are fastest between starts of pages.
 const PAGE: usize = 4096;
 const LONGEST_LINE: usize = 256 * 1024 * 1024;
-/// No JSON begins so.
+/// The start of gzip files; no JSON begins with it.
 const GZIP: &[u8] = b"\x1f\x8b";
 
-/// Reads as much as there is, never waiting for more than one line.
+/// Reads what is available, and never waits for more than one line.
 pub struct Input {
     file: File,
     place: String,
-    /// Another program writes it, and may die in the middle of a line.
+    /// Whether another program writes it, which may die in the middle of a line.
     streamed: bool,
     counts: bool,
     shutdown: Arc<Shutdown>,
     counters: Arc<Counters>,
     buffer: Vec<u8>,
-    /// Where in `buffer` the input stands that was not given out yet.
+    /// The part of `buffer` that was not returned yet.
     left: Range<usize>,
     lines: u64,
     ended: bool,
@@ -45,7 +45,7 @@ pub struct Input {
     framing: Framing,
 }
 
-/// Whole lines, each ended by a newline.
+/// Complete lines, each with its newline.
 #[derive(Default)]
 pub struct Block {
     buffer: Vec<u8>,
@@ -64,7 +64,7 @@ impl Block {
         &self.buffer[self.range.clone()]
     }
 
-    /// The records and the marks.
+    /// Iterates over the records and marks.
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let (bytes, mut start) = (self.bytes(), 0);
         memchr_iter(b'\n', bytes)
@@ -77,10 +77,10 @@ impl Block {
             .filter_map(move |(line, number)| self.framing.parse(number, line))
     }
 
-    /// Returns what `parse` makes of the records.
+    /// Parses all records.
     ///
     /// # Errors
-    /// The line where it fails, and why.
+    /// The first line that `parse` rejects, and why.
     pub fn parse<T>(&self, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<Vec<T>, String> {
         let parsed = self.lines().filter_map(|line| match line {
             Line::Record(RecordLine { number, bytes }) => {
@@ -91,8 +91,8 @@ impl Block {
         parsed.collect()
     }
 
-    /// Returns the range of `line` with its newline; `None` where it is not part
-    /// of the block, or something else stands before the newline.
+    /// Returns the range of `line` with its newline; `None` if it is not part of the block,
+    /// or not followed by a newline.
     pub fn place(&self, line: &[u8]) -> Option<Range<usize>> {
         let bytes = self.bytes();
         let start = line.as_ptr().addr();
@@ -103,8 +103,7 @@ impl Block {
 }
 
 impl Input {
-    /// Standard input; `counts` says whether its records are what the run
-    /// counts as read.
+    /// Reads standard input. If `counts`, its records are counted as read.
     pub fn new(file: File, counts: bool, context: &Context) -> Self {
         Self {
             streamed: true,
@@ -113,10 +112,10 @@ impl Input {
         }
     }
 
-    /// The input that messages call `place`.
+    /// Reads a file that messages call `place`.
     pub fn named(place: impl Display, file: File, context: &Context) -> Self {
-        // A larger pipe costs fewer switches between two programs; where the
-        // limit for users is reached, the usual size has to do.
+        // A larger pipe needs fewer switches between two programs. If the limit per user is
+        // reached, it keeps its size.
         let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
         Self {
             file,
@@ -139,12 +138,12 @@ impl Input {
         self.framing = framing;
     }
 
-    /// The next lines, or `None` at the end; waits only when there is no
-    /// whole line yet.
+    /// Returns the next lines, `None` at the end; waits only if there is no complete line
+    /// yet.
     ///
     /// # Errors
-    /// A signal, an unreadable input, a line of more than 256 MiB, or at the
-    /// end half a line: no record was refused, its program has died.
+    /// A signal, an unreadable input (74), a line of more than 256 MiB (78), or half a line
+    /// at the end, because its program has died (75).
     pub fn next(&mut self) -> Result<Option<&Block>> {
         let spare = std::mem::take(&mut self.given);
         Ok(match self.take(spare)? {
@@ -156,8 +155,8 @@ impl Input {
         })
     }
 
-    /// As [`next`](Self::next), to keep; `spare` is done with, and its buffer
-    /// is read into next.
+    /// Does the same as [`next`](Self::next), but returns the block by value. The buffer of
+    /// `spare` is reused.
     pub fn take(&mut self, spare: Block) -> Result<Option<Block>> {
         let mut searched = self.left.start;
         let mut unterminated = false;
@@ -216,12 +215,12 @@ impl Input {
         (lines, records)
     }
 
-    /// Moves what is left from `end` on into another buffer, so that what is
-    /// read after it begins a page; returns the buffer so far.
+    /// Moves the rest after `end` into another buffer, so that the next read starts at a
+    /// page; returns the buffer so far.
     fn continue_in(&mut self, mut buffer: Vec<u8>, end: usize) -> Vec<u8> {
         let rest = &self.buffer[end..self.left.end];
         let page = rest.len().next_multiple_of(PAGE);
-        // One that has grown for a long line is not kept.
+        // A buffer that has grown for a long line is dropped.
         if buffer.len() > 2 * BLOCK {
             buffer = Vec::new();
         }
@@ -280,7 +279,7 @@ impl Input {
         self.file.is_terminal()
     }
 
-    /// Bytes as they come, for an input that is not lines; 0 at the end.
+    /// Reads bytes of an input that is not lines; returns their number, 0 at the end.
     ///
     /// # Errors
     /// A signal, or an unreadable input.
@@ -317,7 +316,7 @@ impl Input {
     }
 }
 
-/// Whether a last line, which has no newline, stops in the middle of its JSON.
+/// Returns whether a last line without a newline is cut in the middle of its JSON.
 fn is_torn(line: &[u8]) -> bool {
     !line.iter().all(u8::is_ascii_whitespace)
         && serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())

@@ -1,11 +1,11 @@
-//! What a line is: a record, a mark, or nothing that a stage has to deal with.
+//! Classifies lines: a record, a mark, or neither.
 
 use std::fmt::Display;
 
 use crate::record::mark::{self, Mark};
 use crate::record::reject::Reject;
 
-/// A line that a stage has to deal with.
+/// A record or a mark.
 pub enum Line<'a> {
     Record(RecordLine<'a>),
     /// A mark, and the line that it was read from.
@@ -17,32 +17,32 @@ pub enum Line<'a> {
 pub struct RecordLine<'a> {
     /// Its number in the input, from 1.
     pub number: u64,
-    /// Without its line end.
+    /// Without its newline.
     pub bytes: &'a [u8],
 }
 
 impl RecordLine<'_> {
-    /// Returns the reject of it.
+    /// Returns a reject of this record.
     pub fn reject(self, kind: &'static str, message: impl Display) -> Reject {
         Reject::new(self.bytes, self.number, kind, message)
     }
 }
 
-/// What the lines of an input hold.
+/// What the lines of an input contain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Framing {
     /// Records and marks.
     #[default]
     Records,
-    /// These, or the listing of another tool: blanks around an object, and the
-    /// brackets and commas that `rclone lsjson` prints, are taken off.
+    /// Records and marks, or the listing of another tool: blanks around an object, and the
+    /// brackets and commas of `rclone lsjson`, are ignored.
     Listing,
     /// Each line is a document itself: there are no marks.
     Bare,
 }
 
 impl Framing {
-    /// Returns what `line` holds; `None` for a blank one and for a bracket.
+    /// Parses a line; `None` for a blank one and for a bracket.
     pub fn parse(self, number: u64, line: &[u8]) -> Option<Line<'_>> {
         let bytes = line.strip_suffix(b"\r").unwrap_or(line);
         if self != Self::Bare

@@ -1,5 +1,5 @@
-//! An ordered asynchronous stage: what each record needs is asked for as it is
-//! read, and what comes of it is written in the order of the input.
+//! The skeleton of a stage that sends a request per record: requests start as records are
+//! read, and their answers are written in the order of the input.
 
 use crossbeam_channel::{Sender, bounded};
 
@@ -8,37 +8,37 @@ use crate::counters::{Counters, Waiting};
 use crate::error::Result;
 use crate::record::reject::Reject;
 
-/// An answer that is on its way.
+/// An answer that may not have arrived yet.
 pub trait Promise: Send {
     type Answer;
 
-    /// Returns the answer if it is there.
+    /// Returns the answer if it has arrived.
     fn poll(&mut self) -> Option<Result<Self::Answer>>;
 
-    /// Blocks until the answer is there.
+    /// Blocks until the answer has arrived.
     fn wait(self) -> Result<Self::Answer>;
 }
 
-/// A record whose answer is on its way.
+/// A record that waits for its answer.
 struct Pending<P> {
     number: u64,
     line: Vec<u8>,
     promise: P,
 }
 
-/// Where the reader leaves what has to be written, in order.
+/// The queue from the reader to the writer.
 pub struct PendingQueue<P> {
     sender: Sender<Parsed<Pending<P>>>,
-    /// Records in a row that are not wanted.
+    /// Consecutive dropped records, by reason.
     dropped: Vec<(&'static str, u64)>,
-    /// What the current record has given so far.
+    /// How many items the current record has added.
     given: u64,
     /// The writer has failed.
     closed: bool,
 }
 
 impl<P> PendingQueue<P> {
-    /// Adds a record that is written once `promise` is kept.
+    /// Adds a record that waits for `promise`.
     pub fn ask(&mut self, record: RecordLine<'_>, promise: P) {
         self.push(Parsed::Record(Pending {
             number: record.number,
@@ -76,8 +76,8 @@ impl<P> PendingQueue<P> {
     }
 }
 
-/// Runs `ask` over the records of the input on another thread, and `emit` over
-/// their answers on this one, with at most `ahead` of them waiting.
+/// Calls `ask` for each record of the input on another thread, and `emit` for their answers
+/// on this one, with at most `ahead` records in between.
 ///
 /// A line that gives several records is counted as read once; `ask` counts the
 /// others as made by queueing more than one of them.

@@ -15,7 +15,7 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 
 const BLOCK: usize = 256 * 1024;
-/// From here on a copy costs more than a write of its own.
+/// The size from which a separate write is cheaper than a copy.
 const LARGE: usize = 64 * 1024;
 
 pub struct Output {
@@ -38,24 +38,23 @@ impl Output {
         }
     }
 
-    /// Whether a person reads it, and no program.
+    /// Returns whether it is a terminal.
     pub fn is_terminal(&self) -> bool {
         self.file.is_terminal()
     }
 
-    /// Whether the output is a file on disk.
+    /// Returns whether the output is a file on disk.
     pub fn is_file(&self) -> bool {
         self.file.metadata().is_ok_and(|data| data.is_file())
     }
 
-    /// Whether it is a file on disk that holds nothing.
+    /// Returns whether it is an empty file on disk.
     pub fn is_empty_file(&self) -> bool {
         let data = self.file.metadata();
         data.is_ok_and(|data| data.is_file() && data.len() == 0)
     }
 
-    /// Another handle on it, where it is a file on disk: to wait for the disk
-    /// elsewhere.
+    /// Returns another handle on it if it is a file on disk, to sync it on another thread.
     pub fn file(&self) -> Result<Option<File>> {
         let file = self.is_file().then(|| self.file.try_clone()).transpose();
         file.map_err(Error::local("standard output"))
@@ -101,7 +100,7 @@ impl Output {
     }
 }
 
-/// As `Write::write_all`, for a pipe too that another program made
+/// Does the same as `Write::write_all`, also for a pipe that another program made
 /// non-blocking.
 fn write_all(file: &mut File, mut bytes: &[u8]) -> std::io::Result<()> {
     while !bytes.is_empty() {
@@ -119,14 +118,14 @@ fn write_all(file: &mut File, mut bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether what is appended to ends in half a line of a program that was killed:
-/// it would spoil our first one.
+/// Returns whether the file to append to ends with half a line of a killed program, which
+/// would damage our first line.
 fn is_torn(file: &File) -> bool {
     let appends = fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::APPEND));
     if !appends || !file.metadata().is_ok_and(|data| data.is_file()) {
         return false;
     }
-    // Our own handle may only write.
+    // Our own handle may be write-only.
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let length = file.metadata().map(|data| data.len());
     let torn = File::open(path).and_then(|file| disk::is_torn(&file, length?));

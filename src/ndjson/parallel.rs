@@ -1,4 +1,4 @@
-//! Lines on all cores, results in the order of the input.
+//! Runs work on the blocks of an input on all cores; results are in the order of the input.
 
 use std::time::Instant;
 
@@ -8,15 +8,15 @@ use super::{Block, Emitted, Input, Io};
 use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 
-/// What comes next out of the workers.
+/// The next result of the workers.
 pub enum Polled<T> {
     Item(T),
-    /// Nothing came until the deadline.
+    /// There was none until the deadline.
     Late,
     End,
 }
 
-/// The results in order.
+/// The results, in order.
 pub struct Results<T> {
     order: Receiver<Receiver<T>>,
     next: Option<Receiver<T>>,
@@ -24,17 +24,17 @@ pub struct Results<T> {
 }
 
 impl<T> Results<T> {
-    /// Gives the buffer of `block` back to the reader.
+    /// Returns the buffer of `block` to the reader.
     fn done_with(&self, block: Block) {
         drop(self.done_with.try_send(block));
     }
 
-    /// The next result if it is there.
+    /// Returns the next result if it is available.
     pub fn ready(&mut self) -> Polled<T> {
         self.next(Some(Instant::now()))
     }
 
-    /// The next result; waits until `deadline`, or as long as it takes.
+    /// Returns the next result; waits until `deadline`, or without limit.
     pub fn next(&mut self, deadline: Option<Instant>) -> Polled<T> {
         if self.next.is_none() {
             match receive(&self.order, deadline) {
@@ -61,8 +61,8 @@ fn receive<T>(from: &Receiver<T>, deadline: Option<Instant>) -> Result<T, RecvTi
     }
 }
 
-/// Runs `work` over the input of a stage, and what it makes goes through the
-/// output, lines that stay as they are from the buffer that they were read into.
+/// Calls `work` for each block of the input on all cores, and writes what it emits. Lines
+/// that pass unchanged are written from the buffer that they were read into.
 pub fn par_filter(io: &mut Io, work: impl Fn(&Block) -> Emitted + Sync) -> Result<()> {
     let output = &mut io.output;
     let work = |block: Block| ((work(&block), block), None);
@@ -89,8 +89,8 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Runs `work` over the blocks of `input` on all cores, and `sink` over the
-/// results, on this thread.
+/// Calls `work` for each block of `input` on all cores, and `sink` with the results on this
+/// thread.
 ///
 /// # Errors
 /// That of `sink`, else that of the input; `sink` has seen every result of
@@ -105,7 +105,8 @@ pub fn par_map_ordered<T: Send>(
     each(input, shutdown, work, sink)
 }
 
-/// As [`par_map_ordered`]; `work` gives the block back that it is done with.
+/// Does the same as [`par_map_ordered`]; `work` returns the block if it is not needed any
+/// more.
 fn each<T: Send>(
     input: &mut Input,
     shutdown: &Shutdown,
@@ -122,7 +123,7 @@ fn each<T: Send>(
             scope.spawn(move || {
                 for (block, done) in waiting {
                     let (made, block) = work(block);
-                    // Nobody listens any more once the sink has failed.
+                    // The receiver is gone once the sink has failed.
                     drop(done.send(made));
                     if let Some(block) = block {
                         drop(done_with.try_send(block));
@@ -150,9 +151,8 @@ fn each<T: Send>(
     })
 }
 
-/// Runs `sink` on this thread beside `read` on another; a sink that fails ends
-/// the wait for input. What `sink` has taken it gives back before `read` is
-/// waited for.
+/// Runs `read` on another thread, and `sink` on this one. If `sink` fails, the wait for input
+/// ends. What `sink` owns is dropped before this waits for `read`.
 ///
 /// # Errors
 /// That of `sink`, else that of `read`.

@@ -1,4 +1,4 @@
-//! The file of refused lines.
+//! The file of rejects.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -10,7 +10,7 @@ use crate::json;
 use crate::log::Log;
 use crate::record::reject::Reject;
 
-/// Rejects that are shown whole when there is no file for them.
+/// Rejects that are logged in full if there is no file for them.
 const SHOWN: u64 = 10;
 
 pub struct Rejects {
@@ -23,9 +23,9 @@ pub struct Rejects {
 }
 
 impl Rejects {
-    /// Opens the file for appending; a torn last line, left by a kill, is
-    /// taken off: its unit is still open and comes again. Where another stage
-    /// has the file too, that line is only ended, before the next reject.
+    /// Opens the file for appending. Half a line at its end, left by a killed program, is
+    /// removed: its unit is not confirmed, so it is read again. If another stage has the file
+    /// open too, that line only gets its newline before the next reject.
     pub fn open(stage: &'static str, path: Option<&Path>, log: Log) -> Result<Self> {
         let open = |path: &Path| {
             let file = append(path).map_err(Error::local(path.display()))?;
@@ -41,7 +41,7 @@ impl Rejects {
         })
     }
 
-    /// Whether the reject is kept in a file; else it is shown.
+    /// Appends the reject to the file, or logs it; returns whether there is a file.
     pub fn keep(&mut self, reject: &Reject) -> Result<bool> {
         let Some((path, file)) = &mut self.file else {
             self.homeless += 1;
@@ -57,14 +57,14 @@ impl Rejects {
         Ok(true)
     }
 
-    /// What was kept is on disk when this returns.
+    /// Blocks until all rejects are on disk.
     pub fn sync(&mut self) -> Result<()> {
         if !std::mem::take(&mut self.unsynced) {
             return Ok(());
         }
         match &self.file {
             Some((path, file)) => match file.sync_data() {
-                // Pipes and devices have no disk behind them.
+                // Pipes and devices cannot be synced.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
                 done => done.map_err(Error::local(path.display())),
             },
@@ -72,7 +72,7 @@ impl Rejects {
         }
     }
 
-    /// The last sync; says how many rejects had nowhere to go.
+    /// Syncs a last time, and logs how many rejects were not kept.
     pub fn close(&mut self) -> Result<()> {
         if self.homeless > 0 {
             let shown = self.homeless.min(SHOWN);
@@ -91,17 +91,17 @@ fn append(path: &Path) -> std::io::Result<File> {
     let mut file = File::options()
         .create(true)
         .append(true)
-        // Not of a pipe, which would then wait for nobody to read it.
+        // Not for a pipe, which would block without a reader.
         .read(path.metadata().map_or(true, |data| data.is_file()))
         .open(path)?;
     if !file.metadata()?.is_file() {
         return Ok(file);
     }
     if file.metadata()?.len() == 0 {
-        // It may be new, and its name has to be on disk too.
+        // The file may be new; its name must be on disk too.
         disk::sync_folder_of(path)?;
     }
-    // Half a line may be another stage's, which is writing it.
+    // Another stage may be writing the half line.
     if file.try_lock().is_ok() {
         mend(&mut file)?;
     }
@@ -109,11 +109,11 @@ fn append(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Appends `line`, which ends with its newline, as a line of its own.
+/// Appends `line`, which ends with a newline, as a separate line.
 ///
-/// Another stage that shares the file may be killed within a line of its own at any
-/// moment, also after this one has looked: so where ours begins is looked at again once
-/// it is written, and it is written again if that was behind half a line.
+/// Another stage that shares the file may be killed in the middle of its line at any time,
+/// also after the check for half a line. So the start of our line is checked again after it
+/// is written, and it is written again if it follows half a line.
 fn append_line(file: &mut File, line: &mut Vec<u8>) -> std::io::Result<()> {
     if !file.metadata()?.is_file() {
         return file.write_all(line);
@@ -132,7 +132,7 @@ fn append_line(file: &mut File, line: &mut Vec<u8>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Ends a last line that only lacks its newline; takes off a torn one.
+/// Adds a newline to a last line that only lacks it; removes half a line.
 fn mend(file: &mut File) -> std::io::Result<()> {
     let length = file.metadata()?.len();
     let whole = end_of_last_line(file, length)?;
@@ -148,7 +148,7 @@ fn mend(file: &mut File) -> std::io::Result<()> {
     }
 }
 
-/// The length of the file up to and with its last newline.
+/// Returns the length of the file through its last newline.
 fn end_of_last_line(file: &mut File, length: u64) -> std::io::Result<u64> {
     let mut end = length;
     let mut piece = [0; 4096];

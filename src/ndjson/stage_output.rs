@@ -1,5 +1,5 @@
-//! What leaves a stage: finished records, rejects, and the marks that may
-//! pass. The one place where a record's outcome is counted.
+//! The output of a stage: finished records, rejects, and the marks that may pass. Only here
+//! outcomes of records are counted.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::log::Log;
 use crate::record::mark::{self, Held, Mark, UnitMark};
 use crate::record::reject::Reject;
 
-/// What came of a line, before its turn in the output.
+/// The result of a line, before its turn in the output.
 pub enum Parsed<T> {
     /// A record to work on.
     Record(T),
-    /// So many records that are not wanted, and why.
+    /// The reason and the number of records that are not wanted.
     Dropped(&'static str, u64),
     /// So many records beyond the first that a line gives.
     Made(u64),
@@ -55,8 +55,8 @@ impl<T> Parsed<T> {
     }
 }
 
-/// What a stage made of some lines: bytes of its own for the next program, and
-/// between them lines that pass as they came, marks and rejects.
+/// The results of a block: bytes that the stage wrote, and between them lines that pass
+/// unchanged, marks and rejects.
 #[derive(Default)]
 pub struct Emitted {
     pub out: Vec<u8>,
@@ -81,15 +81,15 @@ struct UnitPart {
 }
 
 impl Emitted {
-    /// A record that passes as `line`, without its newline.
+    /// Adds a record with this line, without its newline.
     pub fn line(&mut self, line: &[u8]) {
         self.out.extend_from_slice(line);
         self.out.push(b'\n');
         self.unit.written += 1;
     }
 
-    /// A record that passes as `line`, which is part of `block`: the block of
-    /// [`par_filter`](super::par_filter), which writes both together.
+    /// Adds a record that passes as `line`, which is part of `block`. Only for
+    /// [`par_filter`](super::par_filter), which still has the block.
     pub fn keep(&mut self, block: &Block, line: &[u8]) {
         let Some(range) = block.place(line) else {
             return self.line(line);
@@ -185,7 +185,7 @@ impl StageOutput {
         }
     }
 
-    /// Writes what was made of `input`.
+    /// Writes the results of `input`.
     pub fn emit(&mut self, emitted: Emitted, input: &[u8]) -> Result<()> {
         let mut start = 0;
         for (at, part) in emitted.parts {
@@ -209,8 +209,7 @@ impl StageOutput {
         }
     }
 
-    /// Counts, keeps or writes what came of a line; returns a record, which is
-    /// the caller's to finish.
+    /// Handles the result of a line; returns a record, which the caller has to finish.
     pub fn settle<T>(&mut self, parsed: Parsed<T>) -> Result<Option<T>> {
         match parsed {
             Parsed::Record(record) => return Ok(Some(record)),
@@ -230,7 +229,7 @@ impl StageOutput {
         self.output.write(line)
     }
 
-    /// Writes bytes of which the records are counted elsewhere, or none.
+    /// Writes bytes without counting records.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.output.write(bytes)
     }
@@ -271,8 +270,8 @@ impl StageOutput {
         self.reject(reject)
     }
 
-    /// Keeps `reject` of a record that was counted before, as refused by a
-    /// program further on; returns whether it is kept, and not only shown.
+    /// Rejects a record that was counted as written, because the server `by` refused it later;
+    /// returns whether there is a file of rejects.
     pub fn reject_later(&mut self, reject: &Reject, by: &str) -> Result<bool> {
         self.counters.add_refused_later(by, 1);
         self.rejects.keep(reject)
@@ -356,8 +355,7 @@ impl StageOutput {
         }
     }
 
-    /// Returns whether a line of the current unit was neither finished nor put
-    /// on disk.
+    /// Returns whether a record of the current unit is neither finished nor rejected to disk.
     pub fn is_unit_open(&self) -> bool {
         self.unit.is_open()
     }
@@ -372,18 +370,17 @@ impl StageOutput {
         !self.options.is_source && self.runs.is_resumable()
     }
 
-    /// Waits until what was rejected is on disk.
+    /// Blocks until all rejects are on disk.
     pub fn sync_rejects(&mut self) -> Result<()> {
         self.rejects.sync()
     }
 
-    /// Returns where the lines go.
+    /// Returns the output stream.
     pub fn stream(&self) -> &Output {
         &self.output
     }
 
-    /// Returns the next of what is sent, `None` at the end; finished lines
-    /// leave before it is waited for.
+    /// Receives the next item, `None` at the end. If it has to wait, it flushes first.
     pub fn receive<T>(&mut self, from: &Receiver<T>) -> Result<Option<T>> {
         match from.try_recv() {
             Ok(item) => return Ok(Some(item)),
@@ -393,12 +390,12 @@ impl StageOutput {
         Ok(from.recv().ok())
     }
 
-    /// Sends finished lines out: to be called before any wait.
+    /// Flushes finished lines. Must be called before any wait.
     pub fn flush(&mut self) -> Result<()> {
         self.output.flush()
     }
 
-    /// Sends everything out, and judges the end of the input.
+    /// Flushes everything, and checks how the input ended.
     ///
     /// # Errors
     /// Among others: a run that has not ended, or lines that were lost (75).

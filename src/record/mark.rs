@@ -13,7 +13,7 @@ use super::coverage::Interval;
 use super::stage_counts::StageCounts;
 use crate::json;
 
-/// What a mark says, as far as a program of this toolkit acts on it.
+/// A mark, as far as programs of this toolkit act on it.
 #[derive(Debug)]
 pub enum Mark {
     /// A run begins: the first line of its source.
@@ -126,7 +126,7 @@ impl Held {
     }
 }
 
-/// Every mark begins so; a line that does not is a record.
+/// The start of every mark; other lines are records.
 pub const OPENING: &[u8] = b"{\"mark\":";
 
 /// The name of a unit's kind, and of its last member.
@@ -148,7 +148,7 @@ impl PartKind {
 }
 
 impl Mark {
-    /// The mark that `line` is, or `None` for a record.
+    /// Parses a line; `None` for a record.
     pub fn parse(line: &[u8]) -> Option<Self> {
         if !line.starts_with(OPENING) {
             return None;

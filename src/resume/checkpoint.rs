@@ -1,5 +1,5 @@
-//! Which part of an earlier run is taken as done: compare its source, choose
-//! where to resume, and tell the user.
+//! Decides which part of an earlier run is taken as done: compares the sources, chooses where
+//! to resume, and logs it.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -184,8 +184,7 @@ pub fn open<S: RunSource>(
     Ok((Some(file), state))
 }
 
-/// Returns whether the run wrote into a pipe, from which perhaps nobody loaded
-/// its records.
+/// Returns whether the run wrote into a pipe, whose reader may not have loaded its records.
 fn is_in_doubt<S>(args: &ResumeArgs, state: &RunState<S>, io: &Io) -> bool {
     args.checkpoint.is_none()
         && !io.output.stream().is_file()
@@ -194,9 +193,8 @@ fn is_in_doubt<S>(args: &ResumeArgs, state: &RunState<S>, io: &Io) -> bool {
         && !state.coverage.is_empty()
 }
 
-/// Returns what a loader has confirmed. It creates its file before anything
-/// else, but one that was killed in the run before may not have come to that,
-/// and is started at the same time as this program: it is waited for.
+/// Returns what a loader has confirmed. A loader creates its file first of all; one that is
+/// started together with this program may not have done so yet, so this waits for it.
 fn find_confirmed<S>(
     args: &ResumeArgs,
     path: &Path,
@@ -238,7 +236,7 @@ fn choose<S: RunSource>(
     }
 }
 
-/// Warns of records that are taken as done, though perhaps nobody has them.
+/// Warns of records that are taken as done, although they may be lost.
 fn warn_of_loss<S>(args: &ResumeArgs, state: &RunState<S>, confirmed: Option<&Confirmed>, io: &Io) {
     let relies_on_listing =
         confirmed.is_none() && args.checkpoint.is_none() && !state.coverage.is_empty();

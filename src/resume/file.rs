@@ -63,7 +63,7 @@ impl StateFile {
         &self.path
     }
 
-    /// Replaces the file by `state`, whole or not at all.
+    /// Replaces the file by `state`, atomically.
     pub fn save<T: Serialize>(&mut self, state: &T) -> Result<()> {
         disk::replace(&self.path, |file| {
             let mut text = serde_json::to_vec(state)?;
@@ -74,8 +74,8 @@ impl StateFile {
     }
 }
 
-/// Locks the lock file of `path`, which stands beside the file that a link
-/// points to, and stays there: to remove it would let in two runs at once.
+/// Locks the lock file of `path`, which is beside the file that a link points to. It is never
+/// removed, because two runs could then hold a lock at once.
 fn lock(path: &Path) -> Result<File> {
     let failed = |error| {
         let todo = match std::io::Error::kind(&error) {
@@ -87,7 +87,7 @@ fn lock(path: &Path) -> Result<File> {
     let lock = disk::beside(&disk::follow_links(path).map_err(failed)?, ".lock");
     let mut options = File::options();
     let opened = options.write(true).create(true).truncate(false).open(&lock);
-    // Another user may have made it: to lock it needs no more than to read it.
+    // Another user may own it: a lock only needs read access.
     let file = opened.or_else(|error| File::open(&lock).map_err(|_| error));
     let file = file.map_err(failed)?;
     match file.try_lock() {

@@ -1,5 +1,4 @@
-//! What a source publishes: lines and their mark first, then the state that
-//! says so.
+//! Publishes the pages of a source: writes the lines with their mark, then records them.
 
 use super::{Recorder, RunSource, RunState};
 use crate::error::Result;
@@ -7,7 +6,7 @@ use crate::ndjson::StageOutput;
 use crate::record::coverage::Interval;
 use crate::record::mark::{self, Mark, PartKind};
 
-/// A part of a run: its lines, and what they complete.
+/// A page to publish: its lines, and the interval that they complete.
 pub struct PublishedPage {
     /// Each with its newline.
     pub lines: Vec<u8>,
@@ -15,7 +14,7 @@ pub struct PublishedPage {
     pub covers: Interval,
 }
 
-/// The pages of a run, of one process.
+/// Publishes the pages of a run, and counts those of this process.
 pub struct Publisher<S> {
     pub recorder: Recorder<S>,
     run: String,

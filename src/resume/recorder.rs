@@ -1,8 +1,7 @@
-//! The resume file, kept behind the listing by a thread of its own.
+//! Keeps the resume file up to date, on a separate thread.
 //!
-//! Each page is recorded as soon as the one before it is on disk; pages that
-//! come meanwhile are recorded together. So the file says less than was
-//! listed at times, and never more.
+//! It saves the state again as soon as the last save is on disk, so pages that arrive
+//! meanwhile are saved together. The file may lag behind the output, and never leads it.
 
 use std::fs::File;
 use std::path::Path;
@@ -28,7 +27,7 @@ struct Shared<S> {
 
 struct State<S> {
     listed: RunState<S>,
-    /// What is in `listed` is not on disk yet.
+    /// Whether `listed` has changes that are not on disk.
     new: bool,
     ended: bool,
     failed: Option<Error>,
@@ -41,8 +40,7 @@ impl<S> Shared<S> {
 }
 
 impl<S: RunSource + Send + 'static> Recorder<S> {
-    /// Keeps `listed` in `file`, if there is one. Lines that go into `output`
-    /// are on disk before the file says that they are listed.
+    /// Keeps `listed` in `file`, if there is one. `output` is synced before each save.
     pub fn new(listed: RunState<S>, file: Option<StateFile>, output: Option<File>) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
@@ -60,7 +58,7 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
         Self { shared, thread }
     }
 
-    /// Records a change, of lines that have left.
+    /// Records a change of the state; its lines must be written already.
     ///
     /// # Errors
     /// An earlier change could not be saved (74).
@@ -75,7 +73,7 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
         Ok(())
     }
 
-    /// What is recorded.
+    /// Reads the state.
     pub fn read<T>(&self, read: impl FnOnce(&RunState<S>) -> T) -> T {
         read(&self.shared.state().listed)
     }
@@ -100,7 +98,7 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
         output.flush()
     }
 
-    /// Says in the lines, and then in the file, that the run is finished.
+    /// Writes the end mark, and then records that the run is finished.
     ///
     /// # Errors
     /// One of them could not be written.
@@ -138,7 +136,7 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
     /// logs how to resume it.
     pub fn conclude(&mut self, done: Result<()>, path: Option<&Path>, io: &Io) -> Result<()> {
         let Err(error) = &done else { return done };
-        // What a reader holds when a pipeline is stopped may be lost with it.
+        // Records that the reader has read and not finished may be lost.
         if matches!(error.kind, Kind::Signal(_)) && !io.output.stream().is_file() {
             self.record(|listed| listed.delivery_unknown = true)?;
         }

@@ -72,7 +72,7 @@ impl fmt::Display for ListingSource {
     }
 }
 
-/// What the resume file of a run holds.
+/// The content of the resume file.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "they are members of the file"
@@ -96,8 +96,8 @@ pub struct RunState<S = ListingSource> {
     /// What was not confirmed was listed once more: the next run lists everything.
     #[serde(default)]
     pub closed: bool,
-    /// The run ended while its reader still held records: they may be lost,
-    /// unless a loader confirms them.
+    /// The run ended while its reader had unfinished records: they may be lost, unless a
+    /// loader confirms them.
     #[serde(rename = "broken_pipe")]
     pub delivery_unknown: bool,
     pub coverage: Coverage,
@@ -118,7 +118,7 @@ pub struct RunState<S = ListingSource> {
     pub is_second_listing: bool,
 }
 
-/// What a finished run leaves to the next one.
+/// What is kept of the last finished run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finished {
@@ -179,7 +179,7 @@ impl<S: Clone> RunState<S> {
     }
 }
 
-/// What a loader has committed of a run: the file beside the resume file.
+/// The content of the loader's file beside the resume file: what it has committed of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmed {

@@ -1,4 +1,4 @@
-//! Batches are committed, and then reported.
+//! Commits batches, and then reports their outcomes.
 
 use super::checkpoint::{Checkpoint, Settlement};
 use super::index::Indexer;
@@ -18,7 +18,7 @@ pub const LARGEST: usize = 4 << 20;
 
 type Item = Parsed<Box<PendingRow>>;
 
-/// Where batches go.
+/// Stores batches.
 pub struct Loader {
     pub store: Box<dyn Store>,
     pub indexer: Option<Indexer>,
@@ -26,13 +26,12 @@ pub struct Loader {
     pub dry_run: bool,
     /// The runs that have ended.
     pub settlements: Vec<Settlement>,
-    /// Where the migration from Kinto is counted.
+    /// Counts for statsd, with --kinto-migration.
     pub kinto: Option<Metrics>,
 }
 
 impl BatchSink<Box<PendingRow>> for Loader {
-    /// Commits the batch; then its rejects are kept and its marks pass, in
-    /// order.
+    /// Commits a batch; then writes its rejects and marks, in order.
     fn submit(&mut self, mut batch: Vec<Item>, output: &mut StageOutput) -> Result<()> {
         if let Some(Parsed::Mark(mark)) = batch.first()
             && let Mark::Begin(begin) = &mark.0

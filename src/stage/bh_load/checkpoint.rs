@@ -1,5 +1,5 @@
-//! What is committed is confirmed: in the file beside the resume file, and by
-//! the marks that leave on standard output. A run's ledger is kept in `bh_run`.
+//! Confirms what is committed, in the file beside the resume file and by marks on standard
+//! output. A run's ledger is kept in `bh_run`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl Checkpoint {
         Ok(inserted > 0 && store.count_rows(run)? < inserted)
     }
 
-    /// The database is there no more that the file is of: nothing is stored.
+    /// Forgets what was stored, because the database does not exist any more.
     pub fn forget(&mut self) -> Result<()> {
         self.lost = std::mem::take(&mut self.loaded).run;
         self.changed = true;

@@ -1,9 +1,9 @@
-//! Whether the index holds what the database believes that it holds.
+//! Checks that the index has the documents that the database says it has.
 //!
-//! Rows that are not queued have been indexed: so says the database, and the
-//! index may be gone, made anew, or another database's. It is asked at the start
-//! and at the end of a run for some of these rows. The rows are read first: a
-//! row that had left the queue by then was in the index before that.
+//! To the database, rows that are not queued have been indexed, but the index may have been
+//! deleted, created again, or belong to another database. So it is asked for some of these
+//! rows at the start and at the end of a run. The rows are read first: a row that was not
+//! queued then was in the index before.
 
 use serde_json::Value;
 
@@ -153,8 +153,8 @@ fn list(ids: &[i64]) -> String {
     ids.join(", ")
 }
 
-/// Lets an index follow the database that nobody has seen yet: it may hold
-/// anything, so every row is queued.
+/// Makes an index that could not be reached follow the database. It may contain anything, so
+/// every row is queued.
 pub fn unseen(store: &mut dyn Store, name: &str, requeue: bool) -> Result<()> {
     let identity = store.identity()?;
     check_name(store, &identity, name, requeue)?;
@@ -220,7 +220,7 @@ fn count_missing(index: &Index, held: Option<&HeldIndex>, sample: &[StoredBuild]
     held.map_or(Ok(ids.len()), |_| Ok(index.missing(&ids)?.len()))
 }
 
-/// Makes the index that of the database, wherever it comes from.
+/// Makes the index follow the database.
 fn attach(
     index: &Index,
     held: Option<HeldIndex>,
@@ -278,7 +278,7 @@ fn refuse_others(
         row.is_some_and(|row| is_document_of(document, row))
     };
     let ours = sample.iter().filter(is_ours).count();
-    // Buildhub2 leaves documents behind whose rows were rolled back.
+    // Buildhub2 leaves documents whose rows were rolled back.
     if 2 * ours >= sample.len() {
         return Ok(());
     }

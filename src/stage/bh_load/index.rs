@@ -24,7 +24,7 @@ pub struct Indexer {
     log: Log,
 }
 
-/// What becomes of the rows that are queued.
+/// What happens to queued rows.
 enum Work {
     /// They are sent.
     Thread(JoinHandle<Result<()>>, Index),
@@ -131,7 +131,7 @@ impl Indexer {
         let reported = report(store, output);
         match done {
             Ok(()) => reported,
-            // The loader has a reason of its own to stop.
+            // The loader has failed itself, and returns its reason.
             Err(_) if !loaded => Ok(()),
             Err(error) => Err(error.context("rows are stored but not all are indexed")),
         }
@@ -150,7 +150,7 @@ fn report(store: &mut dyn Store, output: &mut StageOutput) -> Result<()> {
         }
     }
     output.sync_rejects()?;
-    // What is only shown is reported again, until it is kept.
+    // Rejects that were only logged are reported again by the next run.
     store.mark_reported(&reported)
 }
 

@@ -197,7 +197,7 @@ fn report(settlements: &[Settlement], context: &Context) {
     context.counters.set_runs(runs.collect());
 }
 
-/// Says what is queued for an index, where nothing is sent to it.
+/// Warns of documents that are queued, if this run has no Elasticsearch.
 fn warn_of_queue(store: &mut dyn Store, log: &Log) -> Result<()> {
     let waiting = store.waiting()?;
     if waiting > 0 {

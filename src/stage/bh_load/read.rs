@@ -1,4 +1,4 @@
-//! A line as a row: parsed, checked and hashed once, on any core.
+//! Parses lines as rows: checks and hashes them, on all cores.
 
 use crate::json::{self, Value};
 use crate::ndjson::{Parsed, RecordLine};
@@ -7,12 +7,12 @@ use crate::record::object::Object;
 use crate::record::reject::Reject;
 use crate::store::{BuildRow, LONGEST, Provenance};
 
-/// A row with what is needed to refuse or to index it.
+/// A row, with what is needed to reject or index it.
 pub struct PendingRow {
     pub row: BuildRow,
-    /// Of its line in the input.
+    /// The number of its line in the input.
     pub number: u64,
-    /// What is indexed of it, where Elasticsearch is used.
+    /// Its search document, if Elasticsearch is used.
     pub document: Option<Document>,
 }
 
@@ -96,7 +96,7 @@ fn check(
     })
 }
 
-/// Key and ETag, where the line has an object: a build may come without.
+/// Returns key and ETag, if the line has an object; a build may have none.
 fn object(members: &json::Members<'_>) -> Result<(Option<String>, Option<String>), String> {
     let named = ["key", "Key", "Path"];
     if named

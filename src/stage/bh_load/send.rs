@@ -80,7 +80,7 @@ fn send_all(streams: &mut [BulkSender], batches: &Receiver<Vec<SearchDocument>>)
 /// Sends one request at a time.
 pub struct BulkSender {
     pub index: Index,
-    /// What the index confirms is true of this generation.
+    /// The generation that confirmations are for.
     pub generation: i64,
     pub store: Box<dyn Store>,
     pub counters: Arc<Counters>,
@@ -137,13 +137,13 @@ fn document(queued: &StoredBuild) -> Result<SearchDocument> {
     })
 }
 
-/// The dates that were left out of documents, since nobody can read them.
+/// Reports the dates that were left out of documents because they cannot be parsed.
 pub struct LeftOut {
     dates: AtomicU64,
     context: Context,
 }
 
-/// Dates that are shown.
+/// How many of them are logged.
 const SHOWN: u64 = 10;
 
 impl LeftOut {

@@ -1,5 +1,5 @@
-//! A batch in one transaction: one query for what is stored of it, COPY for
-//! what is new.
+//! Stores a batch in one transaction: one query finds what is stored already, COPY inserts
+//! the rest.
 
 use std::time::SystemTime;
 
@@ -194,8 +194,8 @@ pub fn load(
                 let outcomes = unanswered.take().map(|(_, outcomes)| outcomes);
                 return Ok(outcomes.unwrap_or_default());
             }
-            // Another loader was faster: its rows are found now. If not, the
-            // sequence of ids is behind the table.
+            // Another loader has inserted the rows; they are found now. If not, the sequence of
+            // ids is lower than the ids in the table.
             Err(WriteError::Server(error))
                 if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && new < before =>
             {

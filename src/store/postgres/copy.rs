@@ -72,7 +72,7 @@ fn copy(
         writer.write(&[&row.hash, &build, &metadata, &now, &row.key, &etag])?;
     }
     let taken = writer.finish()?;
-    // What triggers put off until the commit happens while it can be seen.
+    // Run deferred triggers now, while their errors can be handled.
     transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE")?;
     Ok(taken)
 }

@@ -32,7 +32,7 @@ use crate::counters::Waiting;
 use crate::error::{Kind, Result};
 use crate::retry::{Announce, Failure, FailureClass, Limit, Policy, Retry};
 
-/// About 20 seconds.
+/// Retries for about 20 seconds.
 const POLICY: Policy = Policy {
     limit: Limit::Tries(9),
     backoff: BACKOFF,
@@ -143,7 +143,7 @@ impl From<postgres::Error> for Failure {
             let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
             let untrusted = source.is_some_and(|source| source.to_string().contains("certificate"));
             let gone = io.is_some() || error.is_closed() || error.to_string().contains("timeout");
-            // What is left are passwords, TLS and ways to log in.
+            // Otherwise: a password, TLS, or an authentication method.
             return if gone && !untrusted {
                 silent
             } else {
@@ -159,7 +159,7 @@ impl From<postgres::Error> for Failure {
             return Self::transient(FailureClass::Conflict, describe(&error));
         }
         match code.code().get(..2) {
-            // Connection exceptions, and an operator who intervenes: a restart.
+            // Connection exceptions, and operator interventions such as a restart.
             Some("08" | "57") if *code != SqlState::QUERY_CANCELED => silent,
             Some("53") if *code == SqlState::TOO_MANY_CONNECTIONS => silent,
             Some("53") => permanent(Kind::Unavailable),

@@ -87,7 +87,7 @@ pub fn ack(
         .map(|(id, reason)| (*id, reason.as_str()))
         .unzip();
     let mut transaction = client.transaction()?;
-    // Nobody begins a new generation between this and the commit.
+    // The lock prevents a new generation between this and the commit.
     if identity(&mut transaction, "FOR SHARE")?.generation != generation {
         return Ok(false);
     }

@@ -9,7 +9,7 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::store::Replaced;
 
-/// Returns the file that a URL names behind `sqlite:`.
+/// Returns the file that a URL names after `sqlite:`.
 ///
 /// # Errors
 /// It is a name that SQLite itself gives another meaning (2).
