@@ -7,7 +7,7 @@ mod runs;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 
@@ -93,7 +93,7 @@ impl Sqlite {
         store.check_owner()?;
         store.check_shape()?;
         if !read_only {
-            store.within(prepare)?;
+            store.within(prepare_when_free)?;
             store.files = Some(Arc::new(OpenFiles::new(&path)));
         }
         Ok(store)
@@ -193,6 +193,19 @@ impl Sqlite {
     }
 }
 
+/// Prepares the file for loading, once other loaders have prepared it: SQLite does not wait
+/// by itself for the change to a write-ahead log.
+fn prepare_when_free(connection: &Connection) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let began = Instant::now();
+    loop {
+        match prepare(connection) {
+            Err(error) if is_busy(&error) && began.elapsed() < BUSY => std::thread::sleep(PAUSE),
+            prepared => return prepared,
+        }
+    }
+}
+
 /// Prepares the file for loading.
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     if connection.is_readonly(rusqlite::MAIN_DB)? {
@@ -216,11 +229,18 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Returns whether another program holds the file.
+fn is_busy(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(
+        code,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
 fn failed(address: &str, error: &rusqlite::Error) -> Error {
     let (kind, next) = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            (Kind::EndedEarly, "; another program holds it: run again")
-        }
+        _ if is_busy(error) => (Kind::EndedEarly, "; another program holds it: run again"),
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             (Kind::Configuration, "; name another file with --database")
         }
