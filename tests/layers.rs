@@ -372,7 +372,7 @@ fn a_program_has_one_name_everywhere() {
         sorted(stages.map(|stage| stage.name).collect())
     };
     assert_eq!(sorted(PROGRAMS.to_vec()), names(|_| true));
-    let sink = |stage: &Stage| stage.writes == "the marks of what is stored";
+    let sink = |stage: &Stage| stage.writes == "with --marks, the marks of what is stored";
     assert_eq!(sorted(SINKS.to_vec()), names(sink));
     let programs = root().join("src/bin").read_dir().unwrap().count();
     assert_eq!(

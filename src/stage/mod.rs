@@ -70,7 +70,7 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "bh-load",
         reads: "records with `build`",
-        writes: "the marks of what is stored",
+        writes: "with --marks, the marks of what is stored",
         touches: "the database, Elasticsearch, the confirmed part of the resume file",
         command: command::<bh_load::Args>,
     },
@@ -84,7 +84,7 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "kinto-load",
         reads: "records as `data`",
-        writes: "the marks of what is stored",
+        writes: "with --marks, the marks of what is stored",
         touches: "Kinto, its cache",
         command: command::<kinto_load::Args>,
     },

@@ -7,7 +7,6 @@ use serde_json::Value;
 pub struct Ledger {
     pub listed: u64,
     pub other_keys: u64,
-    pub known_bad: u64,
     /// Stored, by this run or before it.
     pub there: u64,
     pub gone: u64,
@@ -35,7 +34,6 @@ impl Ledger {
             ledger.listed += number(&entry["made"]);
             let dropped = |reason: &str| number(&entry["dropped"][reason]);
             ledger.other_keys += dropped("other keys");
-            ledger.known_bad += dropped("known bad");
             ledger.gone += dropped("gone");
             ledger.there += dropped("known") + dropped("ETag renewed");
             ledger.outside += number(&entry["outside"]);
@@ -52,7 +50,6 @@ impl Ledger {
     pub fn adds_up(&self) -> bool {
         let outcomes = [
             self.other_keys,
-            self.known_bad,
             self.there,
             self.gone,
             self.rejected,
