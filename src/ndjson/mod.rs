@@ -1,6 +1,7 @@
 //! Newline-delimited JSON: lines in, lines out, marks, rejects.
 
 mod batched;
+mod emitted;
 mod input;
 mod line;
 mod mark_options;
@@ -13,6 +14,7 @@ mod stage_output;
 mod unit;
 
 pub use batched::{BatchLimits, BatchSink, batched};
+pub use emitted::Emitted;
 pub use input::{Block, Input};
 pub use line::{Framing, Line, RecordLine};
 pub use mark_options::{MarkOptions, WriteMarks};
@@ -20,7 +22,7 @@ pub use ordered::{PendingQueue, Promise, ordered};
 pub use output::Output;
 pub use parallel::{Polled, Results, cores, par_filter, par_map_ordered, with_reader};
 pub use rejects::Rejects;
-pub use stage_output::{ClosedUnit, Emitted, Parsed, StageOutput};
+pub use stage_output::{ClosedUnit, Parsed, StageOutput};
 
 use crate::context::Context;
 

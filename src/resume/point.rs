@@ -1,0 +1,186 @@
+//! Where a run is resumed: what of it is taken as done.
+
+use super::{Confirmed, ResumeFrom, RunSource, RunState};
+use crate::log::counted;
+use crate::record::coverage::Coverage;
+
+/// Returns how many ranges of a run that is listed no loader has confirmed; none where no
+/// loader takes part.
+fn count_open<S: RunSource>(
+    state: &RunState<S>,
+    confirmed: Option<&Confirmed>,
+    checkpoint: Option<ResumeFrom>,
+) -> u64 {
+    let gaps = |done: &Coverage| state.source.gaps(done).len() as u64;
+    match confirmed {
+        Some(_) if checkpoint == Some(ResumeFrom::Listed) => 0,
+        Some(confirmed) if confirmed.run.as_ref() == Some(&state.run) => gaps(&confirmed.coverage),
+        Some(_) => gaps(&Coverage::default()),
+        None => 0,
+    }
+}
+
+/// Returns what of a run is still to be done; `None` if it is finished.
+pub fn what_is_left<S: RunSource>(
+    state: &RunState<S>,
+    confirmed: Option<&Confirmed>,
+    checkpoint: Option<ResumeFrom>,
+) -> Option<String> {
+    if !state.finished {
+        return Some("its listing was not finished".to_owned());
+    }
+    let open = count_open(state, confirmed, checkpoint);
+    (open > 0 && !state.closed).then(|| format!("{} not yet stored", counted(open, "range")))
+}
+
+/// Returns the part of a run that is taken as done, `None` for a new run; and why.
+pub fn resume_point<S: RunSource>(
+    state: &RunState<S>,
+    confirmed: Option<&Confirmed>,
+    checkpoint: Option<ResumeFrom>,
+) -> (Option<Coverage>, String) {
+    let run = &state.run;
+    if state.finished {
+        let open = count_open(state, confirmed, checkpoint);
+        let stored = confirmed.filter(|confirmed| confirmed.run.as_ref() == Some(run));
+        return match (open, state.closed) {
+            (0, _) => (None, format!("run {run} is finished: a new run begins")),
+            (_, true) => {
+                let why = format!(
+                    "run {run} is closed with {} that nobody could store: a new run begins, and \
+                     lists everything",
+                    counted(open, "range")
+                );
+                (None, why)
+            }
+            (_, false) => {
+                let why = format!(
+                    "run {run} is listed completely, with {} not yet stored: listed again now",
+                    counted(open, "range")
+                );
+                (
+                    Some(stored.map_or_else(Coverage::default, |stored| stored.coverage.clone())),
+                    why,
+                )
+            }
+        };
+    }
+    if checkpoint == Some(ResumeFrom::Listed) {
+        let why = format!("run {run} goes on from what was listed, as asked");
+        return (Some(state.coverage.clone()), why);
+    }
+    let from_start = |because: &str| {
+        let why = format!("run {run} goes on from its start: {because}");
+        (Some(Coverage::default()), why)
+    };
+    match confirmed {
+        Some(confirmed) if confirmed.run.as_ref() == Some(run) => (
+            Some(confirmed.coverage.clone()),
+            format!("run {run} goes on from what the loader has confirmed"),
+        ),
+        Some(_) => from_start("the loader has confirmed nothing of it"),
+        None if checkpoint == Some(ResumeFrom::Loaded) => {
+            from_start("no loader has confirmed anything")
+        }
+        None if state.delivery_unknown => {
+            from_start("its reader left, and no loader has confirmed anything")
+        }
+        None if state.coverage.is_empty() => from_start("nothing was listed yet"),
+        None => (
+            Some(state.coverage.clone()),
+            format!("run {run} goes on from what was listed"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::coverage::Interval;
+    use crate::resume::{ConfirmedUnit, ListingSource};
+
+    fn source() -> ListingSource {
+        ListingSource {
+            endpoint: None,
+            bucket: "b".to_owned(),
+            prefix: String::new(),
+            after: None,
+            through: None,
+            ranges: None,
+            shard: None,
+        }
+    }
+
+    fn part(through: &str) -> Interval {
+        Interval::new(None, Some(through.to_owned()))
+    }
+
+    fn listed() -> RunState {
+        let mut state = RunState::new(source());
+        state.coverage.insert(part("m"));
+        state
+    }
+
+    fn confirmed_by(run: &str) -> Confirmed {
+        let mut confirmed = Confirmed::default();
+        let unit = ConfirmedUnit {
+            run,
+            keys: part("c"),
+            counts: Vec::new(),
+        };
+        confirmed.fold(unit, ("sqlite:/builds.db", None)).unwrap();
+        confirmed
+    }
+
+    fn taken(
+        state: &RunState,
+        confirmed: Option<&Confirmed>,
+        asked: Option<ResumeFrom>,
+    ) -> Option<Coverage> {
+        resume_point(state, confirmed, asked).0
+    }
+
+    #[test]
+    fn resume_starts_from_the_confirmed_or_the_listed_coverage() {
+        let run = listed();
+        let nothing = Some(Coverage::default());
+        let same = confirmed_by(&run.run);
+        let other = confirmed_by("another");
+        let untouched = Confirmed::default();
+        assert_eq!(taken(&run, Some(&same), None), Some(same.coverage.clone()));
+        assert_eq!(taken(&run, Some(&other), None), nothing);
+        assert_eq!(taken(&run, Some(&untouched), None), nothing);
+        assert_eq!(taken(&run, None, None), Some(run.coverage.clone()));
+        assert_eq!(taken(&run, None, Some(ResumeFrom::Loaded)), nothing);
+        let asked = Some(ResumeFrom::Listed);
+        assert_eq!(taken(&run, Some(&same), asked), Some(run.coverage.clone()));
+        let mut broken = listed();
+        broken.delivery_unknown = true;
+        assert_eq!(taken(&broken, None, None), nothing);
+        assert_eq!(
+            taken(&broken, Some(&confirmed_by(&broken.run)), None),
+            Some(same.coverage)
+        );
+    }
+
+    #[test]
+    fn what_nobody_confirmed_is_listed_once_more() {
+        let mut run = listed();
+        run.finish();
+        assert_eq!(taken(&run, None, None), None);
+        let mut partly = confirmed_by(&run.run);
+        let covered = Some(partly.coverage.clone());
+        assert_eq!(taken(&run, Some(&partly), None), covered);
+        assert_eq!(taken(&run, Some(&partly), Some(ResumeFrom::Listed)), None);
+        assert_eq!(
+            taken(&run, Some(&confirmed_by("another")), None),
+            Some(Coverage::default())
+        );
+        run.resume_from(partly.coverage.clone());
+        run.finish();
+        assert_eq!(taken(&run, Some(&partly), None), None);
+        run.closed = false;
+        partly.coverage.insert(Interval::new(None, None));
+        assert_eq!(taken(&run, Some(&partly), None), None);
+    }
+}
