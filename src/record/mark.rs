@@ -394,10 +394,12 @@ mod tests {
         let old = unit(line);
         assert_eq!((old.sent, old.held.is_none()), (None, true));
         assert_eq!(old.extend(line, &counted("bh-filter", 1, 1), None), line);
-        assert!(matches!(
-            Mark::parse(br#"{"mark":{"new":{}}}"#),
-            Some(Mark::Other)
-        ));
+        let foreign = br#"{"mark":{"new":{"a":1}}}"#;
+        let held = Held::new("bh-load", REJECTED);
+        let line = unit(foreign).extend(foreign, &counted("bh-load", 1, 0), Some(&held));
+        let kept = br#"{"mark":{"held":{"new":{"a":1},"by":"bh-load","why":"rejected"}}}"#;
+        assert_eq!(line, kept);
+        assert_eq!(unit(&line).held, Some(held));
         assert!(Mark::parse(br#"{"mark":{"new":{}},"key":"k"}"#).is_none());
     }
 }
