@@ -3,13 +3,17 @@
 
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::place::{self, BUILDS, DERIVING, Derived, KEYS, LOADING, Place};
 use crate::harness::faulty::{Faulty, object};
+use crate::harness::fed::Fed;
+use crate::harness::kinto::{StandIn, answer};
 use crate::harness::ledger::Ledger;
-use crate::harness::sample::{build, key};
+use crate::harness::sample::{build, key, ndjson, record};
 use crate::harness::stored::{Kind, Store};
+use crate::harness::units::{joined, units};
 use crate::harness::{Run, Tool, left_out, program};
 use crate::pipeline::on_each_store;
 
@@ -17,6 +21,8 @@ on_each_store! {
     every_key_of_a_run_has_one_outcome
     a_run_is_a_row_of_the_database
     inserted_rows_name_their_run
+    the_database_says_how_each_run_ended
+    units_that_overlap_are_not_exactly_accounted
 }
 
 /// A bucket in which keys come to every end: 40 keys, of which 20 are builds.
@@ -193,6 +199,103 @@ fn inserted_rows_name_their_run(kind: Kind) {
     assert_eq!(place.ledger().there, BUILDS as u64);
 }
 
+fn the_database_says_how_each_run_ended(kind: Kind) {
+    let Some(place) = Place::on(kind) else { return };
+    let outcomes = || -> Vec<[Value; 2]> {
+        let runs = runs_of(&place.store).into_iter();
+        runs.map(|run| [run["outcome"].clone(), run["error"].clone()])
+            .collect()
+    };
+    // A page is held.
+    let runs = place.run_altered(|stage, lines| {
+        let mut units = units(&lines);
+        if stage == "bh-validate" {
+            units[2].records.pop();
+        }
+        joined(&units)
+    });
+    place::exit(&runs, &[0, 0, 0, 75, 75]);
+    assert!(
+        runs[4].stderr.contains("1 range not yet stored"),
+        "{}",
+        runs[4]
+    );
+    assert_eq!(outcomes().len(), 1);
+    assert_eq!(outcomes()[0][0], "open");
+    assert_eq!(place.ledger().listed, (KEYS - 8) as u64);
+    // The run goes on, and becomes whole.
+    place::exit(&place.run(), &[0; 5]);
+    assert_eq!(outcomes(), [[json!("complete"), Value::Null]]);
+
+    // The next one is stopped, by a signal and by an input that is cut.
+    let input = place::run(&LOADING[..4], |stage| place.tool(stage), |_, lines| lines);
+    let input = units(&input.last().unwrap().stdout);
+    let mut fed = Fed::new(place.tool("bh-load"));
+    fed.say(&input[0].mark);
+    assert!(fed.hear().contains("begin"));
+    fed.started.signal(Signal::TERM);
+    fed.wait().dies_by(Signal::TERM.as_raw());
+    let [whole, stopped] = &outcomes()[..] else {
+        panic!("{:?}", outcomes())
+    };
+    assert_eq!(
+        (&whole[0], &stopped[0]),
+        (&json!("complete"), &json!("stopped"))
+    );
+    let cut = place.tool("bh-load").input(joined(&input[..3]));
+    cut.run().exits(75);
+    assert_eq!(outcomes()[1][0], "stopped");
+    assert!(
+        outcomes()[1][1]
+            .as_str()
+            .unwrap()
+            .contains("input ended early")
+    );
+    // Another run begins before this one has ended.
+    let tool = |stage: &str| place.without_state(stage);
+    let other = place::run(&LOADING[..4], tool, |_, lines| lines);
+    let lines = [joined(&input[..3]), other[3].stdout.clone()].concat();
+    tool("bh-load").input(lines).run().exits(75);
+    assert_eq!(outcomes()[1][0], "stopped");
+    assert_eq!(outcomes()[2][0], "complete");
+    place::exit(&place.run(), &[0; 5]);
+    assert_eq!(outcomes(), vec![[json!("complete"), Value::Null]; 3]);
+}
+
+fn units_that_overlap_are_not_exactly_accounted(kind: Kind) {
+    let Some(place) = Place::on(kind) else { return };
+    let begin = json!({"mark": {"begin": {
+        "run": "r", "source": "keys", "part": null, "started": "2026-01-02T03:04:05Z",
+        "criteria": {},
+    }}});
+    let page = |after: Option<usize>, through: Option<usize>, sent: usize| {
+        let [after, through] = [after, through].map(|bound| bound.map(key));
+        let listed = json!({"run": "r", "after": after, "through": through});
+        json!({"mark": {"listed": listed, "counts": [{"stage": "s3-list", "out": sent}]}})
+    };
+    let end = json!({"mark": {"end": {"run": "r", "units": 2}}});
+    let load = |pages: [Value; 2]| {
+        let [first, second] = pages;
+        let lines = [
+            &begin,
+            &record(0),
+            &record(1),
+            &first,
+            &record(1),
+            &record(2),
+            &second,
+            &end,
+        ];
+        let run = place.tool("bh-load").input(ndjson(lines)).run().exits(0);
+        (
+            run.stderr.contains("not exactly accounted"),
+            place.loaded()["exact"].clone(),
+        )
+    };
+    let whole = [page(None, Some(1), 2), page(Some(0), None, 2)];
+    assert_eq!(load(whole), (true, json!(false)));
+}
+
 #[test]
 fn runs_are_a_table_on_a_terminal() {
     if Command::new("script").arg("--version").output().is_err() {
@@ -232,4 +335,46 @@ fn what_has_no_ledger_says_so() {
         KEYS - BUILDS
     );
     assert!(runs[4].stderr.contains(&line), "{}", runs[4]);
+}
+
+/// The pages of an export have their counts too, and the part that it is of.
+#[test]
+fn an_export_into_the_database_is_accounted_for() {
+    let place = Place::new();
+    let kinto = StandIn::new(|_, asked| Some(answer(5, asked)));
+    let export = |args: &[&str]| {
+        let tool = Tool::new("kinto-export").args(["--server", &kinto.url, "--page-size", "2"]);
+        let tool = tool.args(args.iter().copied());
+        let tool = tool.arg("--resume-file").arg(place.resume_file());
+        tool.arg("--resume").run().exits(0)
+    };
+    let exported = export(&[]);
+    let load = place.tool("bh-load").input(exported.stdout.clone()).run();
+    let run = load.exits(0).says("5 listed = 5 there");
+    assert_eq!(run.summary["runs"][0]["outcome"], "complete", "{run}");
+    let ledger = place.ledger();
+    assert!(
+        (ledger.listed, ledger.there) == (5, 5) && ledger.adds_up(),
+        "{ledger:?}"
+    );
+
+    // One page is lost: the run is resumed for it alone.
+    let state = place.folder.path().join("since");
+    let export = || {
+        let tool = Tool::new("kinto-export").args(["--server", &kinto.url, "--page-size", "2"]);
+        let tool = tool.args(["--since", "1", "--resume"]);
+        tool.arg("--resume-file").arg(&state).run().exits(0)
+    };
+    let load = |lines: Vec<u8>| {
+        let tool = Tool::new("bh-load").args(["--database", &place.store.url()]);
+        tool.arg("--resume-file").arg(&state).input(lines).run()
+    };
+    let mut pages = units(&export().stdout);
+    assert_eq!(pages.len(), 4, "begin, two pages, end");
+    drop(pages[2].records.pop());
+    load(joined(&pages)).exits(75).says("1 of 2 records came");
+    let again = export();
+    assert_eq!(again.count("/out"), 2, "{again}");
+    let run = load(again.stdout).exits(0);
+    assert_eq!(run.summary["runs"][0]["ledger"]["listed"], 4, "{run}");
 }

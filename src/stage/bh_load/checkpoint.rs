@@ -1,6 +1,7 @@
 //! Confirms what is committed, in the file beside the resume file and by marks on standard
 //! output. A run's ledger is kept in `bh_run`.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ pub struct Checkpoint {
     /// Why a part of a run is missing that did not come again.
     missing: Option<String>,
 }
+
+/// Why a run was stopped whose end mark did not come.
+pub const CUT: &str = "input ended early: the end of the run did not come";
 
 /// The run whose lines come.
 struct RunAtWork {
@@ -109,6 +113,9 @@ impl Checkpoint {
 
     /// A run begins: from now on this loader stores it.
     pub fn begin(&mut self, begin: &Begin, store: &mut dyn Store) -> Result<()> {
+        if self.run().is_some_and(|run| **run != *begin.run) {
+            self.stop(CUT, store);
+        }
         let run = NewRun {
             id: &begin.run,
             source: &begin.source,
@@ -288,13 +295,13 @@ impl Checkpoint {
         }))
     }
 
-    /// Notes that the run at work was stopped.
-    pub fn stop(&mut self, error: &Error, store: &mut dyn Store) {
+    /// Notes that the run at work was stopped, if one is.
+    pub fn stop(&mut self, why: impl fmt::Display, store: &mut dyn Store) {
         if let Some(run) = self.run.take() {
             let end = RunEnd {
                 outcome: Outcome::Stopped,
                 as_of: None,
-                error: Some(error.to_string()),
+                error: Some(why.to_string()),
                 counts: None,
             };
             // The reason to stop is known already.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use self::batch::{LARGEST, Loader};
-use self::checkpoint::{Checkpoint, Settlement};
+use self::checkpoint::{CUT, Checkpoint, Settlement};
 use self::index::Indexer;
 use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs, values};
 use crate::context::Context;
@@ -159,11 +159,12 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let parse = |record: RecordLine<'_>| read::pending_row(record, documents, provenance);
     let loaded = ndjson::batched(io, &limits, parse, |row| row.weight(), &mut loader);
     let loaded = loaded.and_then(|()| loader.store.verify());
-    if let Err(error) = &loaded {
-        loader.checkpoint.stop(error, &mut *loader.store);
-        if error.is::<Replaced>() {
-            loader.checkpoint.forget()?;
-        }
+    match &loaded {
+        Ok(()) => loader.checkpoint.stop(CUT, &mut *loader.store),
+        Err(error) => loader.checkpoint.stop(error, &mut *loader.store),
+    }
+    if loaded.as_ref().is_err_and(Error::is::<Replaced>) {
+        loader.checkpoint.forget()?;
     }
     report(&loader.settlements, &io.context);
     let indexed = match loader.indexer.take() {

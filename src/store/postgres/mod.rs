@@ -22,7 +22,7 @@ pub use self::connect::ConnectionTarget;
 pub use self::tables::Tables;
 use super::plan::ContentStatus;
 use super::{
-    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, NewRun, ORPHANS,
+    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, NewRun, ORPHANS, Outcome,
     RefusedRow, RunEnd, RunFence, RunRecord, Store, StoredBuild, known_queries, orphans_of,
 };
 use crate::address::without_password;
@@ -240,7 +240,16 @@ impl Store for Postgres {
     }
 
     fn end_run(&mut self, fence: &RunFence, end: &RunEnd<'_>) -> Result<()> {
-        self.retry(|client| Ok(runs::end(client, fence, end)?))
+        if end.outcome != Outcome::Stopped {
+            return self.retry(|client| Ok(runs::end(client, fence, end)?));
+        }
+        // A signal ends all retries, and a server that stayed away is not asked again.
+        let note = self
+            .client
+            .as_mut()
+            .map(|client| runs::end(client, fence, end));
+        let noted = note.unwrap_or(Ok(())).map_err(Failure::from);
+        noted.map_err(|failure| failure.into_error(&self.address))
     }
 
     fn runs(&mut self) -> Result<Vec<RunRecord>> {
