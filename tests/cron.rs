@@ -169,3 +169,45 @@ fn the_most_serious_exit_status_wins() {
     }
     assert_eq!(worst(&["0", "0"]), "0");
 }
+
+#[test]
+fn what_is_no_exit_status_has_no_rank() {
+    for statuses in [&["abc"][..], &["0", ""], &["0", "-1"], &["65", "1 2"]] {
+        let done = script("worst-status").args(statuses).output().unwrap();
+        assert_eq!(done.status.code(), Some(2), "{done:?}");
+        assert!(done.stdout.is_empty(), "{done:?}");
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(
+            said.starts_with("worst-status: not an exit status: "),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn backfill_refuses_wrong_arguments_before_anything_starts() {
+    for (arguments, said) in [
+        (&["--no-sign-request"][..], "no bucket given"),
+        (
+            &["--database", "sqlite:b.db", "s3://bench"],
+            "set DATABASE_URL",
+        ),
+        (
+            &["s3://bench", "--elasticsearch=http://es"],
+            "set ELASTICSEARCH_URL",
+        ),
+        (&["s3://bench", "--resume"], "is set by this script"),
+        (&["--summary=s.json", "s3://bench"], "is set by this script"),
+    ] {
+        let folder = folder();
+        let mut command = script("backfill");
+        let done = command.args(arguments).current_dir(folder.path());
+        let done = done.output().unwrap();
+        assert_eq!(done.status.code(), Some(2), "{done:?}");
+        let text = String::from_utf8_lossy(&done.stderr);
+        assert!(text.contains(said), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!folder.path().join("state").exists(), "{done:?}");
+    }
+}
