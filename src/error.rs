@@ -15,37 +15,37 @@ pub struct Status {
 /// What each exit status means, and what a caller such as cron should do.
 pub const STATUSES: &[Status] = &[
     row("0", "finished, and everything adds up", "nothing"),
-    row("2", "usage", "fix the command"),
+    row("2", "wrong usage", "fix the command"),
     row(
         "65",
-        "finished, but records were rejected",
-        "look at the rejects",
+        "finished, but some records were rejected",
+        "inspect the rejects",
     ),
     row(
         "69",
-        "a server stayed away after all retries",
+        "a server was unreachable after all retries",
         "run again with --resume",
     ),
-    row(
-        "70",
-        "a fault of the program itself",
-        "report it; the state is kept",
-    ),
+    row("70", "internal error", "report it; the state is kept"),
     row(
         "74",
         "local I/O: output, state or rejects cannot be written",
-        "look at the disk",
+        "check the disk",
     ),
     row(
         "75",
         "ended early: the input was cut, or a lock is held",
         "run again",
     ),
-    row("77", "refused: credentials, TLS", "fix the credentials"),
-    row("78", "wrong state or configuration", "a person has to look"),
+    row("77", "denied: credentials or TLS", "fix the credentials"),
+    row(
+        "78",
+        "configuration or state error",
+        "fix it; the message says how",
+    ),
     row(
         "130, 143, 141",
-        "SIGINT, SIGTERM, broken pipe: dies by the signal itself, state kept",
+        "terminated by SIGINT, SIGTERM or SIGPIPE; the state is kept",
         "run again",
     ),
 ];

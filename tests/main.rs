@@ -36,6 +36,7 @@ mod layers;
 mod listing;
 mod marks;
 mod pipeline;
+mod recipes;
 mod s3_inventory;
 mod s3_list;
 mod secrets;

@@ -52,7 +52,7 @@ fn key(n: usize) -> String {
 }
 
 /// Encodes a key as S3 does in an inventory.
-fn encoded(key: &str) -> String {
+pub fn encoded(key: &str) -> String {
     const KEPT: AsciiSet = NON_ALPHANUMERIC
         .remove(b'/')
         .remove(b'-')
@@ -66,7 +66,7 @@ fn encoded(key: &str) -> String {
 }
 
 /// Compresses each part as a gzip member.
-fn gzip<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Vec<u8> {
+pub fn gzip<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Vec<u8> {
     let mut out = Vec::new();
     for part in parts {
         let mut member = GzEncoder::new(&mut out, Compression::fast());

@@ -28,21 +28,21 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "s3-list",
         reads: "nothing",
-        writes: "a record a key, a mark a page",
+        writes: "one record per key, one mark per page",
         touches: "S3 (list), the resume file",
         command: command::<s3_list::Args>,
     },
     Stage {
         name: "s3-inventory",
         reads: "CSV, or the files of an inventory",
-        writes: "a record a row, a mark a file",
+        writes: "one record per row, one mark per file",
         touches: "files, S3 (get, list), the resume file",
         command: command::<s3_inventory::Args>,
     },
     Stage {
         name: "bh-filter",
         reads: "records, any listing",
-        writes: "the wanted ones that are not known",
+        writes: "the wanted records that are not in the database yet",
         touches: "the database (reads)",
         command: command::<bh_filter::Args>,
     },
@@ -63,7 +63,7 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "kinto-export",
         reads: "nothing",
-        writes: "a record with `build` each, a mark a page",
+        writes: "records with `build`, one mark per page",
         touches: "Kinto or its database (reads), the resume file",
         command: command::<kinto_export::Args>,
     },
@@ -77,7 +77,7 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "bh-derive",
         reads: "any listing of the archive, or S3 events",
-        writes: "a release record a build, as `data`",
+        writes: "one release record per build, as `data`",
         touches: "the archive by HTTP or S3 (get, list), its cache of metadata",
         command: command::<bh_derive::Args>,
     },

@@ -34,7 +34,7 @@ Examples:
   kinto-export --resume-file kinto.json --resume | bh-validate |
     bh-load --resume-file kinto.json
   KINTO_DATABASE_URL=postgres://me@db/kinto kinto-export | gzip > builds.ndjson.gz
-  kinto-export --since 1795250788754 | jq -c .build"
+  kinto-export --no-marks --since 1795250788754 | jq -c .build"
 )]
 pub struct Args {
     #[command(flatten)]

@@ -32,7 +32,7 @@ use crate::ndjson::{self, Io, WriteMarks};
 use crate::remote::s3::S3Args;
 use crate::resume::{self, Recorder, ResumeArgs, RunState};
 
-/// Read an S3 inventory, a record a row
+/// Read an S3 inventory, one record per row
 #[derive(Debug, Parser)]
 #[command(
     name = "s3-inventory",
@@ -42,7 +42,7 @@ Examples:
   s3-inventory --resume-file inventory.json --resume --latest s3://bucket/inventories/all/ |
     bh-filter | bh-fetch | bh-validate | bh-load --resume-file inventory.json
   s3-inventory --columns 'Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size' data/
-  s3-inventory --mozilla firefox | jq -r .key"
+  s3-inventory --no-marks --mozilla firefox | jq -r .key"
 )]
 pub struct Args {
     /// Files and folders of .csv.gz, .csv and .parquet, or a manifest.json, here or at s3://; standard input without any, or with -

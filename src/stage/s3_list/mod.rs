@@ -30,7 +30,7 @@ use crate::resume::{self, ListingSource, Recorder, ResumeArgs, RunSource};
     name = "s3-list",
     before_help = "\
 Examples:
-  s3-list --no-sign-request s3://bucket/pub/firefox/ | jq -r .key
+  s3-list --no-marks --no-sign-request s3://bucket/pub/firefox/ | jq -r .key
   s3-list --resume-file list.json --resume s3://bucket/ | bh-filter | bh-fetch |
     bh-validate | bh-load --resume-file list.json
   s3-list --resume-file list.json --resume s3://bucket/ >> keys.ndjson"
