@@ -56,6 +56,57 @@ fn the_readme_is_short() {
     assert!(lines < 200, "{lines} lines: move the rest into docs/");
 }
 
+/// Its samples of output are compared by their words, without numbers and names.
+#[test]
+fn messages_in_the_readme_are_those_of_the_programs() {
+    fn source(folder: &Path) -> String {
+        let entries = folder
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let texts = entries.map(|path| {
+            if path.is_dir() {
+                source(&path)
+            } else {
+                std::fs::read_to_string(path).unwrap()
+            }
+        });
+        texts.collect()
+    }
+    let source = source(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let words = regex::Regex::new(r"\b[a-z][a-z ]{10,}[a-z]\b").unwrap();
+    let readme = text("README.md");
+    let is_sample = |line: &&str| {
+        let name = line.trim_start().split(": ").next().unwrap_or_default();
+        line.starts_with("    ") && STAGES.iter().any(|stage| stage.name == name)
+    };
+    let mut checked = 0;
+    for line in readme.lines().filter(is_sample) {
+        for said in words.find_iter(line).map(|found| found.as_str()) {
+            assert!(source.contains(said), "no program says {said:?}: {line}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 3, "{checked}");
+}
+
+/// No command and no sentence is written twice.
+#[test]
+fn no_line_is_in_two_documents() {
+    let mut seen = BTreeMap::new();
+    for path in PAGES.iter().filter(|path| !path.starts_with("man/")) {
+        for line in text(path)
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.len() > 60)
+        {
+            let other = seen.insert(line.to_owned(), *path);
+            let is_first = other.is_none_or(|other| other == *path);
+            assert!(is_first, "{path} and {other:?}: {line}");
+        }
+    }
+}
+
 /// The name of a heading in a link, as GitHub makes it.
 fn anchor(heading: &str) -> String {
     let kept = heading
