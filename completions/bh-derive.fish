@@ -12,9 +12,9 @@ complete -c bh-derive -l rejects -d 'Append refused lines here, with what is wro
 complete -c bh-derive -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"
 complete -c bh-derive -l summary -d 'Write the summary as JSON to this file at the end' -r -F
-complete -c bh-derive -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+complete -c bh-derive -l progress -d 'Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never' -r -f -a "auto\t''
 never\t''"
-complete -c bh-derive -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c bh-derive -l progress-interval -d 'Where no block is drawn, show a line of progress this often' -r
 complete -c bh-derive -l tries -d 'Tries of a request before it is given up' -r
 complete -c bh-derive -l timeout -d 'Seconds that a request may take' -r
 complete -c bh-derive -l event -d 'Read S3 events, in notifications of SNS or not, and list what belongs to them'

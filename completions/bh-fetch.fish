@@ -10,9 +10,9 @@ complete -c bh-fetch -l rejects -d 'Append refused lines here, with what is wron
 complete -c bh-fetch -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"
 complete -c bh-fetch -l summary -d 'Write the summary as JSON to this file at the end' -r -F
-complete -c bh-fetch -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+complete -c bh-fetch -l progress -d 'Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never' -r -f -a "auto\t''
 never\t''"
-complete -c bh-fetch -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c bh-fetch -l progress-interval -d 'Where no block is drawn, show a line of progress this often' -r
 complete -c bh-fetch -l no-sign-request -d 'Anonymous access, for public buckets'
 complete -c bh-fetch -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'
 complete -c bh-fetch -l allow-drops -d 'Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside'

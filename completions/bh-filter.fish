@@ -6,9 +6,9 @@ complete -c bh-filter -l rejects -d 'Append refused lines here, with what is wro
 complete -c bh-filter -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"
 complete -c bh-filter -l summary -d 'Write the summary as JSON to this file at the end' -r -F
-complete -c bh-filter -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+complete -c bh-filter -l progress -d 'Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never' -r -f -a "auto\t''
 never\t''"
-complete -c bh-filter -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c bh-filter -l progress-interval -d 'Where no block is drawn, show a line of progress this often' -r
 complete -c bh-filter -l allow-drops -d 'Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside'
 complete -c bh-filter -s h -l help -d 'Print help'
 complete -c bh-filter -s V -l version -d 'Print version'

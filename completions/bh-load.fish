@@ -8,9 +8,9 @@ complete -c bh-load -l rejects -d 'Append refused lines here, with what is wrong
 complete -c bh-load -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"
 complete -c bh-load -l summary -d 'Write the summary as JSON to this file at the end' -r -F
-complete -c bh-load -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+complete -c bh-load -l progress -d 'Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never' -r -f -a "auto\t''
 never\t''"
-complete -c bh-load -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c bh-load -l progress-interval -d 'Where no block is drawn, show a line of progress this often' -r
 complete -c bh-load -l retry-refused -d 'Retry documents that Elasticsearch rejected permanently'
 complete -c bh-load -l requeue -d 'Send every row of the database to the index, and create it where it is missing'
 complete -c bh-load -l skip-validation -d 'Note with each row that nobody has held its build against the schema'

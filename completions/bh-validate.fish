@@ -3,9 +3,9 @@ complete -c bh-validate -l rejects -d 'Append refused lines here, with what is w
 complete -c bh-validate -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"
 complete -c bh-validate -l summary -d 'Write the summary as JSON to this file at the end' -r -F
-complete -c bh-validate -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+complete -c bh-validate -l progress -d 'Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never' -r -f -a "auto\t''
 never\t''"
-complete -c bh-validate -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c bh-validate -l progress-interval -d 'Where no block is drawn, show a line of progress this often' -r
 complete -c bh-validate -l assert-formats -d 'Assert formats such as date-time too'
 complete -c bh-validate -l bare -d 'Each line is a build itself, not a record that holds one'
 complete -c bh-validate -l skip-invalid -d 'Leave out the invalid ones: they are counted and are no rejects'

@@ -13,9 +13,9 @@ complete -c kinto-load -l rejects -d 'Append refused lines here, with what is wr
 complete -c kinto-load -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"
 complete -c kinto-load -l summary -d 'Write the summary as JSON to this file at the end' -r -F
-complete -c kinto-load -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+complete -c kinto-load -l progress -d 'Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never' -r -f -a "auto\t''
 never\t''"
-complete -c kinto-load -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c kinto-load -l progress-interval -d 'Where no block is drawn, show a line of progress this often' -r
 complete -c kinto-load -l initialize -d 'Create bucket and collection, or change of them what differs, before anything is sent'
 complete -c kinto-load -l if-not-exists -d 'Leave records as they are that are there already'
 complete -c kinto-load -l skip-unchanged -d 'Send only records that differ from what the server has'

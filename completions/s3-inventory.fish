@@ -17,9 +17,9 @@ complete -c s3-inventory -l rejects -d 'Append refused lines here, with what is 
 complete -c s3-inventory -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"
 complete -c s3-inventory -l summary -d 'Write the summary as JSON to this file at the end' -r -F
-complete -c s3-inventory -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+complete -c s3-inventory -l progress -d 'Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never' -r -f -a "auto\t''
 never\t''"
-complete -c s3-inventory -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c s3-inventory -l progress-interval -d 'Where no block is drawn, show a line of progress this often' -r
 complete -c s3-inventory -l raw-keys -d 'Take keys as they stand in CSV, where they are not URL-encoded'
 complete -c s3-inventory -l all-versions -d 'Take all versions of an object, not the latest alone'
 complete -c s3-inventory -l delete-markers -d 'Take delete markers too'

@@ -19,9 +19,9 @@ complete -c s3-list -l rejects -d 'Append refused lines here, with what is wrong
 complete -c s3-list -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"
 complete -c s3-list -l summary -d 'Write the summary as JSON to this file at the end' -r -F
-complete -c s3-list -l progress -d 'Draw progress: on a terminal, or never' -r -f -a "auto\t''
+complete -c s3-list -l progress -d 'Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never' -r -f -a "auto\t''
 never\t''"
-complete -c s3-list -l progress-interval -d 'Off a terminal, report progress in a line every so many seconds' -r
+complete -c s3-list -l progress-interval -d 'Where no block is drawn, show a line of progress this often' -r
 complete -c s3-list -l resume -d 'Go on where an earlier run stopped; begin anew when it had finished, or the files of an inventory are others'
 complete -c s3-list -l no-marks -d 'Write records alone, for jq, head, sort and wc; a loader behind them confirms nothing'
 complete -c s3-list -l ordered -d 'Hand keys on in their order; pages that come too early wait in memory, then in TMPDIR'

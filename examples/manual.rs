@@ -476,7 +476,10 @@ const ELASTICSEARCH: &[Entry] = &[(
     "ELASTICSEARCH_URL",
     "the Elasticsearch or OpenSearch that new rows are indexed in. --elasticsearch goes first.",
 )];
-const TERMINAL: &[Entry] = &[("TERM", "where it is dumb or missing, no progress is drawn.")];
+const TERMINAL: &[Entry] = &[(
+    "TERM",
+    "where it is dumb or missing, progress is shown as lines, and not as a block of rows.",
+)];
 
 #[derive(Parser)]
 #[command(about = "Write the man pages and the completions")]

@@ -41,6 +41,8 @@ pub struct Counters {
     read: AtomicU64,
     made: AtomicU64,
     written: AtomicU64,
+    /// How many records a source will read, by its last run; 0 where that is not known.
+    expected: AtomicU64,
     waiting: AtomicU8,
     named: Mutex<Vec<(Class, String, u64)>>,
     /// What became of the runs that were stored: for programs.
@@ -57,6 +59,7 @@ impl Counters {
             read: AtomicU64::new(0),
             made: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
             waiting: AtomicU8::new(0),
             named: Mutex::default(),
             runs: Mutex::default(),
@@ -80,6 +83,16 @@ impl Counters {
     /// Counts records that were written or stored.
     pub fn add_written(&self, records: u64) {
         self.written.fetch_add(records, Relaxed);
+    }
+
+    /// Sets how many records are likely to be read.
+    pub fn expect(&self, records: u64) {
+        self.expected.store(records, Relaxed);
+    }
+
+    /// Returns how many records are likely to be read, where that is known.
+    pub fn expected(&self) -> Option<u64> {
+        Some(self.expected.load(Relaxed)).filter(|records| *records > 0)
     }
 
     /// Counts records that were left out on purpose.

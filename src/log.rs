@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::io::Write;
-use std::sync::Arc;
+use std::io::{ErrorKind, Write};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
-
-use crate::progress::Terminal;
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -23,16 +21,11 @@ pub enum Format {
 pub struct Log {
     program: &'static str,
     format: Format,
-    terminal: Option<Arc<Terminal>>,
 }
 
 impl Log {
-    pub fn new(program: &'static str, format: Format, terminal: Option<Arc<Terminal>>) -> Self {
-        Self {
-            program,
-            format,
-            terminal,
-        }
+    pub fn new(program: &'static str, format: Format) -> Self {
+        Self { program, format }
     }
 
     /// Logs a message that needs no action.
@@ -65,13 +58,15 @@ impl Log {
 
     /// The run's last line: `text` for people, `json` for programs.
     pub fn summary(&self, text: &str, json: &serde_json::Value) {
-        match self.format {
-            Format::Text => self.put(&format!("{}: {text}", self.program)),
-            Format::Json => self.put(
-                &json!({"time": now(), "level": "info", "program": self.program, "summary": json})
-                    .to_string(),
-            ),
-        }
+        let program = self.program;
+        let line = match self.format {
+            Format::Text => format!("{program}: {text}"),
+            Format::Json => {
+                json!({"time": now(), "level": "info", "program": program, "summary": json})
+                    .to_string()
+            }
+        };
+        write(&(line + "\n"));
     }
 
     fn write(&self, level: &str, message: &str) {
@@ -84,14 +79,25 @@ impl Log {
             })
             .to_string(),
         };
-        self.put(&line);
+        write(&(line + "\n"));
     }
+}
 
-    fn put(&self, line: &str) {
-        match &self.terminal {
-            Some(terminal) => terminal.print(line),
+/// Writes to standard error, in one write if it can, so that a line is never torn.
+pub(crate) fn write(text: &str) {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match std::io::stderr().write(rest) {
+            Ok(written) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Any program on the terminal may have made it non-blocking.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let stderr = std::io::stderr();
+                let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+                let _ = poll(&mut fds, Timespec::try_from(FULL).ok().as_ref());
+            }
             // If standard error is closed, there is no place left to report to.
-            None => drop(std::io::stderr().write_all(format!("{line}\n").as_bytes())),
+            _ => return,
         }
     }
 }
@@ -108,6 +114,9 @@ fn one_line(message: &str) -> Cow<'_, str> {
     });
     Cow::Owned(escaped.collect())
 }
+
+/// How long to wait for room at a time.
+const FULL: Duration = Duration::from_millis(200);
 
 const SLOW: Duration = Duration::from_millis(80);
 

@@ -51,10 +51,9 @@ impl Shutdown {
             waker,
         });
         // A signal that is ignored from the start, as under nohup, stays ignored.
-        let ignored = ignored();
         let heeded = [SIGINT, SIGTERM, SIGHUP]
             .into_iter()
-            .filter(|signal| ignored >> (signal - 1) & 1 == 0);
+            .filter(|signal| !is_ignored(*signal));
         let mut signals = Signals::new(heeded)?;
         let watched = Arc::clone(&shutdown);
         std::thread::Builder::new()
@@ -143,13 +142,13 @@ impl Shutdown {
     }
 }
 
-/// The signals that this process ignores from its start, a bit each; none
-/// where the system does not say.
-fn ignored() -> u64 {
+/// Returns whether this process ignores `signal` from its start; not where the system does
+/// not say.
+pub fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or_default()
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 fn name(signal: i32) -> String {

@@ -66,11 +66,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("counters", &[]),
     ("error", &[]),
-    ("progress", &["counters"]),
-    ("log", &["progress"]),
+    ("log", &[]),
     ("disk", &["error"]),
     ("trust", &["error"]),
     ("shutdown", &["error"]),
+    ("progress", &["counters", "log", "shutdown"]),
     ("context", &["counters", "error", "log", "shutdown"]),
     ("retry", &["backoff", "context", "error"]),
     // Plain data.
@@ -227,9 +227,12 @@ const CRATES: &[(&str, &str)] = &[
     ("indicatif", "progress"),
     ("jsonschema", "schema"),
     ("mimalloc", "bin"),
-    ("rustix", "cli disk ndjson progress shutdown stage/s3_list"),
+    (
+        "rustix",
+        "cli disk log ndjson progress shutdown stage/s3_list",
+    ),
     ("serde_saphyr", "yaml"),
-    ("signal_hook", "cli ndjson shutdown"),
+    ("signal_hook", "cli ndjson progress shutdown"),
     ("tempfile", "cli stage/s3_inventory stage/s3_list"),
     // Servers and databases. What is pure, and bh-validate, knows none of them.
     ("aws_config aws_credential_types aws_sdk_s3", "remote"),

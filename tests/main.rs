@@ -36,6 +36,7 @@ mod layers;
 mod listing;
 mod marks;
 mod pipeline;
+mod progress;
 mod recipes;
 mod s3_inventory;
 mod s3_list;

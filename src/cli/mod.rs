@@ -9,7 +9,6 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Command, Parser};
 use rustix::fs::{FileType, Stat, fstat, stat};
@@ -19,7 +18,7 @@ use crate::counters::Counters;
 use crate::error::{Error, Kind, REJECTED, Result};
 use crate::log::{self, Log};
 use crate::ndjson::{Input, Io, MarkOptions, Output, Rejects, StageOutput, WriteMarks};
-use crate::progress::Terminal;
+use crate::progress::{self, Progress};
 use crate::shutdown::{self, Shutdown};
 
 /// The layout of a program's help.
@@ -49,11 +48,11 @@ pub struct SharedArgs {
     #[arg(long, value_name = "FILE", help_heading = "Reporting")]
     pub summary: Option<PathBuf>,
 
-    /// Draw progress: on a terminal, or never
+    /// Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never
     #[arg(long, value_enum, default_value = "auto", help_heading = "Reporting")]
-    pub progress: Progress,
+    pub progress: ShowProgress,
 
-    /// Off a terminal, report progress in a line every so many seconds
+    /// Where no block is drawn, show a line of progress this often
     #[arg(long, value_name = "SECONDS", help_heading = "Reporting")]
     pub progress_interval: Option<u64>,
 }
@@ -86,7 +85,7 @@ impl SinkArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Progress {
+pub enum ShowProgress {
     Auto,
     Never,
 }
@@ -146,15 +145,16 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     let program = name::<P>();
     let counters = Arc::new(Counters::new(program, P::OUT));
     let shared = args.shared();
-    let terminal = match shared.progress {
-        Progress::Auto => Terminal::join(&counters),
-        Progress::Never => None,
-    };
-    let log = Log::new(program, shared.log_format, terminal.clone());
+    let log = Log::new(program, shared.log_format);
     abort_on_panic(log.clone());
-    if let (None, Some(seconds)) = (&terminal, shared.progress_interval) {
-        report_every(Duration::from_secs(seconds.max(1)), &counters, &log);
-    }
+    let options = progress::Options {
+        interval: shared.progress_interval,
+        allow_drops: args.allow_drops(),
+    };
+    let progress = match shared.progress {
+        ShowProgress::Auto => Some(Progress::start(&counters, &log, options)),
+        ShowProgress::Never => None,
+    };
     let summary = check_distinct_files(shared, &args.files()).and_then(|()| {
         // Opened before the stage runs, to fail early.
         let path = shared.summary.as_ref();
@@ -180,9 +180,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         }
     }
     log.summary(&counters.line(), &counters.json());
-    if let Some(terminal) = terminal {
-        terminal.leave();
-    }
+    drop(progress);
     match done.map_err(|error| error.kind) {
         Ok(()) if counters.rejections() > 0 => ExitCode::from(REJECTED),
         Ok(()) => ExitCode::SUCCESS,
@@ -326,16 +324,6 @@ fn check_distinct_files(shared: &SharedArgs, files: &[(&'static str, PathBuf)]) 
     Ok(())
 }
 
-fn report_every(interval: Duration, counters: &Arc<Counters>, log: &Log) {
-    let (counters, log) = (Arc::clone(counters), log.clone());
-    std::thread::spawn(move || {
-        loop {
-            std::thread::sleep(interval);
-            log.info(counters.line());
-        }
-    });
-}
-
 /// Makes a panic on any thread end the process, because a run that lost a thread could
 /// otherwise report success.
 #[expect(clippy::exit, reason = "the one place that may")]
@@ -364,7 +352,7 @@ mod tests {
         input.rewind().unwrap();
         let counters = Arc::new(Counters::new("test", "out"));
         let context = Context {
-            log: Log::new("test", log::Format::Text, None),
+            log: Log::new("test", log::Format::Text),
             counters: Arc::clone(&counters),
             shutdown: Shutdown::watch().unwrap(),
         };

@@ -1,178 +1,193 @@
-//! Progress on a terminal: one block per pipeline, one row per program.
+//! Progress: a row per program at the bottom of a terminal, elsewhere a line now and then.
 //!
-//! The programs share a folder (`shared_dir`) named after the terminal and the
-//! process group. One at a time holds the draw lock: at each tick it reads the
-//! rows of the others and draws the `block`. Each program writes its own
-//! messages, in one write together with the block below, so that a kill cannot
-//! lose or tear a message.
+//! The programs of a pipeline share a folder (`shared_dir`), and one of them shows the rows
+//! of all: on rows of the terminal that the `screen` has reserved, or where that would
+//! disturb somebody, as a line of the log. Messages know nothing of it.
 
-mod block;
+mod job_control;
 mod row;
+mod screen;
 mod shared_dir;
 
-use std::io::{ErrorKind, IsTerminal, Write};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use parking_lot::Mutex;
 
-use self::block::Bars;
+use self::job_control::Signals;
 use self::row::Row;
 pub use self::row::{PROGRAMS, SINKS};
-use self::shared_dir::{DrawLock, SharedDir, TerminalLock};
+use self::screen::Screen;
+use self::shared_dir::SharedDir;
 use crate::counters::Counters;
+use crate::log::Log;
 
 const TICK: Duration = Duration::from_millis(200);
 
 /// Shorter runs draw nothing.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// This program's part of the block.
-pub struct Terminal {
-    counters: Arc<Counters>,
-    slot: Mutex<Slot>,
+/// The first plain line, and the time between the others.
+const PLAIN: (u64, u64) = (60, 30);
+
+/// Off a terminal, shorter runs leave no trace on the disk.
+const UNTRACED: Duration = Duration::from_secs(10);
+
+/// How a program takes part.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The seconds between plain lines.
+    pub interval: Option<u64>,
+    /// Whether other programs before it may drop records.
+    pub allow_drops: bool,
 }
 
-impl Terminal {
-    /// Joins the block of this pipeline if standard error is a terminal.
-    pub fn join(counters: &Arc<Counters>) -> Option<Arc<Self>> {
-        let term = std::env::var_os("TERM")?;
-        if term == "dumb" || !std::io::stderr().is_terminal() {
-            return None;
+/// This program's part of the progress.
+pub struct Progress(Arc<Mutex<Member>>);
+
+impl Progress {
+    /// Shows the progress of this pipeline from now on.
+    #[must_use]
+    pub fn start(counters: &Arc<Counters>, log: &Log, options: Options) -> Self {
+        let mut member = Member::new(counters, log, options);
+        if member.on_terminal {
+            member.join();
         }
-        let slot = Slot::take(counters.program())?;
-        let terminal = Arc::new(Self {
-            counters: Arc::clone(counters),
-            slot: Mutex::new(slot),
-        });
-        let weak = Arc::downgrade(&terminal);
+        let signals = member.on_terminal.then(Signals::watch).and_then(Result::ok);
+        let member = Arc::new(Mutex::new(member));
+        let shown = Arc::clone(&member);
         let ticks = std::thread::Builder::new().name("progress".to_owned());
-        ticks.spawn(move || tick_on(&weak)).ok()?;
-        Some(terminal)
+        // Without a thread the run is the same, only silent.
+        drop(ticks.spawn(move || show(&shown, signals.as_ref())));
+        Self(member)
     }
 
-    /// Prints a message, of one line or several, above the block.
-    pub fn print(&self, message: &str) {
-        let message = format!("{}\n", message.trim_end_matches('\n'));
-        match self.slot() {
-            Some(slot) => slot.print(&message),
-            None => put(&message),
-        }
-    }
-
-    /// Removes the row of this program; another program takes over the drawing.
+    /// Removes the row of this program; another program shows the rest.
     pub fn leave(&self) {
-        if let Some(mut slot) = self.slot() {
-            slot.leave();
-        }
-    }
-
-    /// One step of the clock; `false` once the program has left.
-    fn tick(&self) -> bool {
-        match self.slot() {
-            Some(mut slot) if !slot.left => {
-                slot.tick(&self.counters);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Returns `None` only after a panic while the slot was in use: its
-    /// message comes through here on the same thread and must not wait.
-    fn slot(&self) -> Option<MutexGuard<'_, Slot>> {
-        if std::thread::panicking() {
-            self.slot.try_lock_for(Duration::from_millis(500))
-        } else {
-            Some(self.slot.lock())
-        }
+        self.0.lock().leave();
     }
 }
 
-impl Drop for Terminal {
+impl Drop for Progress {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-fn tick_on(terminal: &Weak<Terminal>) {
+fn show(member: &Mutex<Member>, signals: Option<&Signals>) {
     loop {
-        std::thread::sleep(TICK);
-        match terminal.upgrade() {
-            Some(terminal) if terminal.tick() => {}
-            _ => return,
+        match signals {
+            Some(signals) => signals.wait(TICK),
+            None => std::thread::sleep(TICK),
         }
+        let mut member = member.lock();
+        if member.left {
+            return;
+        }
+        if signals.is_some_and(Signals::is_ending) {
+            member.release();
+            return;
+        }
+        if signals.is_some_and(Signals::take_stop) {
+            member.release();
+            drop(member);
+            job_control::stop();
+            continue;
+        }
+        member.tick();
     }
 }
 
-/// The place of a program in the folder of its pipeline, and its draw lock.
-struct Slot {
-    shared: SharedDir,
-    draw_lock: DrawLock,
-    block: Bars,
+struct Member {
+    counters: Arc<Counters>,
+    log: Log,
     row: Row,
-    joined: Instant,
+    on_terminal: bool,
+    joined: Option<(SharedDir, Screen)>,
+    started: Instant,
     ticked: Instant,
+    /// How many plain lines have been due.
+    due: u64,
     swept: bool,
-    /// Whether the row is gone; messages are still drawn above the block.
     left: bool,
 }
 
-impl Slot {
-    fn take(program: &'static str) -> Option<Self> {
-        let row = Row::new(program);
-        let (shared, draw_lock) = SharedDir::join(&row)?;
+impl Member {
+    fn new(counters: &Arc<Counters>, log: &Log, options: Options) -> Self {
         let now = Instant::now();
-        Some(Self {
-            shared,
-            draw_lock,
-            block: Bars::new(),
-            row,
-            joined: now,
+        let Options {
+            interval,
+            allow_drops,
+        } = options;
+        Self {
+            counters: Arc::clone(counters),
+            log: log.clone(),
+            row: Row::new(counters.program(), allow_drops, interval),
+            on_terminal: screen::is_terminal(),
+            joined: None,
+            started: now,
             ticked: now,
+            due: 0,
             swept: false,
             left: false,
-        })
+        }
     }
 
-    fn tick(&mut self, counters: &Counters) {
-        self.update(counters);
-        if self.joined.elapsed() < QUIET || !self.draw_lock.acquire() {
+    fn join(&mut self) {
+        self.joined = SharedDir::join(&self.row);
+        if let Some((_, screen)) = self.joined.as_mut().filter(|_| self.on_terminal) {
+            screen.free_abandoned();
+        }
+    }
+
+    fn update(&mut self) {
+        let (age, step) = (self.started.elapsed(), self.ticked.elapsed());
+        self.ticked += step;
+        self.row.update(&self.counters, step, age);
+        if let Some((shared, _)) = &self.joined {
+            shared.publish(&self.row);
+        }
+    }
+
+    fn tick(&mut self) {
+        self.update();
+        let age = self.started.elapsed();
+        let interval = self.row.interval.map(Duration::from_secs);
+        if self.joined.is_none() && age >= UNTRACED.min(interval.unwrap_or(UNTRACED) / 2) {
+            self.join();
+        }
+        if age < QUIET {
             return;
         }
-        let lock = self.shared.lock();
-        if block::in_front() {
-            redraw(&lock, &mut self.block, &lock.rows());
-        } else {
-            lock.set_drawn("");
+        let mut rows = vec![self.row.clone()];
+        if let Some((shared, screen)) = &mut self.joined {
+            if !shared.speaks() {
+                // The one that speaks has told of the time until now.
+                self.due = lines_due(age.as_secs(), self.row.interval);
+                return;
+            }
+            rows = shared.rows();
+            if !std::mem::replace(&mut self.swept, true) {
+                shared.sweep_others();
+            }
+            if rows.iter().any(|row| row.fills_terminal) {
+                screen.release();
+                return;
+            }
+            if self.on_terminal && screen.show(&row::block(&rows)) {
+                return;
+            }
         }
-        drop(lock);
-        if !self.swept {
-            self.swept = true;
-            self.shared.sweep_others();
+        let interval = rows.iter().filter_map(|row| row.interval).min();
+        let due = lines_due(age.as_secs(), interval);
+        if std::mem::replace(&mut self.due, due) < due {
+            self.log.info(row::line(&rows));
         }
     }
 
-    fn update(&mut self, counters: &Counters) {
-        let (records, _, waiting) = counters.snapshot();
-        let (age, step) = (self.joined.elapsed(), self.ticked.elapsed());
-        self.ticked += step;
-        self.row.count(records, step, age);
-        waiting.clone_into(&mut self.row.waiting);
-        self.shared.publish(&self.row);
-    }
-
-    fn print(&self, message: &str) {
-        let lock = self.shared.lock();
-        let drawn = if block::in_front() {
-            lock.drawn()
-        } else {
-            String::new()
-        };
-        put(&block::frame(&drawn, message, &drawn));
-        if !drawn.is_empty() {
-            lock.set_drawn(&drawn);
+    fn release(&mut self) {
+        if let Some((_, screen)) = &mut self.joined {
+            screen.release();
         }
     }
 
@@ -180,56 +195,31 @@ impl Slot {
         if std::mem::replace(&mut self.left, true) {
             return;
         }
-        let lock = self.shared.lock();
-        lock.withdraw();
-        let rows = lock.rows();
-        // The row goes now, whoever draws, and the block with the last row.
-        if block::in_front() && !lock.drawn().is_empty() {
-            redraw(&lock, &mut self.block, &rows);
+        self.update();
+        if let Some((mut shared, mut screen)) = self.joined.take() {
+            shared.leave(self.row.clone(), &mut screen);
         }
-        if rows.is_empty() {
-            lock.remove();
-        }
-        self.draw_lock.release();
     }
 }
 
-fn redraw(lock: &TerminalLock<'_>, block: &mut Bars, rows: &[Row]) {
-    let before = lock.drawn();
-    let after = if rows.iter().any(|row| row.fills_terminal) {
-        String::new()
-    } else {
-        block.render(rows)
-    };
-    let frame = block::frame(&before, "", &after);
-    // If killed in between, the file must have the smaller block: the next
-    // frame then leaves an old row, and does not erase a message.
-    if after.lines().count() < before.lines().count() {
-        lock.set_drawn(&after);
-        put(&frame);
-    } else {
-        put(&frame);
-        lock.set_drawn(&after);
+/// Returns how many plain lines a run of `age` seconds has shown.
+fn lines_due(age: u64, interval: Option<u64>) -> u64 {
+    let (first, every) = interval.map_or(PLAIN, |every| (every.max(1), every.max(1)));
+    match age.checked_sub(first) {
+        None => 0,
+        Some(more) => 1 + more / every,
     }
 }
 
-/// Writes all of it to standard error, in one write if the terminal can.
-fn put(text: &str) {
-    let mut rest = text.as_bytes();
-    while !rest.is_empty() {
-        match std::io::stderr().write(rest) {
-            Ok(0) => return,
-            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Any program on the terminal may have made it non-blocking.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let stderr = std::io::stderr();
-                let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-                let wait = Timespec::try_from(TICK).ok();
-                let _ = poll(&mut fds, wait.as_ref());
-            }
-            // Without a terminal there is nowhere left to report to.
-            Err(_) => return,
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_due_after_a_minute_and_then_twice_a_minute() {
+        let due = |age| lines_due(age, None);
+        assert_eq!([0, 59, 60, 89, 90, 120].map(due), [0, 0, 1, 1, 2, 3]);
+        let due = |age| lines_due(age, Some(10));
+        assert_eq!([9, 10, 19, 20].map(due), [0, 1, 1, 2]);
     }
 }

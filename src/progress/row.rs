@@ -1,7 +1,12 @@
-//! The row of a program, and its line in the shared folder.
+//! The row of a program, and its text.
 
 use std::io::IsTerminal;
 use std::time::Duration;
+
+use indicatif::{FormattedDuration, HumanCount};
+use serde::{Deserialize, Serialize};
+
+use crate::counters::Counters;
 
 /// The programs in the order of their rows; `tests/layers.rs` compares them
 /// with the table of programs.
@@ -21,36 +26,63 @@ pub const PROGRAMS: [&str; 9] = [
 /// the block on the same terminal.
 pub const SINKS: [&str; 2] = ["bh-load", "kinto-load"];
 
+/// The programs whose output cannot be foretold from their input.
+const SELECTING: [&str; 2] = ["bh-filter", "bh-derive"];
+
 /// What a program shows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
     pub(super) pid: u32,
-    pub(super) program: String,
-    pub(super) records: u64,
-    pub(super) age_ms: u64,
-    pub(super) waiting: String,
-    /// Whether its records go to the terminal, where a block would erase them.
-    pub(super) fills_terminal: bool,
+    program: String,
+    records: u64,
+    written: u64,
+    rejected: u64,
+    /// How many records a source will read, by its last run.
+    expected: Option<u64>,
+    waiting: String,
     /// Records per second, smoothed.
     rate: f64,
+    age_ms: u64,
+    /// The seconds between plain lines, where they are given.
+    pub(super) interval: Option<u64>,
+    /// Whether other programs before it may drop records.
+    allow_drops: bool,
+    /// Whether its records go to the terminal, between the lines of which no row is drawn.
+    pub(super) fills_terminal: bool,
+    pub(super) ended: bool,
 }
 
 impl Row {
-    pub(super) fn new(program: &str) -> Self {
+    pub(super) fn new(program: &str, allow_drops: bool, interval: Option<u64>) -> Self {
         Self {
             pid: std::process::id(),
             program: program.to_owned(),
             records: 0,
-            age_ms: 0,
+            written: 0,
+            rejected: 0,
+            expected: None,
             waiting: String::new(),
-            fills_terminal: std::io::stdout().is_terminal() && !SINKS.contains(&program),
             rate: 0.0,
+            age_ms: 0,
+            interval,
+            allow_drops,
+            fills_terminal: std::io::stdout().is_terminal() && !SINKS.contains(&program),
+            ended: false,
         }
     }
 
-    /// Updates the row with the count of records, `step` after the last update.
+    /// Updates the row from the counts, `step` after the last update.
+    pub(super) fn update(&mut self, counters: &Counters, step: Duration, age: Duration) {
+        let (records, written, waiting) = counters.snapshot();
+        self.count(records, step, age);
+        self.written = written;
+        self.rejected = counters.rejections();
+        self.expected = counters.expected();
+        waiting.clone_into(&mut self.waiting);
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "it is shown in whole numbers")]
-    pub(super) fn count(&mut self, records: u64, step: Duration, age: Duration) {
+    fn count(&mut self, records: u64, step: Duration, age: Duration) {
         const MEMORY: f64 = 3.0;
         let step = step.as_secs_f64().max(1e-3);
         let now = records.saturating_sub(self.records) as f64 / step;
@@ -66,63 +98,121 @@ impl Row {
         clippy::cast_sign_loss,
         reason = "the cast saturates, and a rate is not negative"
     )]
-    pub(super) fn rate(&self) -> u64 {
+    fn rate(&self) -> u64 {
         self.rate.round() as u64
-    }
-
-    /// Returns its line, of a fixed length, since it is overwritten in
-    /// place.
-    pub(super) fn to_line(&self) -> String {
-        let Self {
-            program,
-            records,
-            age_ms,
-            waiting,
-            fills_terminal,
-            rate,
-            ..
-        } = self;
-        let fills = u8::from(*fills_terminal);
-        format!("{program} {records:020} {rate:020.1} {age_ms:020} {fills} {waiting:<40}\n")
-    }
-
-    pub(super) fn from_line(pid: u32, line: &str) -> Option<Self> {
-        let mut fields = line.splitn(6, ' ');
-        Some(Self {
-            pid,
-            program: fields.next()?.to_owned(),
-            records: fields.next()?.parse().ok()?,
-            rate: fields.next()?.parse().ok()?,
-            age_ms: fields.next()?.parse().ok()?,
-            fills_terminal: fields.next()? == "1",
-            waiting: fields.next()?.trim_end().to_owned(),
-        })
     }
 
     pub(super) fn sort_key(&self) -> (usize, u32) {
         let known = PROGRAMS.iter().position(|name| *name == self.program);
         (known.unwrap_or(PROGRAMS.len()), self.pid)
     }
+
+    /// Returns the row of the block; `total` is how many records it will read.
+    fn block_line(&self, total: Option<u64>) -> String {
+        let mut text = format!(
+            "{:<12} {:>19} {:>8}/s  {}",
+            self.program,
+            self.count_of(total),
+            HumanCount(self.rate()).to_string(),
+            self.time(total),
+        );
+        for detail in self.details() {
+            text += "  ";
+            text += &detail;
+        }
+        text
+    }
+
+    /// Returns its part of the pipeline's line.
+    fn part(&self, total: Option<u64>) -> String {
+        let mut parts = vec![format!("{} {}", self.program, self.count_of(total))];
+        if self.ended {
+            parts.push("ended".to_owned());
+        } else {
+            parts.push(format!("{}/s", HumanCount(self.rate())));
+            parts.extend(self.left(total).map(|left| format!("{left} left")));
+        }
+        parts.extend(self.details());
+        parts.join(", ")
+    }
+
+    fn count_of(&self, total: Option<u64>) -> String {
+        match total {
+            Some(total) => format!("{} of {}", HumanCount(self.records), HumanCount(total)),
+            None => format!("{} in", HumanCount(self.records)),
+        }
+    }
+
+    /// Returns the time left where it is known, else the time since the start.
+    fn time(&self, total: Option<u64>) -> String {
+        let age = FormattedDuration(Duration::from_millis(self.age_ms));
+        self.left(total)
+            .map_or_else(|| age.to_string(), |left| format!("{left} left"))
+    }
+
+    fn left(&self, total: Option<u64>) -> Option<FormattedDuration> {
+        let seconds = total?.checked_sub(self.records)?.checked_div(self.rate())?;
+        Some(FormattedDuration(Duration::from_secs(seconds)))
+    }
+
+    fn details(&self) -> impl Iterator<Item = String> {
+        let rejected = match self.rejected {
+            0 => None,
+            rejected => Some(format!("{} rejected", HumanCount(rejected))),
+        };
+        let waiting = Some(self.waiting.clone());
+        let waiting = waiting.filter(|text| !text.is_empty() && !self.ended);
+        rejected.into_iter().chain(waiting)
+    }
+}
+
+/// Returns the lines of the block; `rows` are in pipeline order.
+pub(super) fn block(rows: &[Row]) -> Vec<String> {
+    let rows = rows.iter().zip(totals(rows));
+    rows.filter(|(row, _)| !row.ended)
+        .map(|(row, total)| row.block_line(total))
+        .collect()
+}
+
+/// Returns the one line of the pipeline.
+pub(super) fn line(rows: &[Row]) -> String {
+    let rows = rows.iter().zip(totals(rows));
+    let parts: Vec<_> = rows.map(|(row, total)| row.part(total)).collect();
+    format!("progress: {}", parts.join("; "))
+}
+
+/// Returns how many records each program will read, where that is known: the program before
+/// it has ended, or passes on nearly all of a known number.
+fn totals(rows: &[Row]) -> Vec<Option<u64>> {
+    let mut coming = None;
+    let total = |row: &Row| {
+        let total = coming.filter(|_| !row.allow_drops).or(row.expected);
+        let total = total.filter(|total| *total >= row.records && !row.ended);
+        coming = if row.ended {
+            Some(row.written)
+        } else if SELECTING.contains(&row.program.as_str()) {
+            None
+        } else {
+            total.map(|total| total.saturating_sub(row.rejected))
+        };
+        total
+    };
+    rows.iter().map(total).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_row_is_read_back_from_its_line() {
-        let mut row = Row::new("bh-filter");
-        row.count(1200, Duration::from_secs(1), Duration::from_secs(1));
-        "waits for input".clone_into(&mut row.waiting);
-        assert_eq!(Row::from_line(row.pid, &row.to_line()), Some(row));
+    fn row(program: &str, pid: u32) -> Row {
+        Row {
+            pid,
+            ..Row::new(program, false, None)
+        }
     }
 
     #[test]
     fn rows_are_sorted_in_pipeline_order() {
-        let row = |program, pid| Row {
-            pid,
-            ..Row::new(program)
-        };
         let mut rows = [
             row("other", 1),
             row("bh-load", 2),
@@ -130,10 +220,9 @@ mod tests {
             row("s3-list", 9),
         ];
         rows.sort_by_key(Row::sort_key);
-        let order = rows.map(|row| (row.program, row.pid));
-        let order: Vec<_> = order
+        let order: Vec<_> = rows
             .iter()
-            .map(|(name, pid)| (name.as_str(), *pid))
+            .map(|row| (row.program.as_str(), row.pid))
             .collect();
         assert_eq!(
             order,
@@ -143,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_rate_follows_a_change() {
-        let mut row = Row::new("a");
+        let mut row = row("a", 1);
         let step = Duration::from_millis(200);
         let mut age = Duration::ZERO;
         let mut run = |row: &mut Row, by, ticks| {
@@ -156,5 +245,50 @@ mod tests {
         assert_eq!(row.rate(), 100);
         run(&mut row, 200, 75);
         assert!((990..=1000).contains(&row.rate()));
+    }
+
+    #[test]
+    fn a_total_comes_from_the_program_before_that_has_ended() {
+        let ended = |program, written| Row {
+            written,
+            ended: true,
+            ..row(program, 1)
+        };
+        let rejecting = Row {
+            rejected: 10,
+            ..row("bh-fetch", 2)
+        };
+        let load = row("bh-load", 3);
+        let rows = [ended("bh-filter", 4000), rejecting.clone(), load.clone()];
+        assert_eq!(totals(&rows), [None, Some(4000), Some(3990)]);
+        // A filter that still runs decides what comes.
+        let rows = [ended("s3-list", 9000), row("bh-filter", 2), load.clone()];
+        assert_eq!(totals(&rows), [None, Some(9000), None]);
+        let dropping = Row {
+            allow_drops: true,
+            ..rejecting
+        };
+        let rows = [ended("bh-filter", 4000), dropping, load];
+        assert_eq!(totals(&rows), [None, None, None]);
+    }
+
+    #[test]
+    fn a_row_fits_the_common_width() {
+        let row = Row {
+            records: 1140,
+            rejected: 3,
+            rate: 152.0,
+            waiting: "waits for the server".to_owned(),
+            ..row("bh-fetch", 1)
+        };
+        assert_eq!(
+            row.block_line(Some(4000)),
+            "bh-fetch          1,140 of 4,000      152/s  00:00:18 left  3 rejected  \
+             waits for the server",
+        );
+        assert_eq!(
+            line(std::slice::from_ref(&row)),
+            "progress: bh-fetch 1,140 in, 152/s, 3 rejected, waits for the server",
+        );
     }
 }

@@ -1,60 +1,48 @@
-//! The folder that the programs of a pipeline share: one file per program with
-//! its row, and the file `drawn`, the block as it is on the screen. A program
-//! lives as long as the lock on its row. A lock on `drawn` is the right to draw;
-//! the lock on the folder is held during a write to the terminal. A file without
-//! a lock belongs to a killed program.
+//! The folder that the programs on one terminal (or log) share. It has a file per program
+//! with its row, named after its process group, since that is what a pipeline is; a program
+//! lives as long as the lock on its row. The lock on `speaker` makes one program of a group
+//! show the rows of all. A file without a lock belongs to a program that has ended, or was
+//! killed.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, unlinkat};
 use rustix::io::{Errno, Result};
 use rustix::process::{getpgrp, getuid};
 
 use super::row::Row;
+use super::screen::Screen;
 
-const DRAWN: &str = "drawn";
+const SCREEN: &str = "screen";
 
-/// After this long without a frame, the pipeline was stopped and the shell has
-/// written below the block since.
-const FORGOTTEN: Duration = Duration::from_secs(1);
-
-/// The right to draw at each tick.
-pub(super) struct DrawLock(File);
-
-impl DrawLock {
-    /// Takes the lock if it is free.
-    pub(super) fn acquire(&self) -> bool {
-        self.0.try_lock().is_ok()
-    }
-
-    pub(super) fn release(&self) {
-        let _ = self.0.unlock();
-    }
-}
+/// A row is overwritten in place, so it always has this length.
+const ROW_BYTES: usize = 400;
 
 /// The membership of this program.
 pub(super) struct SharedDir {
     dir: PrivateDir,
     row: File,
-    drawn: File,
+    speaker: File,
+    speaks: bool,
 }
 
 impl SharedDir {
     /// Joins the pipeline; `None` if there is no private folder.
-    pub(super) fn join(row: &Row) -> Option<(Self, DrawLock)> {
-        let terminal = fstat(rustix::stdio::stderr()).ok()?.st_rdev;
-        let group = getpgrp().as_raw_nonzero();
-        let name = format!("{}{terminal:x}-{group}", prefix());
+    pub(super) fn join(row: &Row) -> Option<(Self, Screen)> {
+        let place = fstat(rustix::stdio::stderr()).ok()?;
+        let place = match FileType::from_raw_mode(place.st_mode) {
+            FileType::CharacterDevice => format!("{:x}", place.st_rdev),
+            _ => format!("{:x}.{:x}", place.st_dev, place.st_ino),
+        };
         let private = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let private = private.filter(|path| path.is_absolute());
         for base in private.into_iter().chain([std::env::temp_dir()]) {
             // The last program of an earlier pipeline may be removing it.
             for _ in 0..10 {
-                match Self::enter(base.join(&name), row) {
+                match Self::enter(base.join(format!("{}{place}", prefix())), row) {
                     Ok(joined) => return Some(joined),
                     Err(Errno::NOENT) => {}
                     Err(_) => break,
@@ -64,116 +52,82 @@ impl SharedDir {
         None
     }
 
-    fn enter(path: PathBuf, row: &Row) -> Result<(Self, DrawLock)> {
+    fn enter(path: PathBuf, row: &Row) -> Result<(Self, Screen)> {
         match rustix::fs::mkdir(&path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error),
         }
         let dir = PrivateDir::open(path)?;
-        dir.lock()?;
-        let create = OFlags::RDWR | OFlags::CREATE;
-        let drawn = dir.file(DRAWN, create)?;
-        if dir.rows().is_empty() {
-            // It belongs to an earlier process group of this number, and has
-            // scrolled away.
-            drop(drawn.set_len(0));
-        }
-        let draw_lock = DrawLock(dir.file(DRAWN, OFlags::RDWR)?);
-        let own = dir.file(&row.pid.to_string(), create | OFlags::TRUNC)?;
+        let lock = dir.lock();
+        let screen = dir.file(SCREEN, OFlags::RDWR | OFlags::CREATE)?;
+        let speaker = dir.file(&name("speaker"), OFlags::RDWR | OFlags::CREATE)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC;
+        let own = dir.file(&name(&row.pid.to_string()), flags)?;
         own.try_lock().map_err(|_| Errno::AGAIN)?;
+        drop(lock);
         let shared = Self {
             dir,
             row: own,
-            drawn,
+            speaker,
+            speaks: false,
         };
         shared.publish(row);
-        shared.dir.handle.unlock().map_err(|error| errno(&error))?;
-        Ok((shared, draw_lock))
+        Ok((shared, Screen::new(screen)))
     }
 
     pub(super) fn publish(&self, row: &Row) {
+        let mut line = serde_json::to_vec(row).unwrap_or_default();
+        line.resize(ROW_BYTES.max(line.len()), b' ');
         // The next tick writes it again.
-        drop(self.row.write_all_at(row.to_line().as_bytes(), 0));
+        drop(self.row.write_all_at(&line, 0));
     }
 
-    /// Locks the terminal; others hold the lock during a write.
-    pub(super) fn lock(&self) -> TerminalLock<'_> {
-        // Waiting does not help on a file system without locks.
-        let _ = self.dir.lock();
-        TerminalLock(self)
+    /// Returns whether this program shows the rows of its pipeline.
+    pub(super) fn speaks(&mut self) -> bool {
+        self.speaks = self.speaks || self.speaker.try_lock().is_ok();
+        self.speaks
     }
 
-    /// Removes the folders of other pipelines that were killed.
+    /// Returns the rows of this pipeline, in its order.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let _lock = self.dir.lock();
+        self.dir.rows(&name(""))
+    }
+
+    /// Ends the membership. The last program of the pipeline frees the screen.
+    pub(super) fn leave(&mut self, mut row: Row, screen: &mut Screen) {
+        let lock = self.dir.lock();
+        row.ended = true;
+        self.publish(&row);
+        let _ = self.row.unlock();
+        if self.dir.rows(&name("")).iter().any(|row| !row.ended) {
+            screen.leave_to_others();
+        } else {
+            screen.free_abandoned();
+            screen.release();
+            self.dir.remove_group(&name(""));
+        }
+        let _ = self.speaker.unlock();
+        self.dir.remove_unused();
+        drop(lock);
+    }
+
+    /// Removes the folders of terminals and logs that nobody uses.
     pub(super) fn sweep_others(&self) {
         let Some(base) = self.dir.path.parent() else {
             return;
         };
         for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let ours = name.to_string_lossy().starts_with(&prefix());
+            let ours = entry.file_name().to_string_lossy().starts_with(&prefix());
             if !ours || entry.path() == self.dir.path {
                 continue;
             }
             if let Ok(dir) = PrivateDir::open(entry.path())
                 && dir.handle.try_lock().is_ok()
-                && dir.rows().is_empty()
             {
-                dir.remove();
+                dir.remove_unused();
             }
         }
-    }
-}
-
-/// The lock on the terminal, and access to the shared folder under it.
-pub(super) struct TerminalLock<'a>(&'a SharedDir);
-
-impl TerminalLock<'_> {
-    /// Returns the rows of the living programs, in pipeline order.
-    pub(super) fn rows(&self) -> Vec<Row> {
-        self.0.dir.rows()
-    }
-
-    /// Returns the block on the screen, if the cursor is still below it.
-    pub(super) fn drawn(&self) -> String {
-        self.read_drawn().unwrap_or_default()
-    }
-
-    fn read_drawn(&self) -> Option<String> {
-        let file = self.0.drawn.metadata().ok()?;
-        let age = file.modified().ok()?.elapsed().unwrap_or_default();
-        if age > FORGOTTEN {
-            return None;
-        }
-        let mut text = vec![0; usize::try_from(file.len()).ok()?];
-        self.0.drawn.read_exact_at(&mut text, 0).ok()?;
-        String::from_utf8(text).ok()
-    }
-
-    pub(super) fn set_drawn(&self, block: &str) {
-        let file = &self.0.drawn;
-        let length = u64::try_from(block.len()).unwrap_or(0);
-        // If it cannot be saved, the next frame does not erase this block.
-        drop(
-            file.write_all_at(block.as_bytes(), 0)
-                .and(file.set_len(length)),
-        );
-    }
-
-    /// Removes the row of this program.
-    pub(super) fn withdraw(&self) {
-        let _ = self.0.row.unlock();
-        self.0.dir.unlink(&std::process::id().to_string());
-    }
-
-    /// Removes the folder, after the last program.
-    pub(super) fn remove(&self) {
-        self.0.dir.remove();
-    }
-}
-
-impl Drop for TerminalLock<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.dir.handle.unlock();
     }
 }
 
@@ -181,6 +135,15 @@ impl Drop for TerminalLock<'_> {
 struct PrivateDir {
     path: PathBuf,
     handle: File,
+}
+
+/// Unlocks the folder when it is dropped.
+struct DirLock<'a>(&'a File);
+
+impl Drop for DirLock<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 impl PrivateDir {
@@ -195,13 +158,12 @@ impl PrivateDir {
         Ok(Self { path, handle })
     }
 
-    fn lock(&self) -> Result<()> {
-        loop {
-            match self.handle.lock().map_err(|error| errno(&error)) {
-                Err(Errno::INTR) => {}
-                done => return done,
-            }
-        }
+    /// Locks the folder, where its file system has locks.
+    fn lock(&self) -> DirLock<'_> {
+        while let Err(error) = self.handle.lock()
+            && error.kind() == std::io::ErrorKind::Interrupted
+        {}
+        DirLock(&self.handle)
     }
 
     fn file(&self, name: &str, flags: OFlags) -> Result<File> {
@@ -213,42 +175,62 @@ impl PrivateDir {
         let _ = unlinkat(&self.handle, name, AtFlags::empty());
     }
 
-    /// Returns the rows of the living programs, and removes the files of the
-    /// others.
-    fn rows(&self) -> Vec<Row> {
+    /// Returns the rows of the files whose names begin with `group`, and removes those of
+    /// killed programs.
+    fn rows(&self, group: &str) -> Vec<Row> {
         let mut rows = Vec::new();
-        for name in self.names() {
-            let Ok(pid) = name.parse() else { continue };
+        for name in self.names(group) {
             let Ok(mut file) = self.file(&name, OFlags::RDONLY) else {
                 continue;
             };
-            if file.try_lock_shared().is_ok() {
-                self.unlink(&name);
-                continue;
-            }
+            let lives = file.try_lock_shared().is_err();
             let mut line = String::new();
-            if file.read_to_string(&mut line).is_ok() {
-                rows.extend(Row::from_line(pid, &line));
+            let read = file.read_to_string(&mut line).map(|_| line);
+            let row = read
+                .ok()
+                .and_then(|line| serde_json::from_str::<Row>(&line).ok());
+            match row {
+                Some(row) if lives || row.ended => rows.push(row),
+                _ if lives || name.ends_with("speaker") => {}
+                _ => self.unlink(&name),
             }
         }
         rows.sort_by_key(Row::sort_key);
         rows
     }
 
-    fn names(&self) -> Vec<String> {
+    fn names(&self, group: &str) -> Vec<String> {
         let entries = Dir::read_from(&self.handle).into_iter().flatten().flatten();
         let name = |entry: rustix::fs::DirEntry| entry.file_name().to_str().map(str::to_owned).ok();
-        entries.filter_map(name).collect()
+        let names = entries.filter_map(name);
+        let is_ours = |name: &String| name.starts_with(group) && !name.starts_with('.');
+        names
+            .filter(is_ours)
+            .filter(|name| name != SCREEN)
+            .collect()
     }
 
-    fn remove(&self) {
-        self.unlink(DRAWN);
-        let _ = rustix::fs::rmdir(&self.path);
+    fn remove_group(&self, group: &str) {
+        for name in self.names(group) {
+            self.unlink(&name);
+        }
+    }
+
+    /// Removes the folder unless a program lives there, or has left rows on its screen.
+    fn remove_unused(&self) {
+        let screen = self.file(SCREEN, OFlags::RDONLY);
+        let is_reserved = screen.is_ok_and(|file| file.metadata().is_ok_and(|file| file.len() > 0));
+        if !is_reserved && self.rows("").iter().all(|row| row.ended) {
+            self.remove_group("");
+            self.unlink(SCREEN);
+            let _ = rustix::fs::rmdir(&self.path);
+        }
     }
 }
 
-fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
+/// Returns the name of a file of this process group.
+fn name(part: &str) -> String {
+    format!("{}-{part}", getpgrp().as_raw_nonzero())
 }
 
 fn prefix() -> String {

@@ -19,6 +19,7 @@ pub mod relay;
 pub mod sample;
 pub mod spoiled;
 pub mod stored;
+pub mod tmux;
 pub mod units;
 
 use std::ffi::OsString;

@@ -207,6 +207,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         connections: workers,
     };
     let histogram = listed.last.as_ref().map(|last| last.sample.points());
+    if let Some(last) = &listed.last {
+        let sample = &last.sample;
+        let left = sample
+            .keys()
+            .saturating_sub(sample.covered(&listed.coverage));
+        io.context.counters.expect(left);
+    }
     let planner = Planner::new(settings, gaps.clone(), histogram.unwrap_or_default());
     let shared = Shared::new(client, planner, io);
     let mut writer = ListingWriter::new(
