@@ -220,7 +220,7 @@ fn keys_in_the_known_file_with_the_same_etag_are_dropped() {
         let lines: &[&str] = if *passes { &[&line] } else { &[] };
         let run = keeps(run, lines);
         assert_eq!(
-            run.count("/dropped/known"),
+            run.count("/dropped/known from a file"),
             u64::from(!passes),
             "{known} {run}"
         );

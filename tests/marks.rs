@@ -4,6 +4,7 @@ mod allowed;
 mod database;
 mod ends;
 mod flags;
+mod holes;
 mod ledger;
 mod matrix;
 mod older;

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::counters::Counters;
 use crate::error::{Error, Kind, REJECTED, Result};
 use crate::log::{self, Log};
-use crate::ndjson::{Input, Io, MarkOptions, Output, Rejects, StageOutput, WriteMarks};
+use crate::ndjson::{Input, Io, MarkOptions, Output, Place, Rejects, StageOutput, WriteMarks};
 use crate::progress::{self, Progress};
 use crate::shutdown::{self, Shutdown};
 
@@ -94,6 +94,8 @@ pub enum ShowProgress {
 pub trait Program: Parser {
     /// Whether it reads lines; then a terminal as input is an error.
     const READS_LINES: bool = true;
+    /// Where it stands in a pipeline.
+    const PLACE: Place = Place::Between;
     /// The name of written records in the summary.
     const OUT: &'static str = "out";
 
@@ -229,7 +231,7 @@ fn io<P: Program>(args: &P, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
     let stdout = streams::stdout().map_err(Error::local("standard output"))?;
     let rejects = Rejects::open(name::<P>(), args.shared().rejects.as_deref(), log.clone())?;
     let options = MarkOptions {
-        is_source: !P::READS_LINES,
+        place: P::PLACE,
         write: args.write_marks(),
         allow_drops: args.allow_drops(),
     };
@@ -364,7 +366,7 @@ mod tests {
                 output,
                 rejects.unwrap(),
                 MarkOptions {
-                    is_source: false,
+                    place: Place::Between,
                     write: WriteMarks::Always,
                     allow_drops: false,
                 },

@@ -9,11 +9,20 @@ pub enum WriteMarks {
     Never,
 }
 
-/// Where a stage stands in its pipeline, and what its user allows.
+/// Where a stage stands in its pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It begins runs of its own.
+    Source,
+    Between,
+    /// It stores its records, and writes none.
+    Sink,
+}
+
+/// Where a stage stands, and what its user allows.
 #[derive(Debug, Clone, Copy)]
 pub struct MarkOptions {
-    /// It begins runs of its own.
-    pub is_source: bool,
+    pub place: Place,
     pub write: WriteMarks,
     /// A filter of the user's stands before it: fewer records than were sent are no loss.
     pub allow_drops: bool,

@@ -17,7 +17,7 @@ pub use batched::{BatchLimits, BatchSink, batched};
 pub use emitted::Emitted;
 pub use input::{Block, Input};
 pub use line::{Framing, Line, RecordLine};
-pub use mark_options::{MarkOptions, WriteMarks};
+pub use mark_options::{MarkOptions, Place, WriteMarks};
 pub use ordered::{PendingQueue, Promise, ordered};
 pub use output::Output;
 pub use parallel::{Polled, Results, cores, par_filter, par_map_ordered, with_reader};

@@ -13,12 +13,12 @@ pub struct Runs {
     fault: Option<String>,
     /// How many units came to this stage with other records than were sent.
     lost: u64,
-    /// How many units a stage before this one has held for that.
+    /// Whether one of them had more records than were sent.
+    has_surplus: bool,
+    /// How many units a stage before this one has held for lost or doubled lines.
     lost_before: u64,
     /// Whether a source keeps a resume file.
     resumable: bool,
-    /// Records of which only the source knows that they were written once.
-    unconfirmed: u64,
 }
 
 struct Run {
@@ -28,6 +28,8 @@ struct Run {
     source: Option<String>,
     /// Unit marks since it began.
     units: u64,
+    /// Records of which only the source knows that they were written once.
+    unconfirmed: u64,
     ended: bool,
 }
 
@@ -48,9 +50,9 @@ const ORDER: &str = "lines have to come as they were written: sort, shuf, split 
 impl Runs {
     pub fn begin(&mut self, begin: &Begin) {
         self.resumable |= begin.resumable;
-        self.unconfirmed = begin.unconfirmed.unwrap_or(0);
         let run = self.run(Some(&begin.run));
         run.source = Some(begin.source.clone());
+        run.unconfirmed = begin.unconfirmed.unwrap_or(0);
         (run.units, run.ended) = (0, false);
     }
 
@@ -70,29 +72,38 @@ impl Runs {
 
     /// A mark that names no run: it is one of the run at work.
     pub fn receipt(&mut self) {
-        if self.known.iter().all(|run| run.ended) {
-            self.run(None).ended = false;
+        match self.known.iter_mut().rfind(|run| !run.ended) {
+            Some(run) => run.units += 1,
+            None => self.run(None).ended = false,
         }
     }
 
-    pub fn end(&mut self, end: &End) {
+    /// A run has ended, `left` records behind its last unit mark.
+    pub fn end(&mut self, end: &End, left: u64) {
         let run = self.run(end.run.as_deref());
         run.ended = true;
+        run.unconfirmed = run.unconfirmed.max(end.unconfirmed);
         let (name, came) = (run.name(), run.units);
         let has_begun = run.source.is_some();
-        // An end without a name is that of all, and each is that of a run without one.
-        let ends = |run: &&mut Run| end.run.is_none() || run.id.is_none();
+        // An end without a name is that of all runs of older programs, and each is that of a
+        // run without one.
+        let is_old = |run: &Run| run.source.is_none();
+        let ends = |run: &&mut Run| run.id.is_none() || end.run.is_none() && is_old(run);
         self.known
             .iter_mut()
             .filter(ends)
             .for_each(|run| run.ended = true);
-        self.unconfirmed = self.unconfirmed.max(end.unconfirmed);
         let Some(units) = end.units else { return };
         if !has_begun {
             self.fault(format!("the end of {name} came without its begin: {ORDER}"));
         } else if units != came {
             self.fault(format!(
                 "{came} marks of {name} came, and {units} were sent: {ORDER}"
+            ));
+        } else if left > 0 {
+            let left = counted(left, "record");
+            self.fault(format!(
+                "{left} came behind the last mark of {name}: {ORDER}"
             ));
         }
     }
@@ -105,26 +116,31 @@ impl Runs {
 
     /// Lines of a unit were lost or doubled, right before this stage or before another one;
     /// returns how many such units were seen here.
-    pub fn lose(&mut self, is_here: bool) -> u64 {
+    pub fn lose(&mut self, is_here: bool, has_surplus: bool) -> u64 {
         let lost = if is_here {
             &mut self.lost
         } else {
             &mut self.lost_before
         };
         *lost += 1;
+        self.has_surplus |= has_surplus;
         self.lost
     }
 
-    /// Checks that nothing is taken as done since it was written into a pipe once.
+    /// Checks that nothing is taken as done since it was written into a pipe once, but of runs
+    /// that `is_stored` knows to be whole.
     ///
     /// # Errors
     /// Some records are, and no loader has confirmed them (75).
-    pub fn check_confirmed(&self) -> Result<()> {
-        match self.unconfirmed {
-            0 => Ok(()),
-            records => Err(Error::ended_early(format!(
-                "the listing went on behind {records} records that no loader has confirmed: run \
-                 the pipeline again, and all of it is listed"
+    pub fn check_confirmed(&self, is_stored: impl Fn(&str) -> bool) -> Result<()> {
+        let is_whole = |run: &&Run| run.id.as_deref().is_some_and(&is_stored);
+        let in_doubt = |run: &&Run| run.unconfirmed > 0 && !is_whole(run);
+        match self.known.iter().find(in_doubt) {
+            None => Ok(()),
+            Some(run) => Err(Error::ended_early(format!(
+                "the listing went on behind {} that no loader has confirmed: run the pipeline \
+                 again, and all of it is listed",
+                counted(run.unconfirmed, "record")
             ))),
         }
     }
@@ -160,9 +176,13 @@ impl Runs {
                 counted(lost, "unit")
             )),
             (lost, _) => Some(format!(
-                "lines of {} did not come as sent, and are not confirmed: where a filter of yours \
-                 leaves lines out, add --allow-drops; {ORDER}",
-                counted(lost, "unit")
+                "lines of {} did not come as sent, and are not confirmed: {}{ORDER}",
+                counted(lost, "unit"),
+                if self.has_surplus {
+                    ""
+                } else {
+                    "where a filter of yours leaves lines out, add --allow-drops; "
+                }
             )),
         };
         // Where lines came in another order, the end may have come before its begin.
@@ -177,12 +197,13 @@ impl Runs {
     }
 
     fn run(&mut self, id: Option<&str>) -> &mut Run {
-        let known = self.known.iter().position(|run| run.id.as_deref() == id);
+        let known = self.known.iter().rposition(|run| run.id.as_deref() == id);
         let at = known.unwrap_or_else(|| {
             self.known.push(Run {
                 id: id.map(str::to_owned),
                 source: None,
                 units: 0,
+                unconfirmed: 0,
                 ended: false,
             });
             self.known.len() - 1

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 use super::emitted::{Emitted, Part, UnitPart};
 use super::runs::Runs;
 use super::unit::Unit;
-use super::{MarkOptions, Output, Rejects, WriteMarks};
+use super::{MarkOptions, Output, Place, Rejects, WriteMarks};
 use crate::counters::Counters;
 use crate::error::Result;
 use crate::log::Log;
@@ -229,7 +229,7 @@ impl StageOutput {
         let unit = std::mem::take(&mut self.unit);
         match mark {
             Mark::Begin(begin) => self.runs.begin(begin),
-            Mark::End(end) => self.runs.end(end),
+            Mark::End(end) => self.runs.end(end, unit.came()),
             Mark::Other => {
                 self.runs.receipt();
                 self.counters.note("marks", 1);
@@ -250,12 +250,13 @@ impl StageOutput {
         let stage = self.counters.program();
         let (outside, mut held) = unit.judge(mark.sent, self.options.allow_drops, stage);
         if let Some(held) = held.as_ref().filter(|held| held.is_loss()) {
-            if self.runs.lose(true) <= NAMED {
+            let has_surplus = mark.sent.is_some_and(|sent| unit.came() > sent);
+            if self.runs.lose(true, has_surplus) <= NAMED {
                 self.log
                     .warn(format!("{mark}: {}; it is not confirmed", held.why));
             }
         } else if mark.held.as_ref().is_some_and(Held::is_loss) {
-            self.runs.lose(false);
+            self.runs.lose(false, false);
         }
         if mark.part.is_none() && std::mem::take(&mut self.message_held) {
             held = held.or_else(|| Some(Held::new(stage, mark::REJECTED)));
@@ -267,7 +268,7 @@ impl StageOutput {
         if outside > 0 {
             self.counters.note("outside", outside);
         }
-        let entry = unit.counts(stage, self.options.is_source, outside);
+        let entry = unit.counts(stage, self.options.place, outside);
         let held = held.filter(|_| mark.held.is_none());
         ClosedUnit {
             is_held,
@@ -285,9 +286,17 @@ impl StageOutput {
         &self.runs
     }
 
+    /// Checks the runs of an input that has ended.
+    ///
+    /// # Errors
+    /// A run has not ended, or lines were lost (75).
+    pub fn check_runs(&mut self) -> Result<()> {
+        self.runs.finish()
+    }
+
     /// Returns whether a source before this stage keeps a resume file.
     pub fn is_resumable(&self) -> bool {
-        !self.options.is_source && self.runs.is_resumable()
+        self.options.place != Place::Source && self.runs.is_resumable()
     }
 
     /// Blocks until all rejects are on disk.
@@ -323,7 +332,7 @@ impl StageOutput {
         self.rejects.close()?;
         self.flush()?;
         if input_ended {
-            self.runs.finish()
+            self.check_runs()
         } else {
             Ok(())
         }

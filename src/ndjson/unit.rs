@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::Place;
 use crate::record::mark::{self, Held};
 use crate::record::stage_counts::StageCounts;
 
@@ -96,20 +97,29 @@ impl Unit {
     }
 
     /// Returns the number of records that were read.
-    fn came(&self) -> u64 {
+    pub fn came(&self) -> u64 {
         let dropped: u64 = self.dropped.iter().map(|(_, count)| count).sum();
         let rejected: u64 = self.rejected.iter().map(|(_, count)| count).sum();
         let finished = self.written + dropped + rejected;
         (finished + self.put_off).saturating_sub(self.made + self.taken_up)
     }
 
-    /// Returns the entry of `stage`, which of a source has no records that were read.
-    pub fn counts(self, stage: &str, is_source: bool, outside: u64) -> StageCounts {
+    /// Returns the entry of `stage`: a source has read no records, and a sink writes none.
+    pub fn counts(self, stage: &str, place: Place, outside: u64) -> StageCounts {
+        let (out, stored) = match place {
+            Place::Sink => (0, self.written),
+            Place::Source | Place::Between => (self.written, 0),
+        };
         StageCounts {
             stage: stage.to_owned(),
-            read: if is_source { 0 } else { self.came() },
+            read: if place == Place::Source {
+                0
+            } else {
+                self.came()
+            },
             made: self.made,
-            out: self.written,
+            out,
+            stored,
             dropped: (self.dropped.into_iter())
                 .map(|(reason, count)| (reason.into_owned(), count))
                 .collect(),

@@ -106,7 +106,12 @@ impl Coverage {
     pub fn gaps(&self, whole: &Interval) -> Vec<Interval> {
         let mut gaps = Vec::new();
         let mut after = whole.after.clone();
-        for done in &self.intervals {
+        let is_before = |done: &Interval| done.through.is_some() && done.through <= whole.after;
+        let first = self.intervals.partition_point(is_before);
+        for done in &self.intervals[first..] {
+            if whole.through.is_some() && done.after >= whole.through {
+                break;
+            }
             if done.after > after {
                 let through = match (&done.after, &whole.through) {
                     (Some(a), Some(b)) => Some(a.min(b).clone()),

@@ -32,7 +32,7 @@ impl Ledger {
     pub fn new(counts: &[StageCounts]) -> Self {
         let mut ledger = Self {
             listed: counts.first().map_or(0, |source| source.out),
-            there: counts.last().map_or(0, |loader| loader.out),
+            there: counts.last().map_or(0, |loader| loader.stored),
             ..Self::default()
         };
         for (at, stage) in counts.iter().enumerate() {
@@ -88,7 +88,7 @@ mod tests {
             {"stage":"s3-list","out":100},
             {"stage":"bh-filter","in":100,"out":18,"dropped":{"other keys":80,"known":2}},
             {"stage":"bh-fetch","in":17,"out":15,"dropped":{"gone":1},"rejected":{"failed":1},"outside":1},
-            {"stage":"bh-load","in":15,"out":9,"dropped":{"known":5,"ETag renewed":1}}]"#;
+            {"stage":"bh-load","in":15,"stored":9,"dropped":{"known":5,"ETag renewed":1}}]"#;
         let counts: Vec<StageCounts> = serde_json::from_str(counts).unwrap();
         let ledger = Ledger::new(&counts);
         assert!(ledger.adds_up());

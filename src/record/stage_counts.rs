@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The counts of one stage: `in + made = out + dropped + rejected`. Of a source `in` is 0.
+/// The counts of one stage: `in + made = out + stored + dropped + rejected`. Of a source `in` is 0.
 ///
 /// In JSON zeros are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct StageCounts {
     pub made: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub out: u64,
+    /// What a sink stores in place of writing it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stored: u64,
     /// By reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dropped: BTreeMap<String, u64>,
@@ -38,6 +41,7 @@ impl StageCounts {
         self.read += more.read;
         self.made += more.made;
         self.out += more.out;
+        self.stored += more.stored;
         self.outside += more.outside;
         for (sums, more) in [
             (&mut self.dropped, &more.dropped),

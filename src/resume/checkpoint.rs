@@ -145,10 +145,12 @@ pub fn open<S: RunSource>(
     let (file, state) = StateFile::open(path, &fresh)?;
     if state == fresh {
         log.info(format!("{place}: a new run begins"));
+        let mut state = state;
+        state.piped = !io.output.stream().is_file();
         return Ok((Some(file), state));
     }
     let run = &state.run;
-    let state = match state.source.compare(&fresh.source) {
+    let mut state = match state.source.compare(&fresh.source) {
         Compatibility::Other => {
             return Err(Error::configuration(format!(
                 "{place}: holds the state of another {} ({}); use another --resume-file, or \
@@ -181,13 +183,14 @@ pub fn open<S: RunSource>(
             state
         }
     };
+    state.piped |= !io.output.stream().is_file();
     Ok((Some(file), state))
 }
 
 /// Returns whether the run wrote into a pipe, whose reader may not have loaded its records.
 fn is_in_doubt<S>(args: &ResumeArgs, state: &RunState<S>, io: &Io) -> bool {
     args.checkpoint.is_none()
-        && !io.output.stream().is_file()
+        && (state.piped || !io.output.stream().is_file())
         && !state.finished
         && !state.delivery_unknown
         && !state.coverage.is_empty()

@@ -100,6 +100,9 @@ pub struct RunState<S = ListingSource> {
     /// loader confirms them.
     #[serde(rename = "broken_pipe")]
     pub delivery_unknown: bool,
+    /// Records went into a pipe, whose reader may not have stored them.
+    #[serde(default)]
+    pub piped: bool,
     pub coverage: Coverage,
     #[serde(default)]
     pub sample: Sample,
@@ -141,6 +144,7 @@ impl<S: Clone> RunState<S> {
             finished_at: None,
             closed: false,
             delivery_unknown: false,
+            piped: false,
             coverage: Coverage::default(),
             sample: Sample::default(),
             last: None,

@@ -73,6 +73,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let filter = Filter {
         wanted: Wanted::new(args)?,
         known: known(args, io)?,
+        known_reason: match args.known {
+            Some(_) => "known from a file",
+            None => KNOWN,
+        },
     };
     io.input.set_framing(Framing::Listing);
     ndjson::par_filter(io, |block| filter.filter_block(block))
@@ -131,6 +135,8 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, String> {
 struct Filter {
     wanted: Wanted,
     known: Known,
+    /// The reason of what is known: only the database says that it is stored.
+    known_reason: &'static str,
 }
 
 /// Which keys are wanted, and how to find the lines that may contain one without parsing
@@ -254,7 +260,9 @@ impl Filter {
                 Found::Mark(mark, line) => emitted.mark(mark, line),
                 Found::Bad(reject) => emitted.reject(reject),
                 Found::Others(records) => emitted.drop(OTHER, records),
-                Found::UnlessKnown(_) if known.next() == Some(true) => emitted.drop(KNOWN, 1),
+                Found::UnlessKnown(_) if known.next() == Some(true) => {
+                    emitted.drop(self.known_reason, 1);
+                }
                 Found::Wanted(line) | Found::UnlessKnown(line) => emitted.keep(block, line),
             }
         }

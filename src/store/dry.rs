@@ -3,7 +3,7 @@
 use super::plan::{ContentStatus, Plan};
 use super::{
     BuildRow, DatabaseIdentity, LoadOutcome, NewRun, RefusedRow, RunEnd, RunFence, RunRecord,
-    Store, StoredBuild,
+    RunRows, Store, StoredBuild, StoredRun,
 };
 use crate::error::Result;
 
@@ -54,12 +54,12 @@ impl Store for DryRun {
         })
     }
 
-    fn find_step(&mut self, _run: &str) -> Result<Option<i64>> {
+    fn find_run(&mut self, _run: &str) -> Result<Option<StoredRun>> {
         Ok(None)
     }
 
-    fn count_rows(&mut self, _run: &str) -> Result<u64> {
-        Ok(0)
+    fn count_rows(&mut self, _run: &str) -> Result<RunRows> {
+        Ok(RunRows::default())
     }
 
     fn end_run(&mut self, _fence: &RunFence, _end: &RunEnd<'_>) -> Result<()> {

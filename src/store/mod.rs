@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub use self::dry::DryRun;
 use self::plan::{ContentStatus, Refusal};
 use self::postgres::Access;
-pub use self::run::{NewRun, Outcome, RunEnd, RunFence, RunRecord};
+pub use self::run::{NewRun, Outcome, RunEnd, RunFence, RunRecord, RunRows, StoredRun};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -162,11 +162,11 @@ pub trait Store: Send {
     /// Notes that `loader` stores the run from now on, whoever did before.
     fn begin_run(&mut self, run: &NewRun<'_>, loader: &str) -> Result<RunFence>;
 
-    /// Returns the step of a run, `None` if it never began here.
-    fn find_step(&mut self, run: &str) -> Result<Option<i64>>;
+    /// Returns what the database knows of a run, `None` if it never began here.
+    fn find_run(&mut self, run: &str) -> Result<Option<StoredRun>>;
 
-    /// Returns how many rows of a run are in `main_build`.
-    fn count_rows(&mut self, run: &str) -> Result<u64>;
+    /// Counts rows in `main_build`: those of a run, and all that are newer than it.
+    fn count_rows(&mut self, run: &str) -> Result<RunRows>;
 
     /// Notes how the run has ended, as long as nobody else stores it.
     fn end_run(&mut self, fence: &RunFence, end: &RunEnd<'_>) -> Result<()>;

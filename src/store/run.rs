@@ -23,6 +23,31 @@ pub struct RunFence {
     pub step: i64,
 }
 
+/// What a database knows of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StoredRun {
+    pub step: i64,
+    /// Whether no row is left of those that were there when it began.
+    pub is_rootless: bool,
+}
+
+/// Rows of `main_build`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct RunRows {
+    /// Those whose metadata name the run.
+    pub own: u64,
+    /// All with ids above those that were there when it began.
+    pub newer: u64,
+}
+
+impl RunRows {
+    /// Returns whether fewer are there than the `inserted` ones of the run. Where metadata
+    /// name no run at all, a trigger of the user's has replaced them.
+    pub fn are_lost(&self, inserted: u64) -> bool {
+        self.own < inserted && (self.own > 0 || self.newer < inserted)
+    }
+}
+
 /// How a run has ended.
 #[derive(Debug)]
 pub struct RunEnd<'a> {

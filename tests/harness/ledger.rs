@@ -40,7 +40,7 @@ impl Ledger {
             let rejected = entry["rejected"].as_object().into_iter().flatten();
             ledger.rejected += rejected.map(|(_, count)| number(count)).sum::<u64>();
             if entry["stage"] == "bh-load" {
-                ledger.there += number(&entry["out"]);
+                ledger.there += number(&entry["stored"]);
             }
         }
         ledger

@@ -81,6 +81,7 @@ pub struct Counts {
     pub read: u64,
     pub made: u64,
     pub out: u64,
+    pub stored: u64,
     pub dropped: BTreeMap<String, u64>,
     pub rejected: BTreeMap<String, u64>,
     pub outside: u64,

@@ -104,7 +104,10 @@ fn every_key_of_a_run_has_one_outcome(kind: Kind) {
                 .map(|(_, n)| number(n))
                 .sum()
         };
-        let finished = number(&entry["out"]) + sum(&entry["dropped"]) + sum(&entry["rejected"]);
+        let finished = number(&entry["out"])
+            + number(&entry["stored"])
+            + sum(&entry["dropped"])
+            + sum(&entry["rejected"]);
         assert_eq!(
             number(&entry["in"]) + number(&entry["made"]),
             finished,

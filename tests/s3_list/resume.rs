@@ -23,6 +23,10 @@ use crate::harness::{Run, Tool, folder, pipeline, wait_for};
 /// The resume file, declared once more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are members of the file"
+)]
 struct State {
     format: u32,
     run: String,
@@ -35,6 +39,7 @@ struct State {
     finished_at: Option<String>,
     closed: bool,
     broken_pipe: bool,
+    piped: bool,
     coverage: Vec<Part>,
     sample: Vec<(String, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -372,7 +377,7 @@ fn an_emptied_output_file_is_reported() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     let output = place.folder.path().join("keys");
     for (text, told) in [("", true), ("{}\n", false)] {
-        place.half(&server, |_| {});
+        place.half(&server, |state| state.piped = false);
         std::fs::write(&output, text).unwrap();
         let file = std::fs::File::options().append(true).open(&output).unwrap();
         let run = place.resume(&server).start_with(Stdio::null(), file.into());
@@ -380,6 +385,13 @@ fn an_emptied_output_file_is_reported() {
         let warned = run.stderr.contains("standard output is an empty file");
         assert_eq!(warned, told, "{run}");
     }
+    // What went into a pipe is not in any file.
+    place.half(&server, |_| {});
+    let file = std::fs::File::options().append(true).open(&output).unwrap();
+    let run = place.resume(&server).start_with(Stdio::null(), file.into());
+    run.finish()
+        .exits(0)
+        .says("nobody has confirmed these 10 records");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::record::coverage::{Coverage, Interval};
 use crate::record::ledger::Ledger;
 use crate::record::mark::{self, Begin, End, RunPart};
 use crate::resume::{Confirmed, ConfirmedUnit, StateFile, loaded_path};
-use crate::store::{NewRun, Outcome, RunEnd, RunFence, Store};
+use crate::store::{NewRun, Outcome, RunEnd, RunFence, Store, StoredRun};
 
 pub struct Checkpoint {
     file: Option<StateFile>,
@@ -28,11 +28,17 @@ pub struct Checkpoint {
     /// A run of which a part was stored, and lost with its database.
     lost: Option<String>,
     /// Why a part of a run is missing that did not come again.
-    missing: Option<String>,
+    missing: Vec<Missing>,
 }
 
 /// Why a run was stopped whose end mark did not come.
 pub const CUT: &str = "input ended early: the end of the run did not come";
+
+/// A run of which a part is not stored, and did not come again.
+struct Missing {
+    run: String,
+    why: String,
+}
 
 /// The run whose lines come.
 struct RunAtWork {
@@ -45,7 +51,8 @@ struct RunAtWork {
 
 /// How a run has ended, for the summary.
 pub struct Settlement {
-    pub is_complete: bool,
+    /// The run, where all of it is stored.
+    pub complete_run: Option<String>,
     pub text: String,
     pub json: serde_json::Value,
 }
@@ -65,7 +72,7 @@ impl Checkpoint {
             run: None,
             database_id: None,
             lost: None,
-            missing: None,
+            missing: Vec::new(),
         })
     }
 
@@ -96,12 +103,12 @@ impl Checkpoint {
         {
             return Ok(false);
         }
-        let is_behind = |step: i64| step < loaded.step;
-        if !is_ours || store.find_step(run)?.is_none_or(is_behind) {
+        let is_emptied = |stored: StoredRun| stored.step < loaded.step || stored.is_rootless;
+        if !is_ours || store.find_run(run)?.is_none_or(is_emptied) {
             return Ok(true);
         }
         let inserted = inserted(loaded);
-        Ok(inserted > 0 && store.count_rows(run)? < inserted)
+        Ok(inserted > 0 && store.count_rows(run)?.are_lost(inserted))
     }
 
     /// Forgets what was stored, because the database does not exist any more.
@@ -112,6 +119,9 @@ impl Checkpoint {
     }
 
     /// A run begins: from now on this loader stores it.
+    ///
+    /// # Errors
+    /// What is stored of the run so far is in another database (78).
     pub fn begin(&mut self, begin: &Begin, store: &mut dyn Store) -> Result<()> {
         if self.run().is_some_and(|run| **run != *begin.run) {
             self.stop(CUT, store);
@@ -122,14 +132,33 @@ impl Checkpoint {
             criteria: &begin.criteria,
             started: &begin.started,
         };
-        self.database_id = Some(store.identity()?.id);
+        let id = store.identity()?.id;
+        let loaded = &self.loaded;
+        if loaded.run.as_deref() == Some(run.id)
+            && loaded.database_id.as_ref().is_some_and(|own| *own != id)
+        {
+            return Err(self.elsewhere(loaded.database.as_deref().unwrap_or_default(), store));
+        }
+        self.database_id = Some(id);
+        // A resumed listing may follow in the same file.
+        let held = self.run.take().map(|run| run.held);
         self.run = Some(RunAtWork {
             fence: store.begin_run(&run, &self.loader)?,
             begin: begin.clone(),
             name: begin.run.as_str().into(),
-            held: Coverage::default(),
+            held: held.unwrap_or_default(),
         });
         Ok(())
+    }
+
+    /// The run is stored in the database `other` so far.
+    fn elsewhere(&self, other: &str, store: &dyn Store) -> Error {
+        let place = self.place();
+        Error::configuration(format!(
+            "{place}this run is stored in {other} so far, and this is {}: name that database, or, \
+             if it is the same one under another name, write the name into the file",
+            store.address()
+        ))
     }
 
     /// Returns the run whose lines come.
@@ -166,16 +195,7 @@ impl Checkpoint {
             },
             (store.address(), self.database_id.as_deref()),
         );
-        folded.map_err(|other| {
-            let file = self.file.as_ref();
-            let place =
-                file.map_or_else(String::new, |file| format!("{}: ", file.path().display()));
-            Error::configuration(format!(
-                "{place}this run is stored in {other} so far, and this is {}: name that database, \
-                 or, if it is the same one under another name, write the name into the file",
-                store.address()
-            ))
-        })?;
+        folded.map_err(|other| self.elsewhere(&other, store))?;
         self.changed = true;
         Ok(())
     }
@@ -199,14 +219,16 @@ impl Checkpoint {
     /// A run has ended: what is confirmed of it has to be all.
     pub fn end(&mut self, end: &End, store: &mut dyn Store) -> Result<Option<Settlement>> {
         let name = end.run.as_deref();
-        if let Some(lost) = self.lost.as_deref().filter(|lost| name == Some(lost)) {
-            self.missing.get_or_insert(format!(
+        let lost = self.lost.as_deref().filter(|lost| name == Some(lost));
+        let mut missing = lost.map(|lost| {
+            format!(
                 "{}: what was stored of run {lost} is lost: the database is new, was emptied, or \
                  was set back",
                 store.address()
-            ));
-        }
+            )
+        });
         let Some(run) = self.run.take_if(|run| Some(&*run.name) == name) else {
+            self.note_missing(name, missing);
             return Ok(None);
         };
         let is_known = self.loaded.run.as_deref() == name;
@@ -229,8 +251,8 @@ impl Checkpoint {
         let exact = is_known && self.loaded.exact;
         if open.is_empty() {
             // Whatever was lost has come again.
-            self.missing = None;
-        } else if let Some(file) = self.file.as_ref().filter(|_| !run.begin.trusted) {
+            missing = None;
+        } else if !run.begin.trusted && (self.file.is_some() || end.units != Some(0)) {
             let mut came = run.held.clone();
             if is_known {
                 let done = self.loaded.coverage.intervals().iter();
@@ -243,26 +265,27 @@ impl Checkpoint {
                         "the listing went on behind {records} records that no loader has confirmed"
                     ),
                     None => format!(
-                        "{}: {} of run {} did not come and is not stored: {hole}",
-                        file.path().display(),
+                        "{}{} of run {} did not come and is not stored: {hole}",
+                        self.place(),
                         counted(holes.len() as u64, "range"),
                         run.name
                     ),
                 };
-                self.missing.get_or_insert(why);
+                missing.get_or_insert(why);
             }
         }
-        if is_known && asked < inserted(&self.loaded) {
-            self.missing = Some(format!(
-                "{}: {asked} rows of run {} are in main_build, and {} were stored: rows were \
+        if is_known && asked.are_lost(inserted(&self.loaded)) {
+            missing = Some(format!(
+                "{}: {} rows of run {} are in main_build, and {} were stored: rows were \
                  deleted, or the table was set back",
                 store.address(),
+                asked.own,
                 run.name,
                 inserted(&self.loaded)
             ));
             self.forget()?;
         }
-        let outcome = match (&self.missing, open.len()) {
+        let outcome = match (&missing, open.len()) {
             (None, 0) => Outcome::Complete,
             _ => Outcome::Open,
         };
@@ -271,7 +294,7 @@ impl Checkpoint {
             &RunEnd {
                 outcome,
                 as_of: end.as_of.as_deref(),
-                error: self.missing.clone(),
+                error: missing.clone(),
                 counts: Some(json!(counts)),
             },
         )?;
@@ -282,8 +305,10 @@ impl Checkpoint {
             (0, false) => "; not exactly accounted".to_owned(),
             (open, _) => format!("; {} not yet stored", counted(open as u64, "range")),
         };
+        self.note_missing(name, missing);
+        let asked = asked.own;
         Ok(Some(Settlement {
-            is_complete: outcome == Outcome::Complete,
+            complete_run: (outcome == Outcome::Complete).then(|| run.begin.run.clone()),
             text: format!(
                 "run {}: {ledger}; {asked} rows inserted by it{note}",
                 run.name
@@ -293,6 +318,19 @@ impl Checkpoint {
                 "inserted": asked, "open": open.len(), "exact": exact,
             }),
         }))
+    }
+
+    /// Notes why a part of a run is missing, or that nothing of it is any more.
+    fn note_missing(&mut self, run: Option<&str>, why: Option<String>) {
+        let run = run.unwrap_or_default().to_owned();
+        self.missing.retain(|missing| missing.run != run);
+        self.missing.extend(why.map(|why| Missing { run, why }));
+    }
+
+    /// Returns the name of the file for messages, where there is one.
+    fn place(&self) -> String {
+        let file = self.file.as_ref();
+        file.map_or_else(String::new, |file| format!("{}: ", file.path().display()))
     }
 
     /// Notes that the run at work was stopped, if one is.
@@ -314,9 +352,9 @@ impl Checkpoint {
     /// # Errors
     /// A part was taken as done, and is not stored (75).
     pub fn finish(self) -> Result<()> {
-        match self.missing {
+        match self.missing.first() {
             None => Ok(()),
-            Some(why) => Err(Error::ended_early(format!(
+            Some(Missing { why, .. }) => Err(Error::ended_early(format!(
                 "{why}: run the pipeline again, and all of it is listed"
             ))),
         }
@@ -326,5 +364,5 @@ impl Checkpoint {
 /// Returns how many rows the confirmed units have inserted, as far as they were counted: a
 /// kill hides some.
 fn inserted(loaded: &Confirmed) -> u64 {
-    loaded.counts.last().map_or(0, |loader| loader.out)
+    loaded.counts.last().map_or(0, |loader| loader.stored)
 }

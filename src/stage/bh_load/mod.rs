@@ -8,6 +8,7 @@ mod read;
 mod runs;
 mod send;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::ndjson::{self, BatchLimits, Io, RecordLine, WriteMarks};
+use crate::ndjson::{self, BatchLimits, Io, Place, RecordLine, WriteMarks};
 use crate::remote::elastic::ElasticArgs;
 use crate::resume;
 use crate::store::{DatabaseArgs, DryRun, Location, Provenance, Replaced, Store};
@@ -94,6 +95,7 @@ pub struct Args {
 }
 
 impl Program for Args {
+    const PLACE: Place = Place::Sink;
     const OUT: &'static str = "inserted";
 
     fn shared(&self) -> &SharedArgs {
@@ -175,9 +177,14 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if !documents && !args.dry_run {
         warn_of_queue(&mut *loader.store, &io.context.log)?;
     }
+    io.output.check_runs()?;
     loader.checkpoint.finish()?;
-    if (loader.settlements.last()).is_none_or(|last| !last.is_complete) && !args.dry_run {
-        io.output.runs().check_confirmed()?;
+    if !args.dry_run {
+        let complete = |settled: &Settlement| settled.complete_run.clone();
+        let complete: HashSet<String> = loader.settlements.iter().filter_map(complete).collect();
+        io.output
+            .runs()
+            .check_confirmed(|run| complete.contains(run))?;
     }
     if resume_file.is_some() && !io.output.runs().has_any() && !io.input.is_null() {
         return Err(Error::ended_early(

@@ -17,7 +17,7 @@ use self::write::ExportWriter;
 use crate::address::without_password;
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
-use crate::ndjson::{Io, WriteMarks};
+use crate::ndjson::{Io, Place, WriteMarks};
 use crate::record::coverage::Interval;
 use crate::remote::kinto::database::KintoDatabase;
 use crate::remote::kinto::pages::Collection;
@@ -74,6 +74,7 @@ pub struct Args {
 }
 
 impl Program for Args {
+    const PLACE: Place = Place::Source;
     const READS_LINES: bool = false;
 
     fn shared(&self) -> &SharedArgs {

@@ -28,7 +28,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::inventory::columns::USUAL;
 use crate::inventory::row::RowOptions;
-use crate::ndjson::{self, Io, WriteMarks};
+use crate::ndjson::{self, Io, Place, WriteMarks};
 use crate::remote::s3::S3Args;
 use crate::resume::{self, Recorder, ResumeArgs, RunState};
 
@@ -103,6 +103,7 @@ enum Mozilla {
 }
 
 impl Program for Args {
+    const PLACE: Place = Place::Source;
     const READS_LINES: bool = false;
 
     fn shared(&self) -> &SharedArgs {

@@ -92,6 +92,10 @@ impl InventoryWriter {
             self.files += 1;
             self.recorder.record(|listed| listed.pages += 1)?;
         }
+        if files == 0 {
+            // Nothing is all of it.
+            self.close_part(&Interval::new(None, None), output)?;
+        }
         let counts = [("records", self.records), ("files", self.files)];
         self.recorder.end(&counts, output)
     }
@@ -141,6 +145,15 @@ impl InventoryWriter {
         })
     }
 
+    /// Writes the mark that closes the unit.
+    fn close_part(&self, part: &Interval, output: &mut StageOutput) -> Result<()> {
+        let line = mark::part(PartKind::Listed, &self.run, part);
+        if let Some(mark) = Mark::parse(&line) {
+            output.mark(&mark, &line)?;
+        }
+        output.flush()
+    }
+
     /// Writes the mark of a unit if it may pass, and begins the next unit.
     fn close(
         &mut self,
@@ -149,12 +162,8 @@ impl InventoryWriter {
         output: &mut StageOutput,
     ) -> Result<()> {
         let done = unit.through(through);
-        let line = mark::part(PartKind::Listed, &self.run, &done);
         let open = output.is_unit_open();
-        if let Some(mark) = Mark::parse(&line) {
-            output.mark(&mark, &line)?;
-        }
-        output.flush()?;
+        self.close_part(&done, output)?;
         unit.after = unit.line;
         self.checks += usize::from(unit.check.is_some());
         if open {

@@ -18,7 +18,7 @@ use self::writer::ListingWriter;
 use crate::cli::{Program, SharedArgs, values};
 use crate::error::Result;
 use crate::listing::{ListingOptions, Planner};
-use crate::ndjson::{Io, WriteMarks};
+use crate::ndjson::{Io, Place, WriteMarks};
 use crate::record::s3::split_url;
 use crate::remote::s3::{Bucket, S3, S3Args};
 use crate::remote::{self, concurrency::ConcurrencyLimit};
@@ -91,6 +91,7 @@ pub struct Args {
 }
 
 impl Program for Args {
+    const PLACE: Place = Place::Source;
     const READS_LINES: bool = false;
 
     fn shared(&self) -> &SharedArgs {

@@ -23,7 +23,8 @@ pub use self::tables::Tables;
 use super::plan::ContentStatus;
 use super::{
     ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, NewRun, ORPHANS, Outcome,
-    RefusedRow, RunEnd, RunFence, RunRecord, Store, StoredBuild, known_queries, orphans_of,
+    RefusedRow, RunEnd, RunFence, RunRecord, RunRows, Store, StoredBuild, StoredRun, known_queries,
+    orphans_of,
 };
 use crate::address::without_password;
 use crate::backoff::Backoff;
@@ -231,11 +232,11 @@ impl Store for Postgres {
         self.retry(|client| Ok(runs::begin(client, run, loader)?))
     }
 
-    fn find_step(&mut self, run: &str) -> Result<Option<i64>> {
-        self.retry(|client| Ok(runs::find_step(client, run)?))
+    fn find_run(&mut self, run: &str) -> Result<Option<StoredRun>> {
+        self.retry(|client| Ok(runs::find(client, run)?))
     }
 
-    fn count_rows(&mut self, run: &str) -> Result<u64> {
+    fn count_rows(&mut self, run: &str) -> Result<RunRows> {
         self.retry(|client| Ok(runs::count_rows(client, run)?))
     }
 

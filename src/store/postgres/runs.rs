@@ -7,7 +7,7 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, GenericClient};
 use serde_json::Value;
 
-use crate::store::{NewRun, Outcome, RunEnd, RunFence, RunRecord};
+use crate::store::{NewRun, Outcome, RunEnd, RunFence, RunRecord, RunRows, StoredRun};
 
 /// A text as a column holds it: without NUL characters.
 fn storable(text: &str) -> String {
@@ -30,6 +30,7 @@ pub fn begin(
         VALUES ($1, $2, $3::json, $4, coalesce($5, now()),
             (SELECT coalesce(max(id), 0) FROM main_build), $6)
         ON CONFLICT (id) DO UPDATE SET loader = excluded.loader,
+            first_id = least(bh_run.first_id, excluded.first_id),
             outcome = CASE bh_run.outcome WHEN 'complete' THEN 'complete' ELSE 'running' END
         RETURNING step";
     let (source, criteria) = (storable(run.source), run.criteria.to_string());
@@ -90,19 +91,29 @@ pub fn loader(
     rows.first().map(|row| row.try_get(0)).transpose()
 }
 
-pub fn find_step(client: &mut Client, run: &str) -> Result<Option<i64>, postgres::Error> {
-    let step = "SELECT step FROM bh_run WHERE id = $1";
-    let rows = client.query_typed(step, &[(&run, Type::TEXT)])?;
-    rows.first().map(|row| row.try_get(0)).transpose()
+pub fn find(client: &mut Client, run: &str) -> Result<Option<StoredRun>, postgres::Error> {
+    let found = "SELECT step, first_id > 0
+            AND NOT EXISTS (SELECT FROM main_build WHERE main_build.id <= first_id)
+        FROM bh_run WHERE id = $1";
+    let rows = client.query_typed(found, &[(&run, Type::TEXT)])?;
+    let stored = |row: &postgres::Row| {
+        Ok(StoredRun {
+            step: row.try_get(0)?,
+            is_rootless: row.try_get(1)?,
+        })
+    };
+    rows.first().map(stored).transpose()
 }
 
-pub fn count_rows(client: &mut Client, run: &str) -> Result<u64, postgres::Error> {
-    let rows = "SELECT count(*) FROM main_build
-        WHERE id > (SELECT first_id FROM bh_run WHERE bh_run.id = $1) AND metadata->>'run' = $1";
-    let rows: i64 = client
-        .query_typed_one(rows, &[(&run, Type::TEXT)])?
-        .try_get(0)?;
-    Ok(rows.unsigned_abs())
+pub fn count_rows(client: &mut Client, run: &str) -> Result<RunRows, postgres::Error> {
+    let rows = "SELECT count(*) FILTER (WHERE metadata->>'run' = $1), count(*) FROM main_build
+        WHERE id > (SELECT first_id FROM bh_run WHERE bh_run.id = $1)";
+    let row = client.query_typed_one(rows, &[(&run, Type::TEXT)])?;
+    let (own, newer): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(RunRows {
+        own: own.unsigned_abs(),
+        newer: newer.unsigned_abs(),
+    })
 }
 
 pub fn end(client: &mut Client, fence: &RunFence, end: &RunEnd<'_>) -> Result<(), postgres::Error> {

@@ -16,7 +16,8 @@ pub use self::place::parse_path;
 use super::plan::ContentStatus;
 use super::{
     ALL_QUEUED, BuildRow, DatabaseIdentity, LoadOutcome, NewRun, ORPHANS, RefusedRow, RunEnd,
-    RunFence, RunRecord, Store, StoredBuild, fenced_off, known_queries, orphans_of,
+    RunFence, RunRecord, RunRows, Store, StoredBuild, StoredRun, fenced_off, known_queries,
+    orphans_of,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -313,11 +314,11 @@ impl Store for Sqlite {
         self.transact(|transaction| runs::begin(transaction, run, loader))
     }
 
-    fn find_step(&mut self, run: &str) -> Result<Option<i64>> {
-        self.within(|connection| runs::step(connection, run))
+    fn find_run(&mut self, run: &str) -> Result<Option<StoredRun>> {
+        self.within(|connection| runs::find(connection, run))
     }
 
-    fn count_rows(&mut self, run: &str) -> Result<u64> {
+    fn count_rows(&mut self, run: &str) -> Result<RunRows> {
         self.within(|connection| runs::count_rows(connection, run))
     }
 

@@ -3,12 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use serde_json::Value;
 
-use crate::store::{NewRun, Outcome, RunEnd, RunFence, RunRecord};
+use crate::store::{NewRun, Outcome, RunEnd, RunFence, RunRecord, RunRows, StoredRun};
 
 pub fn begin(connection: &Connection, run: &NewRun<'_>, loader: &str) -> Result<RunFence> {
     let begin = "INSERT INTO bh_run (id, source, criteria, version, started, first_id, loader)
         VALUES (?1, ?2, ?3, ?4, ?5, (SELECT coalesce(max(id), 0) FROM main_build), ?6)
         ON CONFLICT (id) DO UPDATE SET loader = excluded.loader,
+            first_id = min(first_id, excluded.first_id),
             outcome = CASE outcome WHEN 'complete' THEN outcome ELSE 'running' END
         RETURNING step";
     let version = env!("CARGO_PKG_VERSION");
@@ -42,19 +43,30 @@ pub fn loader(connection: &Connection, run: &str) -> Result<Option<String>> {
         .optional()
 }
 
-pub fn step(connection: &Connection, run: &str) -> Result<Option<i64>> {
-    let step = "SELECT step FROM bh_run WHERE id = ?1";
+pub fn find(connection: &Connection, run: &str) -> Result<Option<StoredRun>> {
+    let found = "SELECT step, first_id > 0
+            AND NOT EXISTS (SELECT 1 FROM main_build WHERE main_build.id <= first_id)
+        FROM bh_run WHERE id = ?1";
     connection
-        .query_row(step, [run], |row| row.get(0))
+        .query_row(found, [run], |row| {
+            Ok(StoredRun {
+                step: row.get(0)?,
+                is_rootless: row.get(1)?,
+            })
+        })
         .optional()
 }
 
-pub fn count_rows(connection: &Connection, run: &str) -> Result<u64> {
-    let rows = "SELECT count(*) FROM main_build
-        WHERE id > (SELECT first_id FROM bh_run WHERE bh_run.id = ?1)
-        AND json_extract(metadata, '$.run') = ?1";
-    let rows: i64 = connection.query_row(rows, [run], |row| row.get(0))?;
-    Ok(rows.unsigned_abs())
+pub fn count_rows(connection: &Connection, run: &str) -> Result<RunRows> {
+    let rows = "SELECT count(CASE WHEN json_extract(metadata, '$.run') = ?1 THEN 1 END), count(*)
+        FROM main_build WHERE id > (SELECT first_id FROM bh_run WHERE bh_run.id = ?1)";
+    connection.query_row(rows, [run], |row| {
+        let (own, newer): (i64, i64) = (row.get(0)?, row.get(1)?);
+        Ok(RunRows {
+            own: own.unsigned_abs(),
+            newer: newer.unsigned_abs(),
+        })
+    })
 }
 
 pub fn end(connection: &Connection, fence: &RunFence, end: &RunEnd<'_>, now: &str) -> Result<()> {
