@@ -256,9 +256,13 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
     };
     // A signal reaches the whole pipeline: report it rather than the early end of the input
     // that it causes.
+    // A source that was stopped before its end has said how to go on.
+    let is_said = done.is_err() && io.output.is_source();
     let done = done.and_then(|()| io.context.shutdown.check());
     if let Err(error) = &done {
-        say_next_step(error, io);
+        if !is_said {
+            say_next_step(error, io);
+        }
         return done;
     }
     // Records that are lost here are not to be looked for elsewhere.
@@ -282,7 +286,7 @@ fn say_next_step(error: &Error, io: &Io) {
         error.kind,
         Kind::Signal(_) | Kind::Unavailable | Kind::LocalIo | Kind::EndedEarly
     );
-    if io.output.is_resumable() && passes {
+    if io.output.runs().is_resumable() && passes {
         io.context
             .log
             .info("to go on: run the same pipeline again, with --resume at its source");

@@ -294,9 +294,8 @@ impl StageOutput {
         self.runs.finish()
     }
 
-    /// Returns whether a source before this stage keeps a resume file.
-    pub fn is_resumable(&self) -> bool {
-        self.options.place != Place::Source && self.runs.is_resumable()
+    pub fn is_source(&self) -> bool {
+        self.options.place == Place::Source
     }
 
     /// Blocks until all rejects are on disk.
