@@ -8,26 +8,20 @@ use buildhub_pipes::error::STATUSES;
 use buildhub_pipes::stage::{STAGES, Stage};
 
 use crate::harness::{folder, program};
+use crate::recipes::DOCUMENTS;
 
 fn text(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// What is written by hand for readers, besides the documents.
+const OTHERS: [&str; 3] = ["CONTRIBUTING.md", "man/bh-pipes.7", "man/bh-lines.5"];
+
 /// What is written by hand for readers.
-const PAGES: [&str; 11] = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "docs/compatibility.md",
-    "docs/limits.md",
-    "docs/listing.md",
-    "docs/performance.md",
-    "docs/protocol.md",
-    "docs/recipes.md",
-    "docs/walk.md",
-    "man/bh-pipes.7",
-    "man/bh-lines.5",
-];
+fn written() -> impl Iterator<Item = &'static str> {
+    DOCUMENTS.into_iter().chain(OTHERS)
+}
 
 /// Returns the rows of the table below this header.
 #[track_caller]
@@ -94,14 +88,14 @@ fn messages_in_the_readme_are_those_of_the_programs() {
 #[test]
 fn no_line_is_in_two_documents() {
     let mut seen = BTreeMap::new();
-    for path in PAGES.iter().filter(|path| !path.starts_with("man/")) {
+    for path in written().filter(|path| !path.starts_with("man/")) {
         for line in text(path)
             .lines()
             .map(str::trim)
             .filter(|line| line.len() > 60)
         {
-            let other = seen.insert(line.to_owned(), *path);
-            let is_first = other.is_none_or(|other| other == *path);
+            let other = seen.insert(line.to_owned(), path);
+            let is_first = other.is_none_or(|other| other == path);
             assert!(is_first, "{path} and {other:?}: {line}");
         }
     }
@@ -120,7 +114,7 @@ fn links_lead_to_files_and_headings_that_exist() {
     let link = regex::Regex::new(r"\]\(([^)#]*)#?([^)]*)\)").unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut checked = 0;
-    for path in PAGES.iter().filter(|path| !path.starts_with("man/")) {
+    for path in written().filter(|path| !path.starts_with("man/")) {
         let folder = root.join(path).parent().unwrap().to_owned();
         for link in link.captures_iter(&text(path)) {
             let (file, heading) = (&link[1], &link[2]);
@@ -352,7 +346,9 @@ fn check_commands(place: &str, shell: &str) -> usize {
 
 /// Returns what is written for readers, and the examples of each `--help`.
 fn documents() -> Vec<(String, String)> {
-    let mut documents: Vec<_> = PAGES.map(|name| (name.to_owned(), page(name))).into();
+    let mut documents: Vec<_> = written()
+        .map(|name| (name.to_owned(), page(name)))
+        .collect();
     for stage in STAGES {
         let help = (stage.command)().get_before_help().map(ToString::to_string);
         let help = help.unwrap_or_else(|| panic!("{} has no examples", stage.name));
@@ -402,7 +398,7 @@ fn commands_in_the_docs_use_existing_flags() {
 #[test]
 fn scripts_and_pages_named_in_the_docs_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for path in PAGES {
+    for path in written() {
         let page = page(path);
         let words = page.split(|c: char| c.is_whitespace() || "`(),;[]\"'".contains(c));
         for word in words.map(|word| word.trim_end_matches(['.', ':'])) {

@@ -7,7 +7,8 @@ use crate::bh_derive::cases::{BASE, cases};
 use crate::harness::elastic::Index;
 use crate::harness::kinto::Kinto;
 use crate::harness::postgres::Database;
-use place::{Block, DOCUMENTS, KEYS, Place, blocks, headings};
+pub use place::DOCUMENTS;
+use place::{Block, KEYS, Place, blocks, headings};
 
 /// A section of docs/recipes.md: how its blocks exit, and what they leave.
 struct Recipe {

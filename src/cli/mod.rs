@@ -1,6 +1,7 @@
 //! The process around a stage: arguments, streams, signals, exit status and the last line on
 //! standard error. No other module exits.
 
+mod args;
 mod streams;
 pub(crate) mod values;
 
@@ -13,10 +14,11 @@ use std::sync::Arc;
 use clap::{Command, Parser};
 use rustix::fs::{FileType, Stat, fstat, stat};
 
+pub use self::args::{InputArgs, SharedArgs, ShowProgress, SinkArgs};
 use crate::context::Context;
 use crate::counters::Counters;
 use crate::error::{Error, Kind, REJECTED, Result};
-use crate::log::{self, Log};
+use crate::log::Log;
 use crate::ndjson::{Input, Io, MarkOptions, Output, Place, Rejects, StageOutput, WriteMarks};
 use crate::progress::{self, Progress};
 use crate::shutdown::{self, Shutdown};
@@ -32,63 +34,6 @@ const HELP: &str = "\
 const AFTER_HELP: &str = "\
 Exit status: 0 finished, 65 finished with rejects, 69 server away, 74 local I/O,
 75 ended early, 77 refused, 78 configuration. Tour: bh-pipes(7); lines: bh-lines(5).";
-
-/// Flags of every program.
-#[derive(Debug, Clone, clap::Args)]
-pub struct SharedArgs {
-    /// Append refused lines here, with what is wrong; can be piped in again
-    #[arg(long, value_name = "FILE", help_heading = "Reporting")]
-    pub rejects: Option<PathBuf>,
-
-    /// Messages as text or as JSON lines
-    #[arg(long, value_enum, default_value = "text", help_heading = "Reporting")]
-    pub log_format: log::Format,
-
-    /// Write the summary as JSON to this file at the end
-    #[arg(long, value_name = "FILE", help_heading = "Reporting")]
-    pub summary: Option<PathBuf>,
-
-    /// Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never
-    #[arg(long, value_enum, default_value = "auto", help_heading = "Reporting")]
-    pub progress: ShowProgress,
-
-    /// Where no block is drawn, show a line of progress this often
-    #[arg(long, value_name = "SECONDS", help_heading = "Reporting")]
-    pub progress_interval: Option<u64>,
-}
-
-/// The flag of programs that read what others wrote.
-#[derive(Debug, Clone, clap::Args)]
-pub struct InputArgs {
-    /// Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside
-    #[arg(long)]
-    pub allow_drops: bool,
-}
-
-/// The flag of programs that store.
-#[derive(Debug, Clone, clap::Args)]
-pub struct SinkArgs {
-    /// Write the marks of what is stored
-    #[arg(long)]
-    marks: bool,
-}
-
-impl SinkArgs {
-    #[must_use]
-    pub fn write_marks(&self) -> WriteMarks {
-        if self.marks {
-            WriteMarks::Always
-        } else {
-            WriteMarks::Never
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ShowProgress {
-    Auto,
-    Never,
-}
 
 /// What this module needs to know of a program.
 pub trait Program: Parser {
@@ -135,16 +80,13 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         Ok(args) => args,
         Err(told) => return print_clap_error(&told, name::<P>()),
     };
+    let program = name::<P>();
     if args.reads_lines() && std::io::stdin().is_terminal() {
         let help = command::<P>().render_help();
-        let why = format!(
-            "{}: it reads lines, and the input is a terminal",
-            name::<P>()
-        );
+        let why = format!("{program}: it reads lines, and the input is a terminal");
         drop(writeln!(std::io::stderr(), "{help}\n{why}"));
         return ExitCode::from(2);
     }
-    let program = name::<P>();
     let counters = Arc::new(Counters::new(program, P::OUT));
     let shared = args.shared();
     let log = Log::new(program, shared.log_format);
@@ -229,7 +171,8 @@ fn io<P: Program>(args: &P, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
     };
     let stdin = streams::stdin().map_err(Error::local("standard input"))?;
     let stdout = streams::stdout().map_err(Error::local("standard output"))?;
-    let rejects = Rejects::open(name::<P>(), args.shared().rejects.as_deref(), log.clone())?;
+    let rejects = args.shared().rejects.as_deref();
+    let rejects = Rejects::open(counters.program(), rejects, log.clone())?;
     let options = MarkOptions {
         place: P::PLACE,
         write: args.write_marks(),
@@ -347,6 +290,7 @@ mod tests {
     use std::io::Seek;
 
     use super::*;
+    use crate::log;
     use crate::ndjson::{self, Block, Emitted, Line};
 
     /// Runs a filter over three records and a mark; returns how it ends.

@@ -110,7 +110,7 @@ impl Runs {
 
     /// Returns how many units of `run` were closed since it began.
     pub fn units(&self, run: &str) -> u64 {
-        let run = self.known.iter().find(|own| own.id.as_deref() == Some(run));
+        let run = (self.known.iter()).rfind(|own| own.id.as_deref() == Some(run));
         run.map_or(0, |run| run.units)
     }
 

@@ -12,8 +12,10 @@ use super::{MarkOptions, Output, Place, Rejects, WriteMarks};
 use crate::counters::Counters;
 use crate::error::Result;
 use crate::log::Log;
-use crate::record::mark::{self, Held, Mark, UnitMark};
+use crate::record::coverage::Interval;
+use crate::record::mark::Mark;
 use crate::record::reject::Reject;
+use crate::record::unit_mark::{self, Held, PartKind, UnitMark};
 
 /// The result of a line, before its turn in the output.
 pub enum Parsed<T> {
@@ -203,9 +205,16 @@ impl StageOutput {
         self.write_mark(&closed.line)
     }
 
-    /// Closes the unit before the mark that `line` is, and appends the mark to `lines`.
-    pub fn close_page(&mut self, mark: &Mark, line: &[u8], lines: &mut Vec<u8>) -> Result<()> {
-        let closed = self.close_unit(mark, line)?;
+    /// Closes a unit of a source, the part `keys` of its run, and appends the mark to `lines`.
+    pub fn close_part(
+        &mut self,
+        kind: PartKind,
+        run: &str,
+        keys: &Interval,
+        lines: &mut Vec<u8>,
+    ) -> Result<()> {
+        let (mark, line) = unit_mark::part(kind, run, keys);
+        let closed = self.close_unit(&Mark::Unit(mark), &line)?;
         if self.writes_marks {
             lines.extend_from_slice(&closed.line);
             lines.push(b'\n');
@@ -259,7 +268,7 @@ impl StageOutput {
             self.runs.lose(false, false);
         }
         if mark.part.is_none() && std::mem::take(&mut self.message_held) {
-            held = held.or_else(|| Some(Held::new(stage, mark::REJECTED)));
+            held = held.or_else(|| Some(Held::new(stage, unit_mark::REJECTED)));
         }
         let is_held = held.is_some() || mark.held.is_some();
         self.message_held |= is_held && mark.part.is_some();

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::Place;
-use crate::record::mark::{self, Held};
 use crate::record::stage_counts::StageCounts;
+use crate::record::unit_mark::{self, Held};
 
 /// The records of the unit at work.
 #[derive(Default)]
@@ -69,8 +69,8 @@ impl Unit {
     /// Returns why the unit is not accepted.
     fn fault(&self) -> Option<&'static str> {
         match (self.failed, self.homeless) {
-            (true, _) => Some(mark::FAILED),
-            (false, true) => Some(mark::REJECTED),
+            (true, _) => Some(unit_mark::FAILED),
+            (false, true) => Some(unit_mark::REJECTED),
             (false, false) => None,
         }
     }

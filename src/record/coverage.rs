@@ -137,6 +137,15 @@ impl Coverage {
         gaps
     }
 
+    /// Returns the gaps in a part of the space; `None` is all of it.
+    #[must_use]
+    pub fn gaps_of(&self, part: Option<&[Interval]>) -> Vec<Interval> {
+        match part {
+            None => self.gaps(&Interval::new(None, None)),
+            Some(part) => part.iter().flat_map(|part| self.gaps(part)).collect(),
+        }
+    }
+
     /// Takes `interval` out.
     pub fn remove(&mut self, interval: Interval) {
         let mut removed = Self::default();

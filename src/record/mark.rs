@@ -1,16 +1,9 @@
 //! A mark: the receipt `{"mark":{…}}` that closes the unit of lines before it.
-//!
-//! A stage extends `counts` and may make a mark a `held` one; all else of its line stays as
-//! it came.
-
-use std::fmt;
-use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::coverage::Interval;
-use super::stage_counts::StageCounts;
+use super::unit_mark::UnitMark;
 use crate::json;
 
 /// A mark, as far as programs of this toolkit act on it.
@@ -66,86 +59,8 @@ pub struct End {
     pub unconfirmed: u64,
 }
 
-/// Which lines a mark closes, and what the stages before made of them.
-#[derive(Debug)]
-pub struct UnitMark {
-    /// `None` of a receipt for somebody else: a queue's message.
-    pub part: Option<RunPart>,
-    /// Not every line of the unit was accepted.
-    pub held: Option<Held>,
-    /// The number of records that the stage before wrote; `None` where nobody counts, and
-    /// of the source's own mark.
-    pub sent: Option<u64>,
-    /// Where in the line its kind stands.
-    kind: Range<usize>,
-    /// Where in the line `counts` ends, at its bracket.
-    counts_end: Option<usize>,
-}
-
-/// Every key of the run with `after` < key ≤ `through` has been listed, or exported.
-#[derive(Debug, Clone)]
-pub struct RunPart {
-    pub run: String,
-    pub keys: Interval,
-}
-
-impl fmt::Display for UnitMark {
-    /// For people: which lines they are.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.part {
-            None => f.write_str("a mark of no run"),
-            Some(RunPart { run, keys }) => write!(f, "run {run}, {keys}"),
-        }
-    }
-}
-
-/// Why a unit is not confirmed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Held {
-    /// The stage that did not accept it.
-    pub by: String,
-    pub why: String,
-}
-
-/// A record was refused and kept nowhere.
-pub const REJECTED: &str = "rejected";
-/// A record could not be finished now.
-pub const FAILED: &str = "failed";
-
-impl Held {
-    pub fn new(by: &str, why: &str) -> Self {
-        Self {
-            by: by.to_owned(),
-            why: why.to_owned(),
-        }
-    }
-
-    /// Returns whether lines were lost or doubled on the way.
-    pub fn is_loss(&self) -> bool {
-        self.why != REJECTED && self.why != FAILED
-    }
-}
-
 /// The start of every mark; other lines are records.
 pub const OPENING: &[u8] = b"{\"mark\":";
-
-/// The name of a unit's kind, and of its last member.
-#[derive(Debug, Clone, Copy)]
-pub enum PartKind {
-    Listed,
-    Page,
-}
-
-impl PartKind {
-    const ALL: [Self; 2] = [Self::Listed, Self::Page];
-
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Listed => ("listed", "through"),
-            Self::Page => ("page", "next"),
-        }
-    }
-}
 
 impl Mark {
     /// Parses a line; `None` for a record.
@@ -171,147 +86,10 @@ impl Mark {
     }
 }
 
-impl UnitMark {
-    /// Reads the members of a mark whose body begins at `start` in its line.
-    fn read(mark: &json::Members<'_>, start: usize) -> Option<Self> {
-        let named = |name: &str| mark.get(name);
-        let known = ["held", "listed", "page", "message"];
-        // Of another kind it is a receipt for somebody else, and a unit no less.
-        let other = || mark.iter().find(|member| member.name != *"counts");
-        let kind = known.into_iter().find_map(named).or_else(other)?;
-        let is_held = kind.name == *"held";
-        let held = is_held.then(|| serde_json::from_slice(kind.value).ok());
-        let within = json::members(kind.value).ok();
-        let part = match &within {
-            Some(within) if is_held => run_part(within),
-            _ => run_part(mark),
-        };
-        let counts = mark.get("counts");
-        let sent = match counts {
-            Some(counts) => sent(counts.value).ok()?,
-            None => None,
-        };
-        Some(Self {
-            part,
-            held: held.flatten(),
-            sent,
-            kind: start + kind.start..start + kind.end,
-            counts_end: counts.map(|counts| start + counts.end - 1),
-        })
-    }
-
-    /// Returns whether the stages before counted.
-    pub fn is_counted(&self) -> bool {
-        self.counts_end.is_some()
-    }
-
-    /// Returns `line`, which is this mark, as it goes on behind a stage whose counts are
-    /// `entry`, and which holds the unit if `held` says so.
-    pub fn extend(&self, line: &[u8], entry: &StageCounts, held: Option<&Held>) -> Vec<u8> {
-        let mut extended = Vec::with_capacity(line.len() + 128);
-        let mut from = 0;
-        if let Some(Held { by, why }) = held {
-            extended.extend_from_slice(&line[..self.kind.start]);
-            extended.extend_from_slice(b"\"held\":{");
-            extended.extend_from_slice(&line[self.kind.clone()]);
-            for (name, text) in [("by", by), ("why", why)] {
-                extended.push(b',');
-                json::write_str(name, &mut extended);
-                extended.push(b':');
-                json::write_str(text, &mut extended);
-            }
-            extended.push(b'}');
-            from = self.kind.end;
-        }
-        if let Some(end) = self.counts_end.filter(|end| *end >= from) {
-            extended.extend_from_slice(&line[from..end]);
-            if !extended.ends_with(b"[") {
-                extended.push(b',');
-            }
-            if let Ok(entry) = serde_json::to_vec(entry) {
-                extended.extend_from_slice(&entry);
-            }
-            from = end;
-        }
-        extended.extend_from_slice(&line[from..]);
-        extended
-    }
-}
-
-/// Returns the part of a run that the members name, `None` where they name none.
-fn run_part(mark: &json::Members<'_>) -> Option<RunPart> {
-    let parts = PartKind::ALL.into_iter().map(PartKind::names);
-    let mut found = parts.filter_map(|(name, end)| Some((mark.value(name)?, end)));
-    let (body, end) = found.next()?;
-    let body = json::members(body).ok()?;
-    let bound = |name: &str| match body.value(name)? {
-        b"null" => Some(None),
-        _ => text(&body, name).map(Some),
-    };
-    Some(RunPart {
-        run: text(&body, "run")?,
-        keys: Interval::new(bound("after")?, bound(end)?),
-    })
-}
-
-/// Returns what the last entry of `counts` wrote, `None` where there is none.
-fn sent(counts: &[u8]) -> serde_json::Result<Option<u64>> {
-    #[derive(Deserialize)]
-    struct Out {
-        #[serde(default)]
-        out: u64,
-    }
-    let entries: Vec<&RawValue> = serde_json::from_slice(counts)?;
-    let last = entries
-        .last()
-        .map(|last| serde_json::from_str::<Out>(last.get()));
-    Ok(last.transpose()?.map(|last| last.out))
-}
-
-/// Returns the entries of `counts` in the line of a mark, none where nobody counts.
-pub fn counts(line: &[u8]) -> Vec<StageCounts> {
-    #[derive(Deserialize)]
-    struct Line {
-        mark: Counted,
-    }
-    #[derive(Deserialize)]
-    struct Counted {
-        #[serde(default)]
-        counts: Vec<StageCounts>,
-    }
-    let line = serde_json::from_slice(line);
-    line.map_or_else(|_| Vec::new(), |line: Line| line.mark.counts)
-}
-
-fn text(members: &json::Members<'_>, name: &str) -> Option<String> {
-    let text = json::text_of(members.value(name)?)?;
-    Some(text.to_str().ok()?.into_owned())
-}
-
 /// Returns the line of a `begin` mark, without newline.
 pub fn begin(begin: &Begin) -> Vec<u8> {
     let body = serde_json::to_string(begin).unwrap_or_default();
     format!("{{\"mark\":{{\"begin\":{body}}}}}").into_bytes()
-}
-
-/// Returns the line of a source's unit mark, without newline, in which nobody has counted yet.
-pub fn part(kind: PartKind, run: &str, keys: &Interval) -> Vec<u8> {
-    let (name, end) = kind.names();
-    let mut out = b"{\"mark\":{".to_vec();
-    json::write_str(name, &mut out);
-    out.extend_from_slice(b":{\"run\":");
-    json::write_str(run, &mut out);
-    for (member, bound) in [("after", &keys.after), (end, &keys.through)] {
-        out.push(b',');
-        json::write_str(member, &mut out);
-        out.push(b':');
-        match bound {
-            Some(key) => json::write_str(key, &mut out),
-            None => out.extend_from_slice(b"null"),
-        }
-    }
-    out.extend_from_slice(b"},\"counts\":[]}}");
-    out
 }
 
 /// Returns the line of the `end` mark, without newline, with the counts of the run.
@@ -327,79 +105,4 @@ pub fn end(run: &str, units: u64, as_of: &str, counts: &[(&str, u64)]) -> Vec<u8
     }
     out.extend_from_slice(b"}}}");
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn unit(line: &[u8]) -> UnitMark {
-        match Mark::parse(line) {
-            Some(Mark::Unit(unit)) => unit,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn counted(stage: &str, read: u64, out: u64) -> StageCounts {
-        StageCounts {
-            stage: stage.to_owned(),
-            read,
-            out,
-            ..StageCounts::default()
-        }
-    }
-
-    #[test]
-    fn stages_append_their_counts() {
-        let keys = Interval::new(None, Some("k\"".to_owned()));
-        let line = part(PartKind::Listed, "r", &keys);
-        let own = unit(&line);
-        assert_eq!(own.sent, None);
-        let line = own.extend(&line, &counted("s3-list", 0, 5), None);
-        let next = unit(&line);
-        assert_eq!(next.sent, Some(5));
-        assert_eq!(next.part.as_ref().map(|part| &part.keys), Some(&keys));
-        let line = next.extend(&line, &counted("bh-filter", 5, 0), None);
-        assert_eq!(unit(&line).sent, Some(0));
-        let entries = counts(&line);
-        assert_eq!(
-            entries,
-            [counted("s3-list", 0, 5), counted("bh-filter", 5, 0)]
-        );
-    }
-
-    #[test]
-    fn a_held_mark_says_what_it_was() {
-        let keys = Interval::new(Some("a".to_owned()), None);
-        for kind in PartKind::ALL {
-            let line = part(kind, "r", &keys);
-            let held = Held {
-                by: "bh-fetch".to_owned(),
-                why: FAILED.to_owned(),
-            };
-            let line = unit(&line).extend(&line, &counted("bh-fetch", 3, 2), Some(&held));
-            let read = unit(&line);
-            assert_eq!(read.held, Some(held));
-            assert_eq!(read.sent, Some(2));
-            let line = read.extend(&line, &counted("bh-load", 2, 2), None);
-            assert!(unit(&line).held.is_some_and(|held| !held.is_loss()));
-            assert_eq!(counts(&line).len(), 2);
-        }
-    }
-
-    #[test]
-    fn what_is_not_known_stays_as_it_is() {
-        let line =
-            br#"{"mark":{"new":{},"listed":{"run":"r","after":null,"through":"b","x":1},"y":2}}"#;
-        let old = unit(line);
-        assert_eq!((old.sent, old.held.is_none()), (None, true));
-        assert_eq!(old.extend(line, &counted("bh-filter", 1, 1), None), line);
-        let foreign = br#"{"mark":{"new":{"a":1}}}"#;
-        let held = Held::new("bh-load", REJECTED);
-        let line = unit(foreign).extend(foreign, &counted("bh-load", 1, 0), Some(&held));
-        let kept = br#"{"mark":{"held":{"new":{"a":1},"by":"bh-load","why":"rejected"}}}"#;
-        assert_eq!(line, kept);
-        assert_eq!(unit(&line).held, Some(held));
-        assert!(Mark::parse(br#"{"mark":{"new":{}},"key":"k"}"#).is_none());
-    }
 }

@@ -13,3 +13,4 @@ pub(crate) mod release;
 pub(crate) mod s3;
 pub(crate) mod sample;
 pub(crate) mod stage_counts;
+pub(crate) mod unit_mark;

@@ -71,10 +71,7 @@ pub trait RunSource: Clone + PartialEq + Display + Serialize + DeserializeOwned 
 
     /// Returns the intervals that `done` does not cover, in order.
     fn gaps(&self, done: &Coverage) -> Vec<Interval> {
-        match self.part() {
-            None => done.gaps(&Interval::new(None, None)),
-            Some(part) => part.iter().flat_map(|part| done.gaps(part)).collect(),
-        }
+        done.gaps_of(self.part().as_deref())
     }
 
     /// Returns whether a run of `self` can be resumed as one of `now`.
@@ -145,12 +142,10 @@ pub fn open<S: RunSource>(
     let (file, state) = StateFile::open(path, &fresh)?;
     if state == fresh {
         log.info(format!("{place}: a new run begins"));
-        let mut state = state;
-        state.piped = !io.output.stream().is_file();
         return Ok((Some(file), state));
     }
     let run = &state.run;
-    let mut state = match state.source.compare(&fresh.source) {
+    let state = match state.source.compare(&fresh.source) {
         Compatibility::Other => {
             return Err(Error::configuration(format!(
                 "{place}: holds the state of another {} ({}); use another --resume-file, or \
@@ -183,7 +178,6 @@ pub fn open<S: RunSource>(
             state
         }
     };
-    state.piped |= !io.output.stream().is_file();
     Ok((Some(file), state))
 }
 

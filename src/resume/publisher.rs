@@ -4,7 +4,7 @@ use super::{Recorder, RunSource, RunState};
 use crate::error::Result;
 use crate::ndjson::StageOutput;
 use crate::record::coverage::Interval;
-use crate::record::mark::{self, Mark, PartKind};
+use crate::record::unit_mark::PartKind;
 
 /// A page to publish: its lines, and the interval that they complete.
 pub struct PublishedPage {
@@ -50,10 +50,7 @@ impl<S: RunSource + Send + 'static> Publisher<S> {
         change: impl FnOnce(&mut RunState<S>),
     ) -> Result<()> {
         output.add_written(page.records);
-        let line = mark::part(self.kind, &self.run, &page.covers);
-        if let Some(mark) = Mark::parse(&line) {
-            output.close_page(&mark, &line, &mut page.lines)?;
-        }
+        output.close_part(self.kind, &self.run, &page.covers, &mut page.lines)?;
         output.write(&page.lines)?;
         output.flush()?;
         self.records += page.records;

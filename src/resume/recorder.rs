@@ -41,7 +41,8 @@ impl<S> Shared<S> {
 
 impl<S: RunSource + Send + 'static> Recorder<S> {
     /// Keeps `listed` in `file`, if there is one. `output` is synced before each save.
-    pub fn new(listed: RunState<S>, file: Option<StateFile>, output: Option<File>) -> Self {
+    pub fn new(mut listed: RunState<S>, file: Option<StateFile>, output: Option<File>) -> Self {
+        listed.piped |= output.is_none();
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 listed,

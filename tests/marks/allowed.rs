@@ -193,17 +193,7 @@ fn a_message_is_held_behind_a_held_unit() {
             mixed.extend(format!("{}\n", message(at)).bytes());
         }
     }
-    let runs = place::run(
-        &LOADING[1..],
-        |stage| place.without_state(stage),
-        |stage, lines| {
-            if stage == "bh-filter" {
-                mixed.clone()
-            } else {
-                lines
-            }
-        },
-    );
+    let runs = place::run_behind(&mixed, |stage| place.without_state(stage));
     place::exit(&runs, &[75; 4]);
     for run in &runs {
         let held: Vec<Value> = marked(&run.stdout, "held");

@@ -1,8 +1,9 @@
 //! What a run has stored is lost, fenced or in doubt: the database says so.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::place::{self, BUILDS, LOADING, Place};
+use super::written::{begin, end, page};
 use crate::harness::fed::Fed;
 use crate::harness::postgres::Database;
 use crate::harness::proxy::{Point, Proxy, Trap};
@@ -139,51 +140,35 @@ fn a_database_that_another_loader_made_anew_is_found_out(kind: Kind) {
     comes_again(&place);
 }
 
-fn page(after: Option<usize>, through: Option<usize>, sent: usize) -> Value {
-    let [after, through] = [after, through].map(|bound| bound.map(sample::key));
-    let listed = json!({"run": "r", "after": after, "through": through});
-    json!({"mark": {"listed": listed, "counts": [{"stage": "s3-list", "out": sent}]}})
-}
-
-fn begin() -> Value {
-    json!({"mark": {"begin": {
-        "run": "r", "source": "s3://b/ at AWS", "part": null,
-        "started": "2026-01-02T03:04:05Z", "criteria": {}, "resumable": true,
-    }}})
-}
-
-fn end(units: usize) -> Value {
-    json!({"mark": {"end": {"run": "r", "units": units, "as_of": "2026-01-02T03:04:05Z"}}})
-}
-
 fn of_two_loaders_of_one_run_the_first_is_fenced_off(kind: Kind) {
     let Some(store) = Store::new(kind) else {
         return;
     };
     let folder = folder();
+    let begin = begin("r", &json!({"resumable": true}));
     let loader = |name: &str| {
         let tool = Tool::new("bh-load").args(["--database", &store.url(), "--marks"]);
         let tool = tool.args(["--flush-interval=0.01", "--resume-file"]);
         Fed::new(tool.arg(folder.path().join(name)))
     };
     let (mut first, mut second) = (loader("first"), loader("second"));
-    first.give([&begin(), &record(0), &page(None, Some(0), 1)]);
+    first.give([&begin, &record(0), &page("r", None, Some(0), 1)]);
     first.line();
     assert!(first.line()["mark"].get("listed").is_some());
-    second.give([&begin(), &record(0), &record(1), &page(None, Some(1), 2)]);
+    second.give([&begin, &record(0), &record(1), &page("r", None, Some(1), 2)]);
     second.line();
     assert!(second.line()["mark"].get("listed").is_some());
     // The first one would confirm what it does not know to be there.
     first.give([
         &record(1),
-        &page(Some(0), Some(1), 1),
+        &page("r", Some(0), Some(1), 1),
         &record(2),
-        &page(Some(1), None, 1),
-        &end(3),
+        &page("r", Some(1), None, 1),
+        &end("r", 3),
     ]);
     let run = first.finish().exits(75);
     run.says("another loader");
-    second.give([&record(2), &page(Some(1), None, 1), &end(2)]);
+    second.give([&record(2), &page("r", Some(1), None, 1), &end("r", 2)]);
     second.finish().exits(0);
     assert_eq!(store.keys(), (0..3).map(sample::key).collect::<Vec<_>>());
     let covered =
@@ -195,19 +180,27 @@ fn of_two_loaders_of_one_run_the_first_is_fenced_off(kind: Kind) {
     );
 }
 
+/// Makes the tables, so that the first COMMIT of a run is that of its rows; returns what
+/// bh-load reads.
+fn before_the_loader(place: &Place) -> Vec<u8> {
+    let load = Tool::new("bh-load").args(["--database", &place.store.url()]);
+    load.run().exits(0);
+    let runs = place::run(&LOADING[..4], |stage| place.tool(stage), |_, lines| lines);
+    runs.into_iter().last().unwrap().exits(0).stdout
+}
+
+fn loader_through(proxy: &Proxy, place: &Place) -> Tool {
+    let load = Tool::new("bh-load").args(["--database", &proxy.url, "--batch-size=8", "--marks"]);
+    load.arg("--resume-file").arg(place.resume_file())
+}
+
 /// The server has committed, and the connection is lost before its answer comes.
 #[test]
 fn a_commit_without_an_answer_counts_each_row_once() {
     let Some(place) = Place::on(Kind::Postgres) else {
         return;
     };
-    // The tables are there, so the first COMMIT of the run is that of its rows.
-    Tool::new("bh-load")
-        .args(["--database", &place.store.url()])
-        .run()
-        .exits(0);
-    let input = place::run(&LOADING[..4], |stage| place.tool(stage), |_, lines| lines);
-    let input = input.into_iter().last().unwrap().exits(0).stdout;
+    let input = before_the_loader(&place);
     let proxy = Proxy::new(&place.store.url());
     for nth in 1..=3 {
         place
@@ -219,10 +212,7 @@ fn a_commit_without_an_answer_counts_each_row_once() {
             nth,
             point: Point::Answered,
         });
-        let load =
-            Tool::new("bh-load").args(["--database", &proxy.url, "--batch-size=8", "--marks"]);
-        let load = load.arg("--resume-file").arg(place.resume_file());
-        let mut fed = Fed::new(load);
+        let mut fed = Fed::new(loader_through(&proxy, &place));
         fed.give(&crate::harness::lines(&input));
         wait_for("the answer to a commit", || hold.is_held());
         hold.release(false);
@@ -240,20 +230,14 @@ fn a_commit_that_never_came_is_done_again() {
     let Some(place) = Place::on(Kind::Postgres) else {
         return;
     };
-    Tool::new("bh-load")
-        .args(["--database", &place.store.url()])
-        .run()
-        .exits(0);
-    let input = place::run(&LOADING[..4], |stage| place.tool(stage), |_, lines| lines);
-    let input = input.into_iter().last().unwrap().exits(0).stdout;
+    let input = before_the_loader(&place);
     let proxy = Proxy::new(&place.store.url());
     let hold = proxy.set(Trap {
         text: "COMMIT\0",
         nth: 2,
         point: Point::Asked,
     });
-    let load = Tool::new("bh-load").args(["--database", &proxy.url, "--batch-size=8", "--marks"]);
-    let mut fed = Fed::new(load.arg("--resume-file").arg(place.resume_file()));
+    let mut fed = Fed::new(loader_through(&proxy, &place));
     fed.give(&crate::harness::lines(&input));
     wait_for("a commit", || hold.is_held());
     hold.release(false);

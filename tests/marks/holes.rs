@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::place::Place;
+use super::written::{begin, end, page};
 use crate::harness::sample::{self, ndjson, record};
 use crate::harness::stored::{Kind, Store};
 use crate::harness::{Run, Tool, folder};
@@ -12,26 +13,6 @@ use crate::pipeline::on_each_store;
 on_each_store! {
     a_table_that_was_emptied_is_noticed_though_the_run_inserted_nothing
     rows_of_a_run_go_into_one_database
-}
-
-fn begin(run: &str, more: &Value) -> Value {
-    let mut begin = json!({
-        "run": run, "source": "s3://b/ at AWS", "part": null,
-        "started": "2026-01-02T03:04:05Z", "criteria": {},
-    });
-    let more = more.as_object().unwrap().clone();
-    begin.as_object_mut().unwrap().extend(more);
-    json!({"mark": {"begin": begin}})
-}
-
-fn page(run: &str, after: Option<usize>, through: Option<usize>, sent: usize) -> Value {
-    let [after, through] = [after, through].map(|bound| bound.map(sample::key));
-    let listed = json!({"run": run, "after": after, "through": through});
-    json!({"mark": {"listed": listed, "counts": [{"stage": "s3-list", "out": sent}]}})
-}
-
-fn end(run: &str, units: usize) -> Value {
-    json!({"mark": {"end": {"run": run, "units": units, "as_of": "2026-01-02T03:04:05Z"}}})
 }
 
 /// A whole run of one record.

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::place::{self, BUILDS, DERIVING, Derived, KEYS, LOADING, Place};
+use super::written::{begin, end, page};
 use crate::harness::faulty::{Faulty, object};
 use crate::harness::fed::Fed;
 use crate::harness::kinto::{StandIn, answer};
@@ -267,16 +268,7 @@ fn the_database_says_how_each_run_ended(kind: Kind) {
 
 fn units_that_overlap_are_not_exactly_accounted(kind: Kind) {
     let Some(place) = Place::on(kind) else { return };
-    let begin = json!({"mark": {"begin": {
-        "run": "r", "source": "keys", "part": null, "started": "2026-01-02T03:04:05Z",
-        "criteria": {},
-    }}});
-    let page = |after: Option<usize>, through: Option<usize>, sent: usize| {
-        let [after, through] = [after, through].map(|bound| bound.map(key));
-        let listed = json!({"run": "r", "after": after, "through": through});
-        json!({"mark": {"listed": listed, "counts": [{"stage": "s3-list", "out": sent}]}})
-    };
-    let end = json!({"mark": {"end": {"run": "r", "units": 2}}});
+    let (begin, end) = (begin("r", &json!({})), end("r", 2));
     let load = |pages: [Value; 2]| {
         let [first, second] = pages;
         let lines = [
@@ -295,7 +287,7 @@ fn units_that_overlap_are_not_exactly_accounted(kind: Kind) {
             place.loaded()["exact"].clone(),
         )
     };
-    let whole = [page(None, Some(1), 2), page(Some(0), None, 2)];
+    let whole = [page("r", None, Some(1), 2), page("r", Some(0), None, 2)];
     assert_eq!(load(whole), (true, json!(false)));
 }
 

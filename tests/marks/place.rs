@@ -169,6 +169,14 @@ pub fn run(
     stages.iter().map(run).collect()
 }
 
+/// Runs the pipeline behind a listing that was kept.
+pub fn run_behind(kept: &[u8], tool: impl Fn(&str) -> Tool) -> Vec<Run> {
+    run(&LOADING[1..], tool, |stage, lines| match stage {
+        "bh-filter" => kept.to_vec(),
+        _ => lines,
+    })
+}
+
 /// Asserts the exit statuses of programs.
 #[track_caller]
 pub fn exit(runs: &[Run], statuses: &[i32]) {

@@ -253,17 +253,7 @@ fn a_kept_listing_that_is_loaded_twice_counts_nothing() {
         let Some(place) = Place::on(kind) else { return };
         let kept = place.without_state("s3-list").run().exits(0).stdout;
         let load = || -> Vec<Run> {
-            let runs = place::run(
-                &LOADING[1..],
-                |stage| place.tool(stage),
-                |stage, lines| {
-                    if stage == "bh-filter" {
-                        kept.clone()
-                    } else {
-                        lines
-                    }
-                },
-            );
+            let runs = place::run_behind(&kept, |stage| place.tool(stage));
             place::exit(&runs, &[0; 4]);
             runs
         };

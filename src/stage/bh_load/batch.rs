@@ -8,8 +8,9 @@ use crate::json;
 use crate::metrics::Metrics;
 use crate::ndjson::{BatchSink, Parsed, StageOutput};
 use crate::record::ledger;
-use crate::record::mark::{Mark, UnitMark};
+use crate::record::mark::Mark;
 use crate::record::reject::Reject;
+use crate::record::unit_mark::UnitMark;
 use crate::remote::elastic::SearchDocument;
 use crate::store::{BuildRow, LoadOutcome, Store};
 

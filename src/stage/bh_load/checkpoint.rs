@@ -10,9 +10,10 @@ use serde_json::json;
 use crate::error::{Error, Result};
 use crate::log::counted;
 use crate::ndjson::ClosedUnit;
-use crate::record::coverage::{Coverage, Interval};
+use crate::record::coverage::Coverage;
 use crate::record::ledger::Ledger;
-use crate::record::mark::{self, Begin, End, RunPart};
+use crate::record::mark::{Begin, End};
+use crate::record::unit_mark::{self, RunPart};
 use crate::resume::{Confirmed, ConfirmedUnit, StateFile, loaded_path};
 use crate::store::{NewRun, Outcome, RunEnd, RunFence, Store, StoredRun};
 
@@ -191,7 +192,7 @@ impl Checkpoint {
             ConfirmedUnit {
                 run: &part.run,
                 keys: part.keys.clone(),
-                counts: mark::counts(&unit.line),
+                counts: unit_mark::counts(&unit.line),
             },
             (store.address(), self.database_id.as_deref()),
         );
@@ -231,57 +232,28 @@ impl Checkpoint {
             self.note_missing(name, missing);
             return Ok(None);
         };
-        let is_known = self.loaded.run.as_deref() == name;
-        let whole = run.begin.part.clone();
-        let whole = whole.unwrap_or_else(|| vec![Interval::new(None, None)]);
-        let gaps = |done: &Coverage| -> Vec<Interval> {
-            whole.iter().flat_map(|part| done.gaps(part)).collect()
-        };
-        let open = if is_known {
-            gaps(&self.loaded.coverage)
+        let none = Confirmed::default();
+        let loaded = if self.loaded.run.as_deref() == name {
+            &self.loaded
         } else {
-            gaps(&Coverage::default())
+            &none
         };
-        let asked = store.count_rows(&run.name)?;
-        let counts = if is_known {
-            self.loaded.counts.clone()
-        } else {
-            Vec::new()
-        };
-        let exact = is_known && self.loaded.exact;
+        let open = loaded.coverage.gaps_of(run.begin.part.as_deref());
+        let (asked, inserted) = (store.count_rows(&run.name)?, inserted(loaded));
+        let (counts, exact) = (loaded.counts.clone(), loaded.run.is_some() && loaded.exact);
         if open.is_empty() {
             // Whatever was lost has come again.
             missing = None;
         } else if !run.begin.trusted && (self.file.is_some() || end.units != Some(0)) {
-            let mut came = run.held.clone();
-            if is_known {
-                let done = self.loaded.coverage.intervals().iter();
-                done.cloned().for_each(|done| came.insert(done));
-            }
-            let holes = gaps(&came);
-            if let Some(hole) = holes.first() {
-                let why = match run.begin.unconfirmed {
-                    Some(records) => format!(
-                        "the listing went on behind {records} records that no loader has confirmed"
-                    ),
-                    None => format!(
-                        "{}{} of run {} did not come and is not stored: {hole}",
-                        self.place(),
-                        counted(holes.len() as u64, "range"),
-                        run.name
-                    ),
-                };
-                missing.get_or_insert(why);
-            }
+            missing = missing.or_else(|| self.hole(&run, &loaded.coverage));
         }
-        if is_known && asked.are_lost(inserted(&self.loaded)) {
+        if asked.are_lost(inserted) {
             missing = Some(format!(
-                "{}: {} rows of run {} are in main_build, and {} were stored: rows were \
+                "{}: {} rows of run {} are in main_build, and {inserted} were stored: rows were \
                  deleted, or the table was set back",
                 store.address(),
                 asked.own,
                 run.name,
-                inserted(&self.loaded)
             ));
             self.forget()?;
         }
@@ -318,6 +290,26 @@ impl Checkpoint {
                 "inserted": asked, "open": open.len(), "exact": exact,
             }),
         }))
+    }
+
+    /// Returns why a part of `run` is missing that is neither `done` nor held.
+    fn hole(&self, run: &RunAtWork, done: &Coverage) -> Option<String> {
+        let mut came = run.held.clone();
+        let done = done.intervals().iter().cloned();
+        done.for_each(|done| came.insert(done));
+        let holes = came.gaps_of(run.begin.part.as_deref());
+        let hole = holes.first()?;
+        Some(match run.begin.unconfirmed {
+            Some(records) => {
+                format!("the listing went on behind {records} records that no loader has confirmed")
+            }
+            None => format!(
+                "{}{} of run {} did not come and is not stored: {hole}",
+                self.place(),
+                counted(holes.len() as u64, "range"),
+                run.name
+            ),
+        })
     }
 
     /// Notes why a part of a run is missing, or that nothing of it is any more.

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::metrics::Metrics;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
-use crate::record::mark::PartKind;
+use crate::record::unit_mark::PartKind;
 use crate::resume::{PublishedPage, Publisher, Recorder};
 
 /// A page, and the part of the export that it completes.

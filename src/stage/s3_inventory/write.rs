@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::csv::Rows;
 use crate::ndjson::StageOutput;
 use crate::record::coverage::Interval;
-use crate::record::mark::{self, Mark, PartKind};
+use crate::record::unit_mark::PartKind;
 use crate::resume::Recorder;
 use crate::shutdown::Shutdown;
 
@@ -147,10 +147,9 @@ impl InventoryWriter {
 
     /// Writes the mark that closes the unit.
     fn close_part(&self, part: &Interval, output: &mut StageOutput) -> Result<()> {
-        let line = mark::part(PartKind::Listed, &self.run, part);
-        if let Some(mark) = Mark::parse(&line) {
-            output.mark(&mark, &line)?;
-        }
+        let mut line = Vec::new();
+        output.close_part(PartKind::Listed, &self.run, part, &mut line)?;
+        output.write(&line)?;
         output.flush()
     }
 

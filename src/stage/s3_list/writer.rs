@@ -7,7 +7,7 @@ use crate::counters::Waiting;
 use crate::error::Result;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
-use crate::record::mark::PartKind;
+use crate::record::unit_mark::PartKind;
 use crate::resume::{ListingSource, PublishedPage, Publisher, Recorder};
 
 /// Writes what the workers list.

@@ -4,6 +4,7 @@ mod batch;
 mod outbox;
 mod place;
 mod runs;
+mod shape;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,17 +28,6 @@ const TABLES: &str = include_str!("tables.sql");
 /// Of two programs that find none, one makes it.
 const NEW_IDENTITY: &str = "INSERT INTO bh_database (id) SELECT lower(hex(randomblob(16)))
     WHERE NOT EXISTS (SELECT 1 FROM bh_database)";
-
-/// What `main_build` must have: the columns that are read and written here.
-const COLUMNS: &[&str] = &[
-    "id",
-    "build_hash",
-    "build",
-    "metadata",
-    "created_at",
-    "s3_object_key",
-    "s3_object_etag",
-];
 
 /// KiB of pages in memory.
 const CACHE: i64 = 16 * 1024;
@@ -91,68 +81,13 @@ impl Sqlite {
             address,
             files: None,
         };
-        store.check_owner()?;
-        store.check_shape()?;
+        shape::check_owner(&store)?;
+        shape::check_columns(&store)?;
         if !read_only {
             store.within(prepare_when_free)?;
             store.files = Some(Arc::new(OpenFiles::new(&path)));
         }
         Ok(store)
-    }
-
-    /// Checks that the file is empty or holds tables of builds.
-    fn check_owner(&self) -> Result<()> {
-        let (application, other) = self.within(|connection| {
-            let application: i64 =
-                connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-            let other: Option<String> = connection.query_row(
-                "SELECT min(name) FROM sqlite_schema WHERE type IN ('table', 'view')
-                 AND name NOT LIKE 'sqlite_%' AND NOT EXISTS (SELECT 1 FROM sqlite_schema
-                     WHERE name IN ('main_build', 'bh_object', 'bh_outbox', 'bh_database', 'bh_run'))",
-                [],
-                |row| row.get(0),
-            )?;
-            Ok((application, other))
-        })?;
-        let sign = match other {
-            _ if application != 0 => format!("its application_id is {application}"),
-            Some(table) => format!("it has a table {table} and no main_build"),
-            None => return Ok(()),
-        };
-        Err(Error::configuration(format!(
-            "{}: it is the database of another application: {sign}; name another file with \
-             --database",
-            self.address
-        )))
-    }
-
-    fn check_shape(&self) -> Result<()> {
-        let has = self.columns("main_build")?;
-        let view = self.within(|connection| {
-            let query = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'view'
-                AND name IN ('main_build', 'bh_object', 'bh_outbox', 'bh_database', 'bh_run'))";
-            connection.query_row(query, [], |row| row.get(0))
-        })?;
-        if view {
-            return Err(Error::configuration(format!(
-                "{}: main_build, bh_object, bh_outbox, bh_database or bh_run is a view, not a table; \
-                 use another database",
-                self.address
-            )));
-        }
-        let missing: Vec<&str> = COLUMNS
-            .iter()
-            .copied()
-            .filter(|column| !has.iter().any(|own| own == column))
-            .collect();
-        if missing.is_empty() || has.is_empty() {
-            return Ok(());
-        }
-        Err(Error::configuration(format!(
-            "{}: the table main_build has another shape: no column {}; use another database",
-            self.address,
-            missing.join(", ")
-        )))
     }
 
     fn columns(&self, table: &str) -> Result<Vec<String>> {

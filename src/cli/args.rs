@@ -1,0 +1,63 @@
+//! Flags that several programs have.
+
+use std::path::PathBuf;
+
+use crate::log;
+use crate::ndjson::WriteMarks;
+
+/// Flags of every program.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SharedArgs {
+    /// Append refused lines here, with what is wrong; can be piped in again
+    #[arg(long, value_name = "FILE", help_heading = "Reporting")]
+    pub rejects: Option<PathBuf>,
+
+    /// Messages as text or as JSON lines
+    #[arg(long, value_enum, default_value = "text", help_heading = "Reporting")]
+    pub log_format: log::Format,
+
+    /// Write the summary as JSON to this file at the end
+    #[arg(long, value_name = "FILE", help_heading = "Reporting")]
+    pub summary: Option<PathBuf>,
+
+    /// Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Reporting")]
+    pub progress: ShowProgress,
+
+    /// Where no block is drawn, show a line of progress this often
+    #[arg(long, value_name = "SECONDS", help_heading = "Reporting")]
+    pub progress_interval: Option<u64>,
+}
+
+/// The flag of programs that read what others wrote.
+#[derive(Debug, Clone, clap::Args)]
+pub struct InputArgs {
+    /// Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside
+    #[arg(long)]
+    pub allow_drops: bool,
+}
+
+/// The flag of programs that store.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SinkArgs {
+    /// Write the marks of what is stored
+    #[arg(long)]
+    marks: bool,
+}
+
+impl SinkArgs {
+    #[must_use]
+    pub fn write_marks(&self) -> WriteMarks {
+        if self.marks {
+            WriteMarks::Always
+        } else {
+            WriteMarks::Never
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ShowProgress {
+    Auto,
+    Never,
+}

@@ -1,0 +1,131 @@
+//! Where a database is, and the ways to open it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::postgres::{self, Access};
+use super::{Store, sqlite};
+use crate::address::without_password;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::ndjson::Io;
+
+/// Which database is used.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DatabaseArgs {
+    /// sqlite:FILE or postgres://…; without it sqlite:buildhub.db
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        help_heading = "Database"
+    )]
+    pub database: Option<String>,
+}
+
+const DEFAULT: &str = "sqlite:buildhub.db";
+
+/// Returns the database of the flag, the environment or the default.
+fn choose(args: &DatabaseArgs, log: &Log) -> Result<Address> {
+    let named = args.database.as_deref().filter(|url| !url.is_empty());
+    let url = named.unwrap_or_else(|| {
+        log.info(format!(
+            "no --database and no DATABASE_URL: using {DEFAULT}"
+        ));
+        DEFAULT
+    });
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        return sqlite::parse_path(path).map(Address::Sqlite);
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(Address::Postgres(url.to_owned()));
+    }
+    Err(Error::usage(
+        "the database's URL must begin with sqlite: or postgres://",
+    ))
+}
+
+enum Address {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+/// A database that is not open yet.
+pub struct Location {
+    address: Address,
+    context: Context,
+}
+
+impl Location {
+    /// Reads the flag or the environment.
+    ///
+    /// # Errors
+    /// Not the URL of a database (2).
+    pub fn new(args: &DatabaseArgs, io: &Io) -> Result<Self> {
+        Ok(Self {
+            address: choose(args, &io.context.log)?,
+            context: io.context.clone(),
+        })
+    }
+
+    /// Returns its URL, without password.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.address {
+            Address::Sqlite(path) => sqlite::address(path),
+            Address::Postgres(url) => without_password(url),
+        }
+    }
+
+    /// Opens it for reading; `None` if there is no database file yet.
+    pub fn open_existing(&self) -> Result<Option<Box<dyn Store>>> {
+        match &self.address {
+            Address::Sqlite(path) => match path.try_exists() {
+                Ok(true) => Ok(Some(Box::new(sqlite::Sqlite::open(path, true)?))),
+                Ok(false) => Ok(None),
+                Err(error) => Err(Error::local(path.display())(error)),
+            },
+            Address::Postgres(url) => {
+                let store = postgres::Postgres::open(url, &self.context, Access::Read)?;
+                Ok(Some(Box::new(store)))
+            }
+        }
+    }
+
+    /// Returns whether a loader has created its tables.
+    pub fn has_tables(&self) -> Result<bool> {
+        self.open_existing()?
+            .map_or(Ok(false), |mut store| store.has_tables())
+    }
+
+    /// Prepares loading; an SQLite file and its tables are created if missing.
+    pub fn connector(self) -> Result<Connector> {
+        Ok(match self.address {
+            Address::Sqlite(path) => Connector::Sqlite(sqlite::Sqlite::open(&path, false)?),
+            Address::Postgres(url) => {
+                Connector::Postgres(url, self.context, Access::Load(Arc::default()))
+            }
+        })
+    }
+}
+
+/// Opens a store for loading, once per thread.
+pub enum Connector {
+    Sqlite(sqlite::Sqlite),
+    Postgres(String, Context, Access),
+}
+
+impl Connector {
+    /// Returns the store for one thread: its own connection to PostgreSQL, the
+    /// shared one to SQLite, where only one writes at a time.
+    pub fn connect(&self) -> Result<Box<dyn Store>> {
+        Ok(match self {
+            Self::Sqlite(store) => Box::new(store.clone()),
+            Self::Postgres(url, context, access) => {
+                Box::new(postgres::Postgres::open(url, context, access.clone())?)
+            }
+        })
+    }
+}
