@@ -1,6 +1,5 @@
 //! Messages on standard error, as text or as JSON lines.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -59,28 +58,35 @@ impl Log {
     /// The run's last line: `text` for people, `json` for programs.
     pub fn summary(&self, text: &str, json: &serde_json::Value) {
         let program = self.program;
-        let line = match self.format {
-            Format::Text => format!("{program}: {text}"),
-            Format::Json => {
-                json!({"time": now(), "level": "info", "program": program, "summary": json})
-                    .to_string()
-            }
-        };
-        write(&(line + "\n"));
+        write_line(&match self.format {
+            Format::Text => printable(&format!("{program}: {text}")),
+            Format::Json => json_line(
+                &json!({"time": now(), "level": "info", "program": program, "summary": json}),
+            ),
+        });
     }
 
     fn write(&self, level: &str, message: &str) {
-        let message = one_line(message);
-        let line = match self.format {
-            Format::Text if level == "warning" => format!("{}: warning: {message}", self.program),
-            Format::Text => format!("{}: {message}", self.program),
-            Format::Json => json!({
-                "time": now(), "level": level, "program": self.program, "message": message,
-            })
-            .to_string(),
-        };
-        write(&(line + "\n"));
+        let (program, message) = (self.program, printable(message));
+        write_line(&match self.format {
+            Format::Text if level == "warning" => format!("{program}: warning: {message}"),
+            Format::Text => format!("{program}: {message}"),
+            Format::Json => json_line(&json!({
+                "time": now(), "level": level, "program": program, "message": message,
+            })),
+        });
     }
+}
+
+/// Writes lines for a person, each of them printable.
+pub fn write_lines(text: &str) {
+    for line in text.lines() {
+        write_line(&printable(line));
+    }
+}
+
+fn write_line(line: &str) {
+    write(&format!("{line}\n"));
 }
 
 /// Writes to standard error, in one write if it can, so that a line is never torn.
@@ -102,17 +108,37 @@ pub(crate) fn write(text: &str) {
     }
 }
 
-/// Keys may hold anything: what would end the line or steer the terminal is
-/// escaped.
-fn one_line(message: &str) -> Cow<'_, str> {
-    if !message.contains(char::is_control) {
-        return Cow::Borrowed(message);
+/// Escapes what does not print in text for a person: line breaks, terminal sequences,
+/// bidirectional controls. Keys, documents and the words of servers may hold anything.
+pub fn printable(text: &str) -> String {
+    escape(text, |c| c.escape_default().to_string())
+}
+
+/// Returns JSON in which the same is escaped.
+fn json_line(value: &serde_json::Value) -> String {
+    escape(&value.to_string(), |c| {
+        let mut units = [0; 2];
+        let units = c.encode_utf16(&mut units).iter();
+        let escapes: Vec<_> = units.map(|unit| format!("\\u{unit:04x}")).collect();
+        escapes.concat()
+    })
+}
+
+fn escape(text: &str, escaped: impl Fn(char) -> String) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_printable(c) {
+            shown.push(c);
+        } else {
+            shown += &escaped(c);
+        }
     }
-    let escaped = message.chars().map(|c| match c {
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    });
-    Cow::Owned(escaped.collect())
+    shown
+}
+
+/// Returns whether `c` takes a place of its own in a line, as `{:?}` decides it.
+fn is_printable(c: char) -> bool {
+    matches!(c, ' '..='~') || c.escape_debug().len() == 1
 }
 
 /// How long to wait for room at a time.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Command, Parser};
 use rustix::fs::{FileType, Stat, fstat, stat};
 
@@ -18,7 +19,7 @@ pub use self::args::{InputArgs, SharedArgs, ShowProgress, SinkArgs};
 use crate::context::Context;
 use crate::counters::Counters;
 use crate::error::{Error, Kind, REJECTED, Result};
-use crate::log::Log;
+use crate::log::{self, Log};
 use crate::ndjson::{Input, Io, MarkOptions, Output, Place, Rejects, StageOutput, WriteMarks};
 use crate::progress::{self, Progress};
 use crate::shutdown::{self, Shutdown};
@@ -78,7 +79,7 @@ pub(crate) fn command<P: Program>() -> Command {
 pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode {
     let args = match parse::<P>() {
         Ok(args) => args,
-        Err(told) => return print_clap_error(&told, name::<P>()),
+        Err(error) => return print_clap_error(error, name::<P>()),
     };
     let program = name::<P>();
     if args.reads_lines() && std::io::stdin().is_terminal() {
@@ -146,15 +147,29 @@ fn parse<P: Program>() -> std::result::Result<P, clap::Error> {
 }
 
 /// Prints help and version to standard output, an error to standard error.
-fn print_clap_error(told: &clap::Error, program: &str) -> ExitCode {
-    if told.use_stderr() {
-        let text = told.to_string().replacen("error", program, 1);
-        drop(std::io::stderr().write_all(text.as_bytes()));
+fn print_clap_error(mut error: clap::Error, program: &str) -> ExitCode {
+    if error.use_stderr() {
+        // Only the values, which may hold line breaks too: the rest has lines of its own.
+        let values: Vec<_> = error.context().filter_map(printable_value).collect();
+        for (kind, value) in values {
+            error.insert(kind, value);
+        }
+        let text = error.to_string().replacen("error", program, 1);
+        log::write_lines(&text);
         return ExitCode::from(2);
     }
-    match told.print() {
+    match error.print() {
         Ok(()) if !streams::is_stdout_closed() => ExitCode::SUCCESS,
         _ => ExitCode::from(Kind::LocalIo.status().unwrap_or(1)),
+    }
+}
+
+fn printable_value(
+    (kind, value): (ContextKind, &ContextValue),
+) -> Option<(ContextKind, ContextValue)> {
+    match value {
+        ContextValue::String(text) => Some((kind, ContextValue::String(log::printable(text)))),
+        _ => None,
     }
 }
 
@@ -290,7 +305,6 @@ mod tests {
     use std::io::Seek;
 
     use super::*;
-    use crate::log;
     use crate::ndjson::{self, Block, Emitted, Line};
 
     /// Runs a filter over three records and a mark; returns how it ends.

@@ -72,7 +72,10 @@ impl Screen {
             self.release();
             return false;
         }
-        let cut = |line: &String| line.chars().take(width.saturating_sub(1)).collect();
+        let cut = |line: &String| {
+            let line = log::printable(line);
+            line.chars().take(width.saturating_sub(1)).collect()
+        };
         let rows: Vec<String> = lines.iter().map(cut).collect();
         if rows != self.drawn {
             if self.state_is_empty() {

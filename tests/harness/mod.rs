@@ -235,11 +235,21 @@ impl Started {
                 _ => Value::Null,
             },
         };
+        let hostile = run.stderr.chars().find(|c| *c != '\n' && steers(*c));
+        assert_eq!(hostile, None, "{run}");
         if matches!(status.code(), Some(0 | 65)) && !run.summary.is_null() {
             assert_eq!(run.summary["adds_up"], true, "{run}");
         }
         run
     }
+}
+
+/// Returns whether `c` would break a line of a log, or steer a terminal.
+fn steers(c: char) -> bool {
+    let bidirectional = ['\u{61c}', '\u{200e}', '\u{200f}'];
+    c.is_control()
+        || bidirectional.contains(&c)
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl std::fmt::Display for Run {

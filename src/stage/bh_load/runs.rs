@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::error::{Error, Result};
+use crate::log::printable;
 use crate::ndjson::Io;
 use crate::record::ledger::Ledger;
 use crate::record::stage_counts::StageCounts;
@@ -50,12 +51,12 @@ fn table(runs: &[RunRecord]) -> String {
         let _ = writeln!(
             text,
             "{:<24}  {:<9}  {:>10}  {:>10}  {:>9}  {}",
-            run.started.as_deref().unwrap_or("-"),
-            run.outcome,
+            printable(run.started.as_deref().unwrap_or("-")),
+            printable(&run.outcome),
             count(|ledger| ledger.listed),
             count(|ledger| ledger.there),
             count(|ledger| ledger.rejected),
-            run.source.escape_debug()
+            printable(&run.source)
         );
     }
     text

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::log::printable;
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
 use crate::resume::{self, Confirmed, RunSource, RunState};
@@ -27,7 +28,7 @@ pub fn show(path: &Path, io: &mut Io) -> Result<()> {
 fn text(listed: &RunState, loaded: Option<&Confirmed>) -> String {
     let mut text = String::new();
     let mut row = |name: &str, what: String| {
-        let _ = writeln!(text, "{name:<11}{what}");
+        let _ = writeln!(text, "{name:<11}{}", printable(&what));
     };
     row("run", format!("{}, began {}", listed.run, listed.started));
     row("of", listed.source.to_string());
