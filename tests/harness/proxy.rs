@@ -19,6 +19,7 @@ struct State {
     cut: bool,
     streams: Vec<Weak<TcpStream>>,
     trap: Option<(Trap, Arc<Hold>)>,
+    responses: Option<Arc<Hold>>,
     /// How often the text of the trap has passed.
     seen: usize,
     /// The first lines of all GET requests.
@@ -93,9 +94,22 @@ impl Proxy {
         hold
     }
 
+    /// Holds every response until the release.
+    pub fn hold_responses(&self) -> Arc<Hold> {
+        let hold = Arc::new(Hold::default());
+        self.state.lock().unwrap().responses = Some(Arc::clone(&hold));
+        hold
+    }
+
     /// Returns how often the text of the trap has passed.
     pub fn seen(&self) -> usize {
         self.state.lock().unwrap().seen
+    }
+
+    /// Returns how many GET requests have come since the last call of
+    /// [`asked`](Self::asked).
+    pub fn requests(&self) -> usize {
+        self.state.lock().unwrap().asked.len()
     }
 
     /// Returns the GET requests since the last call: `GET /path?query
@@ -205,7 +219,11 @@ impl Pump {
     }
 
     fn answers(&self) -> Option<(Point, Arc<Hold>)> {
-        let (trap, hold) = self.state.lock().unwrap().trap.clone()?;
+        let state = self.state.lock().unwrap();
+        if let Some(hold) = &state.responses {
+            return Some((Point::Answered, Arc::clone(hold)));
+        }
+        let (trap, hold) = state.trap.clone()?;
         let awaited = self.awaited.swap(false, SeqCst);
         awaited.then_some((trap.point, hold))
     }

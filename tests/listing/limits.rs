@@ -141,6 +141,28 @@ fn a_histogram_fills_all_connections_at_once() {
 }
 
 #[test]
+fn the_next_run_needs_fewer_requests() {
+    for connections in [8, 64] {
+        for name in NAMES {
+            let space = space(name, 300_000);
+            let first = Run {
+                connections,
+                ..Run::default()
+            };
+            let second = Run {
+                histogram: &histogram(&*space),
+                ..first.clone()
+            };
+            let (first, second) = (list(&first, &*space), list(&second, &*space));
+            assert!(
+                second.requests() < first.requests() && second.requests() < 345,
+                "{name}: {first:?} {second:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_stale_histogram_costs_only_requests() {
     for name in NAMES {
         // Ten times as many keys as there were, a tenth of them, or others.

@@ -1,8 +1,11 @@
 //! s3-list: many pages at a time.
 
+use std::process::Stdio;
+
 use super::{list, numbered, server_of, tiles};
 use crate::harness::faulty::Faulty;
-use crate::harness::folder;
+use crate::harness::proxy::Proxy;
+use crate::harness::{folder, wait_for};
 
 /// Every key space is listed completely, at any concurrency.
 #[test]
@@ -45,7 +48,7 @@ fn a_throttling_bucket_gets_fewer_requests() {
     let keys = numbered(6000);
     for flags in [
         &["--max-in-flight", "3", "--latency-ms", "5"][..],
-        &["--max-rps", "400"],
+        &["--max-rps", "150"],
     ] {
         let server = server_of(&keys, flags);
         let run = list(&server).args(["--page-size", "10"]).run().exits(0);
@@ -64,20 +67,27 @@ fn a_throttling_bucket_gets_fewer_requests() {
     }
 }
 
-/// The statistics of a finished run help the next one to split the listing. The server
-/// takes so long to answer that the order of the answers is not that of this machine's load.
+/// The statistics of a finished run let the next one use all connections before the server
+/// has sent a single response. In virtual time, `listing::limits` counts what that saves.
 #[test]
-fn the_next_run_needs_fewer_requests() {
-    let flags = ["--distribution", "archive", "--latency-ms", "50"];
-    let server = Faulty::synthetic(300_000, &flags);
+fn the_next_run_starts_with_all_connections() {
+    let mut server = Faulty::synthetic(300_000, &["--distribution", "archive"]);
+    let proxy = Proxy::new(&server.url);
+    server.url.clone_from(&proxy.url);
     let place = folder();
     let file = place.path().join("list.json");
-    let run = || {
+    let tool = || {
         let tool = list(&server).arg("--resume-file").arg(&file);
-        let run = tool.arg("--resume").run().exits(0);
-        assert_eq!(run.listing().keys().len(), 300_000);
-        run.count("/notes/requests")
+        tool.args(["--resume", "--concurrency", "48"])
     };
-    let (first, second) = (run(), run());
-    assert!(second < first && second < 345, "{first} {second}");
+    let first = tool().run().exits(0);
+    proxy.asked();
+    let responses = proxy.hold_responses();
+    let second = tool().start_with(Stdio::null(), Stdio::piped());
+    wait_for("48 requests in flight", || proxy.requests() == 48);
+    responses.release(true);
+    let second = second.finish().exits(0);
+    for run in [first, second] {
+        assert_eq!(run.listing().keys().len(), 300_000);
+    }
 }
