@@ -71,6 +71,8 @@ pub enum Kind {
     Refused,
     /// A person has to change something: state, schema, bucket, table.
     Configuration,
+    /// The input is not what the stage reads: all that was read of it is rejected.
+    WrongInput,
     /// Ended by this signal (SIGPIPE for a reader that left).
     Signal(i32),
 }
@@ -86,6 +88,7 @@ impl Kind {
             Kind::EndedEarly => Some(75),
             Kind::Refused => Some(77),
             Kind::Configuration => Some(78),
+            Kind::WrongInput => Some(REJECTED),
             Kind::Signal(_) => None,
         }
     }

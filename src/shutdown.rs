@@ -6,13 +6,13 @@
 //! whose kind is the signal.
 
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
@@ -35,6 +35,9 @@ pub struct Shutdown {
     notify: Notify,
     readable: UnixStream,
     waker: UnixStream,
+    /// Readable once no more input is wanted.
+    input_end: OwnedFd,
+    is_input_over: AtomicBool,
 }
 
 /// No signal has this number: the stage has failed, and its reader has to stop.
@@ -49,6 +52,8 @@ impl Shutdown {
             notify: Notify::new(),
             readable,
             waker,
+            input_end: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            is_input_over: AtomicBool::new(false),
         });
         // A signal that is ignored from the start, as under nohup, stays ignored.
         let heeded = [SIGINT, SIGTERM, SIGHUP]
@@ -82,6 +87,23 @@ impl Shutdown {
         // A signal that came first stays the reason.
         let _ = self.signal.compare_exchange(0, CANCELLED, SeqCst, SeqCst);
         self.wake();
+    }
+
+    /// Ends the input here, as if no more had come: what was read is finished.
+    pub fn end_input(&self) {
+        if !self.is_input_over.swap(true, SeqCst) {
+            // A new counter always has room.
+            let _ = rustix::io::write(&self.input_end, &1_u64.to_ne_bytes());
+        }
+    }
+
+    pub fn is_input_over(&self) -> bool {
+        self.is_input_over.load(SeqCst)
+    }
+
+    /// Returns a file that becomes readable by [`end_input`](Self::end_input), for poll.
+    pub fn input_end(&self) -> BorrowedFd<'_> {
+        self.input_end.as_fd()
     }
 
     fn wake(&self) {

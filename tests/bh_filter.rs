@@ -119,7 +119,7 @@ fn input_that_is_not_a_listing_is_rejected() {
 
 #[test]
 fn lines_that_cannot_match_are_not_parsed() {
-    let over = ["{\"key\":1}", "{garbage}", "{\"key\":\"x\",}"];
+    let over = ["{\"key\":1}", "{\"key\" garbage}", "{\"key\":\"x\",}"];
     let lines = over.map(str::to_owned);
     let run = keeps(fresh(&[]).input(text(&lines)).run(), &[]);
     assert_eq!(run.count("/dropped/other keys"), 3, "{run}");

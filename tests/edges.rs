@@ -4,6 +4,7 @@
 
 mod ends;
 mod rejects;
+mod wrong_input;
 
 use std::fs::File;
 use std::process::{Command, Stdio};

@@ -10,4 +10,4 @@ mod matrix;
 mod older;
 mod place;
 mod resume;
-mod written;
+pub mod written;

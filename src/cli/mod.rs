@@ -199,7 +199,7 @@ fn io<P: Program>(args: &P, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
             Output::new(stdout, Arc::clone(counters)),
             rejects,
             options,
-            (Arc::clone(counters), log.clone()),
+            context.clone(),
         ),
         context,
     })
@@ -332,7 +332,7 @@ mod tests {
                     write: WriteMarks::Always,
                     allow_drops: false,
                 },
-                (counters, context.log.clone()),
+                context.clone(),
             ),
             context,
         };

@@ -161,6 +161,11 @@ impl Input {
         let mut searched = self.left.start;
         let mut unterminated = false;
         let end = loop {
+            // The first records say that this is the wrong input.
+            if self.shutdown.is_input_over() {
+                self.left = 0..0;
+                return Ok(None);
+            }
             if let Some(newline) = memrchr(b'\n', &self.buffer[searched..self.left.end]) {
                 break searched + newline + 1;
             }
@@ -295,14 +300,19 @@ impl Input {
         self.counters.waits(Waiting::Input);
         let read = loop {
             let (signal, input) = (self.shutdown.readable(), self.file.as_fd());
+            let end = self.shutdown.input_end();
             let mut ready = [
                 PollFd::new(&signal, PollFlags::IN),
+                PollFd::new(&end, PollFlags::IN),
                 PollFd::new(&input, PollFlags::IN),
             ];
             match poll(&mut ready, None) {
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(failed(error.into())),
                 Ok(_) => self.shutdown.check()?,
+            }
+            if self.shutdown.is_input_over() {
+                return Ok(0);
             }
             match self.file.read(into) {
                 Ok(read) => break read,

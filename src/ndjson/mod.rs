@@ -2,6 +2,7 @@
 
 mod batched;
 mod emitted;
+mod first_records;
 mod input;
 mod line;
 mod mark_options;

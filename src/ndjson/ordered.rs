@@ -7,6 +7,7 @@ use super::{Input, Io, Line, Parsed, RecordLine, StageOutput, with_reader};
 use crate::counters::{Counters, Waiting};
 use crate::error::Result;
 use crate::record::reject::Reject;
+use crate::shutdown::Shutdown;
 
 /// An answer that may not have arrived yet.
 pub trait Promise: Send {
@@ -92,6 +93,7 @@ pub fn ordered<P: Promise>(
 ) -> Result<()> {
     let (input, output) = (&mut io.input, &mut io.output);
     let counters: &Counters = &io.context.counters;
+    let shutdown = &*io.context.shutdown;
     let (sender, pending) = bounded(ahead);
     let queue = PendingQueue {
         sender,
@@ -100,8 +102,8 @@ pub fn ordered<P: Promise>(
         closed: false,
     };
     with_reader(
-        &io.context.shutdown,
-        move || read(input, queue, &mut ask),
+        shutdown,
+        move || read(input, queue, shutdown, &mut ask),
         move || {
             while let Some(parsed) = output.receive(&pending)? {
                 let Some(mut next) = output.settle(parsed)? else {
@@ -127,6 +129,7 @@ pub fn ordered<P: Promise>(
 fn read<P>(
     input: &mut Input,
     mut queue: PendingQueue<P>,
+    shutdown: &Shutdown,
     ask: &mut impl FnMut(RecordLine<'_>, &mut PendingQueue<P>) -> Result<()>,
 ) -> Result<()> {
     while let Some(block) = input.next()? {
@@ -135,6 +138,10 @@ fn read<P>(
                 Line::Mark(mark, line) => queue.push(Parsed::mark(mark, line)),
                 Line::Record(record) => {
                     queue.given = 0;
+                    if shutdown.is_input_over() {
+                        queue.reject(record.reject("wrong_input", "not looked at"));
+                        continue;
+                    }
                     ask(record, &mut queue)?;
                     match queue.given.saturating_sub(1) {
                         0 => {}

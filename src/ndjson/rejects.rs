@@ -19,6 +19,7 @@ pub struct Rejects {
     buffer: Vec<u8>,
     unsynced: bool,
     homeless: u64,
+    shown: u64,
     log: Log,
 }
 
@@ -37,16 +38,22 @@ impl Rejects {
             buffer: Vec::new(),
             unsynced: false,
             homeless: 0,
+            shown: 0,
             log,
         })
     }
 
-    /// Appends the reject to the file, or logs it; returns whether there is a file.
-    pub fn keep(&mut self, reject: &Reject) -> Result<bool> {
+    /// Appends the reject to the file, or logs it as `message` unless that is empty; returns
+    /// whether there is a file.
+    pub fn keep(&mut self, reject: &Reject, message: Option<&str>) -> Result<bool> {
         let Some((path, file)) = &mut self.file else {
             self.homeless += 1;
-            if self.homeless <= SHOWN {
-                self.log.warn(reject);
+            if self.shown < SHOWN && message != Some("") {
+                self.shown += 1;
+                match message {
+                    Some(message) => self.log.warn(message),
+                    None => self.log.warn(reject),
+                }
             }
             return Ok(false);
         };
@@ -72,10 +79,14 @@ impl Rejects {
         }
     }
 
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Syncs a last time, and logs how many rejects were not kept.
     pub fn close(&mut self) -> Result<()> {
         if self.homeless > 0 {
-            let shown = self.homeless.min(SHOWN);
+            let shown = self.shown;
             self.log.warn(format!(
                 "{} records were refused and kept nowhere ({shown} shown): run again with \
                  --rejects FILE to keep them",

@@ -1,17 +1,15 @@
 //! The output of a stage: finished records, rejects, and the marks that may pass. Only here
 //! outcomes of records are counted.
 
-use std::sync::Arc;
-
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::emitted::{Emitted, Part, UnitPart};
+use super::first_records::FirstRecords;
 use super::runs::Runs;
 use super::unit::Unit;
 use super::{MarkOptions, Output, Place, Rejects, WriteMarks};
-use crate::counters::Counters;
+use crate::context::Context;
 use crate::error::Result;
-use crate::log::Log;
 use crate::record::coverage::Interval;
 use crate::record::mark::Mark;
 use crate::record::reject::Reject;
@@ -72,23 +70,18 @@ const NAMED: u64 = 10;
 pub struct StageOutput {
     output: Output,
     rejects: Rejects,
-    counters: Arc<Counters>,
-    log: Log,
+    context: Context,
     options: MarkOptions,
     writes_marks: bool,
     runs: Runs,
     unit: Unit,
+    first_records: FirstRecords,
     /// A unit of the current queue message was held.
     message_held: bool,
 }
 
 impl StageOutput {
-    pub fn new(
-        output: Output,
-        rejects: Rejects,
-        options: MarkOptions,
-        (counters, log): (Arc<Counters>, Log),
-    ) -> Self {
+    pub fn new(output: Output, rejects: Rejects, options: MarkOptions, context: Context) -> Self {
         let writes_marks = match options.write {
             WriteMarks::Always => true,
             WriteMarks::OffTerminal => !output.is_terminal(),
@@ -97,12 +90,12 @@ impl StageOutput {
         Self {
             output,
             rejects,
-            counters,
-            log,
+            context,
             options,
             writes_marks,
             runs: Runs::default(),
             unit: Unit::default(),
+            first_records: FirstRecords::default(),
             message_held: false,
         }
     }
@@ -158,30 +151,43 @@ impl StageOutput {
 
     /// Counts records that are written, or stored.
     pub fn add_written(&mut self, records: u64) {
-        self.counters.add_written(records);
+        if records > 0 {
+            self.first_records.fit();
+        }
+        self.context.counters.add_written(records);
         self.unit.add_written(records);
     }
 
     /// Counts records beyond the first that one line gave.
     pub fn add_made(&mut self, records: u64) {
-        self.counters.add_made(records);
+        self.context.counters.add_made(records);
         self.unit.add_made(records);
     }
 
     /// Counts records that are left out on purpose.
     pub fn drop(&mut self, reason: &str, records: u64) {
-        self.counters.add_dropped(reason, records);
+        if records > 0 {
+            self.first_records.fit();
+        }
+        self.context.counters.add_dropped(reason, records);
         self.unit.add_dropped(reason, records);
     }
 
     /// Counts `reject` and keeps it; with nowhere to keep it, the unit is held.
     pub fn reject(&mut self, reject: &Reject) -> Result<()> {
-        self.counters.add_rejected(reject.kind, 1);
+        self.context.counters.add_rejected(reject.kind, 1);
         for violation in &reject.violations {
-            self.counters.note(&violation.label(), 1);
+            self.context.counters.note(&violation.label(), 1);
         }
-        let is_kept = self.rejects.keep(reject)?;
-        self.unit.add_rejected(reject.kind, is_kept);
+        let stage = self.context.counters.program();
+        let message = self.first_records.reject(stage, reject);
+        let is_kept = self.rejects.keep(reject, message)?;
+        // A unit of the wrong input is not done.
+        let is_unfit = self.first_records.is_unfit();
+        self.unit.add_rejected(reject.kind, is_kept && !is_unfit);
+        if is_unfit {
+            self.context.shutdown.end_input();
+        }
         Ok(())
     }
 
@@ -195,8 +201,8 @@ impl StageOutput {
     /// Rejects a record that was counted as written, because the server `by` refused it later;
     /// returns whether there is a file of rejects.
     pub fn reject_later(&mut self, reject: &Reject, by: &str) -> Result<bool> {
-        self.counters.add_refused_later(by, 1);
-        self.rejects.keep(reject)
+        self.context.counters.add_refused_later(by, 1);
+        self.rejects.keep(reject, None)
     }
 
     /// Closes the unit before the mark that `line` is, and writes the mark.
@@ -241,7 +247,7 @@ impl StageOutput {
             Mark::End(end) => self.runs.end(end, unit.came()),
             Mark::Other => {
                 self.runs.receipt();
-                self.counters.note("marks", 1);
+                self.context.counters.note("marks", 1);
             }
             Mark::Unit(mark) => return Ok(self.judge(unit, mark, line)),
         }
@@ -256,12 +262,13 @@ impl StageOutput {
             Some(part) => self.runs.unit(&part.run, mark.is_counted()),
             None => self.runs.receipt(),
         }
-        let stage = self.counters.program();
+        let stage = self.context.counters.program();
         let (outside, mut held) = unit.judge(mark.sent, self.options.allow_drops, stage);
         if let Some(held) = held.as_ref().filter(|held| held.is_loss()) {
             let has_surplus = mark.sent.is_some_and(|sent| unit.came() > sent);
             if self.runs.lose(true, has_surplus) <= NAMED {
-                self.log
+                self.context
+                    .log
                     .warn(format!("{mark}: {}; it is not confirmed", held.why));
             }
         } else if mark.held.as_ref().is_some_and(Held::is_loss) {
@@ -272,10 +279,11 @@ impl StageOutput {
         }
         let is_held = held.is_some() || mark.held.is_some();
         self.message_held |= is_held && mark.part.is_some();
-        self.counters
+        self.context
+            .counters
             .note(if is_held { "units held" } else { "marks" }, 1);
         if outside > 0 {
-            self.counters.note("outside", outside);
+            self.context.counters.note("outside", outside);
         }
         let entry = unit.counts(stage, self.options.place, outside);
         let held = held.filter(|_| mark.held.is_none());
@@ -298,9 +306,13 @@ impl StageOutput {
     /// Checks the runs of an input that has ended.
     ///
     /// # Errors
-    /// A run has not ended, or lines were lost (75).
+    /// A run has not ended, or lines were lost (75), or the input is not what the stage
+    /// reads (65).
     pub fn check_runs(&mut self) -> Result<()> {
-        self.runs.finish()
+        match self.first_records.error() {
+            Some(error) => Err(error),
+            None => self.runs.finish(),
+        }
     }
 
     pub fn is_source(&self) -> bool {
@@ -335,8 +347,17 @@ impl StageOutput {
     /// Flushes everything, and checks how the input ended.
     ///
     /// # Errors
-    /// Among others: a run that has not ended, or lines that were lost (75).
+    /// Those of [`check_runs`](Self::check_runs), and of the streams.
     pub fn finish(&mut self, input_ended: bool) -> Result<()> {
+        // Without a file for it, the first reject was logged.
+        if self.rejects.has_file()
+            && !self.first_records.is_unfit()
+            && let Some(mistake) = self.first_records.mistake()
+        {
+            self.context
+                .log
+                .warn(format!("no record of the input fits: {mistake}"));
+        }
         self.rejects.close()?;
         self.flush()?;
         if input_ended {

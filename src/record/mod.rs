@@ -7,6 +7,7 @@ pub(crate) mod known;
 pub(crate) mod ledger;
 pub(crate) mod line;
 pub(crate) mod mark;
+pub(crate) mod misfit;
 pub(crate) mod object;
 pub(crate) mod reject;
 pub(crate) mod release;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use regex::RegexSet;
 
@@ -176,8 +176,11 @@ impl Wanted {
         let mut lines = Vec::new();
         let is_listing = is_listing(bytes);
         let mut start = 0;
-        for end in memchr_iter(b'\n', bytes) {
-            if !is_listing || !is_flat_object(&bytes[start..end]) {
+        for (number, end) in (block.first_line..).zip(memchr_iter(b'\n', bytes)) {
+            let line = &bytes[start..end];
+            // The first lines show whether it is a listing at all.
+            let is_other = number <= LOOKED_AT && !names_a_key(line);
+            if !is_listing || is_other || !is_flat_object(line) {
                 lines.push((start, end));
             }
             start = end + 1;
@@ -199,6 +202,15 @@ impl Wanted {
         lines.dedup();
         lines
     }
+}
+
+/// So many of the first lines have to name a key.
+const LOOKED_AT: u64 = 1000;
+
+/// Returns whether a line may have a key, as [`Object::parse`] reads it.
+fn names_a_key(line: &[u8]) -> bool {
+    let names: [&[u8]; 3] = [b"\"key\"", b"\"Key\"", b"\"Path\""];
+    names.iter().any(|name| memmem::find(line, name).is_some())
 }
 
 /// Returns whether the first line is that of a listing. Otherwise bare keys, say, would be

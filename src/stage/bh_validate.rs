@@ -8,6 +8,7 @@ use crate::cli::{InputArgs, Program, SharedArgs};
 use crate::error::Result;
 use crate::json::{self, Value};
 use crate::ndjson::{self, Block, Emitted, Framing, Io, Line, RecordLine};
+use crate::record::misfit::Misfit;
 use crate::record::reject::{Reject, cleared};
 use crate::schema::Schema;
 
@@ -81,7 +82,12 @@ fn validate(schema: &Schema, args: &Args, block: &Block) -> Emitted {
         let line = &*cleared(bytes);
         match check(schema, args.bare, line, number) {
             None => emitted.keep(block, line),
-            Some(reject) if args.skip_invalid && reject.kind == "schema" => {
+            // A line of another kind is no invalid build.
+            Some(reject)
+                if args.skip_invalid
+                    && reject.kind == "schema"
+                    && Misfit::recognize("bh-validate", &reject).is_none() =>
+            {
                 emitted.drop("invalid", 1);
             }
             Some(reject) => emitted.reject(reject),
@@ -106,7 +112,7 @@ fn check(schema: &Schema, bare: bool, line: &[u8], number: u64) -> Option<Reject
         (_, true) => &value,
         (Value::Object(_), false) => match value.get("build") {
             Some(build) => build,
-            None => return bad_line("no member \"build\": has bh-fetch been here?".to_owned()),
+            None => return bad_line("no member \"build\"".to_owned()),
         },
         _ => return bad_line("expected an object".to_owned()),
     };

@@ -50,7 +50,7 @@ fn check(
     let bad_line = |message: String| refused("bad_line", message);
     let (members, whole) = json::object(line).map_err(|error| bad_line(error.to_string()))?;
     let (member, value) = (members.get("build").zip(whole.get("build")))
-        .ok_or_else(|| bad_line("no member \"build\": has bh-fetch been here?".to_owned()))?;
+        .ok_or_else(|| bad_line("no member \"build\"".to_owned()))?;
     let build = member.value;
     let (key, etag) = object(&members).map_err(bad_line)?;
     for (what, text, quotes) in [("key", &key, 0), ("ETag", &etag, 2)] {

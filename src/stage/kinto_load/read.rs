@@ -47,7 +47,7 @@ fn record(
     let bad_line = |message: &str| refused("bad_line", message);
     let (members, whole) = json::object(line).map_err(|error| bad_line(&error.to_string()))?;
     let (member, value) = (members.get("data").zip(whole.get("data")))
-        .ok_or_else(|| bad_line("no member \"data\": has bh-derive been here?"))?;
+        .ok_or_else(|| bad_line("no member \"data\""))?;
     let Value::Object(_) = value else {
         let message = format!("expected an object for \"data\", found {}", value.kind());
         return Err(bad_line(&message));

@@ -157,6 +157,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         file.save(&listed)?;
     }
     let gaps = position::gaps(&listed.coverage, inventory.files.len())?;
+    let is_new = listed.coverage.is_empty();
     let lanes = args.concurrency.map_or_else(ndjson::cores, usize::from);
     let proof = Proof::new(&listed.source.checks);
     let recorder = Recorder::new(listed, file, io.output.stream().file()?);
@@ -182,6 +183,11 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         },
     );
     s3.close();
+    if done.is_ok() && is_new && counters.snapshot().0 == 0 {
+        context
+            .log
+            .warn("the inventory has no rows: if some were expected, look at where it comes from");
+    }
     let path = args.state.resume_file.as_deref();
     writer.recorder.conclude(done, path, io)
 }

@@ -199,9 +199,16 @@ fn read_csv<R: Read>(
     head: io::Cursor<Vec<u8>>,
     mut counted: CountingReader<R>,
 ) -> Result<()> {
+    let name = &file.name;
+    // These formats have a first byte, which no file without rows lacks.
+    if head.get_ref().is_empty() && has_ending(name, ".orc") {
+        return Err(Error::configuration(format!(
+            "{name}: ORC is not supported; use an inventory in CSV or Parquet"
+        )));
+    }
+    let is_empty = head.get_ref().is_empty() && has_ending(name, ".parquet");
     let zipped = head.get_ref().starts_with(&[0x1f, 0x8b]);
-    if !zipped && has_ending(&file.name, ".gz") {
-        let name = &file.name;
+    if is_empty || !zipped && has_ending(name, ".gz") {
         return Err(if head.get_ref().is_empty() {
             let text = format!("{name}: is empty; get the file again");
             Error::message(Kind::EndedEarly, text)

@@ -1,0 +1,86 @@
+//! Whether an input is what the stage reads, by its first records: a mistake in the pipeline
+//! is said once, and ends the run.
+
+use crate::error::{Error, Kind};
+use crate::record::misfit::Misfit;
+use crate::record::reject::Reject;
+
+/// So many misfits without a record that fits end the run.
+const ENOUGH: u64 = 100;
+/// Characters of a line that a message shows.
+const SHOWN: usize = 40;
+
+/// What the first records were.
+#[derive(Default)]
+pub struct FirstRecords {
+    is_fit: bool,
+    misfits: u64,
+    /// The first misfit, and its message.
+    first: Option<(Misfit, String)>,
+}
+
+impl FirstRecords {
+    /// A record was what the stage reads, whatever became of it.
+    pub fn fit(&mut self) {
+        self.is_fit = true;
+    }
+
+    /// Looks at a reject; returns the message of a misfit, empty where an earlier one says
+    /// the same.
+    pub fn reject(&mut self, stage: &str, reject: &Reject) -> Option<&str> {
+        if self.is_settled() {
+            return None;
+        }
+        let Some(misfit) = Misfit::recognize(stage, reject) else {
+            self.is_fit = true;
+            return None;
+        };
+        self.misfits += 1;
+        match &self.first {
+            Some((first, _)) if misfit.is_like(*first) => Some(""),
+            Some(_) => None,
+            None => {
+                let (_, message) = self.first.insert((misfit, message(misfit, reject)));
+                Some(message)
+            }
+        }
+    }
+
+    /// Returns whether it is known if the input is what the stage reads.
+    pub fn is_settled(&self) -> bool {
+        self.is_fit || self.is_unfit()
+    }
+
+    /// Returns whether the run is to end.
+    pub fn is_unfit(&self) -> bool {
+        !self.is_fit && self.misfits >= ENOUGH
+    }
+
+    /// Returns what is wrong with an input of which no record fits.
+    pub fn mistake(&self) -> Option<&str> {
+        let first = self.first.as_ref().filter(|_| !self.is_fit);
+        first.map(|(_, message)| &**message)
+    }
+
+    /// Returns why the run ends.
+    pub fn error(&self) -> Option<Error> {
+        let message = self.mistake().filter(|_| self.is_unfit())?;
+        Some(Error::message(
+            Kind::WrongInput,
+            format!("the first {ENOUGH} records are not what this program reads: {message}"),
+        ))
+    }
+}
+
+fn message(misfit: Misfit, reject: &Reject) -> String {
+    let line = String::from_utf8_lossy(&reject.line);
+    let shown = match misfit {
+        Misfit::NotAnObject(_) => {
+            let start: String = line.trim().chars().take(SHOWN).collect();
+            format!(", in {start:?}")
+        }
+        Misfit::Other(_) => String::new(),
+    };
+    let mistake = misfit.mistake().map(|mistake| format!("; {mistake}"));
+    format!("{reject}{shown}{}", mistake.unwrap_or_default())
+}
