@@ -15,6 +15,41 @@ pub enum Waiting {
     Server,
 }
 
+/// The start of the names of counts of violations; a schema path follows.
+pub const VIOLATIONS: &str = "violations of ";
+
+/// The notes that come first, in this order.
+const FIRST: [&str; 6] = [
+    "requests",
+    "retries",
+    "pages",
+    "files",
+    "marks",
+    "units held",
+];
+
+fn rank(name: &str) -> usize {
+    let place = FIRST.iter().position(|first| *first == name);
+    place.unwrap_or(FIRST.len())
+}
+
+/// Returns a count with its name, which is in the plural.
+fn counted(count: u64, name: &str) -> String {
+    if count != 1 {
+        return format!("{count} {name}");
+    }
+    let singular = |word: &str| match word.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => word.strip_suffix('s').unwrap_or(word).to_owned(),
+    };
+    // The noun is the first word in the plural.
+    let mut words: Vec<String> = name.split(' ').map(str::to_owned).collect();
+    if let Some(noun) = words.iter_mut().find(|word| word.ends_with('s')) {
+        *noun = singular(noun);
+    }
+    format!("1 {}", words.join(" "))
+}
+
 /// Each of [`Waiting`] in the progress row.
 const WAITING: [&str; 4] = [
     "",
@@ -23,7 +58,7 @@ const WAITING: [&str; 4] = [
     "waits for the server",
 ];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     Dropped,
     Rejected,
@@ -37,6 +72,8 @@ enum Class {
 pub struct Counters {
     program: &'static str,
     out_name: &'static str,
+    /// Whether records are read from somewhere, and counted.
+    reads: bool,
     started: Instant,
     read: AtomicU64,
     made: AtomicU64,
@@ -50,11 +87,13 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// `out_name` is the word for records that came through: "out", "inserted".
-    pub fn new(program: &'static str, out_name: &'static str) -> Self {
+    /// `out_name` is the word for records that came through: "out", "inserted"; `reads`
+    /// says whether there are others.
+    pub fn new(program: &'static str, out_name: &'static str, reads: bool) -> Self {
         Self {
             program,
             out_name,
+            reads,
             started: Instant::now(),
             read: AtomicU64::new(0),
             made: AtomicU64::new(0),
@@ -160,43 +199,58 @@ impl Counters {
         (entered, finished)
     }
 
-    /// Returns the summary as one line of text.
+    /// Returns whether there is nothing to sum up.
+    pub fn is_empty(&self) -> bool {
+        self.sides() == (0, 0) && self.named.lock().is_empty()
+    }
+
+    /// Returns the summary as one line of text, always in the same order.
     pub fn line(&self) -> String {
         let (read, written, _) = self.snapshot();
+        let mut named = self.named();
+        named.retain(|(_, _, count)| *count > 0);
+        named.sort_by(|(a, one, _), (b, other, _)| {
+            (a, rank(one), one).cmp(&(b, rank(other), other))
+        });
         let mut parts = vec![format!("{written} {}", self.out_name)];
-        let mut notes = Vec::new();
-        for (class, name, count) in self.named.lock().iter() {
-            match class {
-                Class::Dropped => parts.push(format!("{count} {name}")),
-                Class::Rejected => parts.push(format!("{count} rejected ({name})")),
-                Class::RefusedLater | Class::Note if *count > 0 => {
-                    notes.push(format!("{count} {name}"));
-                }
-                Class::RefusedLater | Class::Note => {}
+        let (mut notes, mut violations) = (Vec::new(), Vec::new());
+        for (class, name, count) in &named {
+            match (class, name.strip_prefix(VIOLATIONS)) {
+                (Class::Dropped, _) => parts.push(counted(*count, name)),
+                (Class::Rejected, _) => parts.push(format!("{count} rejected ({name})")),
+                (_, Some(path)) => violations.push((count, path)),
+                (_, None) => notes.push(counted(*count, name)),
             }
         }
         let (entered, finished) = self.sides();
         if entered > finished {
             notes.insert(0, format!("{} in flight", entered - finished));
         }
+        if !violations.is_empty() {
+            violations.sort_by_key(|(count, path)| (std::cmp::Reverse(*count), *path));
+            let of = |(count, path): &(&u64, &str)| format!("{count} of {path}");
+            let list: Vec<String> = violations.iter().map(of).collect();
+            notes.push(format!("violations: {}", list.join(", ")));
+        }
         notes.push(format!("{:.1} s", self.started.elapsed().as_secs_f64()));
         let made = match self.made.load(Relaxed) {
             0 => String::new(),
             made => format!(" + {made} made"),
         };
-        format!(
-            "{read} in{made} = {}; {}",
-            parts.join(" + "),
-            notes.join("; ")
-        )
+        let read = match (self.reads, parts.len(), entered) {
+            // What a source made is what it wrote.
+            (false, 1, entered) if entered == written => String::new(),
+            _ => format!("{read} in{made} = "),
+        };
+        format!("{read}{}; {}", parts.join(" + "), notes.join("; "))
     }
 
     /// Returns the summary as JSON.
     pub fn json(&self) -> Value {
         let (read, written, _) = self.snapshot();
         let (entered, finished) = self.sides();
+        let named = self.named();
         let of = |wanted: Class| {
-            let named = self.named.lock();
             let pairs = named.iter().filter(|(class, ..)| *class == wanted);
             let map: Map<String, Value> = pairs
                 .map(|(_, name, count)| (name.clone(), json!(count)))
@@ -219,6 +273,17 @@ impl Counters {
         })
     }
 
+    /// Returns the named counts; a request that is sent again is another request.
+    fn named(&self) -> Vec<(Class, String, u64)> {
+        let mut named = self.named.lock().clone();
+        let count_of = |wanted: &str| named.iter().find(|(_, name, _)| name == wanted);
+        let retries = count_of("retries").map_or(0, |(.., count)| *count);
+        if let Some((.., requests)) = named.iter_mut().find(|(_, name, _)| name == "requests") {
+            *requests += retries;
+        }
+        named
+    }
+
     fn add(&self, class: Class, name: &str, count: u64) {
         let mut named = self.named.lock();
         let slot = named.iter_mut().find(|(c, n, _)| *c == class && n == name);
@@ -232,5 +297,58 @@ impl Counters {
         let named = self.named.lock();
         let of_class = named.iter().filter(|(class, ..)| *class == wanted);
         of_class.map(|(.., count)| count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the summary without its time.
+    fn line(counters: &Counters) -> String {
+        let line = counters.line();
+        line.rsplit_once("; ")
+            .map_or("", |(line, _)| line)
+            .to_owned()
+    }
+
+    #[test]
+    fn the_summary_has_one_order_and_singulars() {
+        let counters = Counters::new("test", "out", true);
+        counters.add_read(5);
+        counters.add_written(2);
+        for name in [
+            "violations of /b",
+            "keys known before",
+            "marks",
+            "violations of /a",
+        ] {
+            counters.note(name, 1);
+        }
+        counters.note("violations of /c", 2);
+        counters.note("nothing", 0);
+        counters.add_rejected("schema", 1);
+        counters.add_dropped("other keys", 1);
+        counters.add_dropped("known", 1);
+        assert_eq!(
+            line(&counters),
+            "5 in = 2 out + 1 known + 1 other key + 1 rejected (schema); 1 mark; 1 key known \
+             before; violations: 2 of /c, 1 of /a, 1 of /b"
+        );
+    }
+
+    #[test]
+    fn a_source_says_what_it_wrote_and_every_request() {
+        let counters = Counters::new("test", "out", false);
+        counters.add_read(3);
+        counters.add_written(3);
+        counters.note("pages", 1);
+        counters.note("retries", 16);
+        counters.note("requests", 1);
+        assert_eq!(line(&counters), "3 out; 17 requests; 16 retries; 1 page");
+        assert_eq!(counters.json()["notes"]["requests"], 17);
+        counters.add_dropped("old", 1);
+        counters.add_read(1);
+        assert!(line(&counters).starts_with("4 in = 3 out + 1 old; "));
     }
 }

@@ -386,6 +386,6 @@ fn order_is_kept_on_all_cores() {
         (0..2000).map(|n| json!(3 * n + 1)).collect::<Vec<_>>()
     );
     let sum =
-        "bh-validate: 6000 in = 4000 out + 2000 rejected (schema); 2000 violations of /required";
+        "bh-validate: 6000 in = 4000 out + 2000 rejected (schema); violations: 2000 of /required";
     assert_eq!(run.told(), [sum]);
 }

@@ -110,10 +110,7 @@ fn a_record_holds_what_the_listing_says() {
     let first = String::from_utf8_lossy(&run.stdout);
     let expected = r#"{"bucket":"bench","key":"a b","etag":"e-2","size":4,"last_modified":"2021-02-03T04:05:06.000Z"}"#;
     assert_eq!(first.lines().nth(1), Some(expected));
-    assert_eq!(
-        run.told(),
-        ["s3-list: 1 in = 1 out; 1 requests; 1 pages; 1 marks"]
-    );
+    assert_eq!(run.told(), ["s3-list: 1 out; 1 request; 1 page; 1 mark"]);
 }
 
 #[test]
@@ -132,10 +129,12 @@ fn every_key_is_listed_and_the_marks_join() {
         assert_eq!(run.listing().keys(), keys);
         tiles(&run.listing(), None, None);
         let pages = keys.len().div_ceil(size.parse().unwrap());
-        let told = format!(
-            "{0} in = {0} out; {pages} requests; {pages} pages; {pages} marks",
-            keys.len()
-        );
+        let counted = |noun: &str| match pages {
+            1 => format!("1 {noun}"),
+            pages => format!("{pages} {noun}s"),
+        };
+        let [requests, pages, marks] = ["request", "page", "mark"].map(counted);
+        let told = format!("{} out; {requests}; {pages}; {marks}", keys.len());
         assert_eq!(run.told(), [format!("s3-list: {told}")]);
     }
 }

@@ -42,14 +42,19 @@ pub trait Program: Parser {
     const READS_LINES: bool = true;
     /// Where it stands in a pipeline.
     const PLACE: Place = Place::Between;
-    /// The name of written records in the summary.
-    const OUT: &'static str = "out";
+    /// Whether it has to account for records that it reads.
+    const COUNTS_READ: bool = true;
 
     fn shared(&self) -> &SharedArgs;
 
     /// Whether this run of it reads lines.
     fn reads_lines(&self) -> bool {
         Self::READS_LINES
+    }
+
+    /// The name of written records in the summary.
+    fn out(&self) -> &'static str {
+        "out"
     }
 
     fn write_marks(&self) -> WriteMarks {
@@ -88,7 +93,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         drop(writeln!(std::io::stderr(), "{help}\n{why}"));
         return ExitCode::from(2);
     }
-    let counters = Arc::new(Counters::new(program, P::OUT));
+    let counters = Arc::new(Counters::new(program, args.out(), P::COUNTS_READ));
     let shared = args.shared();
     let log = Log::new(program, shared.log_format);
     abort_on_panic(log.clone());
@@ -124,7 +129,10 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
             _ => log.error(error),
         }
     }
-    log.summary(&counters.line(), &counters.json());
+    // What only prints a state has no counts.
+    if args.reads_lines() || !counters.is_empty() || done.is_err() {
+        log.summary(&counters.line(), &counters.json());
+    }
     drop(progress);
     match done.map_err(|error| error.kind) {
         Ok(()) if counters.rejections() > 0 => ExitCode::from(REJECTED),
@@ -314,7 +322,7 @@ mod tests {
             "{\"key\":\"a\"}\n\n{\"key\":\"b\"}\n[\n{\"key\":\"c\"}\n{\"mark\":{\"end\":{}}}\n";
         input.write_all(lines.as_bytes()).unwrap();
         input.rewind().unwrap();
-        let counters = Arc::new(Counters::new("test", "out"));
+        let counters = Arc::new(Counters::new("test", "out", true));
         let context = Context {
             log: Log::new("test", log::Format::Text),
             counters: Arc::clone(&counters),

@@ -80,6 +80,11 @@ impl Emitted {
     }
 
     pub fn reject(&mut self, reject: Reject) {
+        // What was finished before it is counted before it.
+        if self.unit.written > 0 || !self.unit.dropped.is_empty() {
+            let counted = Part::Counted(std::mem::take(&mut self.unit));
+            self.push(counted);
+        }
         self.push(Part::Reject(Box::new(reject)));
     }
 

@@ -22,7 +22,8 @@ pub struct FirstRecords {
 impl FirstRecords {
     /// A record was what the stage reads, whatever became of it.
     pub fn fit(&mut self) {
-        self.is_fit = true;
+        // Where the run ends already, what was read before may still fit.
+        self.is_fit |= !self.is_unfit();
     }
 
     /// Looks at a reject; returns the message of a misfit, empty where an earlier one says

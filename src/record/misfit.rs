@@ -65,9 +65,9 @@ impl Misfit {
 const BARE: &str = "each line is a build itself: add --bare";
 
 /// Returns whether an object is a build, not a record that holds one.
-fn is_build(members: &Members<'_>) -> bool {
-    let parts = ["download", "source", "target"];
-    parts.iter().all(|part| members.value(part).is_some())
+pub fn is_build(members: &Members<'_>) -> bool {
+    let has = |name: &str| members.value(name).is_some();
+    ["download", "source", "target"].into_iter().all(has) && !has("key")
 }
 
 /// Returns whether a schema misses all parts of a build in a line, since these are in `build`.
@@ -82,15 +82,15 @@ fn member_mistake(stage: &str, members: &Members<'_>) -> Option<&'static str> {
     let has = |name: &str| members.value(name).is_some();
     let has_key = ["key", "Key", "Path"].into_iter().any(has);
     match stage {
+        "bh-load" if is_build(members) => {
+            Some("each line is a build itself: put jq -c '{build: .}' before bh-load")
+        }
         "bh-validate" | "bh-load" if has("build") => None,
         "kinto-load" if has("data") => None,
         "bh-filter" | "bh-fetch" | "bh-derive" if has_key => None,
         "kinto-load" if has("build") => Some("these are builds, which bh-load stores"),
         "kinto-load" if has_key => Some("put bh-derive before kinto-load"),
         "bh-validate" if is_build(members) => Some(BARE),
-        "bh-load" if is_build(members) => {
-            Some("each line is a build itself: put jq -c '{build: .}' before bh-load")
-        }
         _ if has("data") => Some("these are release records, which kinto-load stores"),
         "bh-validate" if has_key => Some("put bh-fetch before bh-validate"),
         "bh-load" if has_key => Some("put bh-fetch before bh-load"),
@@ -217,6 +217,7 @@ mod tests {
         says("bh-load", key, "put bh-fetch before bh-load");
         says("kinto-load", key, "bh-derive");
         says("bh-load", r#"{"data":{}}"#, "kinto-load");
+        says("bh-load", build, "jq -c '{build: .}'");
         says("bh-filter", r#"{"data":{}}"#, "kinto-load");
         says("bh-filter", r#"{"build":{}}"#, "bh-validate");
         says("bh-filter", build, "bh-validate");

@@ -8,7 +8,6 @@ use super::{Store, sqlite};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::log::Log;
 use crate::ndjson::Io;
 
 /// Which database is used.
@@ -25,17 +24,14 @@ pub struct DatabaseArgs {
     pub database: Option<String>,
 }
 
-const DEFAULT: &str = "sqlite:buildhub.db";
+/// The SQLite file that is used if no database is named.
+pub const DEFAULT_FILE: &str = "./buildhub.db";
 
 /// Returns the database of the flag, the environment or the default.
-fn choose(args: &DatabaseArgs, log: &Log) -> Result<Address> {
-    let named = args.database.as_deref().filter(|url| !url.is_empty());
-    let url = named.unwrap_or_else(|| {
-        log.info(format!(
-            "no --database and no DATABASE_URL: using {DEFAULT}"
-        ));
-        DEFAULT
-    });
+fn choose(args: &DatabaseArgs) -> Result<Address> {
+    let Some(url) = args.named() else {
+        return sqlite::parse_path(DEFAULT_FILE).map(Address::Sqlite);
+    };
     if let Some(path) = url.strip_prefix("sqlite:") {
         return sqlite::parse_path(path).map(Address::Sqlite);
     }
@@ -47,6 +43,13 @@ fn choose(args: &DatabaseArgs, log: &Log) -> Result<Address> {
     ))
 }
 
+impl DatabaseArgs {
+    /// Returns the URL of the flag or the environment.
+    fn named(&self) -> Option<&str> {
+        self.database.as_deref().filter(|url| !url.is_empty())
+    }
+}
+
 enum Address {
     Sqlite(PathBuf),
     Postgres(String),
@@ -55,6 +58,8 @@ enum Address {
 /// A database that is not open yet.
 pub struct Location {
     address: Address,
+    /// No database was named.
+    pub is_default: bool,
     context: Context,
 }
 
@@ -65,7 +70,8 @@ impl Location {
     /// Not the URL of a database (2).
     pub fn new(args: &DatabaseArgs, io: &Io) -> Result<Self> {
         Ok(Self {
-            address: choose(args, &io.context.log)?,
+            address: choose(args)?,
+            is_default: args.named().is_none(),
             context: io.context.clone(),
         })
     }

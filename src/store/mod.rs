@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use self::dry::DryRun;
-pub use self::location::{Connector, DatabaseArgs, Location};
+pub use self::location::{Connector, DEFAULT_FILE, DatabaseArgs, Location};
 use self::plan::{ContentStatus, Refusal};
 pub use self::run::{NewRun, Outcome, RunEnd, RunFence, RunRecord, RunRows, StoredRun};
 use crate::error::{Error, Kind, Result};

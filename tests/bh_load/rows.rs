@@ -240,7 +240,8 @@ fn a_dry_run_prints_its_actions_and_writes_nothing(kind: Kind) {
         let run = dry
             .input(ndjson(lines.iter().chain([&end])))
             .run()
-            .exits(65);
+            .exits(65)
+            .says(" would be inserted (dry run, nothing written)");
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 0, "{run}");
         run

@@ -197,7 +197,7 @@ fn a_signal_ends_the_wait_for_input() {
         assert_eq!(fed.hear(), mark(0), "{stage}");
         fed.started.signal(signal);
         let run = fed.wait().dies_by(signal.as_raw());
-        let sum = format!("{stage}: 1 in = 1 {}; 1 marks", out(stage));
+        let sum = format!("{stage}: 1 in = 1 {}; 1 mark", out(stage));
         assert_eq!(run.told(), [format!("{stage}: stopped by {name}"), sum]);
         assert_eq!((run.count("/in"), run.count("/out")), (1, 1), "{run}");
     }
@@ -223,7 +223,10 @@ fn a_signal_ends_the_wait_for_a_server() {
         // Records that bh-fetch has read are in flight.
         let read = run.count("/in");
         assert_eq!((run.count("/out"), run.count("/in_flight")), (0, read));
-        let start = format!("{stage}: {read} in = 0 out");
+        let start = match stage {
+            "s3-list" | "kinto-export" => format!("{stage}: 0 out"),
+            _ => format!("{stage}: {read} in = 0 out"),
+        };
         assert!(told[1].starts_with(&start), "{run}");
         assert_eq!(told[1].contains("in flight"), stage == "bh-fetch", "{run}");
     }

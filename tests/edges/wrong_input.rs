@@ -11,7 +11,7 @@ use crate::harness::{Tool, folder, lines_of};
 use crate::marks::written::{begin, end, page};
 
 /// A line that no program reads, as often as it is needed.
-const WRONG: &str = "{\"other\":1}";
+const WRONG: &str = "{\"bucket\":\"b\"}";
 
 #[test]
 fn the_likely_mistake_is_said_once() {

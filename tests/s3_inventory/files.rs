@@ -37,7 +37,7 @@ fn a_folder_is_read_in_order_with_a_mark_per_file() {
         assert_eq!(run.records(), records(0..3000));
         assert_eq!(
             run.told(),
-            ["s3-inventory: 3000 in = 3000 out; 3 marks; 3 files"]
+            ["s3-inventory: 3000 in = 3000 out; 3 files; 3 marks"]
         );
         let bound = |text: &str| Some(text.to_owned());
         let (one, two) = (bound("000001"), bound("000002"));

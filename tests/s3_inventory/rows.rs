@@ -40,10 +40,7 @@ fn every_key_is_decoded() {
         .map(|(n, key)| record(key, n))
         .collect();
     let run = gives(inventory().input(input).run(), &expected);
-    let sum = format!(
-        "s3-inventory: {0} in = {0} out; 1 marks; 1 files",
-        keys.len()
-    );
+    let sum = format!("s3-inventory: {0} in = {0} out; 1 file; 1 mark", keys.len());
     assert_eq!(run.told(), [sum]);
     let listing = run.listing();
     assert_eq!(listing.parts.len(), 1);
@@ -164,7 +161,7 @@ fn only_the_latest_versions_are_read_by_default() {
     let run = gives(of(&[]), &[latest("k", 3), latest("new", 6)]);
     assert_eq!(
         run.told(),
-        ["s3-inventory: 6 in = 2 out + 3 old versions + 1 delete markers; 1 marks; 1 files"]
+        ["s3-inventory: 6 in = 2 out + 1 delete marker + 3 old versions; 1 file; 1 mark"]
     );
     let marker = json!({"bucket": "b", "key": "gone", "is_delete_marker": true});
     gives(

@@ -64,6 +64,9 @@ fn a_throttling_bucket_gets_fewer_requests() {
             .sum();
         assert!(0 < refused && refused < 2 * 600, "{faults} {run}");
         assert_eq!(run.count("/notes/retries"), refused, "{run}");
+        let answered = server.counts()["list"].as_u64().unwrap();
+        assert!(run.count("/notes/requests") > refused, "{run}");
+        assert!(run.count("/notes/requests") <= answered, "{answered} {run}");
     }
 }
 

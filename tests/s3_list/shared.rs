@@ -154,6 +154,7 @@ fn show_state_describes_a_run() {
         .exits(0);
     let show = || Tool::new("s3-list").arg("--show-state").arg(&file).run();
     let shown = |run: Run| String::from_utf8(run.exits(0).stdout).unwrap();
+    assert_eq!(show().stderr, "", "there is nothing to sum up");
     let text = shown(show());
     let run = crate::harness::lines_of(&file).remove(0)["run"].clone();
     for words in [

@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::ndjson::{self, BatchLimits, Io, Place, RecordLine, WriteMarks};
 use crate::remote::elastic::ElasticArgs;
 use crate::resume;
-use crate::store::{DatabaseArgs, DryRun, Location, Provenance, Replaced, Store};
+use crate::store::{DEFAULT_FILE, DatabaseArgs, DryRun, Location, Provenance, Replaced, Store};
 
 /// Store builds in the database, and index them
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -96,10 +96,17 @@ pub struct Args {
 
 impl Program for Args {
     const PLACE: Place = Place::Sink;
-    const OUT: &'static str = "inserted";
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn out(&self) -> &'static str {
+        if self.dry_run {
+            "would be inserted (dry run, nothing written)"
+        } else {
+            "inserted"
+        }
     }
 
     fn reads_lines(&self) -> bool {
@@ -126,6 +133,11 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let resume_file = args.resume_file.as_deref().filter(|_| !args.dry_run);
     let mut checkpoint = Checkpoint::open(resume_file)?;
     let location = Location::new(&args.database, io)?;
+    if location.is_default && !args.dry_run {
+        io.context.log.info(format!(
+            "storing in {DEFAULT_FILE} (set DATABASE_URL to change)"
+        ));
+    }
     let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {
         (Box::new(DryRun::new(location.open_existing()?)), None)
     } else {

@@ -3,6 +3,7 @@
 use crate::json::{self, Value};
 use crate::ndjson::{Parsed, RecordLine};
 use crate::record::build::{Canonical, Document};
+use crate::record::misfit::is_build;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
 use crate::store::{BuildRow, LONGEST, Provenance};
@@ -49,6 +50,9 @@ fn check(
     let refused = |kind, message: String| record.reject(kind, message);
     let bad_line = |message: String| refused("bad_line", message);
     let (members, whole) = json::object(line).map_err(|error| bad_line(error.to_string()))?;
+    if is_build(&members) {
+        return Err(bad_line("a build without a record around it".to_owned()));
+    }
     let (member, value) = (members.get("build").zip(whole.get("build")))
         .ok_or_else(|| bad_line("no member \"build\"".to_owned()))?;
     let build = member.value;

@@ -82,10 +82,13 @@ pub struct Args {
 
 impl Program for Args {
     const PLACE: Place = Place::Sink;
-    const OUT: &'static str = "stored";
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn out(&self) -> &'static str {
+        "stored"
     }
 
     fn allow_drops(&self) -> bool {

@@ -93,6 +93,7 @@ pub struct Args {
 impl Program for Args {
     const PLACE: Place = Place::Source;
     const READS_LINES: bool = false;
+    const COUNTS_READ: bool = false;
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
