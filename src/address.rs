@@ -2,7 +2,8 @@
 
 use url::Url;
 
-/// `url` without its passwords.
+/// Returns `url` without its passwords, and an address of HTTP without its user, which may be a
+/// token.
 pub fn without_password(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
         return url
@@ -10,6 +11,10 @@ pub fn without_password(url: &str) -> String {
             .map_or(url, |(_, host)| host)
             .to_owned();
     };
+    if url.scheme().starts_with("http") {
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+    }
     if url.password().is_some() {
         // A URL with a password has a host, so it can be set.
         let _ = url.set_password(Some("***"));

@@ -1,9 +1,13 @@
-//! Files that are replaced whole or not at all.
+//! Files that are replaced whole or not at all, in folders that others may write to, too.
 
-use std::fs::File;
-use std::io::Result;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::fs::{File, OpenOptions};
+use std::io::{Error, ErrorKind, Result};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::geteuid;
 
 /// Links to follow before they are called a circle, as Linux does.
 const MOST_LINKS: usize = 40;
@@ -28,12 +32,19 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Resu
 }
 
 /// Creates an empty file, or empties what a killed run left; waits while
-/// another run writes its own.
+/// another run writes its own. Removes what somebody else put there.
 fn create_alone(path: &Path) -> Result<File> {
     let mut options = File::options();
     options.write(true).create(true).truncate(false);
     loop {
-        let file = options.open(path)?;
+        let file = match open_regular(path, &mut options) {
+            Ok(file) if is_own(&file.metadata()?) => file,
+            Err(error) if error.kind() != ErrorKind::InvalidInput => return Err(error),
+            _ => {
+                std::fs::remove_file(path)?;
+                continue;
+            }
+        };
         // Where a file system has no locks, two runs are not kept apart.
         drop(file.lock());
         // The other run has renamed it meanwhile.
@@ -42,6 +53,30 @@ fn create_alone(path: &Path) -> Result<File> {
             file.set_len(0)?;
             return Ok(file);
         }
+    }
+}
+
+fn is_own(data: &std::fs::Metadata) -> bool {
+    data.nlink() == 1 && data.uid() == geteuid().as_raw()
+}
+
+/// Opens a regular file, and follows no link.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if something else is there.
+pub fn open_regular(path: &Path, options: &mut OpenOptions) -> Result<File> {
+    // Otherwise, opening a pipe would wait for its other end.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let other = || Error::new(ErrorKind::InvalidInput, "not a regular file; remove it");
+    let opened = options.custom_flags(flags.bits().cast_signed()).open(path);
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => other(),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(other())
     }
 }
 
@@ -58,7 +93,7 @@ pub fn follow_links(path: &Path) -> Result<PathBuf> {
             Err(_) => return Ok(path),
         }
     }
-    Err(std::io::Error::from(rustix::io::Errno::LOOP))
+    Err(Error::from(Errno::LOOP))
 }
 
 /// Returns `path` with `ending` appended to its name.

@@ -20,7 +20,7 @@ pub fn key(locale: &str, platform: &str) -> String {
 const DAY: &str = "pub/firefox/nightly/2017/05/2017-05-15-10-02-38-mozilla-central";
 
 /// The line of a listing.
-fn line(key: &str) -> String {
+pub fn line(key: &str) -> String {
     json!({"key": key, "size": 7, "last_modified": "2017-06-02T12:20:10.000Z"}).to_string()
 }
 

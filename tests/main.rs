@@ -29,7 +29,7 @@ mod docs;
 mod edges;
 mod foreign;
 mod hash;
-mod hostile_text;
+mod hostile;
 mod kill;
 mod kinto_export;
 mod kinto_load;

@@ -10,7 +10,7 @@ use memchr::{memchr, memrchr};
 use super::columns::{Column, Layout};
 use super::format;
 use super::row::{self, InventoryRow, RowOptions, RowOutcome};
-use super::row_ends::{end_of_row, is_well_quoted};
+use super::row_ends::{RowEnd, RowEnds, is_well_quoted};
 use crate::ndjson::Emitted;
 use crate::record::reject::Reject;
 
@@ -74,14 +74,20 @@ impl RowReader {
                 "expected CSV, found {found}; unpack or convert it, or get the file again"
             ));
         }
-        let mut rest = &block.bytes[..];
+        let bytes = &block.bytes[..];
+        let mut ends = RowEnds::default();
+        let mut at = 0;
         for number in block.first_line.. {
-            let Some(newline) = memchr(b'\n', rest) else {
+            let Some(newline) = memchr(b'\n', &bytes[at..]) else {
                 break;
             };
-            let end = end_of_row(rest).unwrap_or(newline + 1);
-            let (row, is_last) = (&rest[..end], end == rest.len());
-            rest = &rest[newline + 1..];
+            let next = at + newline + 1;
+            let end = match ends.end_of_row(bytes, at) {
+                RowEnd::At(end) => end,
+                _ => next,
+            };
+            let (row, is_last) = (&bytes[at..end], end == bytes.len());
+            at = next;
             if row.trim_ascii().is_empty() || is_last && self.is_cut(block) || !is_well_quoted(row)
             {
                 continue;
@@ -137,6 +143,7 @@ impl RowReader {
         let mut rows = Rows::default();
         rows.emitted.out.reserve(bytes.len() + bytes.len() / 2);
         let mut fields = Vec::with_capacity(self.layout.width);
+        let mut ends = RowEnds::default();
         let (mut at, mut number, mut written) = (0, block.first_line, 0);
         while let Some(length) = memchr(b'\n', &bytes[at..]) {
             let line = &bytes[at..at + length];
@@ -157,8 +164,10 @@ impl RowReader {
                 done = self.row(&fields, &mut rows.emitted.out);
             } else {
                 done = done.and_then(|_| {
-                    let end = end_of_row(&bytes[at..]).ok_or("quotes are not closed")?;
-                    let row = &bytes[at..at + end];
+                    let RowEnd::At(end) = ends.end_of_row(bytes, at) else {
+                        return Err("quotes are not closed".to_owned());
+                    };
+                    let row = &bytes[at..end];
                     let done = self.parse_unusual(row, &mut rows.emitted.out)?;
                     lines = memchr::memchr_iter(b'\n', row).count();
                     Ok(done)

@@ -1,81 +1,93 @@
 //! Where rows of CSV end: quotes may enclose line breaks.
 
-use std::ops::Range;
+use memchr::memchr;
 
-use memchr::{memchr, memrchr};
+/// The maximum length of a row of several lines, in bytes: a key has at most 1024.
+const LONGEST: usize = 16 << 10;
 
-/// The maximum length of a row in bytes; a key has at most 1024.
-const LONGEST: usize = 1 << 20;
+/// Where a row ends.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RowEnd {
+    /// After its newline.
+    At(usize),
+    /// A quote is not closed within the maximum length of a row: its first line is bad.
+    Unclosed,
+    /// Its last bytes have not arrived.
+    Unknown,
+}
 
-/// Finds where the rows of a growing buffer end.
+/// Finds where rows end, each byte once: lines that are enclosed in quotes by one row are
+/// enclosed by the next one, too.
 #[derive(Debug, Default)]
 pub struct RowEnds {
-    at: usize,
-    quoted: bool,
-    /// The offset after the last complete row.
-    end: usize,
+    /// All lines of the row found last, from its second one to this offset, start in quotes.
+    through: usize,
+    /// The quotes are closed in the line that ends at `through`.
+    closed: bool,
+    /// The start of the first row that is not complete.
+    row: usize,
 }
 
 impl RowEnds {
-    /// Scans to the end of `bytes`, which begin with a row. Returns where the
-    /// last complete row ends, or 0.
+    /// Scans growing `bytes`, which begin with a row. Returns where the last complete row, or
+    /// bad line, ends.
     pub fn find(&mut self, bytes: &[u8]) -> usize {
-        let mut at = self.at;
-        while let Some(quote) = memchr(b'"', &bytes[at..]).map(|quote| at + quote) {
-            if self.quoted {
-                match bytes.get(quote + 1) {
-                    Some(b'"') => at = quote + 2,
-                    Some(_) => {
-                        self.quoted = false;
-                        at = quote + 1;
-                    }
-                    // The next byte has not arrived yet.
-                    None => {
-                        at = quote;
-                        break;
-                    }
-                }
-            } else {
-                self.newlines(bytes, at..quote);
-                // Only the first character of a field opens a quote.
-                self.quoted = quote == 0 || matches!(bytes[quote - 1], b',' | b'\n');
-                at = quote + 1;
-            }
+        loop {
+            self.row = match self.end_of_row(bytes, self.row) {
+                RowEnd::At(end) => end,
+                RowEnd::Unclosed => line_end(bytes, self.row).unwrap_or(bytes.len()),
+                RowEnd::Unknown => return self.row,
+            };
         }
-        if !self.quoted {
-            self.newlines(bytes, at..bytes.len());
-            at = bytes.len();
-        } else if self.end == 0 && bytes.len() > LONGEST {
-            // A quote that is never closed makes one bad line.
-            self.end = memchr(b'\n', bytes).map_or(0, |newline| newline + 1);
-        }
-        self.at = at;
-        self.end
     }
 
-    fn newlines(&mut self, bytes: &[u8], range: Range<usize>) {
-        match range.len() {
-            0 => {}
-            1 if bytes[range.start] != b'\n' => {}
-            _ => {
-                if let Some(newline) = memrchr(b'\n', &bytes[range.clone()]) {
-                    self.end = range.start + newline + 1;
-                }
-            }
+    /// Finds where the row that starts at `at` ends. Rows are to be asked for in order.
+    pub fn end_of_row(&mut self, bytes: &[u8], at: usize) -> RowEnd {
+        let Some(first) = line_end(bytes, at) else {
+            return RowEnd::Unknown;
+        };
+        if !ends_quoted(&bytes[at..first], false) {
+            return RowEnd::At(first);
+        }
+        if first >= self.through {
+            (self.through, self.closed) = (first, false);
+        }
+        while !self.closed && self.through - at <= LONGEST {
+            let start = self.through;
+            let Some(end) = line_end(bytes, start) else {
+                return RowEnd::Unknown;
+            };
+            self.closed = !ends_quoted(&bytes[start..end], true);
+            self.through = end;
+        }
+        if self.closed && self.through - at <= LONGEST {
+            RowEnd::At(self.through)
+        } else {
+            RowEnd::Unclosed
         }
     }
 }
 
-/// Returns where the first row of `bytes` ends, after its newline; `None` if a
-/// quote is not closed.
-pub fn end_of_row(bytes: &[u8]) -> Option<usize> {
-    let mut end = 0;
-    loop {
-        end += memchr(b'\n', &bytes[end..])? + 1;
-        if RowEnds::default().find(&bytes[..end]) == end {
-            return Some(end);
+/// Returns the offset after the newline of the line that starts at `at`.
+fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(at + memchr(b'\n', &bytes[at..])? + 1)
+}
+
+/// Returns whether the newline of a line is in quotes; `quoted` if the line starts so.
+fn ends_quoted(line: &[u8], mut quoted: bool) -> bool {
+    let mut at = 0;
+    while let Some(quote) = memchr(b'"', &line[at..]).map(|quote| at + quote) {
+        at = quote + 1;
+        if !quoted {
+            // Only the first character of a field opens a quote.
+            quoted = quote == 0 || line[quote - 1] == b',';
+        } else if line.get(at) == Some(&b'"') {
+            at += 1;
+        } else {
+            quoted = false;
         }
     }
+    quoted
 }
 
 /// Returns whether every quote of a row is closed at the end of its field.

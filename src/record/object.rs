@@ -24,7 +24,7 @@ impl<'a> Object<'a> {
     /// Parses the members of a line.
     ///
     /// Besides our own names it reads those of `aws s3api` (`Key`,
-    /// `ETag`, `Size`), `s5cmd --json ls` (`key` is a URL) and `rclone lsjson`
+    /// `ETag`, `Size`), `s5cmd --json ls` (`key` is a URL, `type`) and `rclone lsjson`
     /// (`Path`, `Size`, `Hashes`).
     ///
     /// # Errors
@@ -32,7 +32,9 @@ impl<'a> Object<'a> {
     pub fn parse(members: &Members<'a>) -> Result<Self, String> {
         if let Some(key) = string(members, "key")? {
             let bucket = string(members, "bucket")?;
+            // Without the members of s5cmd, `s3://` is how a key may begin that anybody may choose.
             if bucket.is_none()
+                && members.get("type").is_some()
                 && let Some((bucket, key)) = s3::split_url(&key)
                 && !key.is_empty()
             {

@@ -3,13 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use parking_lot::Mutex;
+use percent_encoding::percent_decode_str;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::cause::{find_tls, root_cause};
 use crate::backoff::LONGEST_ASKED;
@@ -19,6 +20,11 @@ use crate::trust;
 
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(10);
+/// The maximum length of an answer in bytes, and of one that only explains a failure.
+const LONGEST_ANSWER: usize = 64 << 20;
+const LONGEST_EXPLANATION: usize = 64 << 10;
+/// Redirects that are followed in a row.
+const MOST_REDIRECTS: usize = 10;
 
 /// The connections to one server, and the credentials for it.
 pub struct HttpClient {
@@ -34,6 +40,36 @@ pub enum Credentials {
     /// A name and a password.
     Basic(String, String),
     Bearer(String),
+}
+
+impl Credentials {
+    /// Takes the user and the password out of `url`.
+    pub fn take(url: &mut Url) -> Option<Self> {
+        if url.username().is_empty() && url.password().is_none() {
+            return None;
+        }
+        let text = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+        let password = url.password().map(text).unwrap_or_default();
+        let taken = Self::Basic(text(url.username()), password);
+        // A URL with a user has a host, so they can be taken out.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Some(taken)
+    }
+}
+
+/// Follows redirects within a server alone: another one is neither sent anything nor believed.
+pub fn within_server() -> Policy {
+    Policy::custom(|attempt| {
+        let origin = |url: &Url| url.origin();
+        let previous = attempt.previous();
+        let stays = previous.last().map(origin) == Some(attempt.url().origin());
+        if stays && previous.len() <= MOST_REDIRECTS {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    })
 }
 
 /// What a server answered, whatever its status.
@@ -107,11 +143,10 @@ impl HttpClient {
             let mut quiet = self.quiet.lock();
             *quiet = quiet.max(Some(until));
         }
-        let body = match response.bytes().await {
-            Ok(body) => body,
-            // The status is enough; the body only explains it.
-            Err(_) if code.as_u16() >= 400 => Bytes::new(),
-            Err(error) => return Err(classify(&error)),
+        let body = if code.as_u16() < 400 {
+            read_body(response).await?
+        } else {
+            read_explanation(response).await
         };
         Ok(HttpAnswer {
             code,
@@ -138,6 +173,31 @@ impl HttpAnswer {
             },
         }
     }
+}
+
+async fn read_body(mut response: Response) -> Result<Bytes, Failure> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = response.chunk().await.map_err(|error| classify(&error))? {
+        if body.len() + piece.len() > LONGEST_ANSWER {
+            let limit = LONGEST_ANSWER >> 20;
+            let reason = format!("the answer is longer than {limit} MiB; is the address right?");
+            return Err(Failure::transient(FailureClass::Answered, reason));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
+}
+
+/// Reads the start of a body that only explains a status, as far as it comes.
+async fn read_explanation(mut response: Response) -> Bytes {
+    let mut body = BytesMut::new();
+    while body.len() < LONGEST_EXPLANATION
+        && let Ok(Some(piece)) = response.chunk().await
+    {
+        body.extend_from_slice(&piece);
+    }
+    body.truncate(LONGEST_EXPLANATION);
+    body.freeze()
 }
 
 /// Returns the certificates to trust besides the public authorities.

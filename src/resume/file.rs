@@ -41,12 +41,7 @@ impl StateFile {
     /// # Errors
     /// Held by another run (75), not writable (74), or damaged (78).
     pub fn open<T: Serialize + DeserializeOwned>(path: &Path, first: &T) -> Result<(Self, T)> {
-        if path.metadata().is_ok_and(|data| !data.is_file()) {
-            return Err(Error::configuration(format!(
-                "{}: the state has to be a regular file",
-                path.display()
-            )));
-        }
+        check_regular(path)?;
         let mut file = Self {
             path: path.to_owned(),
             _lock: lock(path)?,
@@ -86,10 +81,15 @@ fn lock(path: &Path) -> Result<File> {
     };
     let lock = disk::beside(&disk::follow_links(path).map_err(failed)?, ".lock");
     let mut options = File::options();
-    let opened = options.write(true).create(true).truncate(false).open(&lock);
+    options.write(true).create(true).truncate(false);
+    let opened = disk::open_regular(&lock, &mut options);
     // Another user may own it: a lock only needs read access.
-    let file = opened.or_else(|error| File::open(&lock).map_err(|_| error));
-    let file = file.map_err(failed)?;
+    let file = opened
+        .or_else(|error| disk::open_regular(&lock, File::options().read(true)).map_err(|_| error));
+    let file = file.map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => Error::local(lock.display())(error),
+        _ => failed(error),
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::ended_early(format!(
@@ -112,7 +112,19 @@ pub fn peek<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     }
 }
 
+/// Checks that there is no pipe, which would be waited for, and no folder at `path`.
+fn check_regular(path: &Path) -> Result<()> {
+    if path.metadata().is_ok_and(|data| !data.is_file()) {
+        return Err(Error::configuration(format!(
+            "{}: the state has to be a regular file",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    check_regular(path)?;
     let text = std::fs::read(path).map_err(Error::local(path.display()))?;
     serde_json::from_slice(&text).map_err(|error| {
         let why = explain(&text, &error);

@@ -140,6 +140,15 @@ fn fetch_request(args: &Args, line: &[u8]) -> Result<(FetchRequest, FetchedRecor
     let object = Object::parse(&members)?;
     let bucket = object.bucket.as_deref().or(args.bucket.as_deref());
     let bucket = bucket.ok_or("the line names no bucket: add --bucket NAME")?;
+    if let Some(asked) = args
+        .bucket
+        .as_deref()
+        .filter(|asked| object.foreign && *asked != bucket)
+    {
+        return Err(format!(
+            "the line is of the bucket {bucket:?}, and --bucket says {asked:?}"
+        ));
+    }
     let record = FetchedRecord::new(line, &members, &object, bucket);
     let request = FetchRequest {
         bucket: bucket.to_owned(),

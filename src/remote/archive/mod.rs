@@ -7,15 +7,16 @@ mod web;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Url, redirect};
+use reqwest::Url;
 use tokio::sync::Semaphore;
 
 use self::bucket::ArchiveBucket;
-use super::http::HttpClient;
+use super::http::{self, Credentials, HttpClient};
 use super::s3::S3;
+use crate::address::without_password;
 use crate::backoff::Backoff;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::retry::{Failure, FailureClass, Policy, Retry};
 
 /// Where the archive is.
@@ -28,8 +29,7 @@ pub struct ArchiveArgs {
         value_name = "URL",
         env = "ARCHIVE_URL",
         hide_env_values = true,
-        default_value = "https://archive.mozilla.org/",
-        value_parser = address
+        default_value = "https://archive.mozilla.org/"
     )]
     pub archive_url: String,
 
@@ -49,17 +49,28 @@ pub struct ArchiveArgs {
     pub cache_folder: PathBuf,
 }
 
-/// Parses an address without a path; returns it with a slash at its end, after which keys
-/// follow.
-fn address(text: &str) -> Result<String, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
+/// Parses the address of the archive, which has no path. Returns it with a slash at its end,
+/// after which keys follow, and the credentials that it held.
+///
+/// # Errors
+/// It is not such an address (2).
+fn address(text: &str) -> Result<(String, Option<Credentials>)> {
+    let wrong = |why: &str| {
+        let shown = without_password(text);
+        Err(Error::usage(format!("--archive-url {shown}: {why}")))
+    };
+    let mut url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => return wrong(&format!("not a valid URL: {error}")),
+    };
     if !matches!(url.scheme(), "http" | "https") {
-        return Err("it must begin with http:// or https://".to_owned());
+        return wrong("it must begin with http:// or https://");
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err("it must have no path: build URLs are read by their slashes".to_owned());
+        return wrong("it must have no path: build URLs are read by their slashes");
     }
-    Ok(format!("{}/", text.trim_end_matches('/')))
+    let credentials = Credentials::take(&mut url);
+    Ok((url.into(), credentials))
 }
 
 /// The result of a request for a document or a folder.
@@ -123,14 +134,16 @@ impl Archive {
     /// Reads the bucket of `args` through `s3`, or else asks over HTTP; nothing is sent yet.
     ///
     /// # Errors
-    /// The certificates to trust cannot be read (78).
+    /// An address that is not a URL without path (2); certificates to trust that cannot be read
+    /// (78).
     pub fn open(args: &ArchiveArgs, s3: Option<S3>, options: &ArchiveOptions) -> Result<Self> {
+        let (base, credentials) = address(&args.archive_url)?;
         let source = if let (Some(bucket), Some(s3)) = (&args.bucket, s3) {
             let bucket = ArchiveBucket::new(s3, bucket, options.concurrency);
             Source::Bucket(Box::new(bucket))
         } else {
-            let redirects = redirect::Policy::default();
-            let client = HttpClient::open(&args.archive_url, options.timeout, redirects, None);
+            let redirects = http::within_server();
+            let client = HttpClient::open(&base, options.timeout, redirects, credentials);
             Source::Web(client?)
         };
         let policy = Policy {
@@ -139,7 +152,7 @@ impl Archive {
         };
         Ok(Self {
             source,
-            base: args.archive_url.clone(),
+            base,
             retry: Retry::new(policy, &options.context),
             slots: Semaphore::new(options.concurrency),
         })

@@ -1,6 +1,6 @@
 //! The archive over HTTP.
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,6 +21,14 @@ pub async fn get(client: &HttpClient, url: &str, accept: Accept) -> Result<Vec<u
     let answer = client.send(&Method::GET, url, headers).await?;
     match answer.status() {
         404 => return Err(Failure::NotFound),
+        300..400 => {
+            let place = answer.headers.get(LOCATION);
+            let place = String::from_utf8_lossy(place.map_or(b"nowhere", |place| place.as_bytes()));
+            return Err(Failure::InvalidRequest(format!(
+                "redirected to {place}, which is not followed; if you trust that server, name it by \
+                 --archive-url"
+            )));
+        }
         400.. => {
             let reason = format!("the server answers {}", answer.code);
             return Err(answer.transient(reason));

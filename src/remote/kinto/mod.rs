@@ -8,7 +8,7 @@ pub mod pages;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::redirect;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -147,14 +147,7 @@ impl KintoServer {
     /// be read (78).
     pub fn open(args: &KintoArgs, io: &Io) -> Result<Self> {
         let mut root = root(args)?;
-        let own = (!root.username().is_empty()).then(|| {
-            let text = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-            let password = root.password().map(text).unwrap_or_default();
-            Credentials::Basic(text(root.username()), password)
-        });
-        // A URL with a user has a host, so they can be taken out.
-        let _ = root.set_username("");
-        let _ = root.set_password(None);
+        let own = Credentials::take(&mut root);
         let credentials = match own {
             Some(own) => Some(own),
             None => auth(args)?,

@@ -126,6 +126,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         context: io.context.clone(),
     };
     let archive = Archive::open(&args.archive, s3, &options)?;
+    let base = archive.base.clone();
     let max_age = args.event.then(|| Duration::from_secs(args.refresh));
     let cache = match max_age {
         Some(max_age) => Cache::in_memory(max_age),
@@ -136,7 +137,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         deriver: Arc::new(Deriver::new(archive, cache, max_age)),
     };
     let selection = Selection {
-        base: &args.archive.archive_url,
+        base: &base,
         products: args.products.split_whitespace().collect(),
         oldest: oldest(args.max_age),
     };

@@ -1,7 +1,7 @@
 //! Finds the files to read: named, in a folder, or in a manifest.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use md5::{Digest, Md5};
 
@@ -248,7 +248,7 @@ impl Search<'_> {
         }
         let root = self.root(bucket, &manifest, name)?;
         for listed in manifest.files {
-            let place = root.place(&listed);
+            let place = root.place(&listed).map_err(wrong)?;
             let name = match &place {
                 FileLocation::Object { bucket, key } => format!("s3://{bucket}/{key}"),
                 FileLocation::Local(path) => path.display().to_string(),
@@ -366,24 +366,53 @@ enum Root {
 }
 
 impl Root {
-    fn place(&self, listed: &ManifestFile) -> FileLocation {
+    fn place(&self, listed: &ManifestFile) -> Result<FileLocation, String> {
         match self {
-            Self::Bucket(bucket, prefix) => FileLocation::Object {
+            Self::Bucket(bucket, prefix) => Ok(FileLocation::Object {
                 bucket: bucket.clone(),
                 key: format!("{prefix}{}", listed.key),
-            },
-            Self::Folder(folder) => {
-                let whole = folder.join(&listed.key);
-                let name = listed.key.rsplit('/').next().unwrap_or(&listed.key);
-                // A copy may have the bucket's folders, or only the files.
-                FileLocation::Local(if whole.exists() {
-                    whole
-                } else {
-                    folder.join(name)
-                })
-            }
+            }),
+            Self::Folder(folder) => below(folder, &listed.key).map(FileLocation::Local),
         }
     }
+}
+
+/// Returns the file that a manifest calls `key`, in a copy of its bucket or of its files alone.
+///
+/// # Errors
+/// It is outside of the folder, or no file.
+fn below(folder: &Path, key: &str) -> Result<PathBuf, String> {
+    let is_name = |part| matches!(part, Component::Normal(_));
+    let refused = |why| {
+        let folder = folder.display();
+        Err(format!(
+            "its file {key:?} {why}, so it is not read; put the files into {folder}, or get the \
+             manifest from where you trust it"
+        ))
+    };
+    if !Path::new(key).components().all(is_name) {
+        return refused("leaves the folder of --files");
+    }
+    let whole = folder.join(key);
+    let path = if whole.exists() {
+        whole
+    } else {
+        folder.join(key.rsplit('/').next().unwrap_or(key))
+    };
+    // A file that is missing is reported when it is read.
+    let Ok(real) = path.canonicalize() else {
+        return Ok(path);
+    };
+    if !folder
+        .canonicalize()
+        .is_ok_and(|folder| real.starts_with(folder))
+    {
+        return refused("is a link that leaves the folder of --files");
+    }
+    if !real.is_file() {
+        return refused("is not a regular file");
+    }
+    Ok(path)
 }
 
 /// Returns whether a name ends with `end`, in upper or lower case.
