@@ -67,6 +67,26 @@ fn an_answer_without_end_is_given_up() {
     }
 }
 
+/// A listing has keys of 1024 bytes at most, and 1000 of them a page.
+#[test]
+fn a_page_without_end_is_given_up() {
+    let start = "HTTP/1.1 200 OK\r\n\r\n<ListBucketResult><Name>b</Name>";
+    let comment = "HTTP/1.1 200 OK\r\n\r\n<ListBucketResult><!--";
+    let other = "HTTP/1.1 200 OK\r\n\r\n<html>";
+    let object = "<Contents><Key>k</Key><Size>1</Size></Contents>";
+    for (head, piece, status, most) in [
+        (start, object, 78, 32 << 20),
+        (comment, "abcdefgh", 78, 32 << 20),
+        (other, "abcdefgh", 69, 32 << 20),
+    ] {
+        let (url, sent) = endless(head, piece);
+        let tool = Tool::new("s3-list").args(["--endpoint-url", &url, "--no-sign-request"]);
+        let run = tool.args(["--tries", "2", "s3://b"]).run();
+        run.exits(status);
+        assert!(sent.load(Ordering::Relaxed) < most, "{head}");
+    }
+}
+
 /// What another server says is not what the archive says, and it may be one that only this
 /// machine can reach.
 #[test]

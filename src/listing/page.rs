@@ -48,6 +48,10 @@ pub struct Page {
 
 /// The usual size of an object's element, in bytes.
 const OBJECT_BYTES: usize = 512;
+/// The maximum lengths of an element and of a page in bytes: a key has at most 1024, and a
+/// page at most 1000 of them.
+const LONGEST_ELEMENT: usize = 1 << 20;
+const LONGEST_PAGE: usize = 16 << 20;
 
 /// Parses a page from pieces of a document.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ pub struct PageParser {
     prefix: RecordPrefix,
     encoding: Encoding,
     page: Page,
+    /// Bytes received so far.
+    length: usize,
     /// Received bytes that are not scanned yet.
     buffer: Vec<u8>,
     state: ParserState,
@@ -82,6 +88,7 @@ impl PageParser {
                 lines: Vec::with_capacity(expected / 4 * 3),
                 ..Page::default()
             },
+            length: 0,
             buffer: Vec::new(),
             state: ParserState::Start,
             declared: Encoding::Plain,
@@ -95,11 +102,17 @@ impl PageParser {
     /// # Errors
     /// The document is not a page.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), ParseError> {
-        // An element that spans two pieces is put together in `rest`; all others are
+        self.length += bytes.len();
+        if self.length > LONGEST_PAGE {
+            return Err(too_long("a page", LONGEST_PAGE));
+        }
+        // An element that spans two pieces is put together in `buffer`; all others are
         // scanned in place.
         while !self.buffer.is_empty() && !bytes.is_empty() {
             let mut buffer = std::mem::take(&mut self.buffer);
-            let (more, after) = bytes.split_at(bytes.len().min(OBJECT_BYTES));
+            // Each scan begins anew, so a long element is scanned at twice the length.
+            let most = OBJECT_BYTES.max(buffer.len());
+            let (more, after) = bytes.split_at(bytes.len().min(most));
             buffer.extend_from_slice(more);
             let left = self.scan_elements(&buffer)?;
             if left <= more.len() {
@@ -108,6 +121,9 @@ impl PageParser {
                 buffer.drain(..buffer.len() - left);
                 self.buffer = buffer;
                 bytes = after;
+            }
+            if self.buffer.len() > LONGEST_ELEMENT {
+                return Err(too_long("an element", LONGEST_ELEMENT));
             }
         }
         let left = self.scan_elements(bytes)?;
@@ -356,6 +372,13 @@ impl ResponseKeys for Page {
     fn unordered(&self) -> Option<usize> {
         self.unordered
     }
+}
+
+fn too_long(what: &str, most: usize) -> ParseError {
+    let most = most >> 20;
+    ParseError::Invalid(format!(
+        "the server lists {what} of more than {most} MiB; is it an S3 server?"
+    ))
 }
 
 fn without_key() -> ParseError {

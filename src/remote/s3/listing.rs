@@ -32,6 +32,8 @@ pub struct ListQuery<'a> {
 
 /// Bytes to allocate for a page at most; a larger one grows as it arrives.
 const USUAL_PAGE: usize = 1 << 19;
+/// Bytes to read of a document that is no page.
+const LONGEST_ERROR: usize = 64 << 10;
 
 /// A bucket whose keys are listed.
 pub struct Bucket {
@@ -98,7 +100,9 @@ impl Bucket {
                 // S3 may send an error with the status of success.
                 Err(ParseError::NotAListing) => {
                     let mut document = piece.to_vec();
-                    while let Some(piece) = body.next().await {
+                    while document.len() < LONGEST_ERROR
+                        && let Some(piece) = body.next().await
+                    {
                         document.extend_from_slice(&piece.map_err(cut)?);
                     }
                     return Err(classify_document(&document));
