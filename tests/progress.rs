@@ -113,7 +113,6 @@ fn a_partial_line_is_completed_where_it_stands() {
         let path = fifo(&tmux, "source");
         tmux.run(PIPELINE);
         let mut source = Source::open(&path);
-        tmux.wait("bh-filter: no --database");
         tmux.write("Password: ");
         source.give(0..1);
         wait_for_row(&tmux, 1);
