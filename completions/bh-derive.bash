@@ -23,7 +23,7 @@ _bh__derive() {
 
     case "${cmd}" in
         bh__derive)
-            opts="-h -V --event --products --max-age --concurrency --refresh --archive-url --bucket --cache-folder --endpoint-url --region --profile --no-sign-request --request-payer --allow-drops --rejects --log-format --summary --progress --progress-interval --tries --timeout --help --version"
+            opts="-q -v -h -V --event --products --max-age --concurrency --refresh --archive-url --archive-bucket --cache-folder --endpoint-url --region --profile --no-sign-request --request-payer --allow-drops --rejects --log-format --summary --progress --progress-interval --quiet --verbose --tries --request-timeout --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -49,7 +49,7 @@ _bh__derive() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --bucket)
+                --archive-bucket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -93,7 +93,7 @@ _bh__derive() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --timeout)
+                --request-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

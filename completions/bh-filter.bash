@@ -23,7 +23,7 @@ _bh__filter() {
 
     case "${cmd}" in
         bh__filter)
-            opts="-h -V --suffix --key-regex --known --database --allow-drops --rejects --log-format --summary --progress --progress-interval --help --version"
+            opts="-q -v -h -V --suffix --key-regex --known --no-known --database --allow-drops --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -23,7 +23,7 @@ _bh__load() {
 
     case "${cmd}" in
         bh__load)
-            opts="-h -V --database --elasticsearch --index --retry-refused --requeue --batch-size --flush-interval --resume-file --skip-validation --kinto-migration --runs --dry-run --allow-drops --marks --rejects --log-format --summary --progress --progress-interval --help --version"
+            opts="-q -v -h -V --database --elasticsearch --index --retry-refused --requeue --batch-size --flush-interval --resume-file --mark-unvalidated --kinto-migration --runs --dry-run --allow-drops --marks --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

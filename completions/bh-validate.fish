@@ -10,5 +10,7 @@ complete -c bh-validate -l assert-formats -d 'Assert formats such as date-time t
 complete -c bh-validate -l bare -d 'Each line is a build itself, not a record that holds one'
 complete -c bh-validate -l skip-invalid -d 'Leave out the invalid ones: they are counted and are no rejects'
 complete -c bh-validate -l allow-drops -d 'Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside'
+complete -c bh-validate -s q -l quiet -d 'Log errors and the summary alone'
+complete -c bh-validate -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c bh-validate -s h -l help -d 'Print help'
 complete -c bh-validate -s V -l version -d 'Print version'

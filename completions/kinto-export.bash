@@ -23,7 +23,7 @@ _kinto__export() {
 
     case "${cmd}" in
         kinto__export)
-            opts="-h -V --server --bucket --collection --auth-file --retries --timeout --database --since --keep-meta --resume-file --resume --checkpoint --no-marks --concurrency --page-size --rejects --log-format --summary --progress --progress-interval --help --version"
+            opts="-q -v -h -V --server --kinto-bucket --kinto-collection --auth-file --tries --retries --request-timeout --kinto-database --since --keep-meta --resume-file --resume --checkpoint --no-marks --concurrency --page-size --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -33,11 +33,11 @@ _kinto__export() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --bucket)
+                --kinto-bucket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --collection)
+                --kinto-collection)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -45,15 +45,19 @@ _kinto__export() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --tries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --retries)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --timeout)
+                --request-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --database)
+                --kinto-database)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -23,7 +23,7 @@ _s3__inventory() {
 
     case "${cmd}" in
         s3__inventory)
-            opts="-h -V --columns --latest --mozilla --keep-manifest --files --raw-keys --all-versions --delete-markers --resume-file --resume --checkpoint --no-marks --concurrency --endpoint-url --region --profile --no-sign-request --request-payer --tries --timeout --rejects --log-format --summary --progress --progress-interval --help --version"
+            opts="-q -v -h -V --columns --latest --mozilla --keep-manifest --files --raw-keys --all-versions --delete-markers --resume-file --resume --checkpoint --no-marks --concurrency --endpoint-url --region --profile --no-sign-request --request-payer --tries --read-timeout --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -77,7 +77,7 @@ _s3__inventory() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --timeout)
+                --read-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -11,8 +11,8 @@ complete -c s3-inventory -l concurrency -d 'Files to read at once [default: one 
 complete -c s3-inventory -l endpoint-url -d 'Address of an S3 that is not AWS\'s [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
 complete -c s3-inventory -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
 complete -c s3-inventory -l profile -d 'Profile in AWS\'s configuration [env: AWS_PROFILE]' -r
-complete -c s3-inventory -l tries -d 'Tries of a request before it is given up' -r
-complete -c s3-inventory -l timeout -d 'Seconds that a server may stay silent' -r
+complete -c s3-inventory -l tries -d 'Maximum number of tries of a request' -r
+complete -c s3-inventory -l read-timeout -d 'Give up on a request after this long without data' -r
 complete -c s3-inventory -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F
 complete -c s3-inventory -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"
@@ -27,5 +27,7 @@ complete -c s3-inventory -l resume -d 'Go on where an earlier run stopped; begin
 complete -c s3-inventory -l no-marks -d 'Write records alone, for jq, head, sort and wc; a loader behind them confirms nothing'
 complete -c s3-inventory -l no-sign-request -d 'Anonymous access, for public buckets'
 complete -c s3-inventory -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'
+complete -c s3-inventory -s q -l quiet -d 'Log errors and the summary alone'
+complete -c s3-inventory -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c s3-inventory -s h -l help -d 'Print help'
 complete -c s3-inventory -s V -l version -d 'Print version'

@@ -4,7 +4,7 @@ loaded\t''"
 complete -c s3-list -l after -d 'List only keys behind this one, in byte order' -r
 complete -c s3-list -l through -d 'List only keys up to and with this one' -r
 complete -c s3-list -l concurrency -d 'Requests at work at once; 1 lists page after page' -r
-complete -c s3-list -l page-size -d 'Keys to ask for at once' -r
+complete -c s3-list -l page-size -d 'Keys per request' -r
 complete -c s3-list -l max-rps -d 'Requests a second at most' -r
 complete -c s3-list -l plan -d 'Print N ranges of about equal size that make up the listing, and list nothing' -r
 complete -c s3-list -l ranges -d 'List only the ranges in this file, or on standard input with -' -r -F
@@ -13,8 +13,8 @@ complete -c s3-list -l show-state -d 'Say how far the listing of this resume fil
 complete -c s3-list -l endpoint-url -d 'Address of an S3 that is not AWS\'s [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
 complete -c s3-list -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
 complete -c s3-list -l profile -d 'Profile in AWS\'s configuration [env: AWS_PROFILE]' -r
-complete -c s3-list -l tries -d 'Tries of a request before it is given up' -r
-complete -c s3-list -l timeout -d 'Seconds that a server may stay silent' -r
+complete -c s3-list -l tries -d 'Maximum number of tries of a request' -r
+complete -c s3-list -l read-timeout -d 'Give up on a request after this long without data' -r
 complete -c s3-list -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F
 complete -c s3-list -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"
@@ -27,5 +27,7 @@ complete -c s3-list -l no-marks -d 'Write records alone, for jq, head, sort and 
 complete -c s3-list -l ordered -d 'Hand keys on in their order; pages that come too early wait in memory, then in TMPDIR'
 complete -c s3-list -l no-sign-request -d 'Anonymous access, for public buckets'
 complete -c s3-list -l request-payer -d 'Agree to pay for requests to the bucket of somebody else'
+complete -c s3-list -s q -l quiet -d 'Log errors and the summary alone'
+complete -c s3-list -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c s3-list -s h -l help -d 'Print help'
 complete -c s3-list -s V -l version -d 'Print version'

@@ -260,7 +260,7 @@ const PAGES: &[Page] = &[
              which stay queued, and documents that follow the newest row: those were indexed \
              before the database was set back, or rows were deleted, and stay until rows get \
              their ids.",
-            "--skip-validation and --kinto-migration are noted in the metadata of the rows; \
+            "--mark-unvalidated and --kinto-migration are noted in the metadata of the rows; \
              they change nothing else.",
             "--dry-run looks and writes nothing, and prints a line for each record: its action \
              (insert, renew ETag, nothing, refuse), build_hash and key.",
@@ -412,11 +412,11 @@ const ARCHIVE: &[Entry] = &[
     ),
     (
         "NB_PARALLEL_REQUESTS, NB_RETRY_REQUEST, TIMEOUT_SECONDS",
-        "the same for --concurrency, --tries and --timeout.",
+        "the same for --concurrency, --tries and --request-timeout.",
     ),
     (
         "MIN_AGE_LAST_MODIFIED_HOURS",
-        "the same for --max-age, whatever its name says.",
+        "the same for --max-age: hours, or a time with a unit.",
     ),
     (
         "SSL_CERT_FILE",
@@ -441,12 +441,16 @@ const DATABASE: &[Entry] = &[
 ];
 const KINTO: &[Entry] = &[
     (
-        "SERVER_URL, BUCKET, COLLECTION",
+        "KINTO_SERVER_URL, KINTO_BUCKET, KINTO_COLLECTION",
         "the server with its version, and what is in it. Flags go first.",
     ),
     (
-        "AUTH",
+        "KINTO_AUTH",
         "USER:PASSWORD, or Bearer TOKEN; --auth-file goes first.",
+    ),
+    (
+        "SERVER_URL, BUCKET, COLLECTION, AUTH",
+        "the same where the long names are not set; a warning names those that are used.",
     ),
     (
         "SSL_CERT_FILE",
@@ -460,7 +464,7 @@ const KINTO_LOAD: &[Entry] = &[(
 const KINTO_DATABASE: &[Entry] = &[
     (
         "KINTO_DATABASE_URL",
-        "Kinto's own PostgreSQL. --database goes first.",
+        "Kinto's own PostgreSQL. --kinto-database goes first.",
     ),
     (
         "PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT, \

@@ -21,6 +21,7 @@
 //!   build by the names of its files; [`schema`] validates documents.
 //! - [`record`] is plain data: what a line may be. [`json`] reads and writes
 //!   documents exactly as CPython does.
+//! - [`values`] parses the values of flags, for all of these.
 //! - [`context`] is what all parts of a program share: [`log`], [`counters`] and
 //!   [`shutdown`].
 //!
@@ -52,4 +53,5 @@ mod shutdown;
 pub mod stage;
 mod store;
 mod trust;
+mod values;
 mod yaml;

@@ -1,7 +1,7 @@
 //! Messages on standard error, as text or as JSON lines.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -15,26 +15,53 @@ pub enum Format {
     Json,
 }
 
+/// Which messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors and the summary.
+    Quiet,
+    Normal,
+    /// Also what may come thousands of times.
+    Verbose,
+}
+
 /// Where a program's messages go; clones write to the same place.
 #[derive(Clone)]
 pub struct Log {
     program: &'static str,
     format: Format,
+    verbosity: Verbosity,
+    /// Nobody sees the messages as they come.
+    is_dated: bool,
 }
 
 impl Log {
-    pub fn new(program: &'static str, format: Format) -> Self {
-        Self { program, format }
+    pub fn new(program: &'static str, format: Format, verbosity: Verbosity) -> Self {
+        Self {
+            program,
+            format,
+            verbosity,
+            is_dated: !std::io::stderr().is_terminal(),
+        }
     }
 
     /// Logs a message that needs no action.
     pub fn info(&self, message: impl Display) {
-        self.write("info", &message.to_string());
+        if self.verbosity > Verbosity::Quiet {
+            self.write("info", &message.to_string());
+        }
     }
 
     /// Logs a warning.
     pub fn warn(&self, message: impl Display) {
-        self.write("warning", &message.to_string());
+        if self.verbosity > Verbosity::Quiet {
+            self.write("warning", &message.to_string());
+        }
+    }
+
+    /// Returns whether everything is logged, however often it comes.
+    pub fn is_verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
     }
 
     /// Logs why the run ends.
@@ -59,18 +86,29 @@ impl Log {
     pub fn summary(&self, text: &str, json: &serde_json::Value) {
         let program = self.program;
         write_line(&match self.format {
-            Format::Text => printable(&format!("{program}: {text}")),
+            Format::Text => printable(&format!("{}{program}: {text}", self.date())),
             Format::Json => json_line(
                 &json!({"time": now(), "level": "info", "program": program, "summary": json}),
             ),
         });
     }
 
+    /// Returns the start of a line of text.
+    fn date(&self) -> String {
+        if self.is_dated {
+            format!("{:.0} ", jiff::Timestamp::now())
+        } else {
+            String::new()
+        }
+    }
+
     fn write(&self, level: &str, message: &str) {
         let (program, message) = (self.program, printable(message));
         write_line(&match self.format {
-            Format::Text if level == "warning" => format!("{program}: warning: {message}"),
-            Format::Text => format!("{program}: {message}"),
+            Format::Text => {
+                let level = if level == "warning" { "warning: " } else { "" };
+                format!("{}{program}: {level}{message}", self.date())
+            }
             Format::Json => json_line(&json!({
                 "time": now(), "level": level, "program": program, "message": message,
             })),

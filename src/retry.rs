@@ -267,7 +267,7 @@ impl Retry {
             return Err(Failure::transient(class, reason));
         };
         self.context.counters.note(counted_as, 1);
-        if attempts.should_announce(class) && self.may_announce() {
+        if self.context.log.is_verbose() || attempts.should_announce(class) && self.may_announce() {
             self.context.log.warn(format!("{reason}; trying again"));
         }
         Ok(wait)

@@ -225,7 +225,9 @@ fn man_pages_and_completions_are_those_of_the_programs() {
 fn flags(stage: &Stage) -> BTreeSet<String> {
     let mut command = (stage.command)();
     command.build();
-    let long = command.get_arguments().filter_map(|arg| arg.get_long());
+    // Former names are hidden.
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let long = shown.filter_map(|arg| arg.get_long());
     long.map(|long| format!("--{long}")).collect()
 }
 

@@ -3,6 +3,7 @@
 //! at once.
 
 mod ends;
+mod flags;
 mod rejects;
 mod wrong_input;
 
@@ -134,6 +135,98 @@ fn help_begins_with_the_name_and_leads_with_examples() {
         assert!(at("Usage:") < at("--rejects <"), "{help}");
         assert!(at("--rejects <") < at("Exit status:"), "{help}");
     }
+}
+
+#[test]
+fn the_short_help_fits_a_screen_and_leads_to_the_long_one() {
+    for stage in stages() {
+        let help = |flag: &str| {
+            let run = Tool::plain(stage).arg(flag).run().exits(0);
+            String::from_utf8(run.stdout).unwrap()
+        };
+        let (short, long) = (help("-h"), help("--help"));
+        assert!(short.lines().count() <= 30, "{short}");
+        assert!(short.contains("all options: --help"), "{short}");
+        assert!(short.len() < long.len(), "{short}");
+        assert!(
+            long.contains("--log-format") && !short.contains("--log-format"),
+            "{short}"
+        );
+    }
+}
+
+/// Nothing of the environment is shown, where a password or a key may be.
+#[test]
+fn help_shows_no_values_of_the_environment() {
+    let names = [
+        "DATABASE_URL",
+        "ELASTICSEARCH_URL",
+        "KINTO_DATABASE_URL",
+        "CACHE_FOLDER",
+        "PRODUCTS",
+        "KINTO_SERVER_URL",
+        "KINTO_BUCKET",
+        "KINTO_COLLECTION",
+        "KINTO_AUTH",
+    ];
+    for (stage, flag) in stages().flat_map(|stage| [(stage, "--help"), (stage, "-h")]) {
+        let tool = Tool::plain(stage).arg(flag);
+        let tool = names
+            .iter()
+            .fold(tool, |tool, name| tool.env(name, "shown-value"));
+        let tool = tool.env("BATCH_MAX_REQUESTS", "8765");
+        let run = tool.run().exits(0);
+        let help = String::from_utf8(run.stdout).unwrap();
+        assert!(
+            !help.contains("shown-value") && !help.contains("8765"),
+            "{help}"
+        );
+    }
+}
+
+#[test]
+fn quiet_programs_say_errors_and_the_summary() {
+    let place = Place::new();
+    for stage in readers() {
+        let input = format!("{}\n{GARBAGE}\n", line(0));
+        let run = place.tool(stage).arg("-q").input(input).run().exits(65);
+        let sum = format!("{stage}: 2 in = 1 {} + 1 rejected (bad_line)", out(stage));
+        assert_eq!(run.told(), [sum], "{run}");
+        let both = place.tool(stage).args(["-q", "-v"]).run().exits(2);
+        both.says("cannot be used with");
+    }
+}
+
+#[test]
+fn verbose_programs_say_every_reject() {
+    let place = Place::new();
+    for stage in readers() {
+        let input = format!("{}\n{}", line(0), format!("{GARBAGE}\n").repeat(30));
+        let run = place.tool(stage).arg("-v").input(input).run().exits(65);
+        let said = run
+            .told()
+            .iter()
+            .filter(|line| line.contains(": bad_line: "))
+            .count();
+        assert_eq!(said, 30, "{run}");
+        run.says("(30 shown)");
+    }
+}
+
+#[test]
+fn messages_are_dated_where_nobody_sees_them_as_they_come() {
+    let place = Place::new();
+    let date = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ bh-filter: ").unwrap();
+    let run = place
+        .tool("bh-filter")
+        .input(GARBAGE.to_owned() + "\n")
+        .run()
+        .exits(65);
+    let lines: Vec<&str> = run.dated.lines().collect();
+    assert_eq!(lines.len(), 3, "{run}");
+    assert!(lines.iter().all(|line| date.is_match(line)), "{lines:?}");
+    let usage = Tool::plain("bh-filter").arg("--nonsense").run().exits(2);
+    assert!(usage.dated.starts_with("bh-filter: "), "{usage}");
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn since_exports_only_changed_records() {
         }
     }
     let run = export(&kinto).args(["--since", "soon"]).run();
-    run.exits(2).says("expected milliseconds");
+    run.exits(2).says("expected a date");
 }
 
 #[test]

@@ -67,6 +67,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("counters", &[]),
     ("error", &[]),
     ("log", &[]),
+    ("values", &[]),
     ("disk", &["error"]),
     ("trust", &["error"]),
     ("shutdown", &["error"]),
@@ -122,10 +123,11 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What every part that does something may use.
-const BASE: &str = "context counters disk error log shutdown";
+const BASE: &str = "context counters disk error log shutdown values";
 
 /// What every program may use.
-const STAGE: &str = "context counters disk error log shutdown address cli hex json ndjson record";
+const STAGE: &str =
+    "context counters disk error log shutdown values address cli hex json ndjson record";
 
 /// The part of `src` that a file belongs to.
 fn part(file: &Path) -> String {

@@ -111,8 +111,10 @@ fn a_partial_line_is_completed_where_it_stands() {
             return;
         };
         let path = fifo(&tmux, "source");
-        tmux.run(PIPELINE);
+        // The shell has written the command.
+        tmux.run(&format!("echo sta''rted; {PIPELINE}"));
         let mut source = Source::open(&path);
+        tmux.wait("started");
         tmux.write("Password: ");
         source.give(0..1);
         wait_for_row(&tmux, 1);

@@ -173,10 +173,10 @@ fn the_recipe_for_postgres_and_elasticsearch_stores_and_indexes() {
 
 fn with_kinto(section: &str, kinto: &Kinto) -> Option<Place> {
     let mut place = Place::new("docs/recipes.md", section)?;
-    place.set("SERVER_URL", &kinto.url);
-    place.set("AUTH", &kinto.auth);
-    place.set("BUCKET", &kinto.bucket);
-    place.set("COLLECTION", "releases");
+    place.set("KINTO_SERVER_URL", &kinto.url);
+    place.set("KINTO_AUTH", &kinto.auth);
+    place.set("KINTO_BUCKET", &kinto.bucket);
+    place.set("KINTO_COLLECTION", "releases");
     // Archives that fail on purpose are not asked nine times.
     place.set("NB_RETRY_REQUEST", "2");
     Some(place)

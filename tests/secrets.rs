@@ -115,7 +115,7 @@ fn kinto_errors_and_states_show_no_secret() {
     let folder = folder();
     let state = folder.path().join("kinto.json");
     let export = |url: &str| {
-        let tool = Tool::new("kinto-export").env("AUTH", format!("me:{SECRET}"));
+        let tool = Tool::new("kinto-export").env("KINTO_AUTH", format!("me:{SECRET}"));
         let tool = tool.args(["--server", url, "--retries", "0", "--resume"]);
         tool.arg("--resume-file").arg(&state).run()
     };
@@ -131,9 +131,9 @@ fn kinto_errors_and_states_show_no_secret() {
         let code = if url.ends_with(":1/v1") { 69 } else { 2 };
         let load = Tool::new("kinto-load")
             .arg("--marks")
-            .env("SERVER_URL", with_password(url));
+            .env("KINTO_SERVER_URL", with_password(url));
         let load = load
-            .env("AUTH", format!("me:{SECRET}"))
+            .env("KINTO_AUTH", format!("me:{SECRET}"))
             .args(["--retries", "0"]);
         keeps_the_secret(load.run(), code);
     }

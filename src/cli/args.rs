@@ -1,9 +1,11 @@
 //! Flags that several programs have.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::log;
+use crate::log::{self, Verbosity};
 use crate::ndjson::WriteMarks;
+use crate::values;
 
 /// Flags of every program.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,8 +27,28 @@ pub struct SharedArgs {
     pub progress: ShowProgress,
 
     /// Where no block is drawn, show a line of progress this often
-    #[arg(long, value_name = "SECONDS", help_heading = "Reporting")]
-    pub progress_interval: Option<u64>,
+    #[arg(long, value_name = "TIME", value_parser = values::whole_seconds, help_heading = "Reporting")]
+    pub progress_interval: Option<Duration>,
+
+    /// Log errors and the summary alone
+    #[arg(long, short, conflicts_with = "verbose", help_heading = "Reporting")]
+    pub quiet: bool,
+
+    /// Log every retry, and every object that is rejected or gone
+    #[arg(long, short, help_heading = "Reporting")]
+    pub verbose: bool,
+}
+
+impl SharedArgs {
+    /// Returns which messages are logged.
+    #[must_use]
+    pub fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        }
+    }
 }
 
 /// The flag of programs that read what others wrote.

@@ -2,8 +2,8 @@
 //! standard error. No other module exits.
 
 mod args;
+mod help;
 mod streams;
-pub(crate) mod values;
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -95,10 +95,10 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     }
     let counters = Arc::new(Counters::new(program, args.out(), P::COUNTS_READ));
     let shared = args.shared();
-    let log = Log::new(program, shared.log_format);
+    let log = Log::new(program, shared.log_format, shared.verbosity());
     abort_on_panic(log.clone());
     let options = progress::Options {
-        interval: shared.progress_interval,
+        interval: shared.progress_interval.map(|time| time.as_secs()),
         allow_drops: args.allow_drops(),
     };
     let progress = match shared.progress {
@@ -150,7 +150,9 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
 fn parse<P: Program>() -> std::result::Result<P, clap::Error> {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("COMMIT"));
     let mut command = command::<P>().version(VERSION);
-    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let matches = command.try_get_matches_from_mut(&arguments);
+    let matches = matches.map_err(|told| help::shorten(told, &command, &arguments))?;
     P::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
@@ -324,7 +326,7 @@ mod tests {
         input.rewind().unwrap();
         let counters = Arc::new(Counters::new("test", "out", true));
         let context = Context {
-            log: Log::new("test", log::Format::Text),
+            log: Log::new("test", log::Format::Text, log::Verbosity::Normal),
             counters: Arc::clone(&counters),
             shutdown: Shutdown::watch().unwrap(),
         };

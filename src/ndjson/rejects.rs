@@ -48,7 +48,7 @@ impl Rejects {
     pub fn keep(&mut self, reject: &Reject, message: Option<&str>) -> Result<bool> {
         let Some((path, file)) = &mut self.file else {
             self.homeless += 1;
-            if self.shown < SHOWN && message != Some("") {
+            if (self.shown < SHOWN || self.log.is_verbose()) && message != Some("") {
                 self.shown += 1;
                 match message {
                     Some(message) => self.log.warn(message),

@@ -25,7 +25,7 @@ use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::retry::{Failure, Policy, Retry};
-use crate::trust;
+use crate::{trust, values};
 
 pub use self::listing::{Bucket, ListQuery};
 
@@ -52,13 +52,13 @@ pub struct S3Args {
     #[arg(long, help_heading = "Object storage")]
     pub request_payer: bool,
 
-    /// Tries of a request before it is given up
+    /// Maximum number of tries of a request
     #[arg(long, help_heading = "Object storage", value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     pub tries: u32,
 
-    /// Seconds that a server may stay silent
-    #[arg(long, help_heading = "Object storage", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
-    pub timeout: u64,
+    /// Give up on a request after this long without data
+    #[arg(long = "read-timeout", alias = "timeout", help_heading = "Object storage", value_name = "TIME", default_value = "30s", value_parser = values::whole_seconds)]
+    pub timeout: Duration,
 }
 
 /// A connection to object storage.
@@ -76,7 +76,7 @@ impl S3 {
     /// # Errors
     /// Certificates to trust that cannot be read (78).
     pub async fn open(args: &S3Args, context: &Context) -> Result<Self> {
-        let silent = Duration::from_secs(args.timeout);
+        let silent = args.timeout;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(silent.min(Duration::from_secs(10)))
             .read_timeout(silent)

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use crate::cli::{InputArgs, Program, SharedArgs, values};
+use crate::cli::{InputArgs, Program, SharedArgs};
 use crate::error::Result;
 use crate::json;
 use crate::log::Log;
@@ -12,6 +12,7 @@ use crate::record::object::Object;
 use crate::remote;
 use crate::remote::s3::fetch::{FetchAnswer, FetchLimits, FetchRequest, FetchTicket, Fetcher};
 use crate::remote::s3::{S3, S3Args};
+use crate::values;
 
 /// Get the object of each record and add it as `build`
 #[derive(Debug, Parser)]
@@ -24,12 +25,12 @@ Examples:
   rclone lsjson -R --files-only --hash remote:bucket | bh-filter | bh-fetch --bucket bucket"
 )]
 pub struct Args {
-    /// Downloads at the same time
+    /// Maximum number of concurrent requests
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
-    /// Refuse larger objects; bytes, or with K, M or G
-    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = values::bytes)]
+    /// Refuse larger objects: bytes, or with a unit, as in 16M, 16MiB and 16MB
+    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = values::bytes)]
     max_size: u64,
 
     /// Bucket of the lines that name none
@@ -173,7 +174,7 @@ impl Missing {
     /// Logs the first ones; the summary counts all.
     fn add(&mut self, line: RecordLine<'_>) {
         self.count += 1;
-        if self.count <= NAMED {
+        if self.count <= NAMED || self.log.is_verbose() {
             let text = String::from_utf8_lossy(line.bytes);
             self.log
                 .info(format!("line {}: not there any more: {text}", line.number));

@@ -8,7 +8,7 @@ use memchr::memmem::{self, Finder};
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use regex::RegexSet;
 
-use crate::cli::{InputArgs, Program, SharedArgs, values};
+use crate::cli::{InputArgs, Program, SharedArgs};
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::ndjson::{self, Block, Emitted, Framing, Input, Io, Line, Polled};
@@ -18,6 +18,7 @@ use crate::record::mark::Mark;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
 use crate::store::{self, DatabaseArgs};
+use crate::values;
 
 /// Keep the records of wanted objects that are not known yet
 #[derive(Debug, Parser)]
@@ -26,21 +27,25 @@ use crate::store::{self, DatabaseArgs};
     before_help = "\
 Examples:
   s3-list s3://bucket/pub/ | bh-filter | bh-fetch | bh-validate | bh-load
-  zcat keys.ndjson.gz | bh-filter --known none > wanted.ndjson
+  zcat keys.ndjson.gz | bh-filter --no-known > wanted.ndjson
   bh-filter --known yesterday.ndjson --key-regex '^pub/firefox/' < today.ndjson"
 )]
 pub struct Args {
     /// Keep keys that end with this; repeatable
-    #[arg(long, value_name = "TEXT", default_value = "buildhub.json")]
+    #[arg(long, value_name = "TEXT", default_value = "buildhub.json", value_parser = values::suffix)]
     suffix: Vec<String>,
 
     /// Of these, keep keys that match; repeatable
     #[arg(long, value_name = "REGEX", value_parser = values::pattern)]
     key_regex: Vec<String>,
 
-    /// What is known: a file of records or a listing, or `none`; else the database
+    /// What is known: a file of records or a listing; else the database
     #[arg(long, value_name = "FILE")]
     known: Option<String>,
+
+    /// Keep what is known too
+    #[arg(long, conflicts_with = "known")]
+    no_known: bool,
 
     #[command(flatten)]
     database: DatabaseArgs,
@@ -62,10 +67,17 @@ impl Program for Args {
     }
 
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
-        let known = self.known.iter();
+        let known = self.known.iter().filter(|_| !self.keeps_known());
         known
             .map(|path| ("what is known", PathBuf::from(path)))
             .collect()
+    }
+}
+
+impl Args {
+    /// Returns whether nothing is known: `--known none` is the former name.
+    fn keeps_known(&self) -> bool {
+        self.no_known || self.known.as_deref() == Some("none")
     }
 }
 
@@ -85,7 +97,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
 fn known(args: &Args, io: &Io) -> Result<Known> {
     let mut known = Known::default();
     match args.known.as_deref() {
-        Some("none") => {}
+        _ if args.keeps_known() => {}
         Some(path) => read_known(Path::new(path), &mut known, io)?,
         None => {
             if let Some(mut store) = store::Location::new(&args.database, io)?.open_existing()? {
@@ -98,7 +110,7 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
         }
     }
     known.seal();
-    if args.known.as_deref() != Some("none") {
+    if !args.keeps_known() {
         io.context
             .counters
             .note("keys known before", known.len() as u64);

@@ -379,8 +379,8 @@ fn certificates_that_cannot_be_read_end_the_run() {
     let database = format!("sqlite:{}", folder.path().join("db").display());
     let line = r#"{"key":"pub/firefox/nightly/a-mozilla-central/firefox-55.0a1.fr.linux-i686.apk","size":7,"last_modified":"2017-06-02T12:20:10Z"}"#;
     for (program, variable) in [
-        ("kinto-export", "SERVER_URL"),
-        ("kinto-load", "SERVER_URL"),
+        ("kinto-export", "KINTO_SERVER_URL"),
+        ("kinto-load", "KINTO_SERVER_URL"),
         ("bh-derive", "ARCHIVE_URL"),
         ("bh-load", "ELASTICSEARCH_URL"),
     ] {

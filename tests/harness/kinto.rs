@@ -78,10 +78,10 @@ impl Kinto {
     /// Returns a program that uses the bucket through another URL.
     pub fn at(&self, name: &str, url: &str) -> Tool {
         Tool::new(name)
-            .env("AUTH", &self.auth)
-            .env("SERVER_URL", url)
-            .env("BUCKET", &self.bucket)
-            .env("COLLECTION", COLLECTION)
+            .env("KINTO_AUTH", &self.auth)
+            .env("KINTO_SERVER_URL", url)
+            .env("KINTO_BUCKET", &self.bucket)
+            .env("KINTO_COLLECTION", COLLECTION)
     }
 
     pub fn records_path(&self) -> String {

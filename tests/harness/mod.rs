@@ -27,8 +27,10 @@ use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::thread::JoinHandle;
 
+use regex::Regex;
 use serde_json::Value;
 
 use self::relay::Relay;
@@ -74,7 +76,10 @@ pub struct Run {
     pub what: String,
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
+    /// Standard error, without the dates.
     pub stderr: String,
+    /// Standard error as it came.
+    pub dated: String,
     /// The summary, if it was written.
     pub summary: Value,
 }
@@ -192,6 +197,13 @@ impl Tool {
     }
 }
 
+/// Returns messages without the dates before them.
+pub fn undated(text: &str) -> String {
+    static DATE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ").unwrap());
+    DATE.replace_all(text, "").into_owned()
+}
+
 fn reader(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -224,11 +236,13 @@ impl Started {
         let collect =
             |from: Option<JoinHandle<Vec<u8>>>| from.map_or_else(Vec::new, |f| f.join().unwrap());
         let text = std::fs::read(self.summary.path().join("summary.json"));
+        let dated = String::from_utf8(collect(self.stderr)).unwrap();
         let run = Run {
             what: self.what,
             status,
             stdout: collect(self.stdout),
-            stderr: String::from_utf8(collect(self.stderr)).unwrap(),
+            stderr: undated(&dated),
+            dated,
             // The file is created at the start and written at the end.
             summary: match text {
                 Ok(text) if !text.is_empty() => serde_json::from_slice(&text).unwrap(),

@@ -79,7 +79,7 @@ fn the_words_of_kinto_are_escaped() {
     for program in ["kinto-export", "kinto-load"] {
         let tool = Tool::new(program).args(["--server", &server.url, "--retries", "0"]);
         let run = tool
-            .env("AUTH", "a:b")
+            .env("KINTO_AUTH", "a:b")
             .input(record(0).to_string())
             .run()
             .exits(77);

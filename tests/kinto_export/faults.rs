@@ -22,7 +22,7 @@ fn run(fault: impl Fn(usize) -> Option<Option<Answer>> + Send + Sync + 'static) 
 }
 
 fn export(server: &StandIn) -> Tool {
-    let tool = Tool::new("kinto-export").env("AUTH", "me:secret:of:mine");
+    let tool = Tool::new("kinto-export").env("KINTO_AUTH", "me:secret:of:mine");
     tool.args(["--server", &server.url, "--page-size", "10"])
 }
 

@@ -15,7 +15,7 @@ const FIRST_BATCH: usize = 1;
 fn load(server: &StandIn, flags: &[&str]) -> Tool {
     let tool = Tool::new("kinto-load")
         .arg("--marks")
-        .env("AUTH", "me:secret:of:mine");
+        .env("KINTO_AUTH", "me:secret:of:mine");
     tool.args(["--server", &server.url]).args(flags)
 }
 

@@ -19,9 +19,9 @@ fn migrate(kinto: &Kinto, server: &str, folder: &Path, flags: &[&str]) -> Output
             "PATH",
             format!("{programs}:{}", std::env::var("PATH").unwrap()),
         )
-        .env("SERVER_URL", server)
-        .env("AUTH", &kinto.auth)
-        .env("BUCKET", &kinto.bucket)
+        .env("KINTO_SERVER_URL", server)
+        .env("KINTO_AUTH", &kinto.auth)
+        .env("KINTO_BUCKET", &kinto.bucket)
         .env("DATABASE_URL", "sqlite:b.db")
         .env_remove("ELASTICSEARCH_URL")
         .env_remove("KINTO_DATABASE_URL")
@@ -31,7 +31,7 @@ fn migrate(kinto: &Kinto, server: &str, folder: &Path, flags: &[&str]) -> Output
 }
 
 fn inserted(folder: &Path) -> Value {
-    let text = std::fs::read(folder.join("state/summary/bh-load.json")).unwrap();
+    let text = std::fs::read(folder.join("migration/summary/bh-load.json")).unwrap();
     serde_json::from_slice::<Value>(&text).unwrap()["out"].clone()
 }
 

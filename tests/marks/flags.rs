@@ -250,7 +250,7 @@ fn sinks_write_marks_only_when_asked() {
         + "\n{\"mark\":{\"message\":{\"queue\":\"q\",\"receipt_handle\":\"1\"}}}\n"
         + "{\"mark\":{\"end\":{\"run\":\"r\"}}}\n";
     for (args, expected) in [(&[][..], 0), (&["--marks"][..], 2)] {
-        let tool = Tool::new("kinto-load").env("AUTH", "me:secret");
+        let tool = Tool::new("kinto-load").env("KINTO_AUTH", "me:secret");
         let tool = tool
             .args(["--server", &kinto.url])
             .args(args.iter().copied());

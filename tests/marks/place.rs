@@ -255,7 +255,7 @@ impl Derived {
             "s3-list" => pages_of(&self.s3, "4"),
             "bh-derive" => self.archive.tool().args(["--tries", "2"]),
             _ => {
-                let tool = Tool::new(stage).env("AUTH", "me:secret");
+                let tool = Tool::new(stage).env("KINTO_AUTH", "me:secret");
                 tool.args(["--server", &self.kinto.url, "--marks"])
             }
         }

@@ -34,7 +34,12 @@ pub struct ArchiveArgs {
     pub archive_url: String,
 
     /// Read listings and metadata from this bucket, not over HTTP
-    #[arg(long, help_heading = "The archive", value_name = "NAME")]
+    #[arg(
+        long = "archive-bucket",
+        alias = "bucket",
+        help_heading = "The archive",
+        value_name = "NAME"
+    )]
     pub bucket: Option<String>,
 
     /// Folder of the file that keeps metadata from run to run

@@ -115,13 +115,13 @@ impl KintoDatabase {
     pub fn new(
         url: &str,
         (bucket, collection): (&str, &str),
-        (page_size, retries): (u16, u32),
+        (page_size, tries): (u16, u32),
         context: &Context,
     ) -> Result<Self> {
         let policy = Policy {
             backoff: BACKOFF,
             announce: Announce::Never,
-            ..Policy::requests(retries.saturating_add(1))
+            ..Policy::requests(tries)
         };
         Ok(Self {
             target: ConnectionTarget::new(url)?,

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod database;
+mod environment;
 pub mod manifest;
 pub mod pages;
 
@@ -20,6 +21,7 @@ use super::runtime;
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::Io;
 use crate::retry::{Policy, Retry};
+use crate::values;
 
 /// Where the records are.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,53 +30,76 @@ pub struct KintoArgs {
     #[arg(
         long,
         value_name = "URL",
-        env = "SERVER_URL",
+        env = "KINTO_SERVER_URL",
         hide_env_values = true,
         help_heading = "Kinto"
     )]
     pub server: Option<String>,
 
+    /// Bucket of the records
     #[arg(
-        long,
+        long = "kinto-bucket",
+        alias = "bucket",
         value_name = "ID",
-        env = "BUCKET",
-        default_value = "build-hub",
+        env = "KINTO_BUCKET",
+        hide_env_values = true,
+        default_value_t = environment::short("BUCKET", "build-hub"),
         help_heading = "Kinto"
     )]
     pub bucket: String,
 
+    /// Collection of the records
     #[arg(
-        long,
+        long = "kinto-collection",
+        alias = "collection",
         value_name = "ID",
-        env = "COLLECTION",
-        default_value = "releases",
+        env = "KINTO_COLLECTION",
+        hide_env_values = true,
+        default_value_t = environment::short("COLLECTION", "releases"),
         help_heading = "Kinto"
     )]
     pub collection: String,
 
-    /// A file with USER:PASSWORD, or Bearer TOKEN, in its first line; without it the variable AUTH
+    /// A file with USER:PASSWORD, or Bearer TOKEN, in its first line; without it the variable KINTO_AUTH
     #[arg(long, value_name = "FILE", help_heading = "Kinto")]
     pub auth_file: Option<PathBuf>,
 
-    /// How often a request that failed in passing is tried again
+    /// Maximum number of tries of a request
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 3,
-        value_parser = clap::value_parser!(u32).range(..1000),
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..=1000),
         help_heading = "Kinto"
     )]
-    pub retries: u32,
+    tries: u32,
 
-    /// Seconds that a request may take
+    /// The former name: tries but for the first
     #[arg(
         long,
-        value_name = "SECONDS",
-        default_value_t = 60,
-        value_parser = clap::value_parser!(u64).range(1..),
+        hide = true,
+        conflicts_with = "tries",
+        value_parser = clap::value_parser!(u32).range(..1000)
+    )]
+    retries: Option<u32>,
+
+    /// Give up on a request that takes longer than this
+    #[arg(
+        long = "request-timeout",
+        alias = "timeout",
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = values::whole_seconds,
         help_heading = "Kinto"
     )]
-    pub timeout: u64,
+    pub timeout: Duration,
+}
+
+impl KintoArgs {
+    /// Returns how often a request is tried at most.
+    pub fn tries(&self) -> u32 {
+        self.retries.map_or(self.tries, |retries| retries + 1)
+    }
 }
 
 const DEFAULT: &str = "http://localhost:8888/v1";
@@ -148,17 +173,17 @@ impl KintoServer {
     pub fn open(args: &KintoArgs, io: &Io) -> Result<Self> {
         let mut root = root(args)?;
         let own = Credentials::take(&mut root);
+        environment::warn_of_short(args, &io.context.log);
         let credentials = match own {
             Some(own) => Some(own),
             None => auth(args)?,
         };
-        let timeout = Duration::from_secs(args.timeout);
         let redirects = redirect::Policy::none();
         Ok(Self {
             runtime: runtime("kinto", Some(1))?,
-            client: HttpClient::open(root.as_str(), timeout, redirects, credentials)?,
+            client: HttpClient::open(root.as_str(), args.timeout, redirects, credentials)?,
             root,
-            retry: Retry::new(Policy::requests(args.retries + 1), &io.context),
+            retry: Retry::new(Policy::requests(args.tries()), &io.context),
         })
     }
 
@@ -199,8 +224,9 @@ impl KintoServer {
 }
 
 fn root(args: &KintoArgs) -> Result<Url> {
-    let named = args.server.as_deref().map(str::trim);
-    let text = named.filter(|url| !url.is_empty()).unwrap_or(DEFAULT);
+    let named = args.server.clone().filter(|url| !url.trim().is_empty());
+    let text = named.or_else(|| environment::either("SERVER_URL"));
+    let text = text.as_deref().map_or(DEFAULT, str::trim);
     // The text itself may hold a password.
     let wrong = |what: &dyn std::fmt::Display| {
         Error::usage(format!("--server: {what}, expected a URL like {DEFAULT}"))
@@ -220,7 +246,7 @@ fn auth(args: &KintoArgs) -> Result<Option<Credentials>> {
         Some(path) => {
             std::fs::read_to_string(path).map_err(Error::at(Kind::Configuration, path.display()))?
         }
-        None => std::env::var("AUTH").unwrap_or_default(),
+        None => environment::either("AUTH").unwrap_or_default(),
     };
     let line = text.lines().next().unwrap_or_default().trim();
     (!line.is_empty()).then(|| parse_auth(line)).transpose()

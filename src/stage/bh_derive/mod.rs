@@ -25,6 +25,7 @@ use crate::record::reject::Reject;
 use crate::remote;
 use crate::remote::archive::{Archive, ArchiveArgs, ArchiveOptions};
 use crate::remote::s3::{S3, S3Args};
+use crate::values;
 
 /// Make release records of the builds in a listing of Mozilla's archive
 #[derive(Debug, Parser)]
@@ -33,13 +34,14 @@ use crate::remote::s3::{S3, S3Args};
     before_help = "\
 Examples:
   zcat inventory/*.csv.gz | s3-inventory --raw-keys | bh-derive | kinto-load
-  s3-list s3://archive/pub/firefox/releases/ | bh-derive --bucket archive > records.ndjson
+  s3-list s3://archive/pub/firefox/releases/ | bh-derive --archive-bucket archive > records.ndjson
   bh-derive --event --rejects refused.ndjson < events.ndjson | kinto-load --if-not-exists",
     mut_arg("tries", |tries| tries.env("NB_RETRY_REQUEST").hide_env_values(true)),
     mut_arg("timeout", |timeout| {
         let timeout = timeout.env("TIMEOUT_SECONDS").hide_env_values(true);
-        let timeout = timeout.default_value(Resettable::Value("300".into()));
-        timeout.help("Seconds that a request may take")
+        let timeout = timeout.default_value(Resettable::Value("300s".into()));
+        let timeout = timeout.long("request-timeout");
+        timeout.help("Give up on a request that takes longer than this")
     }),
 )]
 pub struct Args {
@@ -57,17 +59,18 @@ pub struct Args {
     )]
     products: String,
 
-    /// Pass over what was last changed more than so many hours ago; 0 for none
+    /// Skip objects last modified longer ago than this; a bare number is hours, 0 is no limit
     #[arg(
         long,
-        value_name = "HOURS",
+        value_name = "TIME",
         env = "MIN_AGE_LAST_MODIFIED_HOURS",
         hide_env_values = true,
-        default_value_t = 0
+        default_value = "0",
+        value_parser = values::hours
     )]
-    max_age: u32,
+    max_age: Duration,
 
-    /// Requests at the same time
+    /// Maximum number of concurrent requests
     #[arg(
         long,
         value_name = "N",
@@ -81,11 +84,12 @@ pub struct Args {
     /// With --event, ask again after so long for what the archive said
     #[arg(
         long,
-        value_name = "SECONDS",
-        default_value_t = 300,
+        value_name = "TIME",
+        default_value = "300s",
+        value_parser = values::seconds,
         requires = "event"
     )]
-    refresh: u64,
+    refresh: Duration,
 
     #[command(flatten)]
     archive: ArchiveArgs,
@@ -121,13 +125,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     };
     let options = ArchiveOptions {
         concurrency: usize::from(args.concurrency),
-        timeout: Duration::from_secs(args.s3.timeout),
+        timeout: args.s3.timeout,
         tries: args.s3.tries,
         context: io.context.clone(),
     };
     let archive = Archive::open(&args.archive, s3, &options)?;
     let base = archive.base.clone();
-    let max_age = args.event.then(|| Duration::from_secs(args.refresh));
+    let max_age = args.event.then_some(args.refresh);
     let cache = match max_age {
         Some(max_age) => Cache::in_memory(max_age),
         None => Cache::open(&args.archive.cache_folder)?,
@@ -174,7 +178,7 @@ fn write(outcome: DeriveOutcome, line: RecordLine<'_>, output: &mut StageOutput)
     }
 }
 
-fn oldest(hours: u32) -> Option<Timestamp> {
-    let age = SignedDuration::from_hours(i64::from(hours));
-    (hours > 0).then(|| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN))
+fn oldest(max_age: Duration) -> Option<Timestamp> {
+    let age = SignedDuration::try_from(max_age).ok()?;
+    (!age.is_zero()).then(|| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN))
 }

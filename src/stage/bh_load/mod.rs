@@ -17,7 +17,7 @@ use clap::Parser;
 use self::batch::{LARGEST, Loader};
 use self::checkpoint::{CUT, Checkpoint, Settlement};
 use self::index::Indexer;
-use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs, values};
+use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -26,6 +26,7 @@ use crate::ndjson::{self, BatchLimits, Io, Place, RecordLine, WriteMarks};
 use crate::remote::elastic::ElasticArgs;
 use crate::resume;
 use crate::store::{DEFAULT_FILE, DatabaseArgs, DryRun, Location, Provenance, Replaced, Store};
+use crate::values;
 
 /// Store builds in the database, and index them
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -60,17 +61,17 @@ pub struct Args {
     #[arg(long, value_name = "ROWS", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch_size: u32,
 
-    /// Seconds that a row waits for its batch to fill up, at most
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = values::seconds)]
+    /// Maximum time that a row waits for its batch to fill up
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::seconds)]
     flush_interval: Duration,
 
     /// Confirm what is stored beside this file, that of s3-list
     #[arg(long, value_name = "FILE")]
     resume_file: Option<PathBuf>,
 
-    /// Note with each row that nobody has held its build against the schema
-    #[arg(long)]
-    skip_validation: bool,
+    /// Mark rows as not validated (metadata only; bh-load itself never validates)
+    #[arg(long, alias = "skip-validation")]
+    mark_unvalidated: bool,
 
     /// Note with each row that it was Kinto's, and count it as kinto_inserted
     #[arg(long)]
@@ -162,7 +163,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         kinto: args.kinto_migration.then(Metrics::from_environment),
     };
     let provenance = Provenance {
-        skip_validation: args.skip_validation,
+        skip_validation: args.mark_unvalidated,
         kinto_migration: args.kinto_migration,
     };
     let limits = BatchLimits {

@@ -15,7 +15,7 @@ use self::export::Export;
 use self::pages::{Database, Http, Pages};
 use self::write::ExportWriter;
 use crate::address::without_password;
-use crate::cli::{Program, SharedArgs, values};
+use crate::cli::{Program, SharedArgs};
 use crate::error::Result;
 use crate::ndjson::{Io, Place, WriteMarks};
 use crate::record::coverage::Interval;
@@ -23,6 +23,7 @@ use crate::remote::kinto::database::KintoDatabase;
 use crate::remote::kinto::pages::Collection;
 use crate::remote::kinto::{KintoArgs, KintoServer};
 use crate::resume::{self, Recorder, ResumeArgs};
+use crate::values;
 
 /// Export the records of a Kinto collection as builds
 #[derive(Debug, Parser)]
@@ -34,7 +35,7 @@ Examples:
   kinto-export --resume-file kinto.json --resume | bh-validate |
     bh-load --resume-file kinto.json
   KINTO_DATABASE_URL=postgres://me@db/kinto kinto-export | gzip > builds.ndjson.gz
-  kinto-export --no-marks --since 1795250788754 | jq -c .build"
+  kinto-export --no-marks --since 2026-01-31 | jq -c .build"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -42,7 +43,8 @@ pub struct Args {
 
     /// Read Kinto's own PostgreSQL instead: postgres://…
     #[arg(
-        long,
+        long = "kinto-database",
+        alias = "database",
         value_name = "URL",
         env = "KINTO_DATABASE_URL",
         hide_env_values = true,
@@ -50,7 +52,7 @@ pub struct Args {
     )]
     database: Option<String>,
 
-    /// Only what has changed since then: milliseconds since 1970, or an ETag of Kinto's
+    /// Only what has changed since then: a date in RFC 3339, milliseconds since 1970, or an ETag of Kinto's
     #[arg(long, value_name = "TIME", value_parser = values::timestamp)]
     since: Option<u64>,
 
@@ -61,7 +63,7 @@ pub struct Args {
     #[command(flatten)]
     state: ResumeArgs,
 
-    /// Requests, or connections, at work at once; with more than 1 records come in no order
+    /// Maximum number of concurrent requests, or connections; with more than 1 records come in no order
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
 
@@ -122,7 +124,7 @@ impl RecordSource {
                 Box::new(Http::new(collection, args.keep_meta))
             }
             Self::Database(url) => {
-                let limits = (args.page_size, args.kinto.retries);
+                let limits = (args.page_size, args.kinto.tries());
                 let records = KintoDatabase::new(url, (bucket, collection), limits, &io.context)?;
                 let keep_meta = args.keep_meta;
                 Box::new(Database { records, keep_meta })

@@ -16,12 +16,13 @@ use self::contents::{KintoContents, digest};
 use self::read::PendingPut;
 use self::send::{BatchSender, LARGEST};
 use self::versions::Versions;
-use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs, values};
+use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs};
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::{self, BatchLimits, Io, Place, RecordLine, WriteMarks};
 use crate::remote::kinto::batch::Batches;
 use crate::remote::kinto::manifest::{BUILT_IN, Manifest};
 use crate::remote::kinto::{KintoArgs, KintoServer};
+use crate::values;
 
 /// Load records into a Kinto collection
 #[derive(Debug, Parser)]
@@ -29,7 +30,7 @@ use crate::remote::kinto::{KintoArgs, KintoServer};
     name = "kinto-load",
     before_help = "\
 Examples:
-  AUTH=user:password kinto-load --initialize < records.ndjson
+  KINTO_AUTH=user:password kinto-load --initialize < records.ndjson
   … | kinto-load --skip-unchanged --rejects refused.ndjson
   … | kinto-load --if-not-exists
   kinto-load --server https://kinto.example/v1 --auth-file secret < records.ndjson"
@@ -55,19 +56,25 @@ pub struct Args {
     skip_unchanged: bool,
 
     /// Where --skip-unchanged keeps what the server has
-    #[arg(long, value_name = "FOLDER", env = "CACHE_FOLDER", default_value = ".")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "CACHE_FOLDER",
+        hide_env_values = true,
+        default_value = "."
+    )]
     cache_folder: PathBuf,
 
-    /// Batches at work at once; Kinto takes them of one collection one by one
+    /// Maximum number of concurrent requests; Kinto takes batches of one collection one by one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     concurrency: u16,
 
     /// Records in a batch at most; the server has a limit of its own
-    #[arg(long, value_name = "N", env = "BATCH_MAX_REQUESTS", default_value_t = 9999, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", env = "BATCH_MAX_REQUESTS", hide_env_values = true, default_value_t = 9999, value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: u16,
 
-    /// Seconds that a record waits for its batch to fill up, at most
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = values::seconds)]
+    /// Maximum time that a record waits for its batch to fill up
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::seconds)]
     flush_interval: Duration,
 
     #[command(flatten)]

@@ -15,7 +15,7 @@ use clap::Parser;
 
 use self::worker_pool::{BucketClient, Shared, WorkerPool};
 use self::writer::ListingWriter;
-use crate::cli::{Program, SharedArgs, values};
+use crate::cli::{Program, SharedArgs};
 use crate::error::Result;
 use crate::listing::{ListingOptions, Planner};
 use crate::ndjson::{Io, Place, WriteMarks};
@@ -23,6 +23,7 @@ use crate::record::s3::split_url;
 use crate::remote::s3::{Bucket, S3, S3Args};
 use crate::remote::{self, concurrency::ConcurrencyLimit};
 use crate::resume::{self, ListingSource, Recorder, ResumeArgs, RunSource};
+use crate::values;
 
 /// List the keys of a bucket, a record each
 #[derive(Debug, Parser)]
@@ -59,7 +60,7 @@ pub struct Args {
     #[arg(long)]
     ordered: bool,
 
-    /// Keys to ask for at once
+    /// Keys per request
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=1000))]
     page_size: u16,
 
