@@ -199,6 +199,14 @@ fn backfill_refuses_wrong_arguments_before_anything_starts() {
         ),
         (&["s3://bench", "--resume"], "is set by this script"),
         (&["--summary=s.json", "s3://bench"], "is set by this script"),
+        (
+            &[],
+            "no bucket given; usage: scripts/backfill [OPTION...] s3://BUCKET[/PREFIX]",
+        ),
+        (
+            &["--nonsense", "s3://bench"],
+            "backfill: unexpected argument '--nonsense' found",
+        ),
     ] {
         let folder = folder();
         let mut command = script("backfill");
@@ -209,5 +217,111 @@ fn backfill_refuses_wrong_arguments_before_anything_starts() {
         assert!(text.contains(said), "{text}");
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(!folder.path().join("state").exists(), "{done:?}");
+    }
+}
+
+#[test]
+fn each_stage_takes_options_by_its_variable() {
+    let s3 = Faulty::start(&objects(3), &[]);
+    let night = Night::new(&s3.url);
+    let pattern = format!("--suffix build --suffix '{}'", key(1));
+    let done = night
+        .command(&[])
+        .env("BACKFILL_BH_FILTER", pattern)
+        .env("BACKFILL_BH_LOAD", "--mark-unvalidated")
+        .output()
+        .unwrap();
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert_eq!(night.rows().len(), 1);
+    for (variable, options, said) in [
+        (
+            "BACKFILL_BH_FETCH",
+            "--nonsense",
+            "BACKFILL_BH_FETCH: unexpected argument '--nonsense' found",
+        ),
+        (
+            "BACKFILL_BH_LOAD",
+            "'half",
+            "BACKFILL_BH_LOAD: xargs: unmatched single quote",
+        ),
+    ] {
+        let done = night.command(&[]).env(variable, options).output().unwrap();
+        assert_eq!(done.status.code(), Some(2), "{done:?}");
+        let text = String::from_utf8_lossy(&done.stderr);
+        assert!(text.contains(said), "{text}");
+        assert_eq!(night.state("runs.ndjson").len(), 1);
+    }
+}
+
+#[test]
+fn the_bucket_may_be_the_setting_of_buildhub2() {
+    for variable in ["S3_BUCKET_URL", "DJANGO_S3_BUCKET_URL"] {
+        let s3 = Faulty::start(&objects(3), &[]);
+        let night = Night::new(&s3.url);
+        let mut command = script("backfill");
+        let done = command
+            .env(variable, format!("{}/bench?access=public", s3.url))
+            .env("DATABASE_URL", "sqlite:b.db")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .current_dir(night.folder.path())
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        assert_eq!(night.rows().len(), 3);
+    }
+    let folder = folder();
+    let mut command = script("backfill");
+    let command = command
+        .env("S3_BUCKET_URL", "ftp://x/y")
+        .current_dir(folder.path());
+    let done = command.output().unwrap();
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(
+        text.contains("is not a bucket's URL: expected https://HOST/BUCKET"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_log_of_a_backfill_has_times() {
+    let s3 = Faulty::start(&objects(3), &[]);
+    let night = Night::new(&s3.url);
+    let done = night.ends_with(0, &[]);
+    let date = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [a-z0-9-]+: ").unwrap();
+    let text = String::from_utf8(done.stderr).unwrap();
+    assert!(
+        text.lines().count() >= 6 && text.lines().all(|line| date.is_match(line)),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_status_says_how_the_last_pipeline_ended() {
+    let mut all = objects(3);
+    all[1]["body"] = json!("{}");
+    let s3 = Faulty::start(&all, &[]);
+    let night = Night::new(&s3.url);
+    let status = |code: i32| {
+        let mut command = script("backfill");
+        let done = command
+            .arg("--status")
+            .current_dir(night.folder.path())
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(code), "{done:?}");
+        done
+    };
+    let none = String::from_utf8(status(78).stderr).unwrap();
+    assert!(none.contains("no pipeline has ended here"), "{none}");
+    night.ends_with(65, &[]);
+    let text = String::from_utf8(status(0).stdout).unwrap();
+    for words in [
+        ", exit status 65",
+        "  s3-list      exit status 0, 0 rejects",
+        "  bh-validate  exit status 65, 1 rejects",
+        "state      finished",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
     }
 }
