@@ -148,9 +148,8 @@ fn is_ls(text: &str) -> bool {
             second.len() == 8 && of(second, ":0123456789")
         }
         _ => {
-            first.len() >= 10
-                && of(&first[..first.len().min(10)], "-dlbcpsrwxtST")
-                && is_number(second)
+            let mode: String = first.chars().take(10).collect();
+            mode.len() == 10 && of(&mode, "-dlbcpsrwxtST") && is_number(second)
         }
     }
 }
@@ -179,6 +178,8 @@ mod tests {
         says("bh-validate", "  [", "jq -c");
         says("bh-filter", "[{\"Key\":\"a\"}]", "jq -c '.[]'");
         says("bh-filter", "total 12", "output of ls");
+        // A character of several bytes where the mode would end.
+        says("bh-filter", "-rw-r--r-é 1", "a line is to be a JSON object");
         says(
             "bh-filter",
             "-rw-r--r-- 1 me me 12 Jan 1 2026 a b",
