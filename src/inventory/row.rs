@@ -201,6 +201,10 @@ pub fn parse_time(text: &[u8]) -> Result<LastModified<'_>, String> {
         format!("expected a date for LastModifiedDate, found {found:?}")
     };
     let text = std::str::from_utf8(text).map_err(|_| wrong())?.trim_end();
+    // A parser would take a second 60 for 59.
+    if has_leap_second(text) {
+        return Err(wrong());
+    }
     if let Ok(stamp) = text.parse() {
         return Ok(LastModified::Instant(stamp));
     }
@@ -210,6 +214,14 @@ pub fn parse_time(text: &[u8]) -> Result<LastModified<'_>, String> {
     };
     let instant = TimeZone::UTC.to_timestamp(civil);
     instant.map(LastModified::Instant).map_err(|_| wrong())
+}
+
+fn has_leap_second(text: &str) -> bool {
+    let time = text.split(['T', 't', ' ']).nth(1).unwrap_or_default();
+    let clock = time
+        .bytes()
+        .take_while(|byte| byte.is_ascii_digit() || *byte == b':');
+    clock.filter(u8::is_ascii_digit).skip(4).take(2).eq(*b"60")
 }
 
 /// Returns whether a time has the form of records and is certainly one.

@@ -167,13 +167,13 @@ fn columns_of_parquet_that_do_not_fit_are_an_error() {
             vec![
                 BUCKET,
                 KEY,
-                "optional int64 last_modified_date (TIMESTAMP(NANOS,true))",
+                "optional int64 last_modified_date (TIME(NANOS,true))",
             ],
             "the column LastModifiedDate is of another type",
         ),
         (
             vec![BUCKET, KEY, "optional int32 last_modified_date (DATE)"],
-            "expected a timestamp in milliseconds or microseconds, or text",
+            "expected a timestamp, or text",
         ),
         (
             vec![BUCKET, KEY, "optional int64 is_latest"],
@@ -262,4 +262,30 @@ fn a_manifest_names_the_columns_of_its_parquet() {
     ] {
         run(&schema).exits(78).prints_nothing().says(said);
     }
+}
+
+#[test]
+fn times_of_parquet_may_be_in_nanoseconds() {
+    let folder = folder();
+    let columns = [
+        "required binary bucket (UTF8)",
+        "required binary key (UTF8)",
+        "required int64 last_modified_date (TIMESTAMP(NANOS,true))",
+    ];
+    let file = write(folder.path(), "x.parquet", parquet_of(&columns));
+    let run = inventory().arg(&file).run().exits(0);
+    let time = &run.records()[0]["last_modified"];
+    assert!(
+        time.as_str()
+            .unwrap()
+            .starts_with("1970-01-01T00:00:00.000"),
+        "{run}"
+    );
+    let size = "required int64 size (TIMESTAMP(NANOS,true))";
+    let file = write(
+        folder.path(),
+        "y.parquet",
+        parquet_of(&[columns[0], columns[1], size]),
+    );
+    inventory().arg(&file).run().exits(78).says("size");
 }

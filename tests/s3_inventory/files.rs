@@ -349,3 +349,43 @@ fn the_last_row_of_a_file_needs_no_newline() {
     let run = inventory().args([file, zipped]).run().exits(0);
     assert_eq!(run.records(), records(0..2));
 }
+
+#[test]
+fn gzip_on_standard_input_is_read() {
+    let zipped = gzip([rows(0..1000), rows(1000..1500)]);
+    let run = inventory().input(zipped.clone()).run().exits(0);
+    assert_eq!(run.records(), records(0..1500), "{run}");
+    let cut = &zipped[..zipped.len() - 20];
+    let run = inventory().input(cut).run().exits(75);
+    run.says("standard input: the gzip file is cut");
+}
+
+/// As after a copy in whole blocks.
+#[test]
+fn zeros_after_the_last_member_are_no_data() {
+    let folder = folder();
+    let mut zipped = gzip([rows(0..1000), rows(1000..1500)]);
+    zipped.extend([0; 700]);
+    let file = write(folder.path(), "x.csv.gz", &zipped);
+    let run = inventory().arg(file).run().exits(0);
+    assert_eq!(run.records(), records(0..1500), "{run}");
+    let run = inventory().input(zipped.clone()).run().exits(0);
+    assert_eq!(run.records(), records(0..1500), "{run}");
+    zipped.extend(b"more");
+    let file = write(folder.path(), "y.csv.gz", &zipped);
+    inventory().arg(file).run().exits(78).says("y.csv.gz");
+}
+
+/// A parser would take it for second 59.
+#[test]
+fn a_second_60_is_no_date() {
+    for time in [
+        "2016-12-31T23:59:60Z",
+        "2016-12-31T23:59:60.5Z",
+        "2016-12-31T23:59:60",
+    ] {
+        let line = format!("\"b\",\"k\",\"1\",\"{time}\",\"e\"\n");
+        let run = inventory().input(rows(0..1) + &line).run().exits(65);
+        assert_eq!(run.count("/rejected/bad_row"), 1, "{time}: {run}");
+    }
+}

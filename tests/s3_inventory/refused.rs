@@ -182,8 +182,9 @@ fn files_of_another_format_are_refused_before_a_row_is_read() {
             .says(said);
     }
     let packed = gzip([rows(0..10)]);
+    let twice = gzip([&packed]);
     inventory()
-        .input(packed.clone())
+        .input(twice)
         .run()
         .exits(78)
         .says("compressed by gzip");

@@ -2,6 +2,7 @@
 
 mod file;
 mod find;
+mod gzip;
 mod location;
 mod parquet;
 mod parquet_schema;

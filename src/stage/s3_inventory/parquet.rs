@@ -8,7 +8,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row as Fields};
 use parquet::schema::types::Type;
 
-use super::parquet_schema::columns;
+use super::parquet_schema::{ParquetColumns, columns};
 use super::send::RowSender;
 use crate::error::{Error, Result};
 use crate::inventory::columns::Column;
@@ -23,8 +23,18 @@ const BATCH: usize = 2048;
 
 /// Reads `file`, which messages call `name`.
 pub fn read(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
-    let wrong =
-        |error: ParquetError| Error::configuration(format!("{name}: {error}; get the file again"));
+    let wrong = |error: ParquetError| {
+        let text = error.to_string();
+        Error::configuration(
+            match text.split_once("Disabled feature at compile time: ") {
+                Some((_, codec)) => format!(
+                    "{name}: cannot read what {codec} compresses; write the file with zstd, snappy or \
+                 gzip"
+                ),
+                None => format!("{name}: {text}; get the file again"),
+            },
+        )
+    };
     let reader = SerializedFileReader::new(file).map_err(wrong)?;
     let schema = reader.metadata().file_metadata().schema();
     let columns = columns(schema, &out.reader.layout)
@@ -64,14 +74,18 @@ pub fn read(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
 }
 
 /// Checks that the first row fits its columns, as that of CSV has to.
-fn check_first_row(fields: &Fields, columns: &[Column], reader: &RowReader) -> Result<(), String> {
+fn check_first_row(
+    fields: &Fields,
+    columns: &ParquetColumns,
+    reader: &RowReader,
+) -> Result<(), String> {
     reader.check_bucket(row(fields, columns)?.bucket)
 }
 
 /// Adds the record of a row to `made`, or its reject.
 fn add(
     fields: &Fields,
-    columns: &[Column],
+    columns: &ParquetColumns,
     (name, line): (&str, u64),
     reader: &RowReader,
     made: &mut Rows,
@@ -96,10 +110,10 @@ fn add(
     }
 }
 
-fn row<'a>(fields: &'a Fields, columns: &[Column]) -> Result<InventoryRow<'a>, String> {
+fn row<'a>(fields: &'a Fields, columns: &ParquetColumns) -> Result<InventoryRow<'a>, String> {
     let mut row = InventoryRow::default();
     let mut size = None;
-    for ((_, field), column) in fields.get_column_iter().zip(columns) {
+    for ((_, field), column) in fields.get_column_iter().zip(&columns.columns) {
         match column {
             Column::Bucket => row.bucket = text(*column, field)?.unwrap_or_default(),
             Column::Key => row.key = text(*column, field)?.unwrap_or_default(),
@@ -110,7 +124,7 @@ fn row<'a>(fields: &'a Fields, columns: &[Column]) -> Result<InventoryRow<'a>, S
                 row.is_delete_marker = flag(*column, field)?.unwrap_or(false);
             }
             Column::Size => size = Some(field),
-            Column::LastModifiedDate => row.modified = time(field)?,
+            Column::LastModifiedDate => row.modified = time(field, columns)?,
         }
     }
     row.size = match size {
@@ -147,9 +161,15 @@ fn flag(column: Column, field: &Field) -> Result<Option<bool>, String> {
     }
 }
 
-fn time(field: &Field) -> Result<Option<LastModified<'_>>, String> {
+fn time<'a>(
+    field: &'a Field,
+    columns: &ParquetColumns,
+) -> Result<Option<LastModified<'a>>, String> {
     let stamp = match field {
         Field::Null => return Ok(None),
+        Field::Long(nanos) if columns.has_nanoseconds => {
+            jiff::Timestamp::from_nanosecond(i128::from(*nanos))
+        }
         Field::TimestampMillis(millis) | Field::Long(millis) => {
             jiff::Timestamp::from_millisecond(*millis)
         }

@@ -1,17 +1,24 @@
 //! The columns of a Parquet file: each has to be there, and of a type that is read.
 
-use parquet::basic::{ConvertedType as As, Repetition, Type as Physical};
+use parquet::basic::{ConvertedType as As, LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::printer::print_schema;
 use parquet::schema::types::Type;
 
 use crate::inventory::columns::{Column, Layout};
 
-/// Returns the columns that a record is made of, in the order of the file.
+/// The columns that a record is made of, in the order of the file.
+pub struct ParquetColumns {
+    pub columns: Vec<Column>,
+    /// Whether times are in nanoseconds, which the values do not say.
+    pub has_nanoseconds: bool,
+}
+
+/// Returns the columns that a record is made of.
 ///
 /// # Errors
 /// One that is needed, or that `layout` requires, is missing; one is of another type.
-pub fn columns(schema: &Type, layout: &Layout) -> Result<Vec<Column>, String> {
+pub fn columns(schema: &Type, layout: &Layout) -> Result<ParquetColumns, String> {
     let fields = schema.get_fields();
     let with_names = |error: String| {
         let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
@@ -19,17 +26,22 @@ pub fn columns(schema: &Type, layout: &Layout) -> Result<Vec<Column>, String> {
     };
     Layout::new(fields.iter().map(|field| field.name())).map_err(with_names)?;
     let mut columns = Vec::new();
+    let mut has_nanoseconds = false;
     for field in fields {
         if let Some(column) = Column::parse(field.name()) {
             check(column, field)?;
             columns.push(column);
+            has_nanoseconds |= is_in_nanoseconds(field);
         }
     }
     match layout.lacking(&columns) {
         Some(column) => Err(with_names(format!(
             "the column {column}, which the manifest or --columns names, is missing"
         ))),
-        None => Ok(columns),
+        None => Ok(ParquetColumns {
+            columns,
+            has_nanoseconds,
+        }),
     }
 }
 
@@ -53,11 +65,16 @@ fn check(column: Column, field: &Type) -> Result<(), String> {
         found.join(" ").trim_end_matches(';'),
         match column {
             Column::Size => "a number",
-            Column::LastModifiedDate => "a timestamp in milliseconds or microseconds, or text",
+            Column::LastModifiedDate => "a timestamp, or text",
             Column::IsLatest | Column::IsDeleteMarker => "BOOLEAN, or text",
             Column::Bucket | Column::Key | Column::VersionId | Column::ETag => "text",
         }
     ))
+}
+
+fn is_in_nanoseconds(field: &Type) -> bool {
+    let of = field.get_basic_info().logical_type_ref();
+    matches!(of, Some(LogicalType::Timestamp(time)) if time.unit == TimeUnit::NANOS)
 }
 
 fn is_read(column: Column, field: &Type) -> bool {
@@ -65,7 +82,7 @@ fn is_read(column: Column, field: &Type) -> bool {
     if !field.is_primitive() || info.repetition() == Repetition::REPEATED {
         return false;
     }
-    // A timestamp in nanoseconds, for one, is otherwise told from a number by nothing.
+    // A time in nanoseconds, for one, is otherwise told from a number by nothing.
     let is_plain = info.logical_type_ref().is_none();
     let is_flag = matches!(column, Column::IsLatest | Column::IsDeleteMarker);
     let is_size = column == Column::Size;
@@ -77,6 +94,7 @@ fn is_read(column: Column, field: &Type) -> bool {
         (Physical::INT96, _) | (Physical::INT64, As::TIMESTAMP_MILLIS | As::TIMESTAMP_MICROS) => {
             is_time
         }
+        (Physical::INT64, As::NONE) if is_in_nanoseconds(field) => is_time,
         (Physical::INT64, As::NONE) => is_plain && (is_size || is_time),
         (Physical::INT64, As::INT_64) => is_size || is_time,
         (Physical::INT32, As::NONE) => is_plain && is_size,

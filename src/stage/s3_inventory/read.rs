@@ -6,12 +6,12 @@ use std::io::{self, BufReader, Read, Seek};
 use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use flate2::bufread::MultiGzDecoder;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::file::InventoryFile;
 use super::find::{Inventory, has_ending};
+use super::gzip::{GzipMembers, MAGIC};
 use super::location::{CountingReader, DownloadReader, FileLocation, LazyS3, unreadable};
 use super::parquet;
 use super::proof::Proof;
@@ -207,7 +207,7 @@ fn read_csv<R: Read>(
         )));
     }
     let is_empty = head.get_ref().is_empty() && has_ending(name, ".parquet");
-    let zipped = head.get_ref().starts_with(&[0x1f, 0x8b]);
+    let zipped = head.get_ref().starts_with(&MAGIC);
     if is_empty || !zipped && has_ending(name, ".gz") {
         return Err(if head.get_ref().is_empty() {
             let text = format!("{name}: is empty; get the file again");
@@ -218,7 +218,7 @@ fn read_csv<R: Read>(
     }
     let whole = head.chain(counted.by_ref());
     let done = if zipped {
-        let members = MultiGzDecoder::new(BufReader::with_capacity(BLOCK, whole));
+        let members = GzipMembers::new(BufReader::with_capacity(BLOCK, whole));
         read_blocks(out, members)
     } else {
         read_blocks(out, whole)
@@ -227,12 +227,54 @@ fn read_csv<R: Read>(
     verify(file, counted)
 }
 
-/// Reads standard input, and sends rows as soon as they arrive.
+/// Standard input as a reader, which returns its first bytes once more.
+struct InputReader<'a> {
+    head: Vec<u8>,
+    input: &'a mut Input,
+}
+
+impl Read for InputReader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let head = self.head.len().min(into.len());
+        for (to, byte) in into.iter_mut().zip(self.head.drain(..head)) {
+            *to = byte;
+        }
+        // A format is told by more than these.
+        let read = self.input.read(&mut into[head..]);
+        Ok(head + read.map_err(io::Error::other)?)
+    }
+}
+
+/// Reads standard input, which gzip may have compressed, and sends rows as soon as they arrive.
 fn read_stdin(out: &mut RowSender<'_>, input: &mut Input, proof: &mut Proof) -> Result<()> {
+    let mut raw = InputReader {
+        head: Vec::new(),
+        input,
+    };
+    let mut head = Vec::new();
+    let failed = |error: io::Error| {
+        error
+            .downcast::<Error>()
+            .unwrap_or_else(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    Error::ended_early("standard input: the gzip file is cut; get it again")
+                }
+                _ => Error::configuration(format!("standard input: {error}; get the file again")),
+            })
+    };
+    let mut first = raw.by_ref().take(MAGIC.len() as u64);
+    first.read_to_end(&mut head).map_err(failed)?;
+    let zipped = head == MAGIC;
+    raw.head = head;
+    let mut from: Box<dyn Read> = if zipped {
+        Box::new(GzipMembers::new(BufReader::with_capacity(BLOCK, raw)))
+    } else {
+        Box::new(raw)
+    };
     let mut rows = RowBuffer::default();
     loop {
         let spare = rows.spare();
-        let read = input.read(spare)?;
+        let read = from.read(spare).map_err(failed)?;
         rows.filled += read;
         let is_end = read == 0;
         let unterminated = is_end && rows.finish();
