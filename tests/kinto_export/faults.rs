@@ -228,3 +228,27 @@ fn the_first_error_of_many_workers_is_reported() {
     let last = run.lines().pop().unwrap();
     assert!(last.pointer("/mark/page").is_some() && whole > 0, "{run}");
 }
+
+/// A tombstone has no other member.
+#[test]
+fn a_record_with_a_member_deleted_is_exported() {
+    for value in [json!(true), json!("no"), json!(null)] {
+        let own = value.clone();
+        let server = StandIn::new(move |_, asked| {
+            let (status, headers, mut body) = answer(3, asked);
+            if let Some(records) = body["data"].as_array_mut() {
+                records[1]["deleted"] = own.clone();
+            }
+            Some((status, headers, body))
+        });
+        let run = export(&server).run().exits(0);
+        let found = builds(&run);
+        assert_eq!(found.len(), 3, "{run}");
+        assert!(
+            run.records()
+                .iter()
+                .any(|record| record["build"]["deleted"] == value),
+            "{run}"
+        );
+    }
+}

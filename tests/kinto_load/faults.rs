@@ -225,3 +225,96 @@ fn a_persistent_conflict_is_reported() {
     let run = load(&server, &[]).input(records(1)).run().exits(69);
     run.says("409 for /buckets/build-hub/collections/releases/records/firefox_0_win64_fr");
 }
+
+/// What makes Kinto fail may be one record: nested deeper than its JSON reads, or any other that
+/// it answers 500 for, or none at all.
+#[test]
+fn a_record_that_makes_the_server_fail_is_rejected_alone() {
+    let faults: [fn() -> Option<Answer>; 3] = [
+        || Some(error(500, vec![])),
+        || Some(error(503, vec![])),
+        || None,
+    ];
+    for fault in faults {
+        let server = StandIn::new(move |_, asked| {
+            if asked.2.to_string().contains("firefox_42_") {
+                return fault();
+            }
+            Some(answer(0, asked))
+        });
+        let run = load(&server, &["--tries", "1"])
+            .input(records(60))
+            .run()
+            .exits(65);
+        assert_eq!(run.count("/out"), 59, "{run}");
+        assert_eq!(run.count("/rejected/refused"), 1, "{run}");
+    }
+}
+
+#[test]
+fn a_record_that_kinto_cannot_read_is_rejected_alone() {
+    let Some(kinto) = crate::harness::kinto::Kinto::new() else {
+        return;
+    };
+    let deep = format!("{}{}", "[".repeat(900), "]".repeat(900));
+    let line = |id: &str, value: &str| format!("{{\"data\":{{\"id\":\"{id}\",\"n\":{value}}}}}\n");
+    let input = [line("a", "1"), line("deep", &deep), line("b", "2")].concat();
+    let run = kinto
+        .tool("kinto-load")
+        .args(["--tries", "1"])
+        .input(input)
+        .run()
+        .exits(65);
+    assert_eq!(run.count("/rejected/refused"), 1, "{run}");
+    let stored: Vec<String> = kinto.stored().into_keys().collect();
+    assert_eq!(stored, ["a", "b"], "{run}");
+}
+
+/// No record is to blame where none is stored.
+#[test]
+fn a_server_that_takes_no_record_ends_the_run() {
+    let server = StandIn::new(|_, asked| {
+        Some(if asked.1.ends_with("/batch") {
+            error(500, vec![])
+        } else {
+            answer(0, asked)
+        })
+    });
+    let run = load(&server, &["--tries", "1"])
+        .input(records(60))
+        .run()
+        .exits(69);
+    assert_eq!(run.count("/out"), 0, "{run}");
+}
+
+/// Kinto answers whatever comes without a version with a redirect, and no other is followed.
+#[test]
+fn the_version_that_a_redirect_names_is_taken() {
+    let redirect = |to: &'static str| {
+        move |asked: &Asked| {
+            let location = format!("{to}{}", asked.1);
+            Some((307, vec![("location", location)], Value::Null))
+        }
+    };
+    let versioned = redirect("/v1");
+    let server = StandIn::new(move |_, asked| {
+        if asked.1.starts_with("/v1/") {
+            return Some(answer(0, asked));
+        }
+        versioned(asked)
+    });
+    let url = server.url.replace("/v1", "");
+    let tool = Tool::new("kinto-load").args(["--server", &url]);
+    let run = tool
+        .env("AUTH", "me:secret")
+        .input(records(30))
+        .run()
+        .exits(0);
+    assert_eq!(run.count("/out"), 30, "{run}");
+    let elsewhere = redirect("/login");
+    let server = StandIn::new(move |_, asked| elsewhere(asked));
+    let url = server.url.replace("/v1", "");
+    let tool = Tool::new("kinto-load").args(["--server", &url]);
+    tool.input(records(1)).run().exits(78);
+    assert_eq!(server.asked().len(), 1);
+}

@@ -103,6 +103,18 @@ const ROLLED_BACK: Policy = Policy {
     counted_as: "batches again",
 };
 
+/// A batch that is halved.
+#[derive(Default)]
+struct Halving {
+    is_stored: bool,
+    /// How many records made the server fail.
+    failed: usize,
+}
+
+/// After so many records that made the server fail, and none that it stored, it is the server's
+/// own fault.
+const FAILURES: usize = 3;
+
 /// The limit of a batch if the server has none.
 const LARGEST: usize = 1000;
 
@@ -144,6 +156,10 @@ impl Batches {
     /// The server stayed away (69), does not let us write (77), or is not a Kinto that takes
     /// these batches (78).
     pub fn store(&self, puts: &[Put]) -> Result<Vec<PutOutcome>> {
+        self.store_part(puts, &mut Halving::default())
+    }
+
+    fn store_part(&self, puts: &[Put], halving: &mut Halving) -> Result<Vec<PutOutcome>> {
         let mut attempts = Attempts::new(ROLLED_BACK);
         let batch_url = format!("{}/batch", self.server.address());
         // The statuses of earlier tries, which may have been rolled back.
@@ -151,13 +167,20 @@ impl Batches {
         loop {
             let answer = if attempts.failed() < SHARED {
                 let _turn = self.turn.read();
-                self.send(puts)?
+                self.send(puts)
             } else {
                 let _turn = self.turn.write();
-                self.send(puts)?
+                self.send(puts)
             };
-            if matches!(answer.status(), 400 | 413) {
-                return self.split(puts, &answer);
+            let answer = match answer {
+                Err(error) if error.kind == Kind::Unavailable && self.server.is_there() => {
+                    return self.find_cause(puts, error, halving);
+                }
+                answer => answer?,
+            };
+            if let status @ (400 | 413) = answer.status() {
+                let said = Refusal::parse(&answer.body).text();
+                return self.split(puts, &format!("{status} {said}"), halving);
             }
             if answer.status() != 200 {
                 return Err(refused(&answer, &batch_url));
@@ -167,6 +190,7 @@ impl Batches {
                 .iter()
                 .find(|response| response.status == 409 || response.status >= 500);
             let Some(taken_back) = taken_back else {
+                halving.is_stored = true;
                 let all = puts.iter().zip(&responses).zip(earlier);
                 return all
                     .map(|((put, response), earlier)| self.outcome(put, response, earlier))
@@ -182,7 +206,10 @@ impl Batches {
             let failure = Failure::transient(FailureClass::Answered, reason);
             match self.server.retry.step(&mut attempts, &batch_url, failure) {
                 Ok(wait) => self.server.retry.context.shutdown.sleep(wait)?,
-                Err(_) if puts.len() > 1 => return self.split(puts, &answer),
+                Err(_) if puts.len() > 1 => return self.split(puts, "", halving),
+                Err(failure) if taken_back.status >= 500 => {
+                    return self.find_cause(puts, failure.into_error(&batch_url), halving);
+                }
                 Err(failure) => return Err(failure.into_error(&batch_url)),
             }
         }
@@ -190,16 +217,31 @@ impl Batches {
 
     /// Stores the two halves of a batch that the server does not take, to find the record
     /// that it rejects.
-    fn split(&self, puts: &[Put], answer: &HttpAnswer) -> Result<Vec<PutOutcome>> {
+    fn split(&self, puts: &[Put], reason: &str, halving: &mut Halving) -> Result<Vec<PutOutcome>> {
         if puts.len() > 1 {
             let (first, second) = puts.split_at(puts.len() / 2);
-            let mut outcomes = self.store(first)?;
-            outcomes.extend(self.store(second)?);
+            let mut outcomes = self.store_part(first, halving)?;
+            outcomes.extend(self.store_part(second, halving)?);
             return Ok(outcomes);
         }
-        let said = Refusal::parse(&answer.body).text();
-        let refused = PutOutcome::Refused(format!("{} {said}", answer.status()));
-        Ok(vec![refused])
+        Ok(vec![PutOutcome::Refused(reason.to_owned())])
+    }
+
+    /// Finds the record that makes a server fail which is there and takes others.
+    ///
+    /// # Errors
+    /// It has failed for several records, and stored none.
+    fn find_cause(
+        &self,
+        puts: &[Put],
+        error: Error,
+        halving: &mut Halving,
+    ) -> Result<Vec<PutOutcome>> {
+        halving.failed += usize::from(puts.len() == 1);
+        if halving.failed >= FAILURES && !halving.is_stored {
+            return Err(error);
+        }
+        self.split(puts, &error.to_string(), halving)
     }
 
     fn outcome(&self, put: &Put, response: &Response<'_>, earlier: u16) -> Result<PutOutcome> {

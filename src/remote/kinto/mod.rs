@@ -7,9 +7,11 @@ pub mod manifest;
 pub mod pages;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::LOCATION;
 use reqwest::redirect;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -117,6 +119,8 @@ pub struct KintoServer {
     runtime: Runtime,
     client: HttpClient,
     root: Url,
+    /// The URL with the version that the server redirects to, where `root` has none.
+    versioned: OnceLock<String>,
     retry: Retry,
 }
 
@@ -183,13 +187,40 @@ impl KintoServer {
             runtime: runtime("kinto", Some(1))?,
             client: HttpClient::open(root.as_str(), args.timeout, redirects, credentials)?,
             root,
+            versioned: OnceLock::new(),
             retry: Retry::new(Policy::requests(args.tries()), &io.context),
         })
     }
 
     /// Returns the server's URL, without user and password.
     pub fn address(&self) -> &str {
-        self.root.as_str().trim_end_matches('/')
+        let root = self
+            .versioned
+            .get()
+            .map_or(self.root.as_str(), String::as_str);
+        root.trim_end_matches('/')
+    }
+
+    /// Returns the URL with the version that a redirect names. Nothing else of it is followed, so
+    /// credentials stay on this host.
+    fn find_version(&self, answer: &HttpAnswer) -> Option<String> {
+        let to = answer.headers.get(LOCATION)?.to_str().ok()?;
+        let to = self.root.join(to).ok()?;
+        let rest = to
+            .path()
+            .strip_prefix(self.root.path().trim_end_matches('/'))?;
+        let version = rest.strip_prefix('/')?.split('/').next()?;
+        let digits = version.strip_prefix('v')?;
+        let is_version = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_version.then(|| format!("{}/{version}", self.address()))
+    }
+
+    /// Returns whether the server answers a request for its limits, asked once.
+    pub fn is_there(&self) -> bool {
+        let url = format!("{}/", self.address());
+        let asked = self.client.send(&Method::GET, &url, |request| request);
+        let answer = self.runtime.block_on(asked);
+        answer.is_ok_and(|answer| answer.status() == 200)
     }
 
     /// Sends a request, with retries. `path` follows the root, with its query; `build` adds
@@ -218,6 +249,16 @@ impl KintoServer {
         }))?;
         match answer.status() {
             401 => Err(refused(&answer, &what)),
+            300..=399 => {
+                if let Some(found) = self.find_version(&answer) {
+                    // Another thread may have set it.
+                    let _ = self.versioned.set(found);
+                }
+                if url.starts_with(&format!("{}{path}", self.address())) {
+                    return Ok(answer);
+                }
+                self.ask(method, path, build)
+            }
             _ => Ok(answer),
         }
     }

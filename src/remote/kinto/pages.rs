@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use reqwest::Method;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{KintoServer, collection_path, refused};
@@ -26,10 +27,20 @@ pub struct KintoRecord<'a> {
     pub id: String,
     /// Milliseconds since 1970, and never the same for two records.
     pub last_modified: u64,
-    #[serde(default)]
-    pub deleted: bool,
+    #[serde(default, borrow)]
+    deleted: Option<&'a RawValue>,
     #[serde(skip)]
     pub text: &'a str,
+}
+
+impl KintoRecord<'_> {
+    /// Whether it is the tombstone of a deleted record, which has no other member. A record may
+    /// have a member `deleted` of its own.
+    pub fn is_deleted(&self) -> bool {
+        let members = || serde_json::from_str::<serde_json::Map<String, Value>>(self.text);
+        self.deleted.is_some_and(|deleted| deleted.get() == "true")
+            && members().is_ok_and(|members| members.len() == 3)
+    }
 }
 
 #[derive(Deserialize)]

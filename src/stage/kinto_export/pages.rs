@@ -192,7 +192,7 @@ impl Pages for Http {
                 let changed = record.last_modified;
                 if changed > span.through {
                     beyond = true;
-                } else if record.deleted {
+                } else if record.is_deleted() {
                     page.extend_ends(changed);
                     page.deleted += 1;
                 } else {

@@ -139,7 +139,7 @@ impl KintoContents {
                 let id = digest(&record.id);
                 is_same |= expected == Some(id);
                 self.changed = Some(id);
-                if record.deleted {
+                if record.is_deleted() {
                     self.contents.remove(&id);
                     return Ok(());
                 }
