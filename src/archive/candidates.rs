@@ -4,10 +4,9 @@
 use super::file_product;
 
 /// Returns the version of a folder of candidates; `None` for other folders.
-pub fn version(entry: &str) -> Option<String> {
-    entry
-        .contains("-candidates")
-        .then(|| entry.replace("-candidates/", ""))
+pub fn version(entry: &str) -> Option<&str> {
+    let version = entry.strip_suffix("-candidates/");
+    version.filter(|version| !version.is_empty())
 }
 
 /// Returns the build folder with the highest number.

@@ -15,8 +15,8 @@ use crate::record::object::Object;
 pub struct ObjectEvent {
     /// The event with this object alone, as it is written to the rejects.
     pub line: Vec<u8>,
-    /// What was created, or why that cannot be read.
-    pub object: Result<CreatedObject, String>,
+    /// What was created, or why that cannot be read; `None` if it was deleted.
+    pub object: Result<Option<CreatedObject>, String>,
 }
 
 /// An object that was created.
@@ -89,10 +89,10 @@ pub fn read(line: &[u8]) -> Result<Vec<ObjectEvent>, String> {
         let (date, size) = (row.date()?, row.size()?);
         return Ok(vec![ObjectEvent {
             line: line.to_vec(),
-            object: Ok(CreatedObject {
+            object: Ok(Some(CreatedObject {
                 key: row.key,
                 file: ArchiveFile { size, date },
-            }),
+            })),
         }]);
     }
     let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
@@ -126,11 +126,31 @@ fn one_line(json: &str) -> String {
     json.replace(['\n', '\r'], " ")
 }
 
-fn created(text: &str) -> Result<CreatedObject, String> {
+/// The name of an event.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "eventName")]
+    name: String,
+}
+
+/// The events of objects that are no longer there.
+const DELETIONS: [&str; 3] = [
+    "ObjectRemoved:",
+    "LifecycleExpiration:",
+    "ReducedRedundancyLostObject",
+];
+
+fn created(text: &str) -> Result<Option<CreatedObject>, String> {
+    let named: Option<Named> = serde_json::from_str(text).ok();
+    let name = named.map(|named| named.name).unwrap_or_default();
+    let name = name.strip_prefix("s3:").unwrap_or(&name);
+    if DELETIONS.iter().any(|deletion| name.starts_with(deletion)) {
+        return Ok(None);
+    }
     let record: Record = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let Created { key, size } = record.s3.object;
     let file = ArchiveFile::read(size.get(), &record.time)?;
-    Ok(CreatedObject { key, file })
+    Ok(Some(CreatedObject { key, file }))
 }
 
 /// The members of a listed object, as in its line.

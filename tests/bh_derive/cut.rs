@@ -75,7 +75,9 @@ fn the_cache_of_the_v1_jobs_is_imported() {
     let archive = Archive::start(answers(&[]));
     let english = |platform| format!("{}{}", archive.url, key("en-US", platform));
     let first = json!({
-        "rc": {}, "release": {},
+        "rc": {},
+        // Those of v1 may be of another version.
+        "release": {(english(PLATFORMS[1])): metadata()},
         "nightly": {(english(PLATFORMS[0])): metadata(), (english(PLATFORMS[1])): null},
     });
     std::fs::write(

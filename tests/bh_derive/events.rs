@@ -217,3 +217,48 @@ fn missing_metadata_are_requested_again() {
     let run = fed.finish().exits(0);
     assert_eq!(run.count("/dropped/no metadata yet"), 1, "{run}");
 }
+
+#[test]
+fn the_event_of_a_deletion_is_dropped() {
+    let archive = Archive::start(answers(&[PLATFORM]));
+    for name in [
+        "ObjectRemoved:Delete",
+        "s3:ObjectRemoved:DeleteMarkerCreated",
+    ] {
+        let mut deleted = created(&key("de", PLATFORM));
+        deleted["eventName"] = json!(name);
+        deleted["s3"]["object"]
+            .as_object_mut()
+            .unwrap()
+            .remove("size");
+        let input = format!("{}\n", event(&[deleted, created(&key("fr", PLATFORM))]));
+        let run = archive.tool().arg("--event").input(input).run().exits(0);
+        assert_eq!(ids(&run), [id("fr", PLATFORM)], "{run}");
+        assert_eq!(run.count("/dropped/deletion"), 1, "{run}");
+    }
+}
+
+/// One odd folder concerns its own builds alone.
+#[test]
+fn a_folder_of_candidates_that_is_none_is_left_out() {
+    let odd = [
+        "dante-candidates-old/",
+        "2.0-candidates/",
+        "3.0-candidates/",
+    ];
+    let mut all = answers(&[PLATFORM]);
+    all[0] = Answer::json(CANDIDATES, &listing(&odd, &[]));
+    // The third one is not there at all.
+    let path = format!("{CANDIDATES}2.0-candidates/");
+    all.push(Answer::json(&path, &listing(&["old/"], &["x.txt"])));
+    let archive = Archive::start(all);
+    let input = text([line(&key("fr", PLATFORM))]);
+    let run = archive.tool().input(input).run().exits(0);
+    assert_eq!(ids(&run), [id("fr", PLATFORM)], "{run}");
+    for folder in odd {
+        assert!(
+            run.stderr.contains(&format!("{folder}: left out")),
+            "{folder}: {run}"
+        );
+    }
+}

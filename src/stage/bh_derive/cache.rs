@@ -207,7 +207,8 @@ fn damaged(place: &str, error: &dyn std::fmt::Display) -> Error {
     ))
 }
 
-/// Imports the file of the v1 jobs, without what they did not find.
+/// Imports the file of the v1 jobs, without what they did not find or may have read wrongly: the
+/// metadata of releases, which may be those of another version, and of .txt files.
 fn read_first(path: &Path) -> Result<HashMap<CacheKey, Lookup>> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
@@ -217,17 +218,15 @@ fn read_first(path: &Path) -> Result<HashMap<CacheKey, Lookup>> {
     let damaged = |error: json::ParseError| damaged(&path.display().to_string(), &error);
     let groups = json::members(&text).map_err(damaged)?;
     let mut known = HashMap::new();
-    for (group, name) in [
-        (Group::Nightly, "nightly"),
-        (Group::Rc, "rc"),
-        (Group::Release, "release"),
-    ] {
+    for (group, name) in [(Group::Nightly, "nightly"), (Group::Rc, "rc")] {
         let Some(members) = groups.value(name) else {
             continue;
         };
         for member in json::members(members).map_err(damaged)? {
             let metadata = Metadata::read(member.value);
-            if let (Ok(url), Ok(Some(metadata))) = (member.name.to_str(), metadata) {
+            if let (Ok(url), Ok(Some(metadata))) = (member.name.to_str(), metadata)
+                && !url.ends_with(".txt")
+            {
                 let lookup = Lookup::Found(Arc::new(metadata));
                 known.insert((group, url.into_owned()), lookup);
             }

@@ -11,6 +11,7 @@ use crate::archive::merge::{self, ArchiveFile, Rejection};
 use crate::archive::metadata::Metadata;
 use crate::archive::{candidates, places};
 use crate::error::{Error, Result};
+use crate::log::Log;
 use crate::remote::archive::{Accept, Archive, Fetched};
 
 /// The outcome of a build.
@@ -41,15 +42,17 @@ pub struct Deriver {
     pub latest: Memo<String, Arc<Latest>>,
     /// The latest builds are listed again when they are older.
     pub max_age: Option<Duration>,
+    pub log: Log,
     cache: Cache,
 }
 
 impl Deriver {
-    pub fn new(archive: Archive, cache: Cache, max_age: Option<Duration>) -> Self {
+    pub fn new(archive: Archive, cache: Cache, max_age: Option<Duration>, log: Log) -> Self {
         Self {
             archive: Arc::new(archive),
             latest: Memo::new([]),
             max_age,
+            log,
             cache,
         }
     }

@@ -138,7 +138,12 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     };
     let derive_queue = &DeriveQueue {
         runtime,
-        deriver: Arc::new(Deriver::new(archive, cache, max_age)),
+        deriver: Arc::new(Deriver::new(
+            archive,
+            cache,
+            max_age,
+            io.context.log.clone(),
+        )),
     };
     let selection = Selection {
         base: &base,

@@ -120,7 +120,8 @@ pub fn ask_event(
     for ObjectEvent { line, object } in events {
         match object {
             Err(message) => queue.reject(reject(&line, &message)),
-            Ok(object) => match url::product_folder(&object.key) {
+            Ok(None) => queue.drop("deletion"),
+            Ok(Some(object)) => match url::product_folder(&object.key) {
                 Some(folder) if PRODUCTS.contains(&folder) => {
                     let folder = folder.to_owned();
                     let ticket = derive_queue.start_event(folder, object);
