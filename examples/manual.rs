@@ -234,9 +234,10 @@ const PAGES: &[Page] = &[
              confirmed; and, with --resume-file, if its input had no mark.",
             "A build that the database cannot hold (a NUL character, a lone surrogate, a number \
              beyond double range, a key of more than 400 characters) is rejected, and its batch \
-             is not. So is one that a constraint or a trigger refuses (refused), and one that the \
-             database leaves out without an error, as a trigger can (not_stored). Any number of \
-             loaders may work side by side.",
+             is not. So is one that the database refuses in any other way while it takes the \
+             others (refused), and one that the database leaves out without an error, as a \
+             trigger can (not_stored). Any number of loaders may work side by side. \
+             docs/compatibility.md has the rights that a role needs.",
             "With an Elasticsearch named, the index follows the database: from then on every \
              loader queues new rows in the transaction that stores them, also one without \
              Elasticsearch. With it, a loader sends what is queued at its start and its end, \
@@ -315,7 +316,8 @@ const PAGES: &[Page] = &[
              as a blank, as inventories and events write it, and nothing else is decoded: give \
              s3-inventory --raw-keys. What is no build is dropped and counted; what is one and \
              gets no record is rejected with the reason: no_metadata, bad_metadata, no_record, \
-             no_build_number, channel, platform, locale, version, bad_line.",
+             no_build_number, channel, platform, locale, version, bad_line, and with --event bad_event. \
+             The event of a deletion is dropped.",
             "Metadata of a nightly are the .json, or else the .txt, of its English build; of a \
              candidate the .json in its English folder; of a release those of the latest candidate \
              of its version, whose folders are listed once a product. Each URL is asked for once, \
@@ -434,9 +436,12 @@ const DATABASE: &[Entry] = &[
          verify-full and no sslrootcert names another; it must be readable.",
     ),
     (
-        "PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT, \
-         PGCONNECT_TIMEOUT, PGAPPNAME, PGOPTIONS",
-        "what a PostgreSQL URL leaves open, as for psql(1); passwords also from ~/.pgpass.",
+        "PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
+         PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, PGAPPNAME, \
+         PGOPTIONS",
+        "what a PostgreSQL URL leaves open, as for psql(1); passwords also from ~/.pgpass, and \
+         certificates from ~/.postgresql. With authorities to trust, sslmode=require checks as \
+         verify-ca does.",
     ),
 ];
 const KINTO: &[Entry] = &[
@@ -467,9 +472,11 @@ const KINTO_DATABASE: &[Entry] = &[
         "Kinto's own PostgreSQL. --kinto-database goes first.",
     ),
     (
-        "PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT, \
-         PGCONNECT_TIMEOUT, PGAPPNAME, PGOPTIONS",
-        "what its URL leaves open, as for psql(1); passwords also from ~/.pgpass.",
+        "PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
+         PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, PGAPPNAME, \
+         PGOPTIONS",
+        "what its URL leaves open, as for psql(1); passwords also from ~/.pgpass, and certificates \
+         from ~/.postgresql.",
     ),
 ];
 const STATSD: &[Entry] = &[(

@@ -5,28 +5,67 @@ use url::Url;
 /// Returns `url` without its passwords, and an address of HTTP without its user, which may be a
 /// token.
 pub fn without_password(url: &str) -> String {
-    let Ok(mut url) = Url::parse(url) else {
-        return url
-            .rsplit_once('@')
-            .map_or(url, |(_, host)| host)
-            .to_owned();
+    // A password may hold a question mark.
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let authority = url[start..].split('/').next().unwrap_or_default();
+    let hosts = start + authority.rfind('@').unwrap_or_default();
+    let query_at = url[hosts..].find('?').map(|at| hosts + at);
+    let (place, query) = match query_at {
+        Some(at) => (&url[..at], &url[at + 1..]),
+        None => (url, ""),
     };
-    if url.scheme().starts_with("http") {
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
+    let mut shown = match Url::parse(place) {
+        Ok(mut url) => {
+            if url.scheme().starts_with("http") {
+                let _ = url.set_username("");
+                let _ = url.set_password(None);
+            }
+            if url.password().is_some() {
+                // A URL with a password has a host, so it can be set.
+                let _ = url.set_password(Some("***"));
+            }
+            url.to_string()
+        }
+        // As with several hosts.
+        Err(_) => match place.rsplit_once('@') {
+            Some((_, hosts)) => hosts.to_owned(),
+            None => place.to_owned(),
+        },
+    };
+    shown.truncate(shown.trim_end_matches('/').len());
+    let is_secret = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+        name == "password" || name == "sslpassword"
+    };
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let kept: Vec<&str> = pairs.filter(|pair| !is_secret(pair)).collect();
+    if !kept.is_empty() {
+        shown = format!("{shown}?{}", kept.join("&"));
     }
-    if url.password().is_some() {
-        // A URL with a password has a host, so it can be set.
-        let _ = url.set_password(Some("***"));
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn passwords_are_left_out_and_the_rest_is_kept() {
+        for (url, shown) in [
+            ("postgres://me:p@h/db/", "postgres://me:***@h/db"),
+            ("postgres://me:p?x@h/db?a=b%20c", "h/db?a=b%20c"),
+            (
+                "postgres://me:p@h:1,i:2/db?password=p&a=b+c",
+                "h:1,i:2/db?a=b+c",
+            ),
+            (
+                "postgres://h/db?passw%6frd=p&sslpassword=q",
+                "postgres://h/db",
+            ),
+            ("https://h/v1/?", "https://h/v1"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
     }
-    let shown: Vec<(String, String)> = url
-        .query_pairs()
-        .filter(|(name, _)| name != "password" && name != "sslpassword")
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect();
-    url.set_query(None);
-    if !shown.is_empty() {
-        url.query_pairs_mut().extend_pairs(shown);
-    }
-    url.to_string().trim_end_matches('/').to_owned()
 }

@@ -35,13 +35,13 @@ pub enum UnstorableReason {
 }
 
 impl Value<'_> {
-    /// Returns the first place, in the order of the text, that jsonb cannot hold. Members that a
-    /// later duplicate hides count as well: `PostgreSQL` parses them too.
+    /// Returns the first place, in the order of the text, that jsonb cannot hold. What a later
+    /// duplicate hides is not stored, and does not count.
     pub fn unstorable(&self) -> Option<Unstorable> {
         let mut path = Vec::new();
         let mut value = self;
         loop {
-            let reason = match value {
+            let own = match value {
                 Value::Null | Value::Bool(_) => None,
                 Value::Number(number) => number_reason(*number),
                 Value::String(text) => text_reason(*text),
@@ -50,7 +50,11 @@ impl Value<'_> {
                     None
                 }
             };
-            if let Some(reason) = reason.or_else(|| next(&mut path, &mut value)) {
+            let own = own.filter(|_| !is_hidden(&path));
+            let name = || next(&mut path, &mut value);
+            if let Some(reason) = own.or_else(name)
+                && (own.is_some() || !is_hidden(&path))
+            {
                 let pointer = path.into_iter().map(step).collect();
                 return Some(Unstorable { pointer, reason });
             }
@@ -59,6 +63,16 @@ impl Value<'_> {
             }
         }
     }
+}
+
+/// Whether a member on the path has a later duplicate.
+fn is_hidden(path: &[Place<'_, '_>]) -> bool {
+    path.iter().any(|(container, count)| match container {
+        Value::Object(members) => (members.split_at_checked(*count))
+            .and_then(|(before, later)| Some((before.last()?, later)))
+            .is_some_and(|((name, _), later)| later.iter().any(|(other, _)| other == name)),
+        _ => false,
+    })
 }
 
 /// An array or object, and how many of its items or members have been checked.

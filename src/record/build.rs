@@ -47,6 +47,12 @@ impl Canonical {
         Self { text, indexed }
     }
 
+    /// Returns the text.
+    pub fn into_text(self) -> String {
+        // It is ASCII.
+        String::from_utf8(self.text).unwrap_or_default()
+    }
+
     /// `v1:` and the MD5, in hexadecimal, of the text. Existing tables are
     /// keyed by it: one byte off would store every build twice.
     pub fn hash(&self) -> String {

@@ -14,7 +14,6 @@ pub mod postgres;
 mod run;
 mod sqlite;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 pub use self::dry::DryRun;
@@ -30,8 +29,8 @@ pub struct BuildRow {
     pub hash: String,
     /// The line that it was read from.
     pub line: String,
-    /// The position of its document in the line, in bytes.
-    pub document: Range<usize>,
+    /// Its document: the JSON that was hashed.
+    pub build: String,
     pub key: Option<String>,
     /// Without quotes.
     pub etag: Option<String>,
@@ -47,14 +46,6 @@ pub struct Provenance {
     pub skip_validation: bool,
     /// It comes from Kinto.
     pub kinto_migration: bool,
-}
-
-impl BuildRow {
-    /// Returns the document as it came: JSON.
-    #[must_use]
-    pub fn build(&self) -> &str {
-        self.line.get(self.document.clone()).unwrap_or_default()
-    }
 }
 
 /// A row of the table that has the content of a build to load.
@@ -160,6 +151,14 @@ pub trait Store: Send {
     /// Among others [`Replaced`].
     fn verify(&mut self) -> Result<()>;
 
+    /// Checks that rows can be queued for an index.
+    ///
+    /// # Errors
+    /// The role may not create the tables that this needs (78).
+    fn check_queue(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns which database this is, and which index follows it.
     fn identity(&mut self) -> Result<DatabaseIdentity>;
 
@@ -184,7 +183,8 @@ pub trait Store: Send {
     /// Returns those of the rows with these ids that there are.
     fn builds(&mut self, ids: &[i64]) -> Result<Vec<StoredBuild>>;
 
-    /// Returns up to `limit` queued rows with ids above `after`, by id.
+    /// Returns up to `limit` queued rows with ids above `after`, by id; fewer where their builds
+    /// take more than [`QUEUED_BYTES`].
     fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<StoredBuild>>;
 
     /// Returns the highest id of the queue, 0 if it is empty.
@@ -300,6 +300,9 @@ fn fenced_off(run: &str, loader: Option<&str>, address: &str) -> Error {
         )),
     }
 }
+
+/// How many bytes of builds are read from the queue at once, as the database stores them.
+const QUEUED_BYTES: i64 = 1 << 20;
 
 /// Returns an ETag with quotes, as it is stored.
 fn quoted(etag: &str) -> String {

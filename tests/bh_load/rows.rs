@@ -15,6 +15,7 @@ on_each_store! {
     lines_without_a_build_are_rejected
     builds_without_an_object_are_loaded
     a_dry_run_prints_its_actions_and_writes_nothing
+    the_text_that_was_hashed_is_stored
 }
 
 fn loader(store: &Store) -> Tool {
@@ -277,4 +278,25 @@ fn a_dry_run_prints_its_actions_and_writes_nothing(kind: Kind) {
     );
     assert_eq!(store.rows(), rows);
     assert_eq!(store.objects().len(), 2);
+}
+
+/// PostgreSQL would keep `1.5e3` as 1500, and Buildhub2 has 1500.0; and it parses what a later
+/// duplicate hides.
+fn the_text_that_was_hashed_is_stored(kind: Kind) {
+    let Some(store) = Store::new(kind) else {
+        return;
+    };
+    let line =
+        r#"{"key":"k","etag":"e","build":{"z":"\u0000","a":1.5e3,"z":{"d":"\u0000","d":"é"}}}"#;
+    loader(&store).input(format!("{line}\n")).run().exits(0);
+    let texts = store.texts("SELECT cast(build AS text) FROM main_build");
+    let text = texts[0][0].clone().unwrap();
+    let expected = match kind {
+        Kind::Postgres => r#"{"a": 1500.0, "z": {"d": "é"}}"#,
+        Kind::Sqlite => r#"{"a": 1500.0, "z": {"d": "\u00e9"}}"#,
+    };
+    assert_eq!(text, expected);
+    let hidden = r#"{"key":"l","etag":"e","build":{"z":{"d":"é","d":"\u0000"}}}"#;
+    let run = loader(&store).input(format!("{hidden}\n")).run().exits(65);
+    assert_eq!(run.count("/rejected/unstorable"), 1, "{run}");
 }

@@ -126,3 +126,29 @@ fn a_log_without_its_database_is_kept() {
         assert_eq!(std::fs::read(&log).unwrap(), b"rows", "{run}");
     }
 }
+
+/// Nobody can write there, so nothing has to be kept apart from writers.
+#[test]
+fn a_database_in_a_read_only_folder_is_read() {
+    let folder = folder();
+    let inner = folder.path().join("50% off?#");
+    std::fs::create_dir(&inner).unwrap();
+    run("bh-load", &inner, "sqlite:x.db").exits(0);
+    std::fs::set_permissions(&inner, PermissionsExt::from_mode(0o555)).unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let tool = Tool::plain("bh-filter").args(["--database", "sqlite:x.db"]);
+    let tool = tool.folder(&inner).input(ndjson(&[record(1), record(2)]));
+    let tool = if rustix::process::geteuid().is_root() {
+        tool.under([
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ])
+    } else {
+        tool
+    };
+    let filtered = tool.run();
+    std::fs::set_permissions(&inner, PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(filtered.exits(0).records().len(), 1);
+}

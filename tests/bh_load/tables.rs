@@ -193,3 +193,16 @@ fn a_sequence_that_lags_its_table_stops_the_loader() {
     assert_eq!(database.count("SELECT count(*) FROM main_build"), 2);
     assert_eq!(database.count("SELECT count(*) FROM bh_object"), 2);
 }
+
+/// Queries that begin a hash use it, and Django's migrations name it.
+#[test]
+fn a_new_table_has_djangos_indexes() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    load(&database.url).exits(0);
+    let query = "SELECT count(*) FROM pg_indexes
+        WHERE indexname = 'main_build_build_hash_8fe6dad8_like'
+        AND indexdef LIKE '%(build_hash varchar_pattern_ops)'";
+    assert_eq!(database.count(query), 1);
+}

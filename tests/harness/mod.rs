@@ -11,6 +11,7 @@ pub mod http;
 pub mod kinto;
 pub mod ledger;
 pub mod minio;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod protocol;
 pub mod proxy;

@@ -20,6 +20,20 @@ impl Database {
         Some(Self::on(&server))
     }
 
+    /// Makes an empty database with the options of CREATE DATABASE.
+    pub fn with(options: &str) -> Option<Self> {
+        let database = Self::new()?;
+        let name = database.url.rsplit_once('/').map_or("", |(_, name)| name);
+        let mut client = Client::connect(&database.server, NoTls).unwrap();
+        let (drop, create) = (
+            format!("DROP DATABASE {name}"),
+            format!("CREATE DATABASE {name} {options}"),
+        );
+        client.batch_execute(&drop).unwrap();
+        client.batch_execute(&create).unwrap();
+        Some(database)
+    }
+
     /// Makes an empty database on `server`.
     pub fn on(server: &str) -> Self {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());

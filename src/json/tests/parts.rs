@@ -112,9 +112,14 @@ fn values_that_jsonb_cannot_hold_are_found() -> Outcome {
             "{\"a\":{\"\\udc00x\":1}}",
             Some("a lone surrogate at \"/a/\u{fffd}x\""),
         ),
+        ("{\"a\":\"\\u0000\",\"a\":1}", None),
         (
-            "{\"a\":\"\\u0000\",\"a\":1}",
-            Some("a NUL character (\\u0000) at \"/a\""),
+            "{\"a\":{\"b\":[1e400]},\"c\":\"\\u0000\",\"a\":1,\"c\":2}",
+            None,
+        ),
+        (
+            "{\"a\":1,\"a\":[\"\\u0000\"]}",
+            Some("a NUL character (\\u0000) at \"/a/0\""),
         ),
         (
             "[{},{\"b\\u0000\":1e400}]",

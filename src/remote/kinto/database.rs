@@ -1,6 +1,7 @@
 //! Reads the records of a collection from Kinto's own PostgreSQL, by a server-side cursor.
 
 use postgres::Client;
+use postgres::types::Type;
 
 use crate::address::without_password;
 use crate::context::Context;
@@ -32,7 +33,7 @@ impl Layout {
         let columns = "SELECT attname::text FROM pg_attribute
             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
         let mut names_of = |table: &str| -> Result<Vec<String>, postgres::Error> {
-            let rows = client.query(columns, &[&table])?;
+            let rows = client.query_typed(columns, &[(&table, Type::TEXT)])?;
             rows.iter().map(|row| row.try_get(0)).collect()
         };
         for table in ["objects", "records"] {
@@ -152,7 +153,7 @@ impl KintoDatabase {
         let latest: Option<i64> = self.retry(|open| {
             let what = format!("max({MICROSECONDS})");
             let query = open.layout.query(&what, "record", &parent);
-            open.client.query_one(&query, &[])?.try_get(0)
+            open.client.query_typed_one(&query, &[])?.try_get(0)
         })?;
         if latest.is_none() && self.changed()?.is_none() {
             return Err(Error::configuration(format!(
@@ -171,7 +172,7 @@ impl KintoDatabase {
             let query = open.layout.query(MICROSECONDS, "collection", &bucket);
             let found = open
                 .client
-                .query_opt(&format!("{query} AND id = {name}"), &[])?;
+                .query_typed_opt(&format!("{query} AND id = {name}"), &[])?;
             found.map(|row| row.try_get(0)).transpose()
         })?;
         Ok(changed.map(number))
@@ -187,7 +188,7 @@ impl KintoDatabase {
             let latest = open.layout.latest(&parent);
             let row = open
                 .client
-                .query_one(&format!("SELECT ({count}), ({latest})"), &[])?;
+                .query_typed_one(&format!("SELECT ({count}), ({latest})"), &[])?;
             Ok((row.try_get(0)?, row.try_get(1)?))
         })?;
         Ok((count.unsigned_abs(), latest.map_or(0, number)))
@@ -205,7 +206,7 @@ impl KintoDatabase {
                 open.declare(&parent, after, through)?;
             }
             let fetch = format!("FETCH {page_size} FROM buildhub");
-            let rows = open.client.query(&fetch, &[])?;
+            let rows = open.client.query_typed(&fetch, &[])?;
             let records: Vec<DatabaseRecord> = rows
                 .iter()
                 .map(|row| {

@@ -40,6 +40,14 @@ impl Indexer {
     pub fn start(args: &Args, connector: &Connector, io: &Io) -> Result<Option<Self>> {
         let log = io.context.log.clone();
         let mut queue = connector.connect()?;
+        if args
+            .elastic
+            .elasticsearch
+            .as_ref()
+            .is_some_and(|url| !url.is_empty())
+        {
+            queue.check_queue()?;
+        }
         let identity = queue.identity()?;
         let begun = match Index::open(&args.elastic, &identity.id, &io.context) {
             Ok(Some(index)) => {

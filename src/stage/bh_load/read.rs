@@ -25,7 +25,7 @@ impl PendingRow {
             .document
             .as_ref()
             .map_or(0, |document| document.members.len());
-        (1, self.row.line.len() + 3 * document)
+        (1, self.row.line.len() + self.row.build.len() + 3 * document)
     }
 }
 
@@ -55,7 +55,6 @@ fn check(
     }
     let (member, value) = (members.get("build").zip(whole.get("build")))
         .ok_or_else(|| bad_line("no member \"build\"".to_owned()))?;
-    let build = member.value;
     let (key, etag) = object(&members).map_err(bad_line)?;
     for (what, text, quotes) in [("key", &key, 0), ("ETag", &etag, 2)] {
         let Some(text) = text else { continue };
@@ -83,13 +82,13 @@ fn check(
         return Err(refused("unstorable", place.reason.to_string()).at(place.pointer));
     }
     let text = std::str::from_utf8(line).map_err(|error| bad_line(error.to_string()))?;
-    let canonical = Canonical::new(value, build.len());
+    let canonical = Canonical::new(value, member.value.len());
     let document = documents.then(|| canonical.document(value));
     Ok(PendingRow {
         row: BuildRow {
             hash: canonical.hash(),
             line: text.to_owned(),
-            document: member.end - build.len()..member.end,
+            build: canonical.into_text(),
             key,
             etag,
             provenance,

@@ -1,26 +1,35 @@
-//! Stores a batch in one transaction: one query finds what is stored already, COPY inserts
-//! the rest.
+//! Stores a batch in one transaction: one query finds what is stored already, the rest is
+//! inserted, and rows that the server refuses are found by halving the batch.
 
-use std::time::SystemTime;
-
-use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::error::SqlState;
 use postgres::types::{ToSql, Type};
-use postgres::{Client, GenericClient, Transaction};
+use postgres::{Client, Transaction};
 
-use super::copy::copy_or_refuse;
+use super::content::{BatchContent, CONTENT, position, query_content};
+use super::failure::describe;
+use super::refusal::{Blame, blame};
 use super::tables::Tables;
-use super::{outbox, runs};
+use super::{copy, outbox, runs};
 use crate::error::Kind;
 use crate::retry::Failure;
-use crate::store::plan::{ContentStatus, Plan, Refusal};
-use crate::store::{BuildRow, LoadOutcome, RunFence, StoredRow, fenced_off, quoted};
+use crate::store::plan::{Plan, Refusal};
+use crate::store::{BuildRow, LoadOutcome, RunFence, fenced_off, quoted};
+
+/// How a connection stores rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Session {
+    pub tables: Tables,
+    /// Other clients share the server's session, so it has no named statements: a pooler.
+    pub is_pooled: bool,
+}
 
 /// Why a batch is not stored.
 enum WriteError {
     Server(postgres::Error),
     /// A table of ours took other than all rows.
     NotTaken(&'static str, u64, usize),
+    /// Another loader has inserted rows in the meantime.
+    Race(postgres::Error),
 }
 
 impl From<postgres::Error> for WriteError {
@@ -32,7 +41,7 @@ impl From<postgres::Error> for WriteError {
 impl From<WriteError> for Failure {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::Server(error) => error.into(),
+            WriteError::Server(error) | WriteError::Race(error) => error.into(),
             WriteError::NotTaken(table, took, of) => Self::permanent(
                 Kind::Configuration,
                 format!(
@@ -52,107 +61,18 @@ fn check_taken(table: &'static str, took: u64, of: usize) -> Result<(), WriteErr
     }
 }
 
-/// The row that has the content of `b`.
-const CONTENT: &str = "SELECT id::bigint, s3_object_key::text AS key, s3_object_etag::text AS etag
-    FROM main_build WHERE build_hash = b.hash LIMIT 1";
-
-pub fn find_all(
-    client: &mut impl GenericClient,
-    hashes: &[&str],
-) -> Result<Vec<ContentStatus>, postgres::Error> {
-    let query = format!(
-        "SELECT m.id, m.key, m.etag
-         FROM unnest($1) WITH ORDINALITY AS b (hash, n) LEFT JOIN LATERAL ({CONTENT}) m ON true
-         ORDER BY n"
-    );
-    let rows = client.query_typed(&query, &[(&hashes, Type::TEXT_ARRAY)])?;
-    rows.iter()
-        .map(|row| stored_row(row).map(ContentStatus::from))
-        .collect()
-}
-
-/// Reads a row that is NULL where nothing is stored.
-fn stored_row(row: &postgres::Row) -> Result<Option<StoredRow>, postgres::Error> {
-    let Some(id) = row.try_get(0)? else {
-        return Ok(None);
-    };
-    let (key, etag) = (row.try_get(1)?, row.try_get(2)?);
-    Ok(Some(StoredRow { id, key, etag }))
-}
-
-/// What the tables hold of a batch.
-struct BatchContent {
-    found: Vec<ContentStatus>,
-    /// Per row, whether an object with its key is stored.
-    remembered: Vec<bool>,
-    /// The transaction's time.
-    now: SystemTime,
-}
-
-/// Returns what is stored of `rows`. A first query uses indexes alone and finds
-/// rows that are up to date, mostly all; only the others are read.
-fn query_content(
-    transaction: &mut Transaction<'_>,
-    rows: &[BuildRow],
-) -> Result<BatchContent, postgres::Error> {
-    // LIMIT makes the planner use the indexes, even without statistics.
-    let query = "SELECT b.n, m.stored IS NOT NULL, o.same IS NOT NULL, now()
-         FROM unnest($1, $2, $3) WITH ORDINALITY AS b (hash, key, etag, n)
-         LEFT JOIN LATERAL (SELECT true AS stored
-             FROM main_build WHERE build_hash = b.hash LIMIT 1) m ON true
-         LEFT JOIN LATERAL (SELECT etag = b.etag AND build_hash = b.hash AS same
-             FROM bh_object WHERE key = b.key LIMIT 1) o ON true
-         WHERE m.stored IS NULL OR b.key IS NOT NULL AND b.etag IS NOT NULL AND o.same IS NOT TRUE";
-    let hashes: Vec<&str> = rows.iter().map(|row| row.hash.as_str()).collect();
-    let keys: Vec<_> = rows.iter().map(|row| row.key.as_deref()).collect();
-    let etags: Vec<_> = rows.iter().map(|row| row.etag.as_deref()).collect();
-    let answers = transaction.query_typed(
-        query,
-        &[
-            (&hashes, Type::TEXT_ARRAY),
-            (&keys, Type::TEXT_ARRAY),
-            (&etags, Type::TEXT_ARRAY),
-        ],
-    )?;
-    let mut content = BatchContent {
-        found: vec![ContentStatus::UpToDate; rows.len()],
-        remembered: vec![true; rows.len()],
-        now: SystemTime::UNIX_EPOCH,
-    };
-    let mut stored = Vec::new();
-    for row in &answers {
-        let at = position(row.try_get(0)?);
-        if row.try_get(1)? {
-            stored.push(at);
-        } else {
-            content.found[at] = ContentStatus::New;
-        }
-        content.remembered[at] = row.try_get(2)?;
-        content.now = row.try_get(3)?;
-    }
-    if !stored.is_empty() {
-        let hashes: Vec<&str> = stored.iter().map(|at| hashes[*at]).collect();
-        for (at, found) in stored.into_iter().zip(find_all(transaction, &hashes)?) {
-            content.found[at] = found;
-        }
-    }
-    Ok(content)
-}
-
-/// Returns the index of an ordinality, which counts from 1.
-fn position(ordinality: i64) -> usize {
-    usize::try_from(ordinality - 1).unwrap_or_default()
-}
-
 /// A batch of a run whose COMMIT was not answered: the step that it takes the run to, and
 /// its outcomes.
 pub type Unanswered = Option<(i64, Vec<LoadOutcome>)>;
+
+/// How often a batch is begun again because other loaders insert its rows.
+const RACES: usize = 100;
 
 /// Stores `rows` in one transaction; returns one outcome per row.
 pub fn load(
     client: &mut Client,
     rows: &[BuildRow],
-    tables: Tables,
+    session: &mut Session,
     mut fence: Option<&mut RunFence>,
     unanswered: &mut Unanswered,
 ) -> Result<Vec<LoadOutcome>, Failure> {
@@ -162,71 +82,150 @@ pub fn load(
         fence.step = step;
         return Ok(outcomes);
     }
-    let mut before = usize::MAX;
-    loop {
+    let mut races = 0;
+    let (mut transaction, batch, outcomes) = loop {
         let mut transaction = client.transaction()?;
-        let verify = tables.begin(&mut transaction)?;
-        let content = query_content(&mut transaction, rows)?;
-        let mut plan = Plan::new(rows, &content.found);
-        let new = content
-            .found
-            .iter()
-            .filter(|found| **found == ContentStatus::New);
-        let new = new.count() + content.remembered.iter().filter(|known| !**known).count();
-        let changes = plan.changes();
-        match write(&mut transaction, rows, &mut plan, &content, verify) {
-            Ok(()) => {
-                let Some(fence) = fence.as_deref_mut().filter(|_| changes) else {
-                    transaction.commit()?;
-                    return Ok(plan.outcomes);
-                };
-                let Some(step) = runs::advance(&mut transaction, fence)? else {
-                    let loader = runs::loader(&mut transaction, &fence.run)?;
-                    return Err(Failure::Permanent(fenced_off(
-                        &fence.run,
-                        loader.as_deref(),
-                        "bh_run",
-                    )));
-                };
-                *unanswered = Some((step, plan.outcomes));
-                transaction.commit()?;
-                fence.step = step;
-                let outcomes = unanswered.take().map(|(_, outcomes)| outcomes);
-                return Ok(outcomes.unwrap_or_default());
-            }
-            // Another loader has inserted the rows; they are found now. If not, the sequence of
-            // ids is lower than the ids in the table.
-            Err(WriteError::Server(error))
-                if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && new < before =>
-            {
-                before = new;
-                transaction.rollback()?;
+        let verify = session.tables.begin(&mut transaction)?;
+        let mut batch = Batch {
+            session: *session,
+            verify: verify || session.is_pooled,
+            changed: false,
+            refused: 0,
+        };
+        match batch.store_or_refuse(&mut transaction, rows) {
+            Ok(outcomes) => break (transaction, batch, outcomes),
+            Err(WriteError::Race(_)) if races < RACES => races += 1,
+            Err(WriteError::Server(error)) if !session.is_pooled && lacks_statement(&error) => {
+                session.is_pooled = true;
             }
             Err(error) => return Err(error.into()),
         }
-    }
+        transaction.rollback()?;
+    };
+    let Some(fence) = fence.filter(|_| batch.changed) else {
+        transaction.commit()?;
+        return Ok(outcomes);
+    };
+    let Some(step) = runs::advance(&mut transaction, fence)? else {
+        let loader = runs::loader(&mut transaction, &fence.run)?;
+        return Err(Failure::Permanent(fenced_off(
+            &fence.run,
+            loader.as_deref(),
+            "bh_run",
+        )));
+    };
+    *unanswered = Some((step, outcomes));
+    transaction.commit()?;
+    fence.step = step;
+    let outcomes = unanswered.take().map(|(_, outcomes)| outcomes);
+    Ok(outcomes.unwrap_or_default())
 }
 
-fn write(
-    transaction: &mut Transaction<'_>,
-    rows: &[BuildRow],
-    plan: &mut Plan<'_>,
-    content: &BatchContent,
+/// Whether a named statement is there already, or is gone, as behind a pooler that gives each
+/// transaction another session.
+fn lacks_statement(error: &postgres::Error) -> bool {
+    let codes = [
+        &SqlState::DUPLICATE_PSTATEMENT,
+        &SqlState::INVALID_SQL_STATEMENT_NAME,
+    ];
+    error.code().is_some_and(|code| codes.contains(&code))
+}
+
+/// A batch that is being stored.
+struct Batch {
+    session: Session,
+    /// Whether inserted rows have to be looked up.
     verify: bool,
-) -> Result<(), WriteError> {
-    let mut refused = Vec::new();
-    let taken = copy_or_refuse(transaction, rows, &plan.inserts, content.now, &mut refused)?;
-    let expected = plan.inserts.len() - refused.len();
-    for (at, reason) in refused {
-        plan.refuse(rows, at, &Refusal::refused(reason));
+    /// Whether something was written.
+    changed: bool,
+    /// How many rows were refused for a reason that may be the server's own.
+    refused: usize,
+}
+
+/// After so many refusals, and no row that was stored, the reason is the server's own.
+const REFUSALS: usize = 8;
+
+impl Batch {
+    /// Stores `rows`; if the server refuses them, tries each half, down to single rows.
+    fn store_or_refuse(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        rows: &[BuildRow],
+    ) -> Result<Vec<LoadOutcome>, WriteError> {
+        let mut attempt = transaction.transaction()?;
+        let error = match self.store(&mut attempt, rows) {
+            Ok((outcomes, changed)) => {
+                attempt.commit()?;
+                self.changed |= changed;
+                return Ok(outcomes);
+            }
+            Err(WriteError::Server(error)) => error,
+            Err(error) => return Err(error),
+        };
+        attempt.rollback()?;
+        match blame(transaction, &error)? {
+            Blame::Server => return Err(error.into()),
+            Blame::Race => return Err(WriteError::Race(error)),
+            Blame::Rows => {}
+            Blame::Either => {
+                self.refused += usize::from(rows.len() == 1);
+                if self.refused >= REFUSALS && !self.changed {
+                    return Err(error.into());
+                }
+            }
+        }
+        if rows.len() < 2 {
+            let refusal = Refusal::refused(describe(&error));
+            return Ok(vec![LoadOutcome::Refused(refusal); rows.len()]);
+        }
+        let (first, second) = rows.split_at(rows.len() / 2);
+        let mut outcomes = self.store_or_refuse(transaction, first)?;
+        outcomes.extend(self.store_or_refuse(transaction, second)?);
+        Ok(outcomes)
     }
-    // To be asked after the rows are written, see `outbox::follow`.
-    let queue = expected > 0 && outbox::is_followed(transaction)?;
-    if queue || verify || usize::try_from(taken) != Ok(expected) {
-        confirm_inserts(transaction, rows, plan, queue)?;
+
+    /// Stores `rows`; returns one outcome per row, and whether anything was written.
+    fn store(
+        &self,
+        transaction: &mut Transaction<'_>,
+        rows: &[BuildRow],
+    ) -> Result<(Vec<LoadOutcome>, bool), WriteError> {
+        let tables = self.session.tables;
+        let content = query_content(transaction, rows, tables)?;
+        let mut plan = Plan::new(rows, &content.found);
+        let changes = plan.changes();
+        if changes {
+            // Deferred triggers run now, while their errors can be handled.
+            transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE")?;
+            self.write(transaction, rows, &mut plan, &content)?;
+        }
+        Ok((plan.outcomes, changes))
     }
-    renew_etags(transaction, rows, plan)?;
-    upsert_objects(transaction, rows, plan, &content.remembered)
+
+    fn write(
+        &self,
+        transaction: &mut Transaction<'_>,
+        rows: &[BuildRow],
+        plan: &mut Plan<'_>,
+        content: &BatchContent,
+    ) -> Result<(), WriteError> {
+        let Session { tables, is_pooled } = self.session;
+        let inserts = &plan.inserts;
+        let taken = copy::insert_rows(transaction, rows, inserts, content.now, is_pooled)?;
+        let expected = plan.inserts.len();
+        // To be asked after the rows are written, see `outbox::follow`.
+        let queue = expected > 0 && tables.have_queue() && outbox::is_followed(transaction)?;
+        if queue || self.verify || usize::try_from(taken) != Ok(expected) {
+            confirm_inserts(transaction, rows, plan, queue)?;
+        }
+        renew_etags(transaction, rows, plan)?;
+        if !tables.has("bh_object") {
+            return Ok(());
+        }
+        let is_old = |at: &&usize| is_pooled || content.remembered[**at];
+        let (old, new): (Vec<usize>, Vec<usize>) = plan.objects.iter().partition(is_old);
+        upsert_objects(transaction, rows, &old, &new)
+    }
 }
 
 /// Looks inserted rows up, queues them for the index if `queue` is set, and
@@ -312,19 +311,13 @@ fn renew_etags(
 fn upsert_objects(
     transaction: &mut Transaction<'_>,
     rows: &[BuildRow],
-    plan: &Plan<'_>,
-    remembered: &[bool],
+    old: &[usize],
+    new: &[usize],
 ) -> Result<(), WriteError> {
     const TABLE: &str = "bh_object";
-    let (old, new): (Vec<usize>, Vec<usize>) = plan.objects.iter().partition(|at| remembered[**at]);
     if !new.is_empty() {
-        let types = [Type::TEXT, Type::TEXT, Type::TEXT];
-        let copy = "COPY bh_object (key, etag, build_hash) FROM STDIN (FORMAT binary)";
-        let mut writer = BinaryCopyInWriter::new(transaction.copy_in(copy)?, &types);
-        for row in new.iter().map(|at| &rows[*at]) {
-            writer.write(&[&row.key, &row.etag, &row.hash])?;
-        }
-        check_taken(TABLE, writer.finish()?, new.len())?;
+        let taken = copy::copy_objects(transaction, new.iter().map(|at| &rows[*at]))?;
+        check_taken(TABLE, taken, new.len())?;
     }
     if old.is_empty() {
         return Ok(());

@@ -1,24 +1,26 @@
 //! Connects to PostgreSQL by libpq's rules: settings from the URL, then from the
 //! `PG*` variables, then from `~/.pgpass`; TLS by `sslmode`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
 use postgres::config::SslMode;
 use postgres::{Client, Config, NoTls};
 use rustls::ClientConfig;
 use tokio_postgres_rustls::MakeRustlsConnect;
-use url::Url;
 
-use super::tls::TlsMode;
-use super::{pgpass, tls};
-use crate::error::{Error, Result};
+use super::parameters::Parameters;
+use super::pgpass;
+use super::tls::{self, TlsFiles, TlsMode};
+use crate::error::{Error, Kind, Result};
+use crate::retry::Failure;
 
 /// Everything needed to connect, again and again.
 pub struct ConnectionTarget {
     config: Config,
     tls: Option<ClientConfig>,
+    /// The search path that `options` asks for.
+    search_path: Option<String>,
 }
 
 /// Returns an environment variable that is set and not empty.
@@ -32,26 +34,21 @@ impl ConnectionTarget {
     /// # Errors
     /// One of them cannot be used.
     pub fn new(url: &str) -> Result<Self> {
-        let mut url = Url::parse(url)
-            .map_err(|error| Error::usage(format!("the database's URL: {error}")))?;
-        let (mut mode, mut roots) = (variable("PGSSLMODE"), variable("PGSSLROOTCERT"));
-        let mut rest = Vec::new();
-        for (name, value) in url.query_pairs() {
-            match &*name {
-                "sslmode" => mode = Some(value.into_owned()),
-                "sslrootcert" => roots = Some(value.into_owned()),
-                _ => rest.push((name.into_owned(), value.into_owned())),
-            }
-        }
-        url.set_query(None);
-        if !rest.is_empty() {
-            url.query_pairs_mut().extend_pairs(rest);
-        }
+        let mut parameters = Parameters::read(url)?;
+        fill(&mut parameters);
+        let files = TlsFiles::take(&mut parameters);
+        let mode = parameters.take("sslmode");
+        let mode = files.mode(mode.map(|mode| mode.parse()).transpose()?)?;
+        let password_file = parameters.take("passfile").map(PathBuf::from);
+        let search_path = parameters.get("options").and_then(search_path);
         // The text of a parse error may quote the password.
-        let mut config = Config::from_str(url.as_str())
+        let mut config = Config::from_str(&parameters.conninfo()?)
             .map_err(|_| Error::usage("the database's URL has a part that cannot be used"))?;
-        fill(&mut config)?;
-        let mode = mode.map_or(Ok(TlsMode::Prefer), |mode| mode.parse())?;
+        if config.get_password().is_none()
+            && let Some(password) = pgpass::password(&config, password_file)
+        {
+            config.password(password);
+        }
         config.ssl_mode(match mode {
             TlsMode::Disable | TlsMode::Allow => SslMode::Disable,
             TlsMode::Prefer => SslMode::Prefer,
@@ -59,64 +56,87 @@ impl ConnectionTarget {
         });
         let tls = match mode {
             TlsMode::Disable | TlsMode::Allow => None,
-            _ => Some(tls::config(mode, roots.map(PathBuf::from))?),
+            _ => Some(tls::config(mode, files)?),
         };
-        Ok(Self { config, tls })
+        Ok(Self {
+            config,
+            tls,
+            search_path,
+        })
     }
 
-    pub fn connect(&self) -> Result<Client, postgres::Error> {
-        match &self.tls {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Among others a pooler that dropped the search path of the URL: other tables would be
+    /// used (78).
+    pub fn connect(&self) -> Result<Client, Failure> {
+        let mut client = match &self.tls {
             None => self.config.connect(NoTls),
             Some(tls) => self.config.connect(MakeRustlsConnect::new(tls.clone())),
+        }?;
+        if let Some(asked) = &self.search_path {
+            let query = "SELECT current_setting('search_path')";
+            let is: String = client.query_typed_one(query, &[])?.try_get(0)?;
+            if names(&is) != names(asked) {
+                let message = format!(
+                    "the search path is {is}, not {asked} as options say, so a pooler has dropped \
+                     them: set it by ALTER ROLE … SET search_path, or connect without the pooler"
+                );
+                return Err(Failure::permanent(Kind::Configuration, message));
+            }
         }
+        Ok(client)
     }
 }
 
-/// Sets what the URL leaves open.
-fn fill(config: &mut Config) -> Result<()> {
-    let usage = |name: &str| Error::usage(format!("{name} is not a usable number"));
-    if config.get_hosts().is_empty() {
-        let socket = "/var/run/postgresql";
-        let host = variable("PGHOST").unwrap_or_else(|| {
-            let local = std::path::Path::new(socket).exists();
-            if local { socket } else { "localhost" }.to_owned()
-        });
-        for host in host.split(',') {
-            config.host(host);
+/// Returns the search path that `options` set last.
+fn search_path(options: &str) -> Option<String> {
+    let settings = options.split("search_path=").skip(1);
+    let mut value = String::new();
+    let mut characters = settings.last()?.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => value.extend(characters.next()),
+            space if space.is_whitespace() => break,
+            other => value.push(other),
         }
     }
-    if config.get_ports().is_empty()
-        && let Some(port) = variable("PGPORT")
-    {
-        config.port(port.parse().map_err(|_| usage("PGPORT"))?);
-    }
-    if config.get_user().is_none() {
-        let user = variable("PGUSER").or_else(|| variable("USER"));
-        config.user(user.as_deref().unwrap_or("postgres"));
-    }
-    if config.get_dbname().is_none() {
-        let user = config.get_user().unwrap_or_default().to_owned();
-        config.dbname(&variable("PGDATABASE").unwrap_or(user));
-    }
-    if config.get_connect_timeout().is_none() {
-        let seconds = match variable("PGCONNECT_TIMEOUT") {
-            Some(seconds) => seconds.parse().map_err(|_| usage("PGCONNECT_TIMEOUT"))?,
-            None => 10,
+    Some(value)
+}
+
+/// Returns the schemas of a search path.
+fn names(path: &str) -> Vec<&str> {
+    path.split(',')
+        .map(|name| name.trim().trim_matches('"'))
+        .collect()
+}
+
+/// Sets what is left open.
+fn fill(parameters: &mut Parameters) {
+    let local = || {
+        let socket = "/var/run/postgresql";
+        let name = if Path::new(socket).exists() {
+            socket
+        } else {
+            "localhost"
         };
-        config.connect_timeout(Duration::from_secs(seconds));
+        name.to_owned()
+    };
+    let hosts = parameters.take("host").unwrap_or_default();
+    if !hosts.is_empty() || parameters.get("hostaddr").is_none() {
+        let hosts = hosts.split(',').map(|host| match host {
+            "" => local(),
+            host => host.to_owned(),
+        });
+        let hosts: Vec<String> = hosts.collect();
+        parameters.set_default("host", || hosts.join(","));
     }
-    if config.get_application_name().is_none() {
-        config.application_name(variable("PGAPPNAME").as_deref().unwrap_or("buildhub-pipes"));
-    }
-    if config.get_options().is_none()
-        && let Some(options) = variable("PGOPTIONS")
-    {
-        config.options(&options);
-    }
-    if config.get_password().is_none()
-        && let Some(password) = variable("PGPASSWORD").or_else(|| pgpass::password(config))
-    {
-        config.password(password);
-    }
-    Ok(())
+    parameters.set_default("user", || {
+        variable("USER").unwrap_or_else(|| "postgres".to_owned())
+    });
+    let user = parameters.get("user").unwrap_or_default().to_owned();
+    parameters.set_default("dbname", || user);
+    parameters.set_default("connect_timeout", || "10".to_owned());
+    parameters.set_default("application_name", || "buildhub-pipes".to_owned());
 }

@@ -5,25 +5,10 @@ use std::time::SystemTime;
 use bytes::{BufMut, BytesMut};
 use postgres::Transaction;
 use postgres::binary_copy::BinaryCopyInWriter;
-use postgres::error::SqlState;
 use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 
-use super::describe;
 use crate::store::plan::Insert;
 use crate::store::{BuildRow, metadata, quoted};
-
-/// Returns whether the server refused the data, not the statement.
-fn refuses_data(error: &postgres::Error) -> bool {
-    let Some(code) = error.code() else {
-        return false;
-    };
-    // An exhausted sequence fails every row, whatever it holds.
-    if *code == SqlState::UNIQUE_VIOLATION || code.code() == "2200H" {
-        return false;
-    }
-    // P0 is what a trigger raises.
-    matches!(code.code().get(..2), Some("22" | "23" | "54" | "P0"))
-}
 
 /// A JSON text as it is, in jsonb's binary form: a version, then the text.
 #[derive(Debug)]
@@ -44,65 +29,72 @@ impl ToSql for Jsonb<'_> {
     to_sql_checked!();
 }
 
-/// Copies the rows of `inserts`; returns how many the server counted.
-fn copy(
+/// Inserts the rows of `inserts`; returns how many the server counted. Through a pooler by an
+/// unnamed statement, because COPY has none.
+pub fn insert_rows(
     transaction: &mut Transaction<'_>,
     rows: &[BuildRow],
     inserts: &[Insert<'_>],
     now: SystemTime,
-) -> Result<u64, postgres::Error> {
-    let types = [
-        Type::TEXT,
-        Type::JSONB,
-        Type::JSONB,
-        Type::TIMESTAMPTZ,
-        Type::TEXT,
-        Type::TEXT,
-    ];
-    let writer = transaction.copy_in(
-        "COPY main_build (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
-         FROM STDIN (FORMAT binary)",
-    )?;
-    let mut writer = BinaryCopyInWriter::new(writer, &types);
-    for insert in inserts {
-        let row = &rows[insert.at];
-        let metadata = metadata(row);
-        let (build, metadata) = (Jsonb(row.build()), Jsonb(&metadata));
-        let etag = insert.etag.map(quoted);
-        writer.write(&[&row.hash, &build, &metadata, &now, &row.key, &etag])?;
-    }
-    let taken = writer.finish()?;
-    // Run deferred triggers now, while their errors can be handled.
-    transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE")?;
-    Ok(taken)
-}
-
-/// Copies the rows of `inserts`; returns how many the server counted. If it
-/// refuses the data, tries each half, down to single rows; adds refused ones to
-/// `refused`, with the reason.
-pub fn copy_or_refuse(
-    transaction: &mut Transaction<'_>,
-    rows: &[BuildRow],
-    inserts: &[Insert<'_>],
-    now: SystemTime,
-    refused: &mut Vec<(usize, String)>,
+    is_pooled: bool,
 ) -> Result<u64, postgres::Error> {
     if inserts.is_empty() {
         return Ok(0);
     }
-    let mut attempt = transaction.transaction()?;
-    match copy(&mut attempt, rows, inserts, now) {
-        Ok(taken) => return attempt.commit().map(|()| taken),
-        Err(error) if refuses_data(&error) => {
-            attempt.rollback()?;
-            if let [insert] = inserts {
-                refused.push((insert.at, describe(&error)));
-                return Ok(0);
-            }
+    let values = inserts.iter().map(|insert| (&rows[insert.at], insert.etag));
+    if !is_pooled {
+        let types = [
+            Type::TEXT,
+            Type::JSONB,
+            Type::JSONB,
+            Type::TIMESTAMPTZ,
+            Type::TEXT,
+            Type::TEXT,
+        ];
+        let copy = "COPY main_build
+            (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
+            FROM STDIN (FORMAT binary)";
+        let mut writer = BinaryCopyInWriter::new(transaction.copy_in(copy)?, &types);
+        for (row, etag) in values {
+            let metadata = metadata(row);
+            let (build, metadata) = (Jsonb(&row.build), Jsonb(&metadata));
+            let etag = etag.map(quoted);
+            writer.write(&[&row.hash, &build, &metadata, &now, &row.key, &etag])?;
         }
-        Err(error) => return Err(error),
+        return writer.finish();
     }
-    let (first, second) = inserts.split_at(inserts.len() / 2);
-    let taken = copy_or_refuse(transaction, rows, first, now, refused)?;
-    Ok(taken + copy_or_refuse(transaction, rows, second, now, refused)?)
+    let hashes: Vec<_> = values.clone().map(|(row, _)| row.hash.as_str()).collect();
+    let builds: Vec<_> = values.clone().map(|(row, _)| Jsonb(&row.build)).collect();
+    let texts: Vec<String> = values.clone().map(|(row, _)| metadata(row)).collect();
+    let metadata: Vec<_> = texts.iter().map(|text| Jsonb(text)).collect();
+    let keys: Vec<_> = values.clone().map(|(row, _)| row.key.as_deref()).collect();
+    let etags: Vec<_> = values.map(|(_, etag)| etag.map(quoted)).collect();
+    transaction.execute_typed(
+        "INSERT INTO main_build
+            (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
+         SELECT b.hash, b.build, b.metadata, $6, b.key, b.etag
+         FROM unnest($1, $2, $3, $4, $5) AS b (hash, build, metadata, key, etag)",
+        &[
+            (&hashes, Type::TEXT_ARRAY),
+            (&builds, Type::JSONB_ARRAY),
+            (&metadata, Type::JSONB_ARRAY),
+            (&keys, Type::TEXT_ARRAY),
+            (&etags, Type::TEXT_ARRAY),
+            (&now, Type::TIMESTAMPTZ),
+        ],
+    )
+}
+
+/// Copies objects; returns how many the server counted.
+pub fn copy_objects<'a>(
+    transaction: &mut Transaction<'_>,
+    rows: impl Iterator<Item = &'a BuildRow>,
+) -> Result<u64, postgres::Error> {
+    let types = [Type::TEXT, Type::TEXT, Type::TEXT];
+    let copy = "COPY bh_object (key, etag, build_hash) FROM STDIN (FORMAT binary)";
+    let mut writer = BinaryCopyInWriter::new(transaction.copy_in(copy)?, &types);
+    for row in rows {
+        writer.write(&[&row.key, &row.etag, &row.hash])?;
+    }
+    writer.finish()
 }

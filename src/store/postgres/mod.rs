@@ -2,9 +2,13 @@
 
 mod batch;
 mod connect;
+mod content;
 mod copy;
+mod failure;
 mod outbox;
+mod parameters;
 mod pgpass;
+mod refusal;
 mod runs;
 mod shape;
 mod tables;
@@ -14,23 +18,23 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use postgres::Client;
-use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::Type;
 
+use self::batch::Session;
 pub use self::connect::ConnectionTarget;
 pub use self::tables::Tables;
 use super::plan::ContentStatus;
 use super::{
     ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, NewRun, ORPHANS, Outcome,
-    RefusedRow, RunEnd, RunFence, RunRecord, RunRows, Store, StoredBuild, StoredRun, known_queries,
-    orphans_of,
+    QUEUED_BYTES, RefusedRow, RunEnd, RunFence, RunRecord, RunRows, Store, StoredBuild, StoredRun,
+    known_queries, orphans_of,
 };
 use crate::address::without_password;
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::counters::Waiting;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::retry::{Announce, Failure, FailureClass, Limit, Policy, Retry};
 
 /// Retries for about 20 seconds.
@@ -48,6 +52,8 @@ pub struct Postgres {
     retry: Retry,
     client: Option<Client>,
     access: Access,
+    /// Whether other clients share the server's sessions.
+    is_pooled: bool,
 }
 
 /// What a store is opened for.
@@ -71,6 +77,7 @@ impl Postgres {
             retry: Retry::new(POLICY, context),
             client: None,
             access,
+            is_pooled: false,
         };
         let waiting = format!("connecting to {}", store.address);
         let _patience = context.log.notify_if_slow(waiting);
@@ -127,57 +134,18 @@ impl Postgres {
         }
     }
 
+    /// Returns whether there is a table of ours, and this run uses it.
+    fn uses(&self, table: &str) -> bool {
+        self.tables().is_none_or(|tables| tables.has(table))
+    }
+
     fn has(&mut self, table: &str) -> Result<bool> {
         self.retry(|client| {
-            let row = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])?;
-            Ok(row.try_get(0)?)
+            let has = "SELECT to_regclass($1) IS NOT NULL";
+            Ok(client
+                .query_typed_one(has, &[(&table, Type::TEXT)])?
+                .try_get(0)?)
         })
-    }
-}
-
-impl From<postgres::Error> for Failure {
-    fn from(error: postgres::Error) -> Self {
-        let silent = Self::transient(FailureClass::Silent, describe(&error));
-        let permanent = |kind| Self::permanent(kind, describe(&error));
-        let Some(code) = error.code() else {
-            let source = std::error::Error::source(&error);
-            let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
-            let untrusted = source.is_some_and(|source| source.to_string().contains("certificate"));
-            let gone = io.is_some() || error.is_closed() || error.to_string().contains("timeout");
-            // Otherwise: a password, TLS, or an authentication method.
-            return if gone && !untrusted {
-                silent
-            } else {
-                permanent(Kind::Refused)
-            };
-        };
-        if [
-            SqlState::T_R_DEADLOCK_DETECTED,
-            SqlState::T_R_SERIALIZATION_FAILURE,
-        ]
-        .contains(code)
-        {
-            return Self::transient(FailureClass::Conflict, describe(&error));
-        }
-        match code.code().get(..2) {
-            // Connection exceptions, and operator interventions such as a restart.
-            Some("08" | "57") if *code != SqlState::QUERY_CANCELED => silent,
-            Some("53") if *code == SqlState::TOO_MANY_CONNECTIONS => silent,
-            Some("53") => permanent(Kind::Unavailable),
-            Some("28") => permanent(Kind::Refused),
-            _ => permanent(Kind::Configuration),
-        }
-    }
-}
-
-/// Returns the server's message and its code, or the cause of a failed connection.
-fn describe(error: &postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(answer) => format!("{} ({})", answer.message(), answer.code().code()),
-        None => match std::error::Error::source(error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        },
     }
 }
 
@@ -193,7 +161,8 @@ impl Store for Postgres {
     fn for_each_known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
         for query in known_queries(self.has("main_build")?, self.has_tables()?) {
             self.retry(|client| {
-                let mut rows = client.query_raw(*query, std::iter::empty::<&str>())?;
+                let none = std::iter::empty::<(&str, Type)>();
+                let mut rows = client.query_typed_raw(query, none)?;
                 while let Some(row) = rows.next()? {
                     each(row.try_get(0)?, row.try_get(1)?);
                 }
@@ -207,7 +176,7 @@ impl Store for Postgres {
         if !self.has("main_build")? {
             return Ok(vec![ContentStatus::New; hashes.len()]);
         }
-        self.retry(|client| Ok(batch::find_all(client, hashes)?))
+        self.retry(|client| Ok(content::find_all(client, hashes)?))
     }
 
     fn load(
@@ -215,32 +184,57 @@ impl Store for Postgres {
         rows: &[BuildRow],
         mut fence: Option<&mut RunFence>,
     ) -> Result<Vec<LoadOutcome>> {
-        let tables = self.tables();
+        let mut session = self.tables().map(|tables| Session {
+            tables,
+            is_pooled: self.is_pooled,
+        });
+        let records_runs = self.uses("bh_run");
         let mut unanswered = None;
-        self.retry(|client| match tables {
-            Some(tables) => {
-                batch::load(client, rows, tables, fence.as_deref_mut(), &mut unanswered)
+        let done = self.retry(|client| match &mut session {
+            Some(session) => {
+                let fence = fence.as_deref_mut().filter(|_| records_runs);
+                batch::load(client, rows, session, fence, &mut unanswered)
             }
             None => Err(Failure::permanent(
                 Kind::Internal,
                 "it was opened for reading",
             )),
-        })
+        });
+        self.is_pooled = session.is_some_and(|session| session.is_pooled);
+        done
     }
 
     fn begin_run(&mut self, run: &NewRun<'_>, loader: &str) -> Result<RunFence> {
+        if !self.uses("bh_run") {
+            return Ok(RunFence {
+                run: run.id.to_owned(),
+                loader: loader.to_owned(),
+                step: 0,
+            });
+        }
         self.retry(|client| Ok(runs::begin(client, run, loader)?))
     }
 
     fn find_run(&mut self, run: &str) -> Result<Option<StoredRun>> {
+        if !self.uses("bh_run") {
+            // What the state file says cannot be doubted.
+            return Ok(Some(StoredRun {
+                step: i64::MAX,
+                is_rootless: false,
+            }));
+        }
         self.retry(|client| Ok(runs::find(client, run)?))
     }
 
     fn count_rows(&mut self, run: &str) -> Result<RunRows> {
-        self.retry(|client| Ok(runs::count_rows(client, run)?))
+        let is_recorded = self.uses("bh_run");
+        self.retry(|client| Ok(runs::count_rows(client, run, is_recorded)?))
     }
 
     fn end_run(&mut self, fence: &RunFence, end: &RunEnd<'_>) -> Result<()> {
+        if !self.uses("bh_run") {
+            return Ok(());
+        }
         if end.outcome != Outcome::Stopped {
             return self.retry(|client| Ok(runs::end(client, fence, end)?));
         }
@@ -265,7 +259,21 @@ impl Store for Postgres {
         self.retry(|client| tables.map_or(Ok(()), |tables| tables.begin(client).map(drop)))
     }
 
+    fn check_queue(&mut self) -> Result<()> {
+        if self.tables().is_none_or(|tables| tables.have_queue()) {
+            return Ok(());
+        }
+        let address = &self.address;
+        Err(Error::configuration(format!(
+            "{address}: no index can follow a database without bh_outbox and bh_database: create \
+             them as the warning says, or leave out --elasticsearch"
+        )))
+    }
+
     fn identity(&mut self) -> Result<DatabaseIdentity> {
+        if !self.uses("bh_database") {
+            return Ok(DatabaseIdentity::default());
+        }
         self.retry(|client| outbox::identity(client, ""))
     }
 
@@ -296,10 +304,20 @@ impl Store for Postgres {
         self.retry(|client| {
             let queued = outbox::builds(
                 client,
-                // Without the second bound all of main_build is read from its start.
-                "SELECT o.id, m.build::text FROM bh_outbox o JOIN main_build m USING (id)
-                 WHERE o.id > $1 AND m.id > $1 AND o.error IS NULL ORDER BY o.id LIMIT $2",
-                &[(&after, Type::INT8), (&limit, Type::INT8)],
+                // Without the second bound all of main_build is read from its start. The sizes
+                // are known without reading the builds.
+                "SELECT id, build::text FROM (
+                     SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+                         SELECT o.id, pg_column_size(m.build) AS size
+                         FROM bh_outbox o JOIN main_build m USING (id)
+                         WHERE o.id > $1 AND m.id > $1 AND o.error IS NULL
+                         ORDER BY o.id LIMIT $2) AS queued) AS sized
+                 JOIN main_build USING (id) WHERE before < $3 ORDER BY id",
+                &[
+                    (&after, Type::INT8),
+                    (&limit, Type::INT8),
+                    (&QUEUED_BYTES, Type::INT8),
+                ],
             )?;
             Ok(queued)
         })
@@ -308,11 +326,14 @@ impl Store for Postgres {
     fn last_queued(&mut self) -> Result<i64> {
         self.retry(|client| {
             let last = "SELECT coalesce(max(id), 0) FROM bh_outbox";
-            Ok(client.query_one(last, &[])?.try_get(0)?)
+            Ok(client.query_typed_one(last, &[])?.try_get(0)?)
         })
     }
 
     fn waiting(&mut self) -> Result<u64> {
+        if !self.uses("bh_outbox") {
+            return Ok(0);
+        }
         self.retry(|client| {
             let waiting = "SELECT count(*) FROM bh_outbox WHERE error IS NULL";
             let rows: i64 = client.query_typed_one(waiting, &[])?.try_get(0)?;
@@ -342,7 +363,7 @@ impl Store for Postgres {
 
     fn unreported(&mut self) -> Result<Vec<RefusedRow>> {
         self.retry(|client| {
-            let rows = client.query(
+            let rows = client.query_typed(
                 "SELECT o.id, m.s3_object_key, m.s3_object_etag, o.error
                  FROM bh_outbox o JOIN main_build m USING (id)
                  WHERE o.error IS NOT NULL AND NOT o.reported ORDER BY o.id",
@@ -372,7 +393,7 @@ impl Store for Postgres {
     fn retry_refused(&mut self) -> Result<u64> {
         self.retry(|client| {
             let again = "UPDATE bh_outbox SET error = NULL WHERE error IS NOT NULL";
-            Ok(client.execute(again, &[])?)
+            Ok(client.execute_typed(again, &[])?)
         })
     }
 }

@@ -3,6 +3,7 @@
 use postgres::types::{ToSql, Type};
 use postgres::{Client, GenericClient};
 
+use super::runs;
 use crate::error::Kind;
 use crate::retry::Failure;
 use crate::store::{DatabaseIdentity, StoredBuild};
@@ -82,10 +83,11 @@ pub fn ack(
     confirmed: &[i64],
     refused: &[(i64, String)],
 ) -> Result<bool, Failure> {
-    let (ids, reasons): (Vec<i64>, Vec<&str>) = refused
-        .iter()
-        .map(|(id, reason)| (*id, reason.as_str()))
-        .unzip();
+    let (mut ids, mut reasons) = (Vec::new(), Vec::new());
+    for (id, reason) in refused {
+        ids.push(*id);
+        reasons.push(runs::storable(client, reason)?);
+    }
     let mut transaction = client.transaction()?;
     // The lock prevents a new generation between this and the commit.
     if identity(&mut transaction, "FOR SHARE")?.generation != generation {

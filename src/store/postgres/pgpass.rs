@@ -9,13 +9,11 @@ use postgres::config::Host;
 
 use super::connect::variable;
 
-/// Returns the password of the first line that fits; the file is ignored if
-/// others may read it, as by libpq.
-pub fn password(config: &Config) -> Option<String> {
+/// Returns the password of the first line that fits, in `file` or `~/.pgpass`; the file is
+/// ignored if others may read it, as by libpq.
+pub fn password(config: &Config, file: Option<PathBuf>) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
-    let path = variable("PGPASSFILE")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".pgpass")))?;
+    let path = file.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".pgpass")))?;
     let file = File::open(path).ok()?;
     if file.metadata().ok()?.permissions().mode() & 0o077 != 0 {
         return None;

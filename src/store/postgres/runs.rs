@@ -9,9 +9,22 @@ use serde_json::Value;
 
 use crate::store::{NewRun, Outcome, RunEnd, RunFence, RunRecord, RunRows, StoredRun};
 
-/// A text as a column holds it: without NUL characters.
-fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+/// Returns a text as a column holds it: without NUL characters, and with escapes for what the
+/// encoding of the database may lack.
+pub fn storable(client: &mut impl GenericClient, text: &str) -> Result<String, postgres::Error> {
+    let text = text.replace('\0', "\u{fffd}");
+    if text.is_ascii() {
+        return Ok(text);
+    }
+    let query = "SELECT current_setting('server_encoding') = 'UTF8'";
+    if client.query_typed_one(query, &[])?.try_get(0)? {
+        return Ok(text);
+    }
+    let units = text.encode_utf16().map(|unit| match u8::try_from(unit) {
+        Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
+        _ => format!("\\u{unit:04x}"),
+    });
+    Ok(units.collect())
 }
 
 /// A time as a column holds it; `None` where it is none.
@@ -33,7 +46,8 @@ pub fn begin(
             first_id = least(bh_run.first_id, excluded.first_id),
             outcome = CASE bh_run.outcome WHEN 'complete' THEN 'complete' ELSE 'running' END
         RETURNING step";
-    let (source, criteria) = (storable(run.source), run.criteria.to_string());
+    let source = storable(client, run.source)?;
+    let criteria = storable(client, &run.criteria.to_string())?;
     let (version, started) = (env!("CARGO_PKG_VERSION"), time(run.started));
     let values: [(&(dyn ToSql + Sync), Type); 6] = [
         (&run.id, Type::TEXT),
@@ -105,10 +119,22 @@ pub fn find(client: &mut Client, run: &str) -> Result<Option<StoredRun>, postgre
     rows.first().map(stored).transpose()
 }
 
-pub fn count_rows(client: &mut Client, run: &str) -> Result<RunRows, postgres::Error> {
-    let rows = "SELECT count(*) FILTER (WHERE metadata->>'run' = $1), count(*) FROM main_build
-        WHERE id > (SELECT first_id FROM bh_run WHERE bh_run.id = $1)";
-    let row = client.query_typed_one(rows, &[(&run, Type::TEXT)])?;
+/// Counts rows; without `bh_run` all of them are newer than the run.
+pub fn count_rows(
+    client: &mut Client,
+    run: &str,
+    is_recorded: bool,
+) -> Result<RunRows, postgres::Error> {
+    let first = if is_recorded {
+        "(SELECT first_id FROM bh_run WHERE bh_run.id = $1)"
+    } else {
+        "0"
+    };
+    let rows = format!(
+        "SELECT count(*) FILTER (WHERE metadata->>'run' = $1), count(*) FROM main_build
+        WHERE id > {first}"
+    );
+    let row = client.query_typed_one(&rows, &[(&run, Type::TEXT)])?;
     let (own, newer): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     Ok(RunRows {
         own: own.unsigned_abs(),
@@ -121,7 +147,8 @@ pub fn end(client: &mut Client, fence: &RunFence, end: &RunEnd<'_>) -> Result<()
             as_of = coalesce($5, as_of), counts = coalesce($6::json, counts)
         WHERE id = $1 AND loader = $2 AND (outcome <> $7 OR $3 = $7)";
     let outcome = end.outcome.name();
-    let error = end.error.as_deref().map(storable);
+    let error = end.error.as_deref();
+    let error = error.map(|error| storable(client, error)).transpose()?;
     let as_of = end.as_of.and_then(time);
     let counts = end.counts.as_ref().map(Value::to_string);
     client.query_typed(

@@ -74,7 +74,7 @@ pub fn check(client: &mut Client, schema: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let mut differences = differences(&found);
-    let unique = client.query_one(
+    let unique = client.query_typed_one(
         "SELECT EXISTS (
             SELECT FROM pg_index i JOIN pg_attribute a
               ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]

@@ -1,11 +1,14 @@
 //! Our tables: found on the search path, created beside Buildhub's where they
 //! are missing, and the same ones as long as the program runs.
 
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 
+use postgres::error::SqlState;
 use postgres::types::Type;
 use postgres::{Client, GenericClient};
 
+use super::failure::describe;
 use super::shape;
 use crate::error::{Error, Kind};
 use crate::log::Log;
@@ -24,7 +27,10 @@ const TABLES: [(&str, &str); 5] = [
             created_at timestamp with time zone NOT NULL,
             s3_object_key varchar(400),
             s3_object_etag varchar(400)
-        )",
+        );
+        -- As Django names it.
+        CREATE INDEX main_build_build_hash_8fe6dad8_like
+            ON main_build (build_hash varchar_pattern_ops)",
     ),
     (
         "bh_object",
@@ -166,19 +172,33 @@ impl Tables {
     /// are missing, and sets `known`; all others must find the same ones.
     ///
     /// # Errors
-    /// Tables that cannot be used, or that are not those of before (78).
+    /// Tables that cannot be used or created, or that are not those of before (78).
     pub fn open(client: &mut Client, known: &OnceLock<Self>, log: &Log) -> Result<(), Failure> {
         let mut found = find(client)?;
         check_shape(client, &found)?;
         if known.get().is_none() {
             check_session(client, found[0].as_ref(), log)?;
             if found.iter().any(Option::is_none) {
-                create(client)?;
+                let denied = create(client)?;
                 found = find(client)?;
+                if let Some(denied) = denied {
+                    do_without(client, &found, &denied, log)?;
+                }
             }
         }
         let oids = found.map(|table| table.map_or(0, |table| table.oid));
         known.get_or_init(|| Self(oids)).compare(oids)
+    }
+
+    /// Returns whether there is a table, which a role that may create none may lack.
+    pub fn has(&self, name: &str) -> bool {
+        let mut tables = TABLES.iter().zip(self.0);
+        tables.any(|((table, _), oid)| *table == name && oid != 0)
+    }
+
+    /// Returns whether there are the tables that an index needs.
+    pub fn have_queue(&self) -> bool {
+        self.has("bh_outbox") && self.has("bh_database")
     }
 
     /// Begins to write: checks that the tables are still the same ones, and has
@@ -218,7 +238,8 @@ impl Tables {
     fn compare(&self, now: [u32; 5]) -> Result<(), Failure> {
         let names = TABLES.iter().map(|(name, _)| *name);
         let mut pairs = names.zip(self.0.iter().zip(now));
-        match pairs.find(|(_, (before, now))| *before != now) {
+        // One that was missing is not used by this run, also if it is there now.
+        match pairs.find(|(_, (before, now))| **before != 0 && *before != now) {
             None => Ok(()),
             Some((name, _)) => Err(Failure::Permanent(Error::new(
                 Kind::Configuration,
@@ -229,8 +250,8 @@ impl Tables {
 }
 
 /// Creates tables that are missing, Buildhub's where the search path says, ours
-/// beside it.
-fn create(client: &mut Client) -> Result<(), Failure> {
+/// beside it. Returns the reason if the role may not.
+fn create(client: &mut Client) -> Result<Option<String>, Failure> {
     let mut transaction = client.transaction()?;
     // Two loaders that create the tables at once would fail one another.
     let lock = "SELECT pg_advisory_xact_lock($1)";
@@ -244,18 +265,71 @@ fn create(client: &mut Client) -> Result<(), Failure> {
         )?;
     }
     for ((name, statement), found) in TABLES.iter().zip(&found) {
-        if found.is_none() {
-            let place = beside.map_or_else(String::new, |schema| format!(" in schema {schema}"));
-            let failed = |error| match Failure::from(error) {
-                Failure::Permanent(error) => {
-                    Failure::Permanent(error.context(format!("cannot create {name}{place}")))
-                }
-                other => other,
-            };
-            transaction.batch_execute(statement).map_err(failed)?;
+        if found.is_some() {
+            continue;
         }
+        let Err(error) = transaction.batch_execute(statement) else {
+            continue;
+        };
+        let place = beside.map_or_else(String::new, |schema| format!(" in schema {schema}"));
+        let what = format!("cannot create {name}{place}");
+        if beside.is_some() && error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+            return Ok(Some(format!("{what}: {}", describe(&error))));
+        }
+        return Err(match Failure::from(error) {
+            Failure::Permanent(error) => Failure::Permanent(error.context(what)),
+            other => other,
+        });
     }
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    Ok(None)
+}
+
+/// What is not possible without a table of ours.
+fn lost_without(table: &str) -> &'static str {
+    match table {
+        "bh_object" => "objects that gave no row of their own are fetched again by every run",
+        "bh_run" => "runs are not recorded",
+        _ => "no index can follow this database",
+    }
+}
+
+/// Warns of tables that are missing and that the role may not create.
+///
+/// # Errors
+/// An index follows the database, and nothing could be queued for it (78).
+fn do_without(
+    client: &mut Client,
+    found: &[Option<Found>; 5],
+    denied: &str,
+    log: &Log,
+) -> Result<(), Failure> {
+    let schema = found[0].as_ref().map_or("public", |table| &table.schema);
+    let role: String = client
+        .query_typed_one("SELECT quote_ident(current_user)", &[])?
+        .try_get(0)?;
+    let missing: Vec<_> = (TABLES.iter().zip(found))
+        .filter_map(|(table, found)| found.is_none().then_some(table))
+        .collect();
+    let mut lost: Vec<&str> = missing.iter().map(|(name, _)| lost_without(name)).collect();
+    lost.dedup();
+    let mut statements = format!("SET search_path = {schema};");
+    for (name, statement) in &missing {
+        let create = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+        let rights = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {role}");
+        let _ = write!(statements, " {create}; {rights};");
+    }
+    let mend = format!("to have it, run as the owner of the schema: {statements}");
+    let lacks = |name: &str| missing.iter().any(|(table, _)| *table == name);
+    if lacks("bh_outbox") && !lacks("bh_database") && super::outbox::is_followed(client)? {
+        let message = format!("{denied}; an index follows this database and needs it; {mend}");
+        return Err(Failure::permanent(Kind::Configuration, message));
+    }
+    log.warn(format!(
+        "{denied}; loading goes on: {}; {mend}",
+        lost.join(", ")
+    ));
+    Ok(())
 }
 
 /// Checks that this connection may write and means one `main_build`; warns where

@@ -69,7 +69,7 @@ fn insert(
         transaction.prepare_cached("INSERT OR REPLACE INTO bh_outbox (id) VALUES (?1)")?;
     for new in std::mem::take(&mut plan.inserts) {
         let (row, etag) = (&rows[new.at], new.etag.map(quoted));
-        let (build, metadata) = (row.build(), metadata(row));
+        let (build, metadata) = (&row.build, metadata(row));
         let values = params![row.hash, build, metadata, now, row.key, etag];
         let id = match insert.execute(values) {
             Ok(1) if !verify => Some(transaction.last_insert_rowid()),

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 
-/// Times are RFC 3339 in UTC, documents the text as it came.
+/// Times are RFC 3339 in UTC, documents the text that was hashed.
 const TABLES: &str = include_str!("tables.sql");
 
 /// Of two programs that find none, one makes it.
@@ -70,7 +70,12 @@ impl Sqlite {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
         } | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connect = || {
-            let connection = Connection::open_with_flags(&path, flags)?;
+            let connection = if read_only && place::is_frozen(&path) {
+                let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+                Connection::open_with_flags(place::frozen_url(&path), flags)?
+            } else {
+                Connection::open_with_flags(&path, flags)?
+            };
             connection.busy_timeout(BUSY)?;
             connection.set_prepared_statement_cache_capacity(32);
             Ok(connection)

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
-use crate::store::{DatabaseIdentity, INDEXED_SAMPLE, RefusedRow, StoredBuild};
+use crate::store::{DatabaseIdentity, INDEXED_SAMPLE, QUEUED_BYTES, RefusedRow, StoredBuild};
 
 pub fn identity(connection: &Connection) -> Result<DatabaseIdentity> {
     connection
@@ -56,12 +56,21 @@ pub fn builds(connection: &Connection, ids: &[i64]) -> Result<Vec<StoredBuild>> 
 
 pub fn queued(connection: &Connection, after: i64, limit: usize) -> Result<Vec<StoredBuild>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, build FROM bh_outbox JOIN main_build USING (id)
-         WHERE id > ?1 AND error IS NULL ORDER BY id LIMIT ?2",
+        // CROSS JOIN keeps the order: all of main_build would be read from its start otherwise.
+        "SELECT o.id, build FROM bh_outbox o CROSS JOIN main_build m ON m.id = o.id
+         WHERE o.id > ?1 AND error IS NULL ORDER BY o.id LIMIT ?2",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![after, limit], stored_build)?;
-    rows.collect()
+    let mut rows = statement.query(params![after, limit])?;
+    let (mut queued, mut bytes) = (Vec::new(), 0);
+    while bytes < QUEUED_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let row = stored_build(row)?;
+        bytes += i64::try_from(row.build.len()).unwrap_or(i64::MAX / 2);
+        queued.push(row);
+    }
+    Ok(queued)
 }
 
 pub fn ack(

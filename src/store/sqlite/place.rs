@@ -2,8 +2,11 @@
 //! same file.
 
 use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -55,6 +58,24 @@ fn log_of(path: &Path) -> PathBuf {
     let path = disk::follow_links(path).unwrap_or_else(|_| path.to_owned());
     disk::beside(&path, "-wal")
 }
+
+/// Returns whether nobody can write to a database here: its folder is read-only, and no program
+/// has left a write-ahead log. SQLite cannot read it as usual then, because it needs a file of its
+/// own beside it.
+pub fn is_frozen(path: &Path) -> bool {
+    let log = log_of(path);
+    let folder = log.parent().unwrap_or(Path::new("/"));
+    !disk::is_writable(folder) && log.metadata().map_or(true, |data| data.len() == 0)
+}
+
+/// Returns the URL by which SQLite reads such a database.
+pub fn frozen_url(path: &Path) -> String {
+    let path = percent_encode(path.as_os_str().as_bytes(), URL_PATH);
+    format!("file:{path}?immutable=1")
+}
+
+/// The characters that end a path in a URL.
+const URL_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 
 /// A file by its device and its number there; `None` if there is none.
 type FileId = Option<(u64, u64)>;

@@ -1,0 +1,60 @@
+//! What an error of PostgreSQL means, and its text.
+
+use postgres::error::SqlState;
+
+use crate::error::Kind;
+use crate::retry::{Failure, FailureClass};
+
+/// What a pooler says that will say so again.
+const POOLER_REFUSALS: [&str; 2] = ["unsupported startup parameter", "statement pooling"];
+
+impl From<postgres::Error> for Failure {
+    fn from(error: postgres::Error) -> Self {
+        let silent = Self::transient(FailureClass::Silent, describe(&error));
+        let permanent = |kind| Self::permanent(kind, describe(&error));
+        let Some(code) = error.code() else {
+            let source = std::error::Error::source(&error);
+            let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+            let untrusted = source.is_some_and(|source| source.to_string().contains("certificate"));
+            let gone = io.is_some() || error.is_closed() || error.to_string().contains("timeout");
+            // Otherwise: a password, TLS, or an authentication method.
+            return if gone && !untrusted {
+                silent
+            } else {
+                permanent(Kind::Refused)
+            };
+        };
+        let text = describe(&error);
+        if *code == SqlState::PROTOCOL_VIOLATION
+            && POOLER_REFUSALS.iter().any(|part| text.contains(part))
+        {
+            let message = format!(
+                "{text}: the pooler does not take what the loader asks for; give it session or \
+                 transaction pooling and ignore_startup_parameters, or connect without it"
+            );
+            return Self::permanent(Kind::Configuration, message);
+        }
+        match (code.code(), code.code().get(..2)) {
+            ("40P01" | "40001", _) => Self::transient(FailureClass::Conflict, text),
+            // A lock that is held, and a statement that waited too long, maybe for one.
+            ("55P03" | "57014", _) => Self::transient(FailureClass::Answered, text),
+            // Read-only after a failover, sessions that were idle too long, connection exceptions,
+            // and interventions of an operator such as a restart: a new connection may help.
+            ("25006" | "25P03" | "25P04" | "53300", _) | (_, Some("08" | "57")) => silent,
+            (_, Some("53")) => permanent(Kind::Unavailable),
+            (_, Some("28")) => permanent(Kind::Refused),
+            _ => permanent(Kind::Configuration),
+        }
+    }
+}
+
+/// Returns the server's message and its code, or the cause of a failed connection.
+pub fn describe(error: &postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(answer) => format!("{} ({})", answer.message(), answer.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
