@@ -18,7 +18,7 @@ def bench_filter():
         "Filter 5,000,000 listing lines by suffix",
         "lines",
         [
-            contestant("bh-filter --known none", lines, [BIN + "bh-filter", "--known", "none"], big),
+            contestant("bh-filter --no-known", lines, [BIN + "bh-filter", "--no-known"], big),
             contestant("grep -F", lines, ["grep", "-F", 'buildhub.json"'], big),
             contestant(
                 "jq (on 200,000)", few, ["jq", "-c", 'select(.key|endswith("buildhub.json"))'], small
@@ -120,7 +120,7 @@ def bench_fetch():
         lister = subprocess.Popen(
             [BIN + "s3-list", *access, "s3://bench"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        chosen = [BIN + "bh-filter", "--known", "none"]
+        chosen = [BIN + "bh-filter", "--no-known"]
         subprocess.run(chosen, stdin=lister.stdout, stdout=out, stderr=subprocess.DEVNULL, check=True)
         lister.wait()
     objects = sum(1 for line in open(listing) if not line.startswith('{"mark"'))
@@ -281,7 +281,7 @@ def bench_memory():
     print("\n### Resident memory, MiB\n\n| program | 100,000 records | 1,000,000 records |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         steps = [
-            ("bh-filter --known none", data.listing, ["bh-filter", "--known", "none"]),
+            ("bh-filter --no-known", data.listing, ["bh-filter", "--no-known"]),
             ("bh-validate", data.record, ["bh-validate"]),
             ("bh-load (SQLite)", data.record, ["bh-load", "--database", "sqlite:%s/DB" % folder]),
         ]
@@ -304,7 +304,7 @@ def bench_memory():
             listed = run([BIN + "s3-list", *access, "s3://bench"])
             if program == "bh-fetch":
                 os.rename(os.path.join(CACHE, "out"), os.path.join(CACHE, "listed"))
-                run([BIN + "bh-filter", "--known", "none"], os.path.join(CACHE, "listed"))
+                run([BIN + "bh-filter", "--no-known"], os.path.join(CACHE, "listed"))
                 os.rename(os.path.join(CACHE, "out"), os.path.join(CACHE, "wanted"))
                 listed = run([BIN + "bh-fetch", *access], os.path.join(CACHE, "wanted"))
             peaks.append(listed.rss / 1024)

@@ -36,6 +36,7 @@ mod context;
 mod counters;
 mod disk;
 pub mod error;
+mod file_format;
 mod hex;
 mod inventory;
 mod json;

@@ -68,6 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("log", &[]),
     ("values", &[]),
+    ("file_format", &[]),
     ("disk", &["error"]),
     ("trust", &["error"]),
     ("shutdown", &["error"]),
@@ -79,11 +80,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("record", &["hex", "json"]),
     ("archive", &["json", "record"]),
     // A row goes straight into the lines that are written.
-    ("inventory", &["ndjson", "record"]),
+    ("inventory", &["file_format", "ndjson", "record"]),
     ("listing", &["record"]),
     ("yaml", &["hex"]), // its tests compare digests
     ("schema", &["error", "json", "record", "yaml"]),
-    ("ndjson", &[BASE, "json", "record"]),
+    ("ndjson", &[BASE, "file_format", "json", "record"]),
     // What is touched.
     (
         "remote",

@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 use memchr::{memchr, memrchr};
 
 use super::columns::{Column, Layout};
-use super::format;
 use super::row::{self, InventoryRow, RowOptions, RowOutcome};
 use super::row_ends::{RowEnd, RowEnds, is_well_quoted};
+use crate::file_format::{self, FileFormat};
 use crate::ndjson::Emitted;
 use crate::record::reject::Reject;
 
@@ -69,10 +69,15 @@ impl RowReader {
     /// The file is not CSV, or has other columns.
     pub fn check_first_row(&self, block: &RowBlock) -> Result<(), String> {
         let is_start = block.first_line == 1;
-        if let Some(found) = format::foreign(&block.bytes).filter(|_| is_start) {
-            return Err(format!(
-                "expected CSV, found {found}; unpack or convert it, or get the file again"
-            ));
+        if let Some(found) = file_format::foreign(&block.bytes).filter(|_| is_start) {
+            let then = match found {
+                FileFormat::Compressed("gzip", _) => {
+                    "name the file as an argument, or unpack it with zcat".to_owned()
+                }
+                FileFormat::Compressed(_, tool) => format!("unpack it with {tool}"),
+                _ => "convert it, or get the file again".to_owned(),
+            };
+            return Err(format!("expected CSV, found {found}; {then}"));
         }
         let bytes = &block.bytes[..];
         let mut ends = RowEnds::default();

@@ -6,7 +6,6 @@
 
 pub mod columns;
 pub mod csv;
-pub mod format;
 pub mod manifest;
 pub mod row;
 pub mod row_ends;

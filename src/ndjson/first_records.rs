@@ -29,14 +29,18 @@ impl FirstRecords {
     /// Looks at a reject; returns the message of a misfit, empty where an earlier one says
     /// the same.
     pub fn reject(&mut self, stage: &str, reject: &Reject) -> Option<&str> {
-        if self.is_settled() {
+        let is_said = self.first.is_some() || stage != "bh-fetch";
+        if self.is_unfit() || self.is_fit && is_said {
             return None;
         }
-        let Some(misfit) = Misfit::recognize(stage, reject) else {
+        let misfit = Misfit::recognize(stage, reject);
+        // Where some objects are builds, it costs a download each that others are not.
+        let Some(misfit) = misfit.filter(|misfit| !self.is_fit || *misfit == Misfit::NotABuild)
+        else {
             self.is_fit = true;
             return None;
         };
-        self.misfits += 1;
+        self.misfits += u64::from(!self.is_fit);
         match &self.first {
             Some((first, _)) if misfit.is_like(*first) => Some(""),
             Some(_) => None,
@@ -45,11 +49,6 @@ impl FirstRecords {
                 Some(message)
             }
         }
-    }
-
-    /// Returns whether it is known if the input is what the stage reads.
-    pub fn is_settled(&self) -> bool {
-        self.is_fit || self.is_unfit()
     }
 
     /// Returns whether the run is to end.
@@ -61,6 +60,11 @@ impl FirstRecords {
     pub fn mistake(&self) -> Option<&str> {
         let first = self.first.as_ref().filter(|_| !self.is_fit);
         first.map(|(_, message)| &**message)
+    }
+
+    /// Returns whether the first misfit is to be said at once, whatever comes.
+    pub fn is_costly(&self) -> bool {
+        matches!(self.first, Some((Misfit::NotABuild, _)))
     }
 
     /// Returns why the run ends.
@@ -80,7 +84,7 @@ fn message(misfit: Misfit, reject: &Reject) -> String {
             let start: String = line.trim().chars().take(SHOWN).collect();
             format!(", in {start:?}")
         }
-        Misfit::Other(_) => String::new(),
+        Misfit::Other(_) | Misfit::NotABuild => String::new(),
     };
     let mistake = misfit.mistake().map(|mistake| format!("; {mistake}"));
     format!("{reject}{shown}{}", mistake.unwrap_or_default())

@@ -17,6 +17,7 @@ use super::line::{Framing, Line, RecordLine};
 use crate::context::Context;
 use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Result};
+use crate::file_format::{self, FileFormat};
 use crate::shutdown::Shutdown;
 
 /// Bytes per read.
@@ -24,8 +25,6 @@ const BLOCK: usize = 256 * 1024;
 /// Copies by the kernel are fastest between starts of pages.
 const PAGE: usize = 4096;
 const LONGEST_LINE: usize = 256 * 1024 * 1024;
-/// The start of gzip files; no JSON begins with it.
-const GZIP: &[u8] = b"\x1f\x8b";
 
 /// Reads what is available, and never waits for more than one line.
 pub struct Input {
@@ -257,11 +256,17 @@ impl Input {
         let read = read?;
         self.left.end += read;
         self.ended = read == 0;
-        if self.lines == 0 && self.buffer[self.left.clone()].starts_with(GZIP) {
-            return Err(Error::configuration(format!(
-                "{}: it is compressed by gzip; unpack it before, with zcat",
-                self.place
-            )));
+        let head = &self.buffer[self.left.clone()];
+        if let Some(found) = file_format::unreadable(head).filter(|_| self.lines == 0) {
+            let place = &self.place;
+            return Err(Error::configuration(match found {
+                FileFormat::Compressed(program, tool) => {
+                    format!("{place}: it is compressed by {program}; unpack it before, with {tool}")
+                }
+                _ => format!(
+                    "{place}: expected a JSON object per line, found {found}; convert it before"
+                ),
+            }));
         }
         Ok(())
     }

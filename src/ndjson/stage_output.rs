@@ -180,7 +180,16 @@ impl StageOutput {
             self.context.counters.note(&violation.label(), 1);
         }
         let stage = self.context.counters.program();
-        let message = self.first_records.reject(stage, reject);
+        let was_costly = self.first_records.is_costly();
+        let message = self.first_records.reject(stage, reject).map(str::to_owned);
+        let message = message.as_deref();
+        if let Some(mistake) = message
+            && self.rejects.has_file()
+            && self.first_records.is_costly()
+            && !was_costly
+        {
+            self.context.log.warn(mistake);
+        }
         let is_kept = self.rejects.keep(reject, message)?;
         // A unit of the wrong input is not done.
         let is_unfit = self.first_records.is_unfit();
@@ -352,6 +361,7 @@ impl StageOutput {
         // Without a file for it, the first reject was logged.
         if self.rejects.has_file()
             && !self.first_records.is_unfit()
+            && !self.first_records.is_costly()
             && let Some(mistake) = self.first_records.mistake()
         {
             self.context

@@ -11,6 +11,8 @@ pub enum Misfit {
     NotAnObject(Option<&'static str>),
     /// Lines are objects of another kind.
     Other(Option<&'static str>),
+    /// Objects that are no builds are fetched.
+    NotABuild,
 }
 
 impl Misfit {
@@ -34,13 +36,9 @@ impl Misfit {
                     "these are records that hold a build: leave out --bare",
                 )))
             }
-            "not_json" | "not_an_object" | "empty" if stage == "bh-fetch" => {
+            "not_json" | "not_an_object" | "too_large" if stage == "bh-fetch" => {
                 let key = json::text_of(members.value("key").or(members.value("Key"))?)?;
-                let is_other = !key.to_string_lossy().ends_with(".json");
-                is_other.then_some(Self::Other(Some(
-                    "the keys do not look like those of builds: is bh-filter missing before \
-                     bh-fetch?",
-                )))
+                (!key.to_string_lossy().ends_with(".json")).then_some(Self::NotABuild)
             }
             _ => None,
         }
@@ -50,6 +48,9 @@ impl Misfit {
     pub fn mistake(self) -> Option<&'static str> {
         match self {
             Self::NotAnObject(mistake) | Self::Other(mistake) => mistake,
+            Self::NotABuild => Some(
+                "the keys do not look like those of builds: is bh-filter missing before bh-fetch?",
+            ),
         }
     }
 

@@ -104,7 +104,9 @@ fn the_likely_mistake_is_said_once() {
 #[test]
 fn objects_that_are_no_builds_are_told_from_broken_builds() {
     let keys = ["pub/a/image.apk", "pub/b/buildhub.json"];
-    let s3 = Faulty::start(&keys.map(|key| object(key, "PK")), &["--bucket", "b"]);
+    let mut objects = keys.map(|key| object(key, "PKK")).to_vec();
+    objects.push(object("pub/c/buildhub.json", "{}"));
+    let s3 = Faulty::start(&objects, &["--bucket", "b"]);
     let fetch = |key: &str| {
         let line = json!({"bucket": "b", "key": key}).to_string() + "\n";
         let tool = s3.tool("bh-fetch").input(line.repeat(150));
@@ -115,6 +117,18 @@ fn objects_that_are_no_builds_are_told_from_broken_builds() {
     assert!(
         run.stderr
             .contains("the first 100 records are not what this program reads"),
+        "{run}"
+    );
+    // It is said as soon as one is fetched, also where others are builds.
+    let folder = folder();
+    let keys = ["pub/c/buildhub.json", "pub/a/image.apk", "pub/a/image.apk"];
+    let lines = keys.map(|key| json!({"bucket": "b", "key": key}));
+    let tool = s3.tool("bh-fetch").args(["--max-size", "2"]);
+    let tool = tool.arg("--rejects").arg(folder.path().join("rejects"));
+    let run = tool.input(ndjson(&lines)).run().exits(65);
+    assert_eq!(
+        run.stderr.matches("is bh-filter missing").count(),
+        1,
         "{run}"
     );
     let run = fetch("pub/b/buildhub.json");
@@ -253,4 +267,41 @@ fn a_run_of_the_wrong_input_is_not_complete() {
     // The same run, in the right order.
     let done = run((0..3).map(record).collect()).exits(0);
     assert_eq!(done.count("/out"), 3, "{done}");
+}
+
+#[test]
+fn files_that_are_no_lines_are_refused_by_their_first_bytes() {
+    let place = Place::new();
+    for stage in readers() {
+        for (head, said) in [
+            (
+                &b"\x28\xb5\x2f\xfd\n"[..],
+                "it is compressed by zstd; unpack it before, with zstdcat",
+            ),
+            (
+                b"\xfd7zXZ\0\n",
+                "it is compressed by xz; unpack it before, with xzcat",
+            ),
+            (
+                b"BZh91AY\n",
+                "it is compressed by bzip2; unpack it before, with bzcat",
+            ),
+            (b"PAR1\n", "found Parquet"),
+            (b"ORC\n", "found ORC"),
+            (b"\xff\xfe{\0\n\0", "found text in UTF-16"),
+        ] {
+            let run = place.tool(stage).input(head.to_vec()).run().exits(78);
+            run.says(said);
+        }
+    }
+    // A word in a record is no magic.
+    let key = format!(
+        "{}ustar/buildhub.json",
+        "x".repeat(257 - "{\"key\":\"".len())
+    );
+    let run = place
+        .tool("bh-filter")
+        .input(json!({"key": key}).to_string())
+        .run();
+    assert_eq!(run.exits(0).count("/out"), 1);
 }

@@ -157,7 +157,7 @@ impl KintoDatabase {
         })?;
         if latest.is_none() && self.changed()?.is_none() {
             return Err(Error::configuration(format!(
-                "{}: there is no such bucket or collection; check --bucket and --collection",
+                "{}: there is no such bucket or collection; check --kinto-bucket and --kinto-collection",
                 self.place()
             )));
         }

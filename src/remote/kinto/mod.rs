@@ -159,7 +159,7 @@ fn refused(answer: &HttpAnswer, what: &str) -> Error {
         403 => (Kind::Refused, "the user of AUTH may not do this"),
         404 => (
             Kind::Configuration,
-            "there is no such bucket or collection; check the URL, --bucket and --collection",
+            "there is no such bucket or collection; check the URL, --kinto-bucket and --kinto-collection",
         ),
         300..=399 => (Kind::Configuration, "it is elsewhere; check the URL"),
         _ => (Kind::Configuration, "check the URL and the server"),

@@ -159,7 +159,7 @@ impl ExportWriter {
             return Ok(());
         }
         self.start_over(Error::unavailable(format!(
-            "{}: the server counts {now} records, and {} came; run again, or read its --database",
+            "{}: the server counts {now} records, and {} came; run again, or read its --kinto-database",
             pages.place(),
             self.publisher.records()
         )))
