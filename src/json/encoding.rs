@@ -1,6 +1,7 @@
 //! Decodes bytes as `json.loads` does before it parses them.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Bytes that are invalid in the encoding that their first four indicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,15 +30,15 @@ enum Order {
 ///
 /// The encoding is detected as by `json.detect_encoding`: by a BOM of UTF-8, UTF-16 or UTF-32,
 /// otherwise by which of the first four bytes are NUL. One BOM is removed; a second one stays (and
-/// is not JSON). Errors: sequences that are invalid in the encoding, including lone surrogates,
-/// which `json.loads` would accept.
+/// is not JSON). Surrogates, which `json.loads` lets pass, are written as their escapes: the two
+/// mean the same. Errors: other sequences that are invalid in the encoding.
 pub fn decode(bytes: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
     let (encoding, bom) = detect(bytes);
     let body = &bytes[bom..];
     let text = match encoding {
         Encoding::Utf8 => match std::str::from_utf8(body) {
             Ok(_) => return Ok(Cow::Borrowed(body)),
-            Err(error) => Err(error.valid_up_to()),
+            Err(_) => utf8(body),
         },
         Encoding::Utf16(order) => utf16(body, order),
         Encoding::Utf32(order) => utf32(body, order),
@@ -69,6 +70,39 @@ fn detect(bytes: &[u8]) -> (Encoding, usize) {
     }
 }
 
+/// Appends the escape of a surrogate; `None` after a backslash, which would escape that one.
+fn push_surrogate(text: &mut String, unit: u32) -> Option<()> {
+    let backslashes = text.bytes().rev().take_while(|byte| *byte == b'\\');
+    if backslashes.count() % 2 == 1 {
+        return None;
+    }
+    write!(text, "\\u{unit:04x}").ok()
+}
+
+/// Decodes the bytes, or returns the offset of the first invalid sequence.
+fn utf8(bytes: &[u8]) -> Result<String, usize> {
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    loop {
+        let valid = match std::str::from_utf8(rest) {
+            Ok(valid) => valid.len(),
+            Err(error) => error.valid_up_to(),
+        };
+        let (valid, after) = rest.split_at(valid);
+        text.push_str(std::str::from_utf8(valid).unwrap_or_default());
+        let at = bytes.len() - after.len();
+        rest = match after {
+            [] => return Ok(text),
+            [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, rest @ ..] => {
+                let unit = 0xd000 | u32::from(second & 0x3f) << 6 | u32::from(third & 0x3f);
+                push_surrogate(&mut text, unit).ok_or(at)?;
+                rest
+            }
+            _ => return Err(at),
+        };
+    }
+}
+
 /// Decodes the bytes, or returns the offset of the first invalid sequence.
 fn utf16(bytes: &[u8], order: Order) -> Result<String, usize> {
     let (pairs, rest) = bytes.as_chunks::<2>();
@@ -79,9 +113,16 @@ fn utf16(bytes: &[u8], order: Order) -> Result<String, usize> {
     let mut text = String::with_capacity(bytes.len());
     let mut at = 0;
     for char in char::decode_utf16(units) {
-        let char = char.map_err(|_| at)?;
-        at += 2 * char.len_utf16();
-        text.push(char);
+        match char {
+            Ok(char) => {
+                text.push(char);
+                at += 2 * char.len_utf16();
+            }
+            Err(lone) => {
+                push_surrogate(&mut text, lone.unpaired_surrogate().into()).ok_or(at)?;
+                at += 2;
+            }
+        }
     }
     if rest.is_empty() { Ok(text) } else { Err(at) }
 }
@@ -95,7 +136,13 @@ fn utf32(bytes: &[u8], order: Order) -> Result<String, usize> {
             Order::Little => u32::from_le_bytes(quad),
             Order::Big => u32::from_be_bytes(quad),
         };
-        text.push(char::from_u32(code).ok_or(4 * index)?);
+        match char::from_u32(code) {
+            Some(char) => text.push(char),
+            None if (0xd800..=0xdfff).contains(&code) => {
+                push_surrogate(&mut text, code).ok_or(4 * index)?;
+            }
+            None => return Err(4 * index),
+        }
     }
     if rest.is_empty() {
         Ok(text)

@@ -99,6 +99,12 @@ fn encodings_are_detected_as_python_does() {
 }
 
 #[test]
+fn raw_surrogates_are_read_as_python_reads_them() {
+    let run = fetched(b"{\"a\":\"\xed\xa0\xbd\xed\xb8\x80\"}", &[]).exits(0);
+    assert_eq!(build_of(&run), r#"{"a":"\ud83d\ude00"}"#);
+}
+
+#[test]
 fn bodies_that_are_not_json_objects_are_rejected() {
     let deep = "[".repeat(2000);
     let table: &[(&[u8], &str)] = &[

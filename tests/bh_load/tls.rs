@@ -172,4 +172,6 @@ fn a_self_signed_certificate_is_checked_as_by_libpq() {
         server.folder.path().display()
     );
     server.load(&client, &[]).exits(0);
+    let keyless = client.split("&sslkey").next().unwrap();
+    server.load(keyless, &[]).exits(2).says("sslkey");
 }

@@ -175,13 +175,25 @@ fn encodings_are_detected_and_decoded() -> Outcome {
         "\u{feff}1".as_bytes()
     );
     assert!(decode(b"")?.is_empty());
-    let table: [(&[u8], &str); 8] = [
+    // As by CPython's `surrogatepass`.
+    let table: [(&[u8], &str); 5] = [
+        (
+            b"\xef\xbb\xbf\"\xed\xa0\xbd\xed\xb8\x80a\"",
+            r#""\ud83d\ude00a""#,
+        ),
+        (b"\"\\\\\xed\xbf\xbf\"", r#""\\\udfff""#),
+        (b"\xff\xfe1\0\x3d\xd8", r"1\ud83d"),
+        (b"\0[\xde\0\0]", r"[\ude00]"),
+        (b"1\0\0\0\0\xd8\0\0", r"1\ud800"),
+    ];
+    for (bytes, expected) in table {
+        assert_eq!(decode(bytes)?, expected.as_bytes());
+    }
+    let table: [(&[u8], &str); 6] = [
         (b"[\"\xff\"]", "invalid UTF-8 at byte 2"),
-        (b"\xef\xbb\xbf\"\xed\xa0\xbd\"", "invalid UTF-8 at byte 4"),
-        (b"\xff\xfe1\0\x3d\xd8", "invalid UTF-16LE at byte 4"),
+        (b"\"\\\xed\xa0\xbd\"", "invalid UTF-8 at byte 2"),
+        (b"\"\xed\xa0\"", "invalid UTF-8 at byte 1"),
         (b"\xfe\xff\0", "invalid UTF-16BE at byte 2"),
-        (b"\0[\xde\0\0]", "invalid UTF-16BE at byte 2"),
-        (b"1\0\0\0\0\xd8\0\0", "invalid UTF-32LE at byte 4"),
         (b"\0\0\0[\0\x11\0\0", "invalid UTF-32BE at byte 4"),
         (b"\0\0\xfe\xff\0\0\x001\0", "invalid UTF-32BE at byte 8"),
     ];

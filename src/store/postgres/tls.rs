@@ -54,8 +54,10 @@ impl FromStr for TlsMode {
 pub struct TlsFiles {
     /// The authorities to trust; `system` stands for the system's.
     roots: Option<PathBuf>,
-    /// The client's certificate and its key.
-    identity: Option<(PathBuf, PathBuf)>,
+    /// The client's certificate.
+    certificate: Option<PathBuf>,
+    /// The certificate's key.
+    key: Option<PathBuf>,
 }
 
 impl TlsFiles {
@@ -67,14 +69,10 @@ impl TlsFiles {
             let own = || Some(folder.as_ref()?.join(name)).filter(|path| path.exists());
             named.or_else(own)
         };
-        let roots = file("sslrootcert", "root.crt");
-        let (certificate, key) = (
-            file("sslcert", "postgresql.crt"),
-            file("sslkey", "postgresql.key"),
-        );
         Self {
-            roots,
-            identity: certificate.zip(key),
+            roots: file("sslrootcert", "root.crt"),
+            certificate: file("sslcert", "postgresql.crt"),
+            key: file("sslkey", "postgresql.key"),
         }
     }
 
@@ -131,9 +129,15 @@ pub fn config(mode: TlsMode, files: TlsFiles) -> Result<ClientConfig> {
         schemes,
     };
     let builder = builder.with_custom_certificate_verifier(Arc::new(verifier));
-    let Some((certificate, key)) = files.identity else {
+    let Some(certificate) = files.certificate else {
         return Ok(builder.with_no_client_auth());
     };
+    let key = files.key.ok_or_else(|| {
+        Error::usage(format!(
+            "cannot use the certificate {}: its key is missing; name it by sslkey",
+            certificate.display()
+        ))
+    })?;
     let place =
         |error: &dyn std::fmt::Display| Error::configuration(format!("{}: {error}", key.display()));
     let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| place(&error))?;
