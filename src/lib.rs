@@ -44,6 +44,7 @@ pub mod listing;
 mod log;
 mod metrics;
 mod ndjson;
+mod panics;
 pub mod progress;
 pub mod record;
 mod remote;

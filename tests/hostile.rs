@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::bh_derive;
 use crate::harness::faulty::{Faulty, object};
 use crate::harness::{Run, Tool, folder};
+use crate::s3_inventory::files::parquet_file;
 use crate::s3_inventory::manifests::manifest;
 
 const SECRET: &str = "s3kr1t-w0rd";
@@ -246,6 +247,28 @@ fn a_state_is_not_written_through_a_link_or_a_pipe() {
     pipe(&at(".lock"));
     locked();
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+/// The library panics on some of these.
+#[test]
+fn a_damaged_parquet_file_is_named() {
+    let rows: Vec<_> = (0..9).map(|at| (format!("k{at}"), true, false)).collect();
+    let place = folder();
+    let path = place.path().join("damaged.parquet");
+    for compressed in [false, true] {
+        let whole = parquet_file(&rows, compressed);
+        for at in (4..whole.len()).step_by(5) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            std::fs::write(&path, bytes).unwrap();
+            let run = Tool::new("s3-inventory").arg(&path).run();
+            match run.status.code() {
+                Some(0 | 65) => {}
+                Some(78) => assert!(run.stderr.contains("damaged.parquet"), "{at}: {run}"),
+                _ => panic!("{at}: {run}"),
+            }
+        }
+    }
 }
 
 /// Each row starts in quotes that the row before it has opened.

@@ -68,6 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("log", &[]),
     ("values", &[]),
+    ("panics", &[]),
     ("file_format", &[]),
     ("disk", &["error"]),
     ("trust", &["error"]),
@@ -102,7 +103,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("resume", &[BASE, "json", "ndjson", "record"]),
     // The process: only programs know it.
-    ("cli", &[BASE, "ndjson", "progress"]),
+    ("cli", &[BASE, "ndjson", "panics", "progress"]),
     ("stage/bh_derive", &[STAGE, "archive", "remote"]),
     ("stage/bh_fetch", &[STAGE, "remote"]),
     ("stage/bh_filter", &[STAGE, "store"]),
@@ -118,7 +119,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stage/kinto_load", &[STAGE, "metrics", "remote"]),
     (
         "stage/s3_inventory",
-        &[STAGE, "inventory", "remote", "resume"],
+        &[STAGE, "inventory", "panics", "remote", "resume"],
     ),
     ("stage/s3_list", &[STAGE, "listing", "remote", "resume"]),
 ];

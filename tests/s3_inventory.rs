@@ -1,7 +1,7 @@
 //! s3-inventory.
 
 mod columns;
-mod files;
+pub mod files;
 pub mod manifests;
 mod refused;
 mod resume;

@@ -21,6 +21,7 @@ use crate::counters::Counters;
 use crate::error::{Error, Kind, REJECTED, Result};
 use crate::log::{self, Log};
 use crate::ndjson::{Input, Io, MarkOptions, Output, Place, Rejects, StageOutput, WriteMarks};
+use crate::panics;
 use crate::progress::{self, Progress};
 use crate::shutdown::{self, Shutdown};
 
@@ -303,6 +304,9 @@ fn check_distinct_files(shared: &SharedArgs, files: &[(&'static str, PathBuf)]) 
 #[expect(clippy::exit, reason = "the one place that may")]
 fn abort_on_panic(log: Log) {
     std::panic::set_hook(Box::new(move |panic| {
+        if panics::are_contained() {
+            return;
+        }
         log.error(format!(
             "a fault of this program, please report it: {panic}"
         ));

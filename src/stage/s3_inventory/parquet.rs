@@ -15,6 +15,7 @@ use crate::inventory::columns::Column;
 use crate::inventory::csv::{RowReader, Rows};
 use crate::inventory::row::{self, InventoryRow, RowOptions, RowOutcome};
 use crate::json;
+use crate::panics;
 use crate::record::line::LastModified;
 use crate::record::reject::Reject;
 
@@ -22,7 +23,19 @@ use crate::record::reject::Reject;
 const BATCH: usize = 2048;
 
 /// Reads `file`, which messages call `name`.
+///
+/// # Errors
+/// It is damaged, or no inventory (78).
 pub fn read(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
+    // The library panics on some damaged files.
+    panics::contain(|| read_rows(name, file, out)).unwrap_or_else(|panic| {
+        Err(Error::configuration(format!(
+            "{name}: cannot be read ({panic}); get the file again"
+        )))
+    })
+}
+
+fn read_rows(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
     let wrong = |error: ParquetError| {
         let text = error.to_string();
         Error::configuration(
