@@ -8,6 +8,9 @@ complete -c bh-derive -l cache-folder -d 'Folder of the file that keeps metadata
 complete -c bh-derive -l endpoint-url -d 'Address of an S3 that is not AWS\'s [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
 complete -c bh-derive -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
 complete -c bh-derive -l profile -d 'Profile in AWS\'s configuration [env: AWS_PROFILE]' -r
+complete -c bh-derive -l addressing-style -d 'Where a request names the bucket: in the path of the address, or in the name of the host; auto: in the path of a server that is not AWS\'s' -r -f -a "auto\t''
+path\t''
+virtual\t''"
 complete -c bh-derive -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F
 complete -c bh-derive -l log-format -d 'Messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"

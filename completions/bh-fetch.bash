@@ -23,7 +23,7 @@ _bh__fetch() {
 
     case "${cmd}" in
         bh__fetch)
-            opts="-q -v -h -V --concurrency --max-size --bucket --endpoint-url --region --profile --no-sign-request --request-payer --tries --read-timeout --allow-drops --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --concurrency --max-size --bucket --endpoint-url --region --profile --no-sign-request --request-payer --addressing-style --tries --read-timeout --allow-drops --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -51,6 +51,10 @@ _bh__fetch() {
                     ;;
                 --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --addressing-style)
+                    COMPREPLY=($(compgen -W "auto path virtual" -- "${cur}"))
                     return 0
                     ;;
                 --tries)

@@ -11,6 +11,9 @@ complete -c s3-inventory -l concurrency -d 'Files to read at once [default: one 
 complete -c s3-inventory -l endpoint-url -d 'Address of an S3 that is not AWS\'s [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
 complete -c s3-inventory -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
 complete -c s3-inventory -l profile -d 'Profile in AWS\'s configuration [env: AWS_PROFILE]' -r
+complete -c s3-inventory -l addressing-style -d 'Where a request names the bucket: in the path of the address, or in the name of the host; auto: in the path of a server that is not AWS\'s' -r -f -a "auto\t''
+path\t''
+virtual\t''"
 complete -c s3-inventory -l tries -d 'Maximum number of tries of a request' -r
 complete -c s3-inventory -l read-timeout -d 'Give up on a request after this long without data' -r
 complete -c s3-inventory -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F

@@ -13,6 +13,9 @@ complete -c s3-list -l show-state -d 'Say how far the listing of this resume fil
 complete -c s3-list -l endpoint-url -d 'Address of an S3 that is not AWS\'s [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
 complete -c s3-list -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
 complete -c s3-list -l profile -d 'Profile in AWS\'s configuration [env: AWS_PROFILE]' -r
+complete -c s3-list -l addressing-style -d 'Where a request names the bucket: in the path of the address, or in the name of the host; auto: in the path of a server that is not AWS\'s' -r -f -a "auto\t''
+path\t''
+virtual\t''"
 complete -c s3-list -l tries -d 'Maximum number of tries of a request' -r
 complete -c s3-list -l read-timeout -d 'Give up on a request after this long without data' -r
 complete -c s3-list -l rejects -d 'Append refused lines here, with what is wrong; can be piped in again' -r -F

@@ -403,7 +403,13 @@ const S3: &[Entry] = &[
     ),
     (
         "AWS_CA_BUNDLE",
-        "a file of certificates to trust instead of the system's.",
+        "a file of certificates to trust instead of the system's; else ca_bundle of the profile.",
+    ),
+    (
+        "http_proxy, HTTPS_PROXY, ALL_PROXY, NO_PROXY",
+        "the proxies for http, for https and for both, and the hosts that are reached without \
+         one, as curl reads them: also in lower case, and http_proxy in lower case alone. AWS's \
+         metadata services are never asked through a proxy.",
     ),
 ];
 const ARCHIVE: &[Entry] = &[

@@ -25,8 +25,9 @@ pub enum Failure {
         class: FailureClass,
     },
     NotFound,
-    /// What was asked for does not make a valid request.
-    InvalidRequest(String),
+    /// A retry cannot help, but requests for other things may succeed. Access to it is denied
+    /// if the error is of [`Kind::Refused`].
+    Object(Error),
     /// A retry cannot help.
     Permanent(Error),
 }
@@ -43,6 +44,8 @@ pub enum FailureClass {
     Missing,
     /// A transaction was rolled back because of another one.
     Conflict,
+    /// This process cannot open another file or connection.
+    Exhausted,
 }
 
 impl Failure {
@@ -64,10 +67,14 @@ impl Failure {
     /// `what` names the request.
     pub fn into_error(self, what: &str) -> Error {
         match self {
+            Self::Transient {
+                reason,
+                class: FailureClass::Exhausted,
+                ..
+            } => Error::message(Kind::LocalIo, reason),
             Self::Transient { reason, .. } => Error::unavailable(reason),
             Self::NotFound => Error::configuration(format!("{what}: there is no such thing")),
-            Self::InvalidRequest(reason) => Error::configuration(reason),
-            Self::Permanent(error) => error,
+            Self::Object(error) | Self::Permanent(error) => error,
         }
     }
 }
@@ -252,9 +259,7 @@ impl Retry {
                 class,
             } => (format!("{what}: {reason}"), after, class),
             Failure::NotFound => return Err(failure),
-            Failure::InvalidRequest(reason) => {
-                return Err(Failure::InvalidRequest(format!("{what}: {reason}")));
-            }
+            Failure::Object(error) => return Err(Failure::Object(error.context(what))),
             Failure::Permanent(error) => return Err(Failure::Permanent(error.context(what))),
         };
         let wait = attempts.next(class, after);
@@ -267,10 +272,19 @@ impl Retry {
             return Err(Failure::transient(class, reason));
         };
         self.context.counters.note(counted_as, 1);
-        if self.context.log.is_verbose() || attempts.should_announce(class) && self.may_announce() {
+        if self.context.log.is_verbose() {
             self.context.log.warn(format!("{reason}; trying again"));
+        } else if attempts.should_announce(class) {
+            self.announce(format!("{reason}; trying again"));
         }
         Ok(wait)
+    }
+
+    /// Logs a warning about the server, unless there was one just before.
+    pub fn announce(&self, text: String) {
+        if self.may_announce() {
+            self.context.log.warn(text);
+        }
     }
 
     fn may_announce(&self) -> bool {

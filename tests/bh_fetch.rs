@@ -1,6 +1,10 @@
 //! bh-fetch.
 
 mod bodies;
+mod denied;
+mod encoded;
+mod headers;
+mod short;
 
 use serde_json::{Value, json};
 
@@ -79,6 +83,18 @@ fn a_key_of_white_space_only_is_rejected_alone() {
     let run = fetch(&server).input(text(keys.map(entry))).run().exits(65);
     assert_eq!(run.listing().keys(), ["good"], "{run}");
     assert_eq!(run.count("/rejected/failed"), 3, "{run}");
+}
+
+/// The client of AWS panics on an address that is too long.
+#[test]
+fn a_key_that_is_too_long_for_a_request_is_rejected_alone() {
+    let (letters, escaped) = ("a".repeat(70_000), "\u{e9}".repeat(11_000));
+    let keys = ["good", &letters, &escaped, "fine"];
+    let server = serve(&[object("good", "{}"), object("fine", "{}")], &[]);
+    let run = fetch(&server).input(text(keys.map(entry))).run().exits(65);
+    assert_eq!(run.listing().keys(), ["good", "fine"], "{run}");
+    assert_eq!(run.count("/rejected/failed"), 2, "{run}");
+    run.says("too long");
 }
 
 #[test]
@@ -272,9 +288,12 @@ fn an_object_that_always_fails_is_rejected_alone() {
 
 #[test]
 fn a_server_that_always_fails_ends_the_run() {
-    let objects = ["a", "b"].map(|key| object(key, "{}"));
+    // Access that is denied in one folder may be that folder's.
+    let keys = ["x/a", "y/b", "z/c"];
+    let objects = keys.map(|key| object(key, "{}"));
+    let each = keys.map(|key| ["--fail-get", key]);
     let table: [(&[&str], i32, &str); 5] = [
-        (&["--fail-get", "a", "--fail-get", "b"], 69, "after 4 tries"),
+        (&each.concat(), 69, "after 4 tries"),
         (&["--error-500", "100", "--most", "99"], 69, "after 4 tries"),
         (&["--deny"], 77, "refused"),
         (&["--no-such-bucket"], 78, "no such bucket"),
@@ -283,7 +302,7 @@ fn a_server_that_always_fails_ends_the_run() {
     for (flags, code, says) in table {
         let server = serve(&objects, flags);
         let mark = r#"{"mark":{"message":{}}}"#;
-        let input = format!("{}{mark}\n", text(["a", "b"].map(entry)));
+        let input = format!("{}{mark}\n", text(keys.map(entry)));
         let tool = fetch(&server).args(["--tries", "4"]).input(input);
         let run = tool.run().exits(code).prints_nothing();
         let run = run.says(says).says("get s3://bench/");

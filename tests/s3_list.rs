@@ -1,7 +1,11 @@
 //! s3-list.
 
+mod addresses;
 mod contradictions;
+mod credentials;
+mod odd_pages;
 mod parallel;
+mod proxies;
 mod resume;
 mod shared;
 

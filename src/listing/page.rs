@@ -42,8 +42,21 @@ pub struct Page {
     unordered: Option<usize>,
     /// Common prefixes, decoded.
     pub prefixes: Vec<String>,
+    /// What could not be read and was left out, one of each kind, and every key.
+    pub oddities: Vec<Oddity>,
+    /// Keys that were left out.
+    skipped: u64,
     truncated: bool,
     token: Option<String>,
+}
+
+/// A value that a server lists, and that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Oddity {
+    /// The object has no record; this is its key as it came.
+    Key(String),
+    /// The record lacks this member; an example of its value.
+    Member(&'static str, String),
 }
 
 /// The usual size of an object's element, in bytes.
@@ -154,7 +167,7 @@ impl PageParser {
             return Err(ParseError::Incomplete);
         }
         // A body without a length may be cut anywhere without an error.
-        let keys = self.page.ends.len() as u64;
+        let keys = self.page.ends.len() as u64 + self.page.skipped;
         let got = keys + self.page.prefixes.len() as u64;
         // Some servers count only the keys.
         if self
@@ -171,7 +184,10 @@ impl PageParser {
     }
 
     fn object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
-        let read = self.page.object(scanner, self.encoding, &self.prefix);
+        let is_declared = self.declared == self.encoding;
+        let read = self
+            .page
+            .object(scanner, self.encoding, &self.prefix, is_declared);
         read.map_err(|error| self.or_unexpected_encoding(error))
     }
 
@@ -250,6 +266,7 @@ impl Page {
         scanner: &mut Scanner<'_>,
         encoding: Encoding,
         prefix: &RecordPrefix,
+        is_declared: bool,
     ) -> Result<(), ParseError> {
         // S3's order first, which is fast; otherwise by name.
         let mut key = scanner.element(b"Key");
@@ -272,7 +289,17 @@ impl Page {
             }
         }
         let key = key.ok_or_else(without_key)?;
-        let key = XmlText::new(key, encoding).parse()?;
+        let raw = key;
+        let key = match XmlText::new(raw, encoding).parse() {
+            Ok(key) => key,
+            Err(ParseError::Invalid(_)) if is_declared => {
+                let raw = String::from_utf8_lossy(raw).into_owned();
+                self.oddities.push(Oddity::Key(raw));
+                self.skipped += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         let start = self.keys.len();
         self.keys.extend_from_slice(key.as_bytes());
         if let Some(before) = self.ends.len().checked_sub(1)
@@ -280,13 +307,15 @@ impl Page {
         {
             self.unordered.get_or_insert(before + 1);
         }
-        let bytes = |size| number(size).ok_or_else(|| wrong("a size", size));
+        let etag = self.member("etag", etag, |etag| text::parse_etag(etag).ok());
+        let size = self.member("size", size, number);
+        let last_modified = self.member("last_modified", time, text::parse_time);
         prefix.write(&mut self.lines);
         ListedRecord {
             key,
-            etag: etag.map(text::parse_etag).transpose()?,
-            size: size.map(bytes).transpose()?,
-            last_modified: time.map(text::parse_time).transpose()?,
+            etag,
+            size,
+            last_modified,
             version_id: None,
             is_latest: None,
             is_delete_marker: false,
@@ -299,6 +328,31 @@ impl Page {
         let ends = (end(self.keys.len())?, end(self.lines.len())?);
         self.ends.push(ends);
         Ok(())
+    }
+
+    /// Returns the value of a member, and notes one that cannot be read.
+    #[inline]
+    fn member<'a, T>(
+        &mut self,
+        name: &'static str,
+        raw: Option<&'a [u8]>,
+        read: impl FnOnce(&'a [u8]) -> Option<T>,
+    ) -> Option<T> {
+        let raw = raw?;
+        let value = read(raw);
+        if value.is_none() {
+            self.note(name, raw);
+        }
+        value
+    }
+
+    #[cold]
+    fn note(&mut self, name: &'static str, raw: &[u8]) {
+        let is_same = |other: &Oddity| matches!(other, Oddity::Member(other, _) if *other == name);
+        if !self.oddities.iter().any(is_same) {
+            let raw = String::from_utf8_lossy(raw).into_owned();
+            self.oddities.push(Oddity::Member(name, raw));
+        }
     }
 
     fn prefix(&mut self, scanner: &mut Scanner<'_>, encoding: Encoding) -> Result<(), ParseError> {

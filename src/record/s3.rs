@@ -4,16 +4,31 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
-/// Returns the bucket and the rest of `s3://bucket/rest`; the rest may be empty.
+/// Returns the bucket and the rest of `s3://bucket/rest`; the rest may be empty. An access
+/// point is a bucket by its ARN: `s3://arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/rest`.
 pub fn split_url(url: &str) -> Option<(&str, &str)> {
     let path = url.strip_prefix("s3://")?;
-    let (bucket, rest) = path.split_once('/').unwrap_or((path, ""));
+    let slashes = match path
+        .strip_prefix("arn:")
+        .and_then(|arn| arn.splitn(5, ':').last())
+    {
+        Some(resource) if resource.starts_with("outpost/") => 3,
+        Some(resource) if resource.starts_with("accesspoint/") => 1,
+        _ => 0,
+    };
+    let end = path.match_indices('/').nth(slashes);
+    let (bucket, rest) = match end {
+        Some((at, _)) => (&path[..at], &path[at + 1..]),
+        None => (path, ""),
+    };
     (!bucket.is_empty()).then_some((bucket, rest))
 }
 
-/// Returns an `ETag` without the quotes that S3 sends it in.
+/// Returns an `ETag` without the quotes that S3 sends it in, and without the mark of a weak
+/// one: a proxy that compresses makes it weak.
 pub fn unquote_etag(etag: &str) -> &str {
-    etag.trim_matches('"')
+    let strong = etag.strip_prefix("W/").filter(|rest| rest.starts_with('"'));
+    strong.unwrap_or(etag).trim_matches('"')
 }
 
 /// As [`unquote_etag`], of a text that may be owned.

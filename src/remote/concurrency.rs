@@ -98,7 +98,7 @@ impl Permit<'_> {
         match response {
             Ok(_) => state.limit = (state.limit + 1.0 / state.limit).min(self.limit.max),
             Err(Failure::Transient {
-                class: FailureClass::Throttled,
+                class: FailureClass::Throttled | FailureClass::Exhausted,
                 ..
             }) if state.cuts == self.cuts => {
                 state.limit = (state.limit / 2.0).max(1.0);

@@ -221,7 +221,7 @@ fn classify(error: &reqwest::Error) -> Failure {
         );
     }
     if error.is_builder() {
-        return Failure::InvalidRequest(cause);
+        return Failure::Object(Error::configuration(cause));
     }
     Failure::transient(FailureClass::Answered, cause)
 }

@@ -10,6 +10,7 @@ pub mod concurrency;
 pub mod elastic;
 mod http;
 pub mod kinto;
+mod proxy;
 pub mod reply;
 mod retry;
 pub mod s3;

@@ -1,13 +1,20 @@
 //! Object storage: the connection (here), pages of listings (`listing`), many small objects
 //! (`fetch`), one large object (`download`), and what failures mean (`failure`).
 
+mod body;
+mod credentials;
+mod denials;
 pub mod download;
+mod encoding;
 mod failure;
 pub mod fetch;
+mod http_client;
 mod listing;
 mod raw_body;
+mod response_headers;
+mod settings;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
@@ -15,17 +22,21 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::types::RequestPayer;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use url::Url;
 
+use self::credentials::CheckedCredentials;
 use self::failure::classify;
+use self::http_client::http_client;
+use self::response_headers::ResponseHeaders;
+use self::settings::Profile;
 use crate::address::without_password;
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
-use crate::retry::{Failure, Policy, Retry};
-use crate::{trust, values};
+use crate::error::{Error, Result};
+use crate::record::s3::unquote_etag;
+use crate::remote::proxy::Proxies;
+use crate::retry::{Failure, FailureClass, Policy, Retry};
+use crate::values;
 
 pub use self::listing::{Bucket, ListQuery};
 
@@ -52,6 +63,11 @@ pub struct S3Args {
     #[arg(long, help_heading = "Object storage")]
     pub request_payer: bool,
 
+    /// Where a request names the bucket: in the path of the address, or in the name of the
+    /// host; auto: in the path of a server that is not AWS's
+    #[arg(long, help_heading = "Object storage", value_name = "STYLE", value_enum, default_value_t = AddressingStyle::Auto)]
+    pub addressing_style: AddressingStyle,
+
     /// Maximum number of tries of a request
     #[arg(long, help_heading = "Object storage", value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     pub tries: u32,
@@ -61,73 +77,91 @@ pub struct S3Args {
     pub timeout: Duration,
 }
 
+/// Where a request names the bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AddressingStyle {
+    Auto,
+    Path,
+    Virtual,
+}
+
 /// A connection to object storage.
 #[derive(Clone)]
 pub struct S3 {
     client: Client,
     retry: Retry,
+    /// How long the server may stay silent.
+    timeout: Duration,
     payer: Option<RequestPayer>,
     endpoint: Option<String>,
+    proxy: Option<String>,
 }
 
 impl S3 {
     /// Reads the configuration; nothing is sent yet.
     ///
     /// # Errors
-    /// Certificates to trust that cannot be read (78).
+    /// A profile, certificates, or an address that cannot be used (78 or 2).
     pub async fn open(args: &S3Args, context: &Context) -> Result<Self> {
-        let silent = args.timeout;
+        let profile = Profile::read(args).await?;
+        let proxies = Arc::new(Proxies::from_env()?);
+        let certificates = profile.certificates();
+        let (bundle, named_by) = certificates.unzip();
+        let http_client = http_client(bundle.as_deref(), Arc::clone(&proxies)).map_err(
+            |error| match named_by {
+                Some(name) => error.context(name),
+                None => error,
+            },
+        )?;
+        let timeout = args.timeout;
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(silent.min(Duration::from_secs(10)))
-            .read_timeout(silent)
+            .connect_timeout(timeout.min(Duration::from_secs(10)))
+            .read_timeout(timeout)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client()?)
+            .http_client(http_client)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            .stalled_stream_protection(
-                StalledStreamProtectionConfig::enabled()
-                    .grace_period(silent)
-                    .build(),
-            );
-        if let Some(url) = &args.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
+            // `PacedBody` does that, and says so.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(region) = &args.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        if let Some(profile) = &args.profile {
-            loader = loader.profile_name(profile);
+        if let Some(name) = &profile.chosen {
+            loader = loader.profile_name(name);
         }
         if args.no_sign_request {
             loader = loader.no_credentials();
         }
         let shared = loader.load().await;
-        let mut config = aws_sdk_s3::config::Builder::from(&shared);
-        if shared.region().is_none() {
-            config = config.region(Region::from_static("us-east-1"));
-        }
-        let for_s3 = std::env::var("AWS_ENDPOINT_URL_S3").ok();
-        let endpoint = args
-            .endpoint_url
-            .clone()
-            .or_else(|| for_s3.filter(|url| !url.is_empty()))
-            .or_else(|| shared.endpoint_url().map(str::to_owned));
-        if let Some(url) = &endpoint
-            && !Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
-        {
-            return Err(Error::usage(format!(
-                "the endpoint {:?} is no address: it must begin with http:// or https://",
-                without_password(url)
-            )));
+        let endpoint = profile.endpoint(args, &shared)?;
+        let region = region(&shared, &profile)?;
+        let mut config = aws_sdk_s3::config::Builder::from(&shared)
+            .region(region.clone())
+            .use_arn_region(true)
+            .interceptor(ResponseHeaders);
+        config.set_endpoint_url(endpoint.clone());
+        if let Some(chain) = shared.credentials_provider() {
+            config = config.credentials_provider(CheckedCredentials::new(chain, &profile));
         }
         // Other servers seldom have a host name for each bucket.
-        config = config.force_path_style(endpoint.is_some());
+        config = config.force_path_style(match args.addressing_style {
+            AddressingStyle::Auto => endpoint.is_some(),
+            AddressingStyle::Path => true,
+            AddressingStyle::Virtual => false,
+        });
+        let server = match &endpoint {
+            Some(url) => url.clone(),
+            None => format!("https://s3.{region}.amazonaws.com"),
+        };
+        let proxy = proxies.find(&server);
         Ok(Self {
             client: Client::from_conf(config.build()),
             retry: Retry::new(Policy::requests(args.tries), context),
+            timeout,
             payer: args.request_payer.then_some(RequestPayer::Requester),
             endpoint: endpoint.as_deref().map(without_password),
+            proxy: proxy.map(|url| without_password(url.as_str())),
         })
     }
 
@@ -137,21 +171,23 @@ impl S3 {
     }
 
     /// An object, or the start of keys, for messages: with the address of a server that
-    /// is not AWS's.
+    /// is not AWS's, and of a proxy.
     pub fn place(&self, bucket: &str, key: &str) -> String {
-        match &self.endpoint {
-            Some(endpoint) => format!("s3://{bucket}/{key} at {endpoint}"),
-            None => format!("s3://{bucket}/{key}"),
+        let mut place = format!("s3://{bucket}/{key}");
+        if let Some(endpoint) = &self.endpoint {
+            place = format!("{place} at {endpoint}");
         }
+        if let Some(proxy) = &self.proxy {
+            place = format!("{place} through the proxy {proxy}");
+        }
+        place
     }
 
     /// Starts a download, and returns its headers; the body follows.
-    async fn try_get(
-        &self,
-        bucket: &str,
-        key: &str,
-    ) -> Result<aws_sdk_s3::operation::get_object::GetObjectOutput, Failure> {
-        self.try_get_rest(bucket, key, 0, None).await
+    async fn try_get(&self, bucket: &str, key: &str) -> Result<GetObjectOutput, Failure> {
+        let answer = self.try_get_rest(bucket, key, 0, None).await?;
+        refuse_part(&answer)?;
+        Ok(answer)
     }
 
     /// Starts a download after the first `from` bytes of an object, which must still have
@@ -162,13 +198,15 @@ impl S3 {
         key: &str,
         from: u64,
         etag: Option<&str>,
-    ) -> Result<aws_sdk_s3::operation::get_object::GetObjectOutput, Failure> {
+    ) -> Result<GetObjectOutput, Failure> {
+        fits_address(&[Some(bucket), Some(key)])?;
         self.client
             .get_object()
             .bucket(bucket)
             .key(key)
             .set_range((from > 0).then(|| format!("bytes={from}-")))
-            .set_if_match(etag.map(str::to_owned))
+            // A weak one never matches.
+            .set_if_match(etag.map(|etag| format!("\"{}\"", unquote_etag(etag))))
             .set_request_payer(self.payer.clone())
             .send()
             .await
@@ -176,27 +214,51 @@ impl S3 {
     }
 }
 
-/// AWS's own trust settings: the system's roots, or `AWS_CA_BUNDLE`.
-fn http_client() -> Result<aws_sdk_s3::config::SharedHttpClient> {
-    let bundle = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
-    let store = match bundle.map(PathBuf::from) {
-        None => {
-            trust::check()?;
-            TrustStore::default()
-        }
-        Some(path) => {
-            trust::read(&path).map_err(|error| error.context("AWS_CA_BUNDLE"))?;
-            let pem =
-                std::fs::read(&path).map_err(Error::at(Kind::Configuration, path.display()))?;
-            TrustStore::empty().with_pem_certificate(pem)
-        }
+/// Refuses a part of an object where the whole was asked for.
+fn refuse_part(answer: &GetObjectOutput) -> Result<(), Failure> {
+    answer.content_range().map_or(Ok(()), |range| {
+        let reason = format!("asked for the whole object, got a part (206, {range})");
+        Err(Failure::transient(FailureClass::Answered, reason))
+    })
+}
+
+/// Returns the region of requests; a bucket elsewhere answers with its own.
+///
+/// # Errors
+/// A name that no region has (78).
+fn region(shared: &aws_config::SdkConfig, profile: &Profile) -> Result<Region> {
+    let named = shared.region().map(AsRef::as_ref).map(str::trim);
+    let named = named.filter(|name| !name.is_empty());
+    let name = named.or(profile.get("region")).unwrap_or("us-east-1");
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if !name.bytes().all(is_letter) {
+        return Err(Error::configuration(format!(
+            "cannot use the region {name:?}: a region has only letters, digits and hyphens; \
+             correct --region, AWS_REGION or the profile"
+        )));
+    }
+    Ok(Region::new(name.to_owned()))
+}
+
+/// The bytes of the longest address of a request; the client takes 65,534.
+const LONGEST_ADDRESS: usize = 60_000;
+
+/// Returns whether a request can carry `texts` in its address; the SDK panics if not.
+///
+/// # Errors
+/// They are too long.
+fn fits_address(texts: &[Option<&str>]) -> Result<(), Failure> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    let length = |text: &str| {
+        let plain = text.bytes().filter(is_plain).count();
+        3 * text.len() - 2 * plain
     };
-    let tls = TlsContext::builder()
-        .with_trust_store(store)
-        .build()
-        .map_err(|error| Error::configuration(format!("TLS: {error}")))?;
-    Ok(aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(tls)
-        .build_https())
+    let bytes: usize = texts.iter().flatten().map(|text| length(text)).sum();
+    if bytes <= LONGEST_ADDRESS {
+        return Ok(());
+    }
+    Err(Failure::Object(Error::configuration(format!(
+        "the name is too long: a request for it takes {bytes} bytes, more than {LONGEST_ADDRESS}; \
+         S3 has no name of more than 1,024 bytes"
+    ))))
 }

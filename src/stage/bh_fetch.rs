@@ -1,5 +1,7 @@
 //! bh-fetch: gets the object of each record and adds it as `build`.
 
+use std::borrow::Cow;
+
 use clap::Parser;
 
 use crate::cli::{InputArgs, Program, SharedArgs};
@@ -155,6 +157,7 @@ fn fetch_request(args: &Args, line: &[u8]) -> Result<(FetchRequest, FetchedRecor
         bucket: bucket.to_owned(),
         key: object.key.into_owned(),
         size: object.size,
+        etag: object.etag.map(Cow::into_owned),
     };
     Ok((request, record))
 }

@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod python;
 pub mod relay;
 pub mod sample;
+pub mod scripted;
 pub mod spoiled;
 pub mod stored;
 pub mod tmux;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use jiff::fmt::rfc2822;
 use memchr::memchr;
 
 use super::{ParseError, wrong};
@@ -79,16 +80,15 @@ pub fn parse_etag(raw: &[u8]) -> Result<RecordText<'_>, ParseError> {
     Ok(etag.unquote())
 }
 
-/// Returns a time of any offset and precision.
-pub fn parse_time(raw: &[u8]) -> Result<LastModified<'_>, ParseError> {
+/// Returns a time of any offset and precision, or one as HTTP writes it.
+pub fn parse_time(raw: &[u8]) -> Option<LastModified<'_>> {
     if s3::is_timestamp(raw) {
-        return Ok(LastModified::Verbatim(raw));
+        return Some(LastModified::Verbatim(raw));
     }
-    let time = std::str::from_utf8(raw)
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
+    let text = std::str::from_utf8(raw).ok()?.trim();
+    let time = text.parse().ok();
+    let time = time.or_else(|| Some(rfc2822::parse(text).ok()?.timestamp()));
     time.map(LastModified::Instant)
-        .ok_or_else(|| wrong("a time", raw))
 }
 
 /// Resolves XML's references.

@@ -16,7 +16,7 @@ use super::s3::S3;
 use crate::address::without_password;
 use crate::backoff::Backoff;
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::retry::{Failure, FailureClass, Policy, Retry};
 
 /// Where the archive is.
@@ -182,7 +182,9 @@ impl Archive {
         Ok(match self.retry.try_run(&what, attempt).await {
             Ok(document) => Fetched::Found(document),
             Err(Failure::NotFound) => Fetched::Missing(format!("there is no {url}")),
-            Err(Failure::InvalidRequest(reason)) => Fetched::Failed(reason),
+            Err(Failure::Object(error)) if error.kind != Kind::Refused => {
+                Fetched::Failed(error.to_string())
+            }
             Err(Failure::Transient { reason, class, .. }) if class != FailureClass::Silent => {
                 match class {
                     FailureClass::Missing => Fetched::Missing(reason),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Accept, ArchiveFolder, FolderFile};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::remote::http::HttpClient;
 use crate::retry::Failure;
 
@@ -24,10 +24,10 @@ pub async fn get(client: &HttpClient, url: &str, accept: Accept) -> Result<Vec<u
         300..400 => {
             let place = answer.headers.get(LOCATION);
             let place = String::from_utf8_lossy(place.map_or(b"nowhere", |place| place.as_bytes()));
-            return Err(Failure::InvalidRequest(format!(
+            return Err(Failure::Object(Error::configuration(format!(
                 "redirected to {place}, which is not followed; if you trust that server, name it by \
                  --archive-url"
-            )));
+            ))));
         }
         400.. => {
             let reason = format!("the server answers {}", answer.code);

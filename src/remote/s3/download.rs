@@ -1,13 +1,15 @@
 //! Downloads one object piece by piece; after a broken connection it continues where it
 //! broke, by a range request.
 
-use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Buf, Bytes};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 
-use super::S3;
-use crate::error::{Kind, Result};
+use super::body::{PacedBody, cut};
+use super::encoding::{decode, encodings};
+use super::{S3, refuse_part};
+use crate::error::{Error, Kind, Result};
+use crate::record::s3::unquote_etag;
 use crate::retry::{Failure, FailureClass};
 
 /// What is said of an object that has another `ETag` than before.
@@ -83,7 +85,7 @@ impl S3 {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(Failure::NotFound) => Ok(None),
                 // Without permission to list, S3 answers 403 for a key that does not exist.
-                Err(Failure::Permanent(error)) if error.kind == Kind::Refused => Ok(None),
+                Err(Failure::Object(error)) if error.kind == Kind::Refused => Ok(None),
                 Err(failure) => Err(failure),
             }
         };
@@ -93,17 +95,25 @@ impl S3 {
 
     /// Returns the content of a small object; sends one request, without retries.
     pub async fn try_read(&self, bucket: &str, key: &str) -> Result<Vec<u8>, Failure> {
-        let body = self.try_get(bucket, key).await?.body.collect().await;
-        let body = body.map_err(|error| {
-            Failure::transient(FailureClass::Answered, format!("the body was cut: {error}"))
-        })?;
-        Ok(body.to_vec())
+        let answer = self.try_get(bucket, key).await?;
+        let encodings = encodings(answer.content_encoding());
+        let length = answer.content_length();
+        let mut body = self.paced(answer.body, self.place(bucket, key));
+        let mut bytes = Vec::new();
+        while let Some(piece) = body.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        if length.is_some_and(|length| u64::try_from(length) != Ok(bytes.len() as u64)) {
+            return Err(cut(bytes.len() as u64, None, ""));
+        }
+        let object = |error| Failure::Object(Error::configuration(error));
+        decode(&encodings, bytes, u64::MAX).map_err(|error| object(error.to_string()))
     }
 }
 
 #[derive(Default)]
 struct Body {
-    stream: Option<ByteStream>,
+    stream: Option<PacedBody>,
     etag: Option<String>,
     length: Option<u64>,
     got: u64,
@@ -117,22 +127,29 @@ impl Body {
             let (bucket, key) = place;
             let etag = self.etag.as_deref();
             let answer = s3.try_get_rest(bucket, key, self.got, etag).await?;
-            let found = answer.e_tag();
+            let found = answer.e_tag().map(unquote_etag);
             // A server may know no conditions.
-            if etag.is_some() && found.is_some() && etag != found {
+            if etag.is_some() && found.is_some() && etag.map(unquote_etag) != found {
                 return Err(Failure::permanent(Kind::EndedEarly, REPLACED));
             }
             if self.got == 0 {
+                refuse_part(&answer)?;
                 self.etag = found.map(str::to_owned);
                 self.length = answer.content_length().and_then(|it| it.try_into().ok());
-            } else if answer.content_range().is_none() {
+            } else if let Some(range) = answer.content_range() {
+                let expected = format!("bytes {}-", self.got);
+                if !range.starts_with(&expected) {
+                    let reason = format!("asked for {expected}, got {range}");
+                    return Err(Failure::transient(FailureClass::Answered, reason));
+                }
+            } else {
                 self.repeated = self.got;
             }
-            self.stream = Some(answer.body);
+            self.stream = Some(s3.paced(answer.body, s3.place(bucket, key)));
             return Box::pin(self.next(s3, place)).await;
         };
-        let broken = match stream.next().await {
-            Some(Ok(mut piece)) => {
+        let failure = match stream.next().await {
+            Ok(Some(mut piece)) => {
                 let skipped = piece
                     .len()
                     .min(usize::try_from(self.repeated).unwrap_or(usize::MAX));
@@ -141,14 +158,11 @@ impl Body {
                 self.got += piece.len() as u64;
                 return Ok(Some(piece));
             }
-            None if self.length.is_none_or(|length| length == self.got) => return Ok(None),
-            None => String::new(),
-            Some(Err(error)) => format!(": {error}"),
+            Ok(None) if self.length.is_none_or(|length| length == self.got) => return Ok(None),
+            Ok(None) => cut(self.got, self.length, ""),
+            Err(failure) => failure,
         };
         (self.stream, self.repeated) = (None, 0);
-        Err(Failure::transient(
-            FailureClass::Answered,
-            format!("the body was cut after {} bytes{broken}", self.got),
-        ))
+        Err(failure)
     }
 }

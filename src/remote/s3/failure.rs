@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::Response;
 
+use super::credentials::NoCredentials;
 use super::download::REPLACED;
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::listing::find_text;
-use crate::remote::cause::{find_tls, root_cause};
+use crate::remote::cause::{find_exhausted, find_tls, root_cause};
+use crate::remote::proxy::ProxyError;
 use crate::retry::{Failure, FailureClass};
 
 /// Returns what an error of the SDK means; a permanent one has the exit status of its kind.
@@ -17,44 +19,62 @@ pub fn classify<E>(error: &SdkError<E, Response>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    if lacks_credentials(error) {
-        return Failure::permanent(
-            Kind::Refused,
-            "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a --profile, \
-             or add --no-sign-request for a public bucket",
-        );
+    if let Some(missing) = find::<NoCredentials>(error) {
+        return Failure::permanent(Kind::Refused, missing);
     }
     match error {
         SdkError::ServiceError(_) | SdkError::ResponseError(_) => answered(error),
-        SdkError::TimeoutError(_) => Failure::transient(FailureClass::Silent, "no answer in time"),
-        SdkError::ConstructionFailure(_) => Failure::InvalidRequest(chain(error)),
+        SdkError::TimeoutError(_) => unanswered(),
+        SdkError::ConstructionFailure(_) => Failure::Object(Error::configuration(chain(error))),
         SdkError::DispatchFailure(failure) => {
-            let cause = failure.as_connector_error().map_or_else(
-                || "the request could not be sent".to_owned(),
-                |error| root_cause(error),
-            );
-            if find_tls(error).is_some() {
-                return Failure::permanent(
-                    Kind::Refused,
-                    format!("TLS: {cause}; is the certificate trusted (AWS_CA_BUNDLE)?"),
-                );
-            }
-            if failure.is_user() {
-                return Failure::permanent(Kind::Configuration, cause);
-            }
-            Failure::transient(FailureClass::Silent, cause)
+            let Some(connector) = failure.as_connector_error() else {
+                return Failure::transient(FailureClass::Silent, "the request could not be sent");
+            };
+            dispatch_failed(connector)
         }
         _ => Failure::transient(FailureClass::Silent, chain(error)),
     }
 }
 
-/// Returns whether no provider has credentials; a provider that failed may succeed later.
-fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
-    let own = matches!(
-        error.downcast_ref(),
-        Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_))
-    );
-    own || error.source().is_some_and(lacks_credentials)
+fn unanswered() -> Failure {
+    Failure::transient(FailureClass::Silent, "timed out: no answer in time")
+}
+
+fn dispatch_failed(error: &ConnectorError) -> Failure {
+    let mut cause = root_cause(error);
+    if let Some(exhausted) = find_exhausted(error) {
+        return Failure::transient(FailureClass::Exhausted, exhausted);
+    }
+    if let Some(proxy) = find::<ProxyError>(error) {
+        cause = format!("{proxy}: {cause}");
+    }
+    // The library's error has no name.
+    if cause.ends_with("proxy authorization required") {
+        return Failure::permanent(Kind::Refused, format!("{cause}; {PROXY_CREDENTIALS}"));
+    }
+    if error.is_timeout() {
+        return unanswered();
+    }
+    if find_tls(error).is_some() {
+        return Failure::permanent(
+            Kind::Refused,
+            format!("TLS: {cause}; is the certificate trusted (AWS_CA_BUNDLE)?"),
+        );
+    }
+    if error.is_user() {
+        return Failure::permanent(Kind::Configuration, cause);
+    }
+    Failure::transient(FailureClass::Silent, cause)
+}
+
+const PROXY_CREDENTIALS: &str =
+    "put the proxy's user name and password into the address that http_proxy or https_proxy holds";
+
+/// Returns the `E` among the causes of an error.
+fn find<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    error.downcast_ref().or_else(|| find(error.source()?))
 }
 
 /// An error response.
@@ -142,15 +162,17 @@ impl Answer {
                 | "AuthorizationHeaderMalformed"
                 | "IllegalLocationConstraintException",
             ) => wrong_region(region.as_deref(), &said),
-            Some("AccessDenied" | "AllAccessDisabled") => Failure::permanent(
-                Kind::Refused,
-                format!(
-                    "access is refused: {said}; check the credentials, or add --no-sign-request if the bucket is public"
-                ),
-            ),
+            Some("InvalidObjectState") => Failure::Object(Error::configuration(format!(
+                "the object is archived: {said}; restore it with `aws s3api restore-object`, and \
+                 run again"
+            ))),
+            Some("AccessDenied" | "AllAccessDisabled") => denied(format!(
+                "access is refused: {said}; check the credentials, or add --no-sign-request if the bucket is public"
+            )),
+            // Of a key that the server spells in another way, too.
+            Some("SignatureDoesNotMatch") => denied(format!("the credentials are refused: {said}")),
             Some(
                 "InvalidAccessKeyId"
-                | "SignatureDoesNotMatch"
                 | "ExpiredToken"
                 | "InvalidToken"
                 | "TokenRefreshRequired"
@@ -175,18 +197,23 @@ impl Answer {
                     Kind::Configuration,
                     format!("sent elsewhere ({said}): is this the address of an S3?"),
                 ),
-                401 | 403 => {
-                    Failure::permanent(Kind::Refused, format!("access is refused: {said}"))
-                }
+                407 => Failure::permanent(Kind::Refused, format!("{said}; {PROXY_CREDENTIALS}")),
+                401 | 403 => denied(format!("access is refused: {said}")),
                 // Not S3's own word: a proxy before it, say.
                 404 if code.is_none() => busy(said),
                 429 | 503 => throttled(said),
                 408 | 500.. => busy(said),
                 200..=299 => busy(format!("the answer cannot be read: {}", otherwise())),
+                // S3 itself has refused this one.
+                _ if code.is_some() => Failure::Object(Error::configuration(said)),
                 _ => Failure::permanent(Kind::Configuration, said),
             },
         }
     }
+}
+
+fn denied(text: String) -> Failure {
+    Failure::Object(Error::message(Kind::Refused, text))
 }
 
 fn wrong_region(region: Option<&str>, said: &str) -> Failure {
@@ -197,7 +224,8 @@ fn wrong_region(region: Option<&str>, said: &str) -> Failure {
     Failure::permanent(Kind::Configuration, format!("{next} ({said})"))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// Returns the texts of an error and its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {

@@ -10,11 +10,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::S3;
+use super::body::cut;
+use super::denials::Denials;
+use super::encoding::{DecodeError, decode, decoded_length, encodings};
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::ndjson::Promise;
 use crate::record::s3::unquote_etag;
-use crate::remote::cause::root_cause;
 use crate::remote::reply::Reply;
 use crate::retry::{Failure, FailureClass};
 
@@ -38,7 +40,6 @@ const UNIT: u64 = 1 << 10;
 pub struct Fetcher {
     runtime: Runtime,
     shared: Arc<Shared>,
-    slots: Arc<Semaphore>,
     /// The number of the object that the caller waits for.
     head: watch::Sender<u64>,
     queued: AtomicU64,
@@ -48,9 +49,12 @@ struct Shared {
     s3: S3,
     max_size: u64,
     memory: Arc<Semaphore>,
+    /// Held by each download, and lost one by one as the process runs out of connections.
+    slots: Arc<Semaphore>,
     succeeded: AtomicU64,
     /// Objects given up since the last success.
     failed: AtomicU64,
+    denials: Denials,
 }
 
 /// After this many failed objects in a row the server is at fault, not the object.
@@ -105,6 +109,8 @@ pub struct FetchRequest {
     pub key: String,
     /// Bytes, by the listing.
     pub size: Option<u64>,
+    /// By the listing, without quotes.
+    pub etag: Option<String>,
 }
 
 impl Fetcher {
@@ -115,10 +121,11 @@ impl Fetcher {
                 s3,
                 max_size: limits.max_size,
                 memory: Arc::new(Semaphore::new(units(BUDGET) as usize)),
+                slots: Arc::new(Semaphore::new(limits.concurrency)),
                 succeeded: AtomicU64::new(0),
                 failed: AtomicU64::new(0),
+                denials: Denials::default(),
             }),
-            slots: Arc::new(Semaphore::new(limits.concurrency)),
             head: watch::Sender::new(0),
             queued: AtomicU64::new(0),
         }
@@ -137,7 +144,7 @@ impl Fetcher {
             .min(BUDGET);
         let (slot, memory) = self.runtime.block_on(async {
             let room = async {
-                let slot = Arc::clone(&self.slots).acquire_owned().await;
+                let slot = Arc::clone(&shared.slots).acquire_owned().await;
                 let memory = Arc::clone(&shared.memory)
                     .acquire_many_owned(units(expected))
                     .await;
@@ -148,6 +155,7 @@ impl Fetcher {
                 stop = shared.s3.retry.context.shutdown.cancelled() => Err(stop),
             }
         })?;
+        shared.denials.start();
         let number = self.queued.fetch_add(1, Relaxed);
         let download = DocumentDownload {
             shared,
@@ -157,7 +165,13 @@ impl Fetcher {
             held: expected,
         };
         let reply = Reply::spawn(&self.runtime, async move {
+            let shared = Arc::clone(&download.shared);
             let answer = download.run(memory).await;
+            let is_got = matches!(
+                answer,
+                Ok(FetchAnswer::Document(_) | FetchAnswer::Refused(..))
+            );
+            shared.denials.end(is_got);
             drop(slot);
             answer
         });
@@ -187,10 +201,13 @@ struct DocumentDownload {
 enum Body {
     Bytes {
         etag: String,
+        /// Its size, as stored.
+        stored: u64,
         bytes: Vec<u8>,
         extra: Option<OwnedSemaphorePermit>,
     },
     TooLarge(u64),
+    Undecodable(DecodeError),
 }
 
 impl DocumentDownload {
@@ -200,11 +217,16 @@ impl DocumentDownload {
         let FetchRequest { bucket, key, .. } = &self.request;
         let what = format!("get {}", shared.s3.place(bucket, key));
         let answer = match shared.s3.retry.try_run(&what, || self.get()).await {
-            Ok(Body::Bytes { etag, bytes, extra }) => match document(&bytes) {
+            Ok(Body::Bytes {
+                etag,
+                stored,
+                bytes,
+                extra,
+            }) => match document(&bytes) {
                 Err((kind, message)) => FetchAnswer::Refused(kind, message),
                 Ok(text) => FetchAnswer::Document(FetchedDocument {
                     etag,
-                    size: bytes.len() as u64,
+                    size: stored,
                     text,
                     _memory: std::iter::once(memory).chain(extra).collect(),
                 }),
@@ -216,13 +238,26 @@ impl DocumentDownload {
                     shared.max_size
                 ),
             ),
+            Ok(Body::Undecodable(DecodeError::TooLarge(limit))) => FetchAnswer::Refused(
+                "too_large",
+                format!("the object has more than --max-size {limit} bytes when it is decoded"),
+            ),
+            Ok(Body::Undecodable(error)) => {
+                FetchAnswer::Refused("content_encoding", error.to_string())
+            }
             Err(Failure::NotFound) => FetchAnswer::Gone,
-            Err(Failure::InvalidRequest(reason)) => return Ok(FetchAnswer::Failed(reason)),
+            Err(Failure::Object(error)) => {
+                let error = match error.kind {
+                    Kind::Refused => shared.denials.judge(self.folder(), error).await?,
+                    _ => error,
+                };
+                return Ok(FetchAnswer::Failed(error.to_string()));
+            }
             Err(failure) => {
                 let at_fault = self.is_object_at_fault(before, &failure);
                 let error = failure.into_error(&what);
                 return match error.kind {
-                    Kind::Unavailable | Kind::Refused | Kind::Configuration if at_fault => {
+                    Kind::Unavailable | Kind::Configuration if at_fault => {
                         Ok(FetchAnswer::Failed(error.to_string()))
                     }
                     _ => Err(error),
@@ -249,9 +284,32 @@ impl DocumentDownload {
         succeeded > before || (succeeded > 0 && failures < MAX_FAILURES && !is_silent)
     }
 
-    async fn get(&self) -> Result<Body, Failure> {
+    /// The bucket and the folder of the object.
+    fn folder(&self) -> String {
         let FetchRequest { bucket, key, .. } = &self.request;
-        let mut answer = self.shared.s3.try_get(bucket, key).await?;
+        let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{bucket}/{folder}")
+    }
+
+    async fn get(&self) -> Result<Body, Failure> {
+        let body = self.get_body().await;
+        if let Err(Failure::Transient {
+            class: FailureClass::Exhausted,
+            ..
+        }) = &body
+            && let Ok(slot) = self.shared.slots.try_acquire()
+        {
+            slot.forget();
+        }
+        body
+    }
+
+    async fn get_body(&self) -> Result<Body, Failure> {
+        let FetchRequest { bucket, key, .. } = &self.request;
+        let s3 = &self.shared.s3;
+        let answer = s3.try_get(bucket, key).await?;
+        let etag = unquote_etag(answer.e_tag().unwrap_or_default()).to_owned();
+        let encodings = encodings(answer.content_encoding());
         let length = answer
             .content_length()
             .and_then(|length| u64::try_from(length).ok());
@@ -259,24 +317,47 @@ impl DocumentDownload {
         if expected > self.shared.max_size {
             return Ok(Body::TooLarge(expected));
         }
-        let extra = self.room_for(expected).await;
+        let mut extra = self.room_for(expected).await;
         let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
-        while let Some(piece) = answer.body.next().await {
-            let piece = piece.map_err(|error| cut(bytes.len(), length, Some(&error)))?;
+        let mut body = s3.paced(answer.body, s3.place(bucket, key));
+        while let Some(piece) = body.next().await? {
             if (bytes.len() + piece.len()) as u64 > self.shared.max_size {
                 return Ok(Body::TooLarge((bytes.len() + piece.len()) as u64));
             }
             bytes.extend_from_slice(&piece);
         }
-        if length.is_some_and(|length| length != bytes.len() as u64) {
-            return Err(cut(bytes.len(), length, None));
+        let stored = bytes.len() as u64;
+        if let Some(length) = length.filter(|length| *length != stored) {
+            return Err(cut(stored, Some(length), ""));
         }
-        let etag = unquote_etag(answer.e_tag().unwrap_or_default());
-        Ok(Body::Bytes {
-            etag: etag.to_owned(),
-            bytes,
-            extra,
+        if let Some(listed) = self.listed_size(&etag).filter(|listed| stored < *listed) {
+            return Err(cut(stored, Some(listed), ""));
+        }
+        if !encodings.is_empty() {
+            match decoded_length(&encodings, &bytes, self.shared.max_size) {
+                Ok(length) => {
+                    drop(extra);
+                    extra = self.room_for(stored + length).await;
+                }
+                Err(error) => return Ok(Body::Undecodable(error)),
+            }
+        }
+        Ok(match decode(&encodings, bytes, self.shared.max_size) {
+            Err(error) => Body::Undecodable(error),
+            Ok(bytes) => Body::Bytes {
+                etag,
+                stored,
+                bytes,
+                extra,
+            },
         })
+    }
+
+    /// Returns the size by the listing, unless the object was replaced since.
+    fn listed_size(&self, etag: &str) -> Option<u64> {
+        let listed = self.request.etag.as_deref();
+        let is_same = listed.is_none_or(|listed| etag.is_empty() || listed == etag);
+        self.request.size.filter(|_| is_same)
     }
 
     /// Waits for memory for a body that is larger than expected. The object that the caller
@@ -293,19 +374,6 @@ impl DocumentDownload {
             _ = head.wait_for(|head| *head >= self.number) => None,
         }
     }
-}
-
-fn cut(
-    got: usize,
-    length: Option<u64>,
-    error: Option<&aws_sdk_s3::primitives::ByteStreamError>,
-) -> Failure {
-    let of = length.map_or_else(String::new, |length| format!(" of {length}"));
-    let error = error.map_or_else(String::new, |error| format!(": {}", root_cause(error)));
-    Failure::transient(
-        FailureClass::Answered,
-        format!("the body was cut after {got}{of} bytes{error}"),
-    )
 }
 
 /// Returns the JSON object that `bytes` hold, in UTF-8 and compact; otherwise the kind of

@@ -1,19 +1,20 @@
 //! The pages of a bucket's listing.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::EncodingType;
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use super::S3;
+use super::body::PacedBody;
 use super::failure::{classify, classify_document};
 use super::raw_body::RawBodyInterceptor;
+use super::{S3, fits_address};
 use crate::error::{Error, Kind, Result};
-use crate::listing::{Continuation, Encoding, Page, PageParser, ParseError, ResponseKeys};
+use crate::listing::{Continuation, Encoding, Oddity, Page, PageParser, ParseError, ResponseKeys};
 use crate::record::line::RecordPrefix;
 use crate::record::s3::decode_key;
-use crate::remote::cause::root_cause;
 use crate::remote::concurrency::{ConcurrencyLimit, Permit};
 use crate::retry::{Failure, FailureClass};
 
@@ -29,6 +30,9 @@ pub struct ListQuery<'a> {
     /// The maximum number of keys; the server may return fewer.
     pub size: u16,
 }
+
+/// Warnings about values that could not be read.
+const REPORTED: usize = 1000;
 
 /// Bytes to allocate for a page at most; a larger one grows as it arrives.
 const USUAL_PAGE: usize = 1 << 19;
@@ -47,6 +51,8 @@ pub struct Bucket {
     /// Until then each page with such a key waits: the first page may be that of a probe, whose
     /// error does not end the run.
     checked: OnceCell<()>,
+    /// What was reported as unreadable.
+    reported: Mutex<HashSet<String>>,
 }
 
 impl Bucket {
@@ -57,6 +63,7 @@ impl Bucket {
             limit,
             plain: AtomicBool::new(false),
             checked: OnceCell::new(),
+            reported: Mutex::default(),
         }
     }
 
@@ -85,25 +92,23 @@ impl Bucket {
         Some(key.into_owned())
     }
 
-    async fn read(&self, mut body: ByteStream, encoding: Encoding) -> Result<Page, Failure> {
+    async fn read(&self, mut body: PacedBody, encoding: Encoding) -> Result<Page, Failure> {
         let transient = |reason: String| Failure::transient(FailureClass::Answered, reason);
-        let cut = |error| transient(format!("the page was cut: {}", root_cause(&error)));
-        let expected = usize::try_from(body.size_hint().0).unwrap_or_default();
+        let expected = usize::try_from(body.expected()).unwrap_or_default();
         let mut parser = PageParser::new(&self.prefix, encoding, expected.min(USUAL_PAGE));
         let page = loop {
-            let Some(piece) = body.next().await else {
+            let Some(piece) = body.next().await? else {
                 break parser.finish();
             };
-            let piece = piece.map_err(cut)?;
             match parser.feed(&piece) {
                 Ok(()) => {}
                 // S3 may send an error with the status of success.
                 Err(ParseError::NotAListing) => {
                     let mut document = piece.to_vec();
                     while document.len() < LONGEST_ERROR
-                        && let Some(piece) = body.next().await
+                        && let Some(piece) = body.next().await?
                     {
-                        document.extend_from_slice(&piece.map_err(cut)?);
+                        document.extend_from_slice(&piece);
                     }
                     return Err(classify_document(&document));
                 }
@@ -228,11 +233,43 @@ impl S3 {
         }
     }
 
+    /// Warns once of each kind of value that could not be read, and of every key.
+    fn report(&self, bucket: &Bucket, page: &Page, prefix: &str) {
+        for oddity in &page.oddities {
+            let (id, text) = match oddity {
+                Oddity::Key(key) => {
+                    let text = format!("the key {key:?} cannot be read; the object is left out");
+                    (format!("key {key}"), text)
+                }
+                Oddity::Member(name, value) => {
+                    let text = format!("{name} {value:?} cannot be read; such records lack it");
+                    ((*name).to_owned(), text)
+                }
+            };
+            let mut reported = bucket.reported.lock();
+            if reported.len() < REPORTED && reported.insert(id) {
+                let context = &self.retry.context;
+                let place = self.place(&bucket.name, prefix);
+                context.log.warn(format!("list {place}: {text}"));
+                if let Oddity::Key(_) = oddity {
+                    context.counters.note("keys left out", 1);
+                }
+            }
+        }
+    }
+
     async fn try_page(&self, bucket: &Bucket, request: ListQuery<'_>) -> Result<Page, Failure> {
         let start_after = request.start_after.filter(|_| request.token.is_none());
         let raw = RawBodyInterceptor::default();
         let encoding = bucket.encoding();
         let encodes = encoding == Encoding::Url;
+        let texts = [
+            Some(request.prefix),
+            request.delimiter,
+            start_after,
+            request.token,
+        ];
+        fits_address(&texts)?;
         self.client
             .list_objects_v2()
             .bucket(&bucket.name)
@@ -248,7 +285,8 @@ impl S3 {
             .send()
             .await
             .map_err(|error| classify(&error))?;
-        let body = raw.body().unwrap_or_default();
+        let place = self.place(&bucket.name, request.prefix);
+        let body = self.paced(raw.body().unwrap_or_default(), place);
         let permanent = |error: Error| {
             let place = self.place(&bucket.name, request.prefix);
             Failure::permanent(error.kind, format!("list {place}: {error}"))
@@ -257,6 +295,7 @@ impl S3 {
             Err(Failure::Permanent(error)) => return Err(permanent(error)),
             page => page?,
         };
+        self.report(bucket, &page, request.prefix);
         match page.foreign(request.prefix) {
             None => Ok(page),
             Some(foreign) => Err(permanent(Error::configuration(format!(
