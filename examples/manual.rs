@@ -32,51 +32,49 @@ const PAGES: &[Page] = &[
     Page {
         name: "s3-list",
         description: &[
-            "Asks for the keys of a bucket, or of a prefix, many pages at a time, and writes a \
-             record for each key. Keys are the real ones, whatever they hold. The first line is the \
-             begin mark. After the records of a page comes its mark, which says from where to where \
-             all keys have been listed, and how many; after the last page comes the end mark. On a \
-             terminal, and with --no-marks, there are records alone.",
-            "Pages come in no order, since S3 gives them one after the other only: free \
-             connections guess where the rest of the bucket can be cut in two, from the folders \
-             and the keys seen so far. A wrong guess costs a request and never a key; the summary \
-             has the requests beside the pages. Folders are looked into with a delimiter; where \
-             that is refused, as by a policy for one prefix alone, the names of the keys have to \
-             do. With --ordered keys come in byte order, nearly as \
-             fast: what comes too early waits in memory, and behind 16 MiB in a file without a \
-             name in TMPDIR, which may grow to the size of the listing. --concurrency 1 lists page \
-             after page.",
-            "With --resume-file the state is kept while the program lists: a page is recorded as \
-             soon as the state before it is on disk, and only after its lines have left. With \
-             --resume the listing \
-             goes on in the gaps of what is done: of what bh-load has confirmed, where it takes \
-             part with the same --resume-file; else of what was listed. A run is finished when it \
-             is listed completely and bh-load has confirmed all of it, and is then followed by a \
-             new one, so a timer may always pass --resume. Pages that are listed and not confirmed \
-             are listed once more; after that the run is closed, and the next one lists everything, \
-             so that an object which fails every time does not keep new keys from being listed. A \
-             new run knows from a sample of the keys where to cut, so all connections are busy at \
-             once. Which of these \
-             it took is said on standard error; --checkpoint decides it by hand. The file belongs \
-             to one address, bucket, prefix, and set of bounds or ranges: another listing is \
-             refused with it (78), and so is a damaged file (78) and a second run at the same time \
-             (75). --show-state tells what a file holds.",
+            "Lists the keys of a bucket, or of a prefix, with many requests at once, and writes \
+             one record per key. Keys are decoded, whatever they contain. The first line is the \
+             begin mark. After the records of a page comes its mark, which says which range of \
+             keys has been listed completely, and how many keys it has. After the last page comes \
+             the end mark. On a terminal, and with --no-marks, only records are written.",
+            "S3 returns pages only one after the other, so idle connections split the remaining \
+             range at a guessed midpoint, based on the folders and keys seen so far; pages \
+             therefore come in no order. A wrong guess costs a request, never a key; the summary \
+             counts both requests and pages. Folders are listed with a delimiter. Where that is \
+             denied, as by a policy for one prefix only, ranges are split by the names of the \
+             keys. With --ordered, keys come in byte order, nearly as fast: pages that arrive \
+             early are buffered in memory, and above 16 MiB in an unnamed file in TMPDIR, which \
+             may grow to the size of the listing. --concurrency 1 lists one page after the other.",
+            "With --resume-file, the program saves its progress while it lists: a page is recorded \
+             as soon as the previous state is on disk, and only after its lines have been written. \
+             With --resume, it lists only the gaps: what bh-load has not confirmed, if bh-load \
+             uses the same --resume-file; otherwise what has not been listed. A run is finished \
+             when it is listed completely and bh-load has confirmed all of it; the next one then \
+             starts from the beginning, so a timer can always pass --resume. Pages that were \
+             listed but not confirmed are listed once more. Then the run is closed, and the next \
+             one lists everything, so that an object which fails every time does not hide new \
+             keys. A new run uses a sample of the keys of the last one to split the listing, so \
+             that all connections are busy at once. A message says where the run resumes; \
+             --checkpoint overrides that choice. The file belongs to one endpoint, bucket, prefix, \
+             and set of bounds or ranges: it is refused for another listing (78), when it is \
+             damaged (78), and while another run uses it (75). --show-state prints what a file \
+             contains.",
             "To share a bucket among machines, --plan N prints N ranges of about equal size after \
-             about 20 requests a range, and --ranges lists those that it reads, each machine with a \
-             resume file of its own. Ranges of a whole plan join without gap or overlap. --shard \
-             I/N takes every N-th range of a whole plan; without --ranges it makes the plan now, \
-             and says which: on a bucket that changes meanwhile, shards may make different ones.",
-            "A server that answers SlowDown gets half as many requests at a time, for all workers \
-             together, and with each round of answers one more.",
-            "A request that fails in passing (no answer, 5xx, SlowDown, an answer cut short) is \
-             tried again after a wait drawn at random below a bound that doubles, and not before \
-             the time the server asks for. A server whose pages make no progress is not listed \
-             for ever: that is an error (78).",
-            "Some servers end a listing too early: MinIO does where it starts inside a folder \
-             such as 60.0/ beside 60.0.1/. Pages therefore have to agree with each other. What \
-             contradicts is named in a warning and listed again, one folder at a time, and the \
-             summary counts it. Where that does not help, and where a server ignores the prefix, \
-             the run ends with 78.",
+             about 20 requests per range, and --ranges lists only the ranges in a file; each \
+             machine needs its own resume file. The ranges of a plan join without gaps or \
+             overlaps. --shard I/N takes every N-th range of a plan. Without --ranges, it makes \
+             the plan now, and says which one: if the bucket changes meanwhile, two shards may \
+             make different plans.",
+            "When a server answers SlowDown, all workers together send half as many requests at a \
+             time, and one more after each round of answers.",
+            "A request that fails temporarily (no answer, 5xx, SlowDown, a truncated answer) is \
+             retried after a random wait below a bound that doubles, and not before the time that \
+             the server asks for. A server whose pages make no progress is an error (78).",
+            "Some servers end a listing too early: MinIO does so if the listing starts inside a \
+             folder such as 60.0/ next to 60.0.1/. Pages therefore have to agree with each other. \
+             A warning names each contradiction, that part is listed again, one folder at a time, \
+             and the summary counts it. If that does not help, or if the server ignores the \
+             prefix, the run ends with 78.",
         ],
         files: &[RESUME_FILE, LOADED_FILE],
         environment: &[S3, TERMINAL],
@@ -84,45 +82,45 @@ const PAGES: &[Page] = &[
     Page {
         name: "s3-inventory",
         description: &[
-            "Reads an inventory that S3 has made of a bucket, and writes a record for each row, as \
-             s3-list would: CSV from standard input, without a header line; files and folders of \
-             .csv.gz (of any number of gzip members), .csv and .parquet; or the files that a \
-             manifest.json names. What a file is is told by its first bytes. Several files are \
-             inflated at once, and rows made into records on all cores; records come in the order \
-             of the files, in a folder that of their names.",
-            "A manifest says in which columns what stands, and the size and MD5 of each file. The \
-             files come from its own bucket, as they are read, and for a manifest that is here \
-             from its destination bucket; --files names another place. --latest finds the newest \
-             folder with a name such as 2026-11-21T01-00Z below a prefix, passing over others, and \
-             reads its manifest. Parquet from a bucket waits in a file without a name in TMPDIR, \
-             and is checked before its first row is read. A manifest is compared with the \
-             manifest.checksum beside it, where there is one, and each row with the bucket that \
-             the manifest is of.",
-            "Without a manifest the columns of CSV are Bucket, Key, Size, LastModifiedDate and \
-             ETag, and columns behind these are passed over; --columns names all that a row has. \
-             Names may be written as in CSV (IsLatest) or in Parquet (is_latest), columns of \
-             other names are passed over. If the first row of a file does not fit its columns, \
-             if a column of Parquet is missing or of another type, or if the file is no CSV \
-             (ORC, zstd, zip, HTML), the run ends with 78 before a row is read. Each row has as \
-             many columns as the first one. Keys are URL-decoded in CSV, and taken as they stand \
-             in Parquet or with --raw-keys. Of versions the latest is taken, and no delete marker, \
-             unless --all-versions and --delete-markers ask for them: their records have \
-             version_id, is_latest and is_delete_marker too.",
+            "Reads an S3 Inventory of a bucket, and writes one record per row, as s3-list would. \
+             It reads CSV without a header line from standard input; files and folders of .csv.gz \
+             (with any number of gzip members), .csv and .parquet; or the files that a \
+             manifest.json names. The format of a file is detected from its first bytes. Several \
+             files are decompressed at once, and rows are converted on all cores. Records come in \
+             the order of the files; the files of a folder are read in the order of their names.",
+            "A manifest gives the columns, and the size and MD5 of each file. The files are read \
+             from the manifest's bucket, or, for a local manifest, from its destination bucket; \
+             --files overrides this. --latest finds the newest folder below a prefix that is named \
+             like 2026-11-21T01-00Z, and reads its manifest. Parquet files of a bucket are stored \
+             in an unnamed file in TMPDIR, and checked before their first row is read. A manifest \
+             is compared with the manifest.checksum next to it, if there is one, and the bucket of \
+             each row with the bucket in the manifest.",
+            "Without a manifest, the columns of CSV are Bucket, Key, Size, LastModifiedDate and \
+             ETag, and further columns are ignored; --columns names all columns of a row. Names \
+             can be written as in CSV (IsLatest) or as in Parquet (is_latest); columns with other \
+             names are ignored. If the first row of a file does not match its columns, if a column \
+             of Parquet is missing or has another type, or if the file is not CSV (ORC, zstd, zip, \
+             HTML), the run ends with 78 before any row is read. Every row must have as many \
+             columns as the first one. Keys are URL-decoded in CSV, but not in Parquet or with \
+             --raw-keys. Only the latest version of each object is read, and no delete markers, \
+             unless --all-versions and --delete-markers are given; then records also have \
+             version_id, is_latest and is_delete_marker.",
             "--mozilla firefox and --mozilla archive read the newest inventory that Mozilla \
-             publishes: its bucket, prefix and region are built in, requests are not signed, and \
-             the files lie below public/.",
-            "A row that is no record (other columns than the first row has, a size, date or ETag \
-             that is none, a key that is not UTF-8 or not URL-encoded) is rejected with its file \
-             and line. An object that is replaced while it is read, and a gzip file that \
-             is cut, end the run with 75, one that is damaged or not what its manifest says with \
-             78: rows before that have been written, but the file's mark has not.",
-            "After the rows of a file, once it is checked, comes its mark; in standard input \
-             about every 100,000 lines. With --resume-file the state is kept as s3-list keeps \
-             it, and --resume goes on by the same rules, behind the files and rows that are \
-             done. Rows that are done are read again and passed over. Where the files are not \
-             those of the stopped run (another name, size, time or MD5; a newer --latest), or \
-             rows are read in another way (--columns, --all-versions), a new run begins; standard \
-             input that does not begin as before is refused (78).",
+             publishes. Its bucket, prefix and region are built in, requests are not signed, and \
+             the files are below public/.",
+            "A row that is not a valid record (with other columns than the first row, an invalid \
+             size, date or ETag, a key that is not UTF-8 or not URL-encoded) is rejected with its \
+             file and line. An object that is replaced while it is read, and a truncated gzip \
+             file, end the run with 75; a file that is damaged, or does not match its manifest, \
+             ends it with 78. The rows before that point have been written, but the mark of the \
+             file has not.",
+            "After the rows of a file, once it is verified, comes its mark; for standard input \
+             there is one after about every 100,000 lines. With --resume-file, progress is saved \
+             as by s3-list, and --resume resumes by the same rules after the files and rows that \
+             are done. Rows that are done are read again and skipped. If the files differ from \
+             those of the stopped run (another name, size, time or MD5; a newer --latest), or if \
+             rows are read in another way (--columns, --all-versions), a new run starts. Standard \
+             input that does not begin with the same data is refused (78).",
         ],
         files: &[RESUME_FILE, LOADED_FILE],
         environment: &[S3, TERMINAL],
@@ -130,14 +128,14 @@ const PAGES: &[Page] = &[
     Page {
         name: "bh-filter",
         description: &[
-            "Passes on the records whose key ends with the suffix, unless an object of that key \
-             and that ETag was dealt with before. An object with another ETag passes, and so does \
-             a line without an ETag. Lines go on byte for byte; other keys are passed over \
-             without being read as JSON, but for lines that are not one whole object.",
-            "What was dealt with is taken from the database that bh-load would use; a SQLite file \
-             that does not exist yet means nothing. --known names a file of records or a listing \
-             instead, or none. The set takes less than 40 bytes of memory a key.",
-            "Besides records, the listings of aws s3api, s5cmd and rclone are read, see \
+            "Passes the records whose key ends with the suffix, unless an object with the same key \
+             and ETag is already known. An object with a new ETag passes, and so does a line \
+             without an ETag. Lines are passed byte for byte. Lines with other keys are dropped \
+             without being parsed as JSON, unless they are not one whole object.",
+            "The known objects are those in the database that bh-load would use; if its SQLite \
+             file does not exist yet, nothing is known. --known names a file of records or a \
+             listing instead, or none. They take less than 40 bytes of memory per key.",
+            "Besides records, bh-filter reads the listings of aws s3api, s5cmd and rclone; see \
              bh-lines(5).",
         ],
         files: &[DATABASE_FILE],
@@ -146,16 +144,18 @@ const PAGES: &[Page] = &[
     Page {
         name: "bh-fetch",
         description: &[
-            "Gets the object of each record, many at a time, and writes the record with the \
-             document as build, in the order of the input. ETag and size become those of the \
-             object that came. White space between the tokens of the document goes; the tokens \
-             themselves stay as they are.",
-            "Objects are read as Python's json.loads reads bytes: UTF-8 with or without a byte \
-             order mark, UTF-16 and UTF-32. What is empty, no JSON, no JSON object, or larger \
-             than --max-size is rejected. An object that is not there any more is dropped, said \
-             and counted as gone. A body that was cut short is fetched again and never passed on.",
-            "What is in flight is bounded by bytes, not by lines. Lines of other tools come out \
-             with the names of bh-lines(5); where they name no bucket, --bucket does.",
+            "Downloads the object of each record, many at a time, and writes the record with the \
+             document as build, in the order of the input. The ETag and the size become those of \
+             the downloaded object. White space between the tokens of the document is removed; the \
+             tokens themselves do not change.",
+            "Documents are decoded as Python's json.loads decodes bytes: UTF-8 with or without a \
+             byte order mark, UTF-16 and UTF-32. An object that is empty, not JSON, not a JSON \
+             object, or larger than --max-size is rejected. An object that no longer exists is \
+             dropped, reported and counted as gone. A truncated body is fetched again and never \
+             passed on.",
+            "The amount of data in flight is limited in bytes, not in lines. The lines of other \
+             tools are written with the names of bh-lines(5); if they do not name the bucket, use \
+             --bucket.",
         ],
         files: &[],
         environment: &[S3, TERMINAL],
@@ -163,14 +163,14 @@ const PAGES: &[Page] = &[
     Page {
         name: "bh-validate",
         description: &[
-            "Passes on, byte for byte and in order, the records whose build is valid, and rejects \
-             the others with every violation: where in the document, which part of the schema, \
-             and in words. The summary counts violations by the part of the schema, so that a \
-             change of the schema shows as one line.",
-            "The schema is built in (schema.yaml of the source). --schema names another, in YAML \
-             or JSON, either bare or below a top key schema. Formats such as date-time are notes \
-             unless --assert-formats is given; 1.0 is an integer, true is not. With --skip-invalid \
-             invalid builds are left out and counted as dropped, and are no rejects.",
+            "Passes the records whose build is valid, byte for byte and in order, and rejects the \
+             others with every violation: where in the document it is, which part of the schema it \
+             violates, and a description. The summary counts violations by the part of the schema, \
+             so that a change of the schema shows as one line.",
+            "The schema is built in (schema.yaml in the source). --schema names another one, in \
+             YAML or JSON, either bare or below a top-level key schema. Formats such as date-time \
+             are not checked without --assert-formats. 1.0 is an integer, true is not. With \
+             --skip-invalid, invalid builds are dropped and counted, and are not rejects.",
         ],
         files: &[],
         environment: &[TERMINAL],
@@ -178,29 +178,30 @@ const PAGES: &[Page] = &[
     Page {
         name: "kinto-export",
         description: &[
-            "Writes a record for each live record of a Kinto collection, whose build is the \
-             document without what Kinto adds (id, last_modified, schema; --keep-meta puts them \
-             beside the build). After the records of a page comes its mark, and after the last \
-             page the end mark.",
-            "Records come in the order of their changes, up to the last change when the run \
-             began; what changes later is for the next run, and --since names where that begins: \
-             the number in the end mark and in the last message. A number is milliseconds since \
-             1970, as in Kinto's ETags.",
-            "From a server, pages are followed by their Next-Page, always at the server that was \
-             named, whatever host that header has. A request that fails in passing is tried \
-             again, and Backoff and Retry-After are obeyed. Pages that make no progress are an \
+            "Writes one record per live record of a Kinto collection. Its build is the document \
+             without the members that Kinto adds (id, last_modified, schema; --keep-meta keeps \
+             them next to the build). After the records of a page comes its mark, and after the \
+             last page the end mark.",
+            "Records come in the order of their changes, up to the last change when the run began. \
+             Later changes are left to the next run: pass the number in the end mark, which the \
+             last message also shows, to --since. It is in milliseconds since 1970, as in Kinto's \
+             ETags.",
+            "From a server, pages are followed by their Next-Page header, but always at the server \
+             that was given, whatever host the header names. A request that fails temporarily is \
+             retried, and Backoff and Retry-After are obeyed. Pages that make no progress are an \
              error (78).",
-            "Before and after, the server or the database is asked how many records there are: \
-             what came must be that many, or the run ends with 69. A collection that is made anew, \
-             or whose settings are changed, during the export ends the run with 78, and so does \
-             one whose changes end before those that were seen, as after a restore. Where that \
-             happened since a run that stopped, --resume begins a new run.",
-            "With --database the records are read from Kinto's own PostgreSQL, by a cursor of the \
-             server, in the table objects or, of Kinto up to 12, records. Its time zone has to be \
-             UTC, as Kinto demands.",
-            "--concurrency cuts the time between the first change and the last into ranges, and \
-             who is idle takes half of the longest one that is left. The first error ends the \
-             run; what is at work then is waited for, and written.",
+            "Before and after the export, the program asks the server or the database for the \
+             number of records; if another number was exported, the run ends with 69. If the \
+             collection is recreated, or its settings are changed, during the export, the run ends \
+             with 78. So does a collection whose last change is older than one already seen, as \
+             after a restore. If that happened after an earlier run stopped, --resume starts a new \
+             run.",
+            "With --database, records are read from Kinto's own PostgreSQL database with a \
+             server-side cursor, from the table objects, or up to Kinto 12 from records. Its time \
+             zone must be UTC, as Kinto requires.",
+            "--concurrency splits the time between the first change and the last into ranges; an \
+             idle connection takes half of the longest remaining range. The first error ends the \
+             run; requests in flight are still completed and written.",
             "--resume-file, --resume and --checkpoint are those of s3-list(1). The state belongs \
              to one server or database, bucket, collection and --since.",
         ],
@@ -211,60 +212,61 @@ const PAGES: &[Page] = &[
         name: "bh-load",
         description: &[
             "Stores the build of each record in the table main_build of a PostgreSQL or SQLite \
-             database, once for each content, and remembers key and ETag of every object that it \
-             dealt with. In PostgreSQL the tables that are found on the search path are used, and \
-             those that are missing are created, bh_object and bh_outbox in the schema of \
-             main_build. A table main_build of another shape is refused (78), and so are views, \
-             foreign, temporary and unlogged tables or partitions, tables with rows that row-level security hides from the role, and \
-             an SQLite file of another application.",
-            "Rows are committed in batches, as soon as one is full or its first row has waited \
-             for --flush-interval. Then their marks are written to standard output, with \
-             --marks alone, and with --resume-file the confirmed part of the listing is saved \
-             beside that file. What is confirmed is committed and on disk, always, also where \
-             synchronous_commit is off. A database that is removed or replaced during the run \
-             ends it (SQLite 74, PostgreSQL 78), and nothing stays confirmed.",
-            "At the end of a run it says what became of every key: listed = there + other keys + \
-             gone + rejected + outside, over the confirmed pages of all its processes. The table \
-             bh_run keeps this, a row for each run, and --runs prints it; rows carry the run's id \
-             in their metadata. If rows of an unfinished run are missing, since the database was \
-             emptied, set back to a copy or made anew, nothing stays confirmed: it ends with 75, \
-             and the next run lists everything. It ends with 75 too if another loader has taken \
-             the run over; if a part of the run did not come and is not stored, as behind tee; if \
-             the begin mark says that the listing resumed from records which no loader has \
-             confirmed; and, with --resume-file, if its input had no mark.",
-            "A build that the database cannot hold (a NUL character, a lone surrogate, a number \
-             beyond double range, a key of more than 400 characters) is rejected, and its batch \
-             is not. So is one that the database refuses in any other way while it takes the \
-             others (refused), and one that the database leaves out without an error, as a \
-             trigger can (not_stored). Any number of loaders may work side by side. \
-             docs/compatibility.md has the rights that a role needs.",
-            "With an Elasticsearch named, the index follows the database: from then on every \
-             loader queues new rows in the transaction that stores them, also one without \
-             Elasticsearch. With it, a loader sends what is queued at its start and its end, \
-             also by earlier ones, and takes off the queue what the index confirms, one by one. \
-             A document that Elasticsearch refuses for good is rejected (not_indexed); its row \
-             stays, and the document is sent again with --retry-refused only. Without --rejects \
-             such rejects are only shown; every run reports them, until one keeps them.",
-            "In the document, build.date and download.date are in ISO 8601, as Elasticsearch \
-             reads it: 20180801100000, 1 Aug 2018 or Wed Aug  1 10:00:00 2018 are rewritten, as \
-             Python's dateutil reads them. The row keeps the text as it came. A date that cannot \
-             be read is left out of the document, shown and counted, and the document is indexed.",
+             database, once per distinct content, and remembers the key and ETag of every object \
+             it has handled. In PostgreSQL, it uses the tables on the search path, and creates \
+             missing ones, bh_object and bh_outbox in the schema of main_build. It refuses (78) a \
+             table main_build with other columns, views, foreign, temporary and unlogged tables or \
+             partitions, tables with rows that row-level security hides from the role, and an \
+             SQLite file of another application.",
+            "Rows are committed in batches, as soon as a batch is full or its first row has waited \
+             for --flush-interval. Then, with --marks, their marks are written to standard output, \
+             and with --resume-file the confirmed part of the listing is saved next to that file. \
+             Whatever is confirmed is committed and on disk, even if synchronous_commit is off. If \
+             the database is removed or replaced during the run, the run ends (SQLite 74, \
+             PostgreSQL 78), and nothing stays confirmed.",
+            "At the end of a run, bh-load reports what became of every key: listed = there + other \
+             keys + gone + rejected + outside, over the confirmed pages of all processes of the \
+             run. The table bh_run keeps this, with one row per run, and --runs prints it. The \
+             metadata of each row name its run. If rows of an unfinished run are missing, because \
+             the database was emptied, restored from a backup or recreated, nothing stays \
+             confirmed: the run ends with 75, and the next one lists everything. It also ends with \
+             75 if another loader has taken over the run; if a part of the run never arrived and \
+             is not stored, as after tee; if the begin mark says that the listing resumed after \
+             records that no loader has confirmed; and, with --resume-file, if the input had no \
+             marks.",
+            "A build that the database cannot store (with a NUL character, a lone surrogate, a \
+             number beyond double range, or a key of more than 400 characters) is rejected without \
+             its batch. So is one that the database refuses in any other way while \
+             it accepts the others (refused), and one that the database leaves out without an \
+             error, as a trigger can (not_stored). Any number of loaders can run at the same time. \
+             docs/compatibility.md lists the rights that a role needs.",
+            "If an Elasticsearch is given, the index follows the database: from then on, every \
+             loader queues new rows in the transaction that stores them, even when it runs without \
+             Elasticsearch. With Elasticsearch, a loader sends the queued documents at its start \
+             and at its end, including those of earlier loaders, and removes from the queue what \
+             the index confirms, one by one. A document that Elasticsearch rejects permanently is \
+             rejected (not_indexed). Its row stays, and only --retry-refused sends the document \
+             again. Without --rejects, such rejects are only logged, and every run reports them \
+             again.",
+            "In the document, build.date and download.date are converted to ISO 8601 for \
+             Elasticsearch: 20180801100000, 1 Aug 2018 and Wed Aug  1 10:00:00 2018 are parsed as \
+             Python's dateutil parses them. The row keeps the original text. A date that cannot be \
+             parsed is left out of the document, logged and counted.",
             "The mapping of the index names the database (_meta.bh_database), and documents are \
              written through an alias of the index that names it too. An index that follows \
              another database is refused (78). An index without such a name is adopted if its \
-             documents are those of the rows. No request makes an index by itself: one that is \
-             gone, or was made anew, takes nothing. A loader looks up some rows in the index at \
-             its start and at its end; if the index is gone, was made anew or lacks them, rows \
-             are stored and queued, and it ends with 78. --requeue mends that: it makes the \
-             index where it is missing, and sends every row of the database. It also lets \
-             another --index follow. A warning names queued rows that are gone from main_build, \
-             which stay queued, and documents that follow the newest row: those were indexed \
-             before the database was set back, or rows were deleted, and stay until rows get \
-             their ids.",
-            "--mark-unvalidated and --kinto-migration are noted in the metadata of the rows; \
-             they change nothing else.",
-            "--dry-run looks and writes nothing, and prints a line for each record: its action \
-             (insert, renew ETag, nothing, refuse), build_hash and key.",
+             documents match the rows. No request creates an index by accident: writes to an index \
+             that was deleted or recreated fail. A loader looks up some rows in the index at its \
+             start and at its end; if the index was deleted, was recreated or lacks them, rows are \
+             stored and queued, and the run ends with 78. To repair that, use --requeue: it \
+             creates the index if it is missing, and sends every row of the database. It also \
+             switches to another --index. A warning names queued rows that were deleted from \
+             main_build, which stay queued, and documents newer than the newest row: these were \
+             indexed before the database was restored from a backup, or their rows were deleted, \
+             and they stay until new rows get their ids.",
+            "--mark-unvalidated and --kinto-migration only add a note to the metadata of the rows.",
+            "--dry-run writes nothing, and prints a line for each record: its action (insert, \
+             renew ETag, nothing, refuse), build_hash and key.",
         ],
         files: &[DATABASE_FILE, LOADED_FILE],
         environment: &[DATABASE, ELASTICSEARCH, STATSD, TERMINAL],
@@ -273,32 +275,33 @@ const PAGES: &[Page] = &[
         name: "kinto-load",
         description: &[
             "Stores each line {\"data\": RECORD} as a record of the collection, under its id, in \
-             batches of as many as the server takes (batch_max_requests). A line may hold \
-             permissions, id, bucket, collection, if_match and safe beside it, as the v1 jobs' \
-             to-kinto took them; a record with last_modified replaces only that version, unless \
-             safe is false.",
-            "On PostgreSQL a batch is one transaction, and a conflict in it takes back what was \
-             answered with success before. Every answer in a batch is looked at, and has to name \
-             the record that it is for (else 78); a batch of which a part was taken back is sent again as a whole, at last with no other one \
-             beside it. Kinto gives each record of a collection a time of its own, so batches \
-             side by side conflict often: --concurrency above 1 is slower on most servers, and \
-             loses nothing.",
-            "What Kinto refuses for good is rejected (refused), and so is an id that it cannot \
-             take (bad_id). The other records of the batch are stored. With --marks, the marks of \
-             what is stored are written to standard output. kinto-load keeps no state: after a \
-             listing that resumed from records which nobody has confirmed it ends with 75.",
-            "With --initialize bucket and collection are created first, or changed in what \
-             differs from the manifest: permissions are added, members of data replaced. The \
-             built-in manifest is kinto/initialization.yml of the source. Where nothing differs \
-             nothing is written.",
-            "With --skip-unchanged the ids and hashes of all records of the server are read first, \
-             from a file in --cache-folder and what has changed since it was written; records \
-             that are there with the same content are not sent. Of several records with one id \
-             the last one counts: earlier ones of its batch are dropped (superseded), and those \
-             of earlier batches from the next run on. Such a record is sent at the end if no later \
-             one comes. The file belongs to one server, bucket and collection, and may be removed \
-             at any time. With --if-not-exists a record \
-             that is there stays as it is, and counts as there already.",
+             batches as large as the server allows (batch_max_requests). A line may also have \
+             permissions, id, bucket, collection, if_match and safe, as to-kinto in the v1 jobs \
+             accepted them. A record with last_modified replaces only that version, unless safe is \
+             false.",
+            "On PostgreSQL, a batch is one transaction, and a conflict rolls back even the \
+             requests that were reported as successful. Therefore every response in a batch is \
+             checked, and must name its record (otherwise 78); a batch that was partly rolled back \
+             is sent again as a whole, in the end with no other batch at the same time. Kinto \
+             gives every record of a collection a timestamp of its own, so concurrent batches \
+             often conflict: --concurrency above 1 is slower on most servers, but loses nothing.",
+            "A record that Kinto rejects permanently is rejected (refused), and so is an id that \
+             it cannot accept (bad_id). The other records of the batch are stored. With --marks, \
+             the marks of what is stored are written to standard output. kinto-load keeps no \
+             state: if the listing resumed after records that nobody has confirmed, it ends with \
+             75.",
+            "With --initialize, the bucket and the collection are created first, or updated where \
+             they differ from the manifest: permissions are added, members of data replaced. The \
+             built-in manifest is kinto/initialization.yml in the source. Settings that already \
+             match are left alone.",
+            "With --skip-unchanged, kinto-load first reads the ids and hashes of all records of \
+             the server, from a file in --cache-folder plus the changes since it was written; \
+             records that are already there with the same content are not sent. Of several records \
+             with one id, the last one counts: earlier ones in the same batch are dropped \
+             (superseded), and those in earlier batches from the next run on. Such a record is \
+             sent at the end if no later one comes. The file belongs to one server, bucket and \
+             collection, and can be deleted at any time. With --if-not-exists, existing records do \
+             not change, and count as there already.",
         ],
         files: &[(
             ".kinto-load-*",
@@ -309,49 +312,51 @@ const PAGES: &[Page] = &[
     Page {
         name: "bh-derive",
         description: &[
-            "Decides by its key which line of a listing of Mozilla's archive is a build, makes its \
-             record from the key, size and date, adds what the metadata beside the builds say, \
-             checks it, and writes {\"data\": record}, in the order of the input. Lines are those \
-             of s3-list, of s3-inventory and of other tools, see bh-lines(5); a + in a key is read \
-             as a blank, as inventories and events write it, and nothing else is decoded: give \
-             s3-inventory --raw-keys. What is no build is dropped and counted; what is one and \
-             gets no record is rejected with the reason: no_metadata, bad_metadata, no_record, \
-             no_build_number, channel, platform, locale, version, bad_line, and with --event bad_event. \
-             The event of a deletion is dropped.",
-            "Metadata of a nightly are the .json, or else the .txt, of its English build; of a \
-             candidate the .json in its English folder; of a release those of the latest candidate \
-             of its version, whose folders are listed once a product. Each URL is asked for once, \
-             however many languages need it, and what was said is kept in a file from run to run: \
-             what was there for ever, what was not there for a day, what could not be had for an \
-             hour. A run that was killed goes on from that file.",
-            "A server that answers with an error, another type or not at all is asked --tries \
-             times, after waits drawn between nothing and 1, 2, 4 and more seconds; 404 is an \
-             answer. A candidate's or release's metadata that cannot be had then reject their \
-             builds as failed, and hold the unit. A listing of candidates, the .json of a \
-             nightly, or an answer that does not come in time end the run (69), and a listing of \
-             candidates that is not there does (78): all records would suffer.",
-            "With --bucket listings and metadata are read from the bucket behind the archive by \
-             S3; URLs in records remain those of --archive-url.",
-            "With --event lines are S3 events, in notifications of SNS or not, or lines of a \
-             listing. An archive that came is looked up as above; without metadata yet it is \
-             dropped: its record is made when they come. The .json of a candidate or nightly that \
-             came brings the records of the builds that stand in its folders; what is not there \
-             yet (404) is asked for again. A refused record hides no other: rejects hold an event \
-             for each, and what the archive did not give (failed) holds its unit, so that the \
-             message comes again. What the archive said holds for --refresh seconds, in memory. \
-             Records of an event are to be created only where they are new.",
-            "Records and ids are those of Buildhub's first jobs, byte for byte, but where these \
-             were at fault. A bad line, bad metadata or a null channel reject a record and no \
-             longer end the run. The number of a build is all its digits (build12 is 12). A \
-             release's metadata are those of its very version: neither 63.0.1 nor mozinfo files \
-             are taken for 63.0. The id of a candidate of ESR says so. Offsets of dates are \
-             applied. A folder macosx is the platform macosx. Old texts may have line ends of \
-             Windows, and count only with the status of success. The .buildhub.json of a nightly \
-             is not its metadata; those of Thunderbird's are. Archives may end in .tar.xz, and a \
-             .zip is passed over where a part of its URL begins with win, not where it has win \
-             somewhere, as darwin has. Connections are kept, so one that is lost is tried again. \
-             Two archives of one build still have one id, as in the collections that are there; \
-             so .msi, .msix and .pkg, which stand beside an .exe or .dmg, stay unknown.",
+            "Decides by the key which lines of a listing of Mozilla's archive are builds. It makes \
+             the record of a build from its key, size and date, adds what the metadata next to the \
+             builds say, checks the record, and writes {\"data\": record}, in the order of the \
+             input. Lines are those of s3-list, of s3-inventory and of other tools, see \
+             bh-lines(5). A + in a key is read as a space, as inventories and events write it, and \
+             nothing else is decoded: use --raw-keys with s3-inventory. Other files are dropped \
+             and counted. A build that gets no record is rejected with the reason: no_metadata, \
+             bad_metadata, no_record, no_build_number, channel, platform, locale, version, bad_line, and \
+             with --event bad_event. The event of a deletion is dropped.",
+            "The metadata of a nightly are the .json, or else the .txt, of its English build; \
+             those of a candidate are the .json in its English folder; those of a release are the \
+             metadata of the latest candidate of its version, whose folders are listed once per \
+             product. Each URL is requested once, however many languages need it, and the answers \
+             are kept in a file between runs: metadata for ever, missing ones for a day, failures \
+             for an hour. A run that was killed resumes from that file.",
+            "If a server answers with an error, with another type or not at all, the request is \
+             tried --tries times, after random waits of up to 1, 2, 4 and more seconds; 404 counts \
+             as an answer. If the metadata of a candidate or a release still cannot be fetched, \
+             their builds are rejected as failed, and their unit is held. If a listing of \
+             candidates or the .json of a nightly cannot be fetched, or an answer does not come in \
+             time, the run ends (69). If a listing of candidates does not exist, the run ends with \
+             78, because all records would suffer.",
+            "With --bucket, listings and metadata are read by S3 from the bucket of the archive; \
+             URLs in records are still those of --archive-url.",
+            "With --event, lines are S3 events, bare or wrapped in SNS notifications, or lines of \
+             a listing. The metadata of a new archive file are looked up as above; if there are \
+             none yet, it is dropped, and its record is made when they come. The .json of a new \
+             candidate or nightly leads to the records of the builds in its folders; what is not \
+             there yet (404) is requested again. A rejected record does not hide others: there is \
+             one reject per event, and what the archive did not deliver (failed) holds its unit, \
+             so that the message comes again. Answers of the archive are kept in memory for \
+             --refresh seconds. Create the records of events only if they are new (kinto-load \
+             --if-not-exists).",
+            "Records and ids are those of Buildhub's first jobs, byte for byte, except where those \
+             were wrong. A bad line, bad metadata or a null channel rejects a record and no longer \
+             ends the run. The number of a build is all its digits (build12 is 12). The metadata \
+             of a release are those of exactly its version: neither 63.0.1 nor mozinfo files are \
+             used for 63.0. The id of a candidate of ESR says so. Offsets of dates are applied. A \
+             folder macosx is the platform macosx. Old .txt files may have Windows line ends, and \
+             count only if their HTTP status is a success. The .buildhub.json of a nightly is not \
+             its metadata, but that of Thunderbird is. Archives may end in .tar.xz, and a .zip is \
+             ignored if a part of its URL begins with win, not if it contains win, as darwin does. \
+             Connections are kept open, so a request on one that was lost is retried. Two archives \
+             of one build still have the same id, as in existing collections; so .msi, .msix and \
+             .pkg, next to an .exe or .dmg, remain unknown.",
         ],
         files: &[METADATA_FILE, FIRST_METADATA_FILE],
         environment: &[ARCHIVE, S3, TERMINAL],
@@ -360,46 +365,46 @@ const PAGES: &[Page] = &[
 
 const METADATA_FILE: Entry = (
     ".bh-derive-metadata.ndjson",
-    "in --cache-folder: the metadata that were asked for, a line each. Locked while bh-derive \
-     runs; a torn last line is taken off. Remove it to ask for all again.",
+    "in --cache-folder: the metadata requested so far, one per line. Locked while bh-derive runs; \
+     a torn last line is removed. Delete it to request everything again.",
 );
 const FIRST_METADATA_FILE: Entry = (
     ".metadata-1.4.1.json",
-    "the same of Buildhub's first jobs, from which a new file begins.",
+    "the same file of Buildhub's first jobs; a new file starts with its contents.",
 );
 
 const RESUME_FILE: Entry = (
     "FILE",
-    "of --resume-file: how far the reading has come, see bh-lines(5). It is replaced whole, and \
+    "the --resume-file: how far the run has come, see bh-lines(5). It is replaced atomically, and \
      locked while its program runs.",
 );
 const LOADED_FILE: Entry = (
     "FILE.loaded",
-    "beside it: what bh-load has committed of that run. Written by bh-load alone, and locked \
+    "next to it: what bh-load has committed of that run. Only bh-load writes it, and locks it \
      while it runs.",
 );
 const DATABASE_FILE: Entry = (
     "buildhub.db",
-    "the SQLite database, in the current folder, where none is named.",
+    "the SQLite database in the current folder, unless another database is named.",
 );
 
 const S3: &[Entry] = &[
     (
         "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL",
-        "the address of an S3 that is not AWS's.",
+        "the URL of an S3 server other than AWS.",
     ),
     (
         "AWS_REGION, AWS_DEFAULT_REGION",
-        "the region; us-east-1 where nothing names one.",
+        "the region; us-east-1 by default.",
     ),
     (
         "AWS_PROFILE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE",
-        "the profile, and the files it is looked up in.",
+        "the profile, and the files that define it.",
     ),
     (
         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
-        "credentials; without them those of the profile, of single sign-on, of a web identity, \
-         of the container, of the machine, in AWS's usual order.",
+        "credentials; without them, those of the profile, single sign-on, web identity, container \
+         or machine, in the usual order of AWS.",
     ),
     (
         "AWS_CA_BUNDLE",
@@ -415,16 +420,15 @@ const S3: &[Entry] = &[
 const ARCHIVE: &[Entry] = &[
     (
         "ARCHIVE_URL, CACHE_FOLDER, PRODUCTS",
-        "where no flag gives them: the address of the archive, the folder of the cache, the \
-         products to look at.",
+        "the URL of the archive, the cache folder, and the products, unless a flag is given.",
     ),
     (
         "NB_PARALLEL_REQUESTS, NB_RETRY_REQUEST, TIMEOUT_SECONDS",
-        "the same for --concurrency, --tries and --request-timeout.",
+        "same as --concurrency, --tries and --request-timeout.",
     ),
     (
         "MIN_AGE_LAST_MODIFIED_HOURS",
-        "the same for --max-age: hours, or a time with a unit.",
+        "same as --max-age (despite its name): hours, or a time with a unit.",
     ),
     (
         "SSL_CERT_FILE",
@@ -434,34 +438,35 @@ const ARCHIVE: &[Entry] = &[
 const DATABASE: &[Entry] = &[
     (
         "DATABASE_URL",
-        "the database: sqlite:FILE or postgres://USER@HOST/NAME. --database goes first.",
+        "the database: sqlite:FILE or postgres://USER@HOST/NAME. --database takes precedence.",
     ),
     (
         "SSL_CERT_FILE",
-        "a file of certificates to trust instead of the system's, where sslmode is verify-ca or \
-         verify-full and no sslrootcert names another; it must be readable.",
+        "a file of certificates to trust instead of the system's, if sslmode is verify-ca or \
+         verify-full and no sslrootcert is given; it must be readable.",
     ),
     (
         "PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
          PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, PGAPPNAME, \
          PGOPTIONS",
-        "what a PostgreSQL URL leaves open, as for psql(1); passwords also from ~/.pgpass, and \
-         certificates from ~/.postgresql. With authorities to trust, sslmode=require checks as \
-         verify-ca does.",
+        "settings that are not in the PostgreSQL URL, as for psql(1); passwords also come from \
+         ~/.pgpass, and certificates from ~/.postgresql. With authorities to trust, \
+         sslmode=require checks as verify-ca does.",
     ),
 ];
 const KINTO: &[Entry] = &[
     (
         "KINTO_SERVER_URL, KINTO_BUCKET, KINTO_COLLECTION",
-        "the server with its version, and what is in it. Flags go first.",
+        "the URL of the server with its version, the bucket, and the collection. Flags take \
+         precedence.",
     ),
     (
         "KINTO_AUTH",
-        "USER:PASSWORD, or Bearer TOKEN; --auth-file goes first.",
+        "USER:PASSWORD, or Bearer TOKEN; --auth-file takes precedence.",
     ),
     (
         "SERVER_URL, BUCKET, COLLECTION, AUTH",
-        "the same where the long names are not set; a warning names those that are used.",
+        "the same, if the long names are not set; a warning names those that are used.",
     ),
     (
         "SSL_CERT_FILE",
@@ -470,32 +475,34 @@ const KINTO: &[Entry] = &[
 ];
 const KINTO_LOAD: &[Entry] = &[(
     "CACHE_FOLDER, BATCH_MAX_REQUESTS",
-    "as --cache-folder and --batch-size, which go first.",
+    "same as --cache-folder and --batch-size, which take precedence.",
 )];
 const KINTO_DATABASE: &[Entry] = &[
     (
         "KINTO_DATABASE_URL",
-        "Kinto's own PostgreSQL. --kinto-database goes first.",
+        "Kinto's own PostgreSQL database. --kinto-database takes precedence.",
     ),
     (
         "PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
          PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, PGAPPNAME, \
          PGOPTIONS",
-        "what its URL leaves open, as for psql(1); passwords also from ~/.pgpass, and certificates \
-         from ~/.postgresql.",
+        "settings that are not in its URL, as for psql(1); passwords also come from ~/.pgpass, and \
+         certificates from ~/.postgresql.",
     ),
 ];
 const STATSD: &[Entry] = &[(
     "STATSD_HOST, STATSD_PORT, STATSD_NAMESPACE",
-    "where counts are sent to, and what stands before their names; nowhere without a host.",
+    "the statsd server that counts are sent to, and the prefix of their names; without a host, \
+     nothing is sent.",
 )];
 const ELASTICSEARCH: &[Entry] = &[(
     "ELASTICSEARCH_URL",
-    "the Elasticsearch or OpenSearch that new rows are indexed in. --elasticsearch goes first.",
+    "the Elasticsearch or OpenSearch in which new rows are indexed. --elasticsearch takes \
+     precedence.",
 )];
 const TERMINAL: &[Entry] = &[(
     "TERM",
-    "where it is dumb or missing, progress is shown as lines, and not as a block of rows.",
+    "if it is dumb or missing, progress is printed as lines instead of rows at the bottom.",
 )];
 
 #[derive(Parser)]

@@ -9,6 +9,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::error;
+
 /// Links to follow before they are called a circle, as Linux does.
 const MOST_LINKS: usize = 40;
 
@@ -129,4 +131,14 @@ fn folder(path: &Path) -> &Path {
 /// Returns whether this process may create files in a folder.
 pub fn is_writable(folder: &Path) -> bool {
     rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+/// Returns what makes an error (74) of a failure to write `path` in the folder that `flag` names.
+pub fn in_folder(flag: &str, folder: &Path, path: &Path) -> impl Fn(Error) -> error::Error + use<> {
+    let missing = format!("{flag} {}: no such folder; create it", folder.display());
+    let place = path.display().to_string();
+    move |failure| match failure.kind() {
+        ErrorKind::NotFound => error::Error::message(error::Kind::LocalIo, &missing),
+        _ => error::Error::local(&place)(failure),
+    }
 }

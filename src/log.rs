@@ -72,10 +72,15 @@ impl Log {
     /// Logs `message` unless the guard is dropped before a person would begin to
     /// wonder.
     pub fn notify_if_slow(&self, message: impl Display) -> SlowNotice {
+        self.notify_after(SLOW, message)
+    }
+
+    /// Logs `message` unless the guard is dropped within `time`.
+    pub fn notify_after(&self, time: Duration, message: impl Display) -> SlowNotice {
         let (done, receiver) = channel();
         let (log, message) = (self.clone(), message.to_string());
         std::thread::spawn(move || {
-            if receiver.recv_timeout(SLOW) == Err(RecvTimeoutError::Timeout) {
+            if receiver.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
                 log.info(message);
             }
         });
@@ -103,7 +108,7 @@ impl Log {
     }
 
     fn write(&self, level: &str, message: &str) {
-        let (program, message) = (self.program, printable(message));
+        let (program, message) = (self.program, printable(&without_numbers(message)));
         write_line(&match self.format {
             Format::Text => {
                 let level = if level == "warning" { "warning: " } else { "" };
@@ -121,6 +126,15 @@ pub fn write_lines(text: &str) {
     for line in text.lines() {
         write_line(&printable(line));
     }
+}
+
+/// Leaves out the numbers of the system's errors, which help nobody: `(os error 2)`.
+fn without_numbers(message: &str) -> String {
+    let mut parts = message.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        text + part.split_once(')').map_or(part, |(_, rest)| rest)
+    })
 }
 
 fn write_line(line: &str) {
@@ -186,6 +200,14 @@ const SLOW: Duration = Duration::from_millis(80);
 
 /// Keeps the notice pending; dropped when the wait is over.
 pub struct SlowNotice(#[expect(dead_code, reason = "dropping it is the signal")] Sender<()>);
+
+/// Returns what to run again: what the script that started this program has put into
+/// `BUILDHUB_PIPES_RERUN`, or else `otherwise`.
+pub fn again_or(otherwise: impl Display) -> String {
+    let script = std::env::var("BUILDHUB_PIPES_RERUN").ok();
+    let script = script.filter(|command| !command.is_empty());
+    script.unwrap_or_else(|| otherwise.to_string())
+}
 
 /// Returns a number with its noun: `1 range`, `2 ranges`.
 pub fn counted(number: impl Into<u64>, noun: &str) -> String {

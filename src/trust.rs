@@ -40,7 +40,7 @@ pub fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|error| Error::configuration(format!("{place}: {error}")))?;
     if found.is_empty() {
-        let message = format!("{place}: it holds no certificate");
+        let message = format!("{place}: the file contains no certificate");
         return Err(Error::configuration(message));
     }
     Ok(found)

@@ -220,12 +220,12 @@ fn missing_objects_are_dropped_counted_and_reported() {
     assert_eq!(told.len(), 3, "{run}");
     for (line, said) in [("line 1", told[0]), ("line 3", told[1])] {
         assert!(
-            said.starts_with(&format!("bh-fetch: {line}: not there any more: ")),
+            said.starts_with(&format!("bh-fetch: {line}: not found: s3://")),
             "{run}"
         );
     }
     assert!(
-        told[0].contains("\"a\"") && told[1].contains("\"never\""),
+        told[0].contains("/a (deleted") && told[1].contains("/never (deleted"),
         "{run}"
     );
     assert_eq!(told[2], "bh-fetch: 3 in = 1 out + 2 gone");
@@ -240,11 +240,14 @@ fn a_listing_with_no_existing_object_is_reported() {
         .run()
         .exits(0);
     let told = run.told();
-    let named = |line: &&&str| line.contains("not there any more: ");
+    let named = |line: &&&str| line.contains("not found: s3://");
     assert_eq!(told.iter().filter(named).count(), 10, "{run}");
     assert_eq!(told.len(), 13, "{run}");
     assert!(told[10].contains("the summary counts them"), "{run}");
-    assert!(told[11].contains("none of 12 objects is there"), "{run}");
+    assert!(
+        told[11].contains("none of the 12 objects was found"),
+        "{run}"
+    );
     assert_eq!(told[12], "bh-fetch: 12 in = 0 out + 12 gone");
 }
 

@@ -332,7 +332,7 @@ fn a_malformed_line_is_rejected_alone() {
             told[0].starts_with(&format!("{stage}: warning: line 5: bad_line: ")),
             "{run}"
         );
-        assert!(told[1].contains("kept nowhere"), "{run}");
+        assert!(told[1].contains("not saved"), "{run}");
         let sum = format!("{stage}: 3 in = 2 {} + 1 rejected (bad_line)", out(stage));
         assert_eq!(told[2], sum, "{run}");
 
@@ -381,7 +381,7 @@ fn a_report_never_overwrites_an_open_stream() {
     for (stage, flag) in readers().flat_map(|stage| [(stage, "--rejects"), (stage, "--summary")]) {
         std::fs::write(&file, &text).unwrap();
         let told = format!(
-            "{}: is standard input too; name another file",
+            "{}: is also standard input; use another file",
             file.display()
         );
         let tool = place.plain(stage).arg(flag).arg(&file);
@@ -398,7 +398,7 @@ fn a_report_never_overwrites_an_open_stream() {
         let new = folder.path().join("new");
         let both = place.plain(stage).arg("--rejects").arg(&new);
         let run = both.arg("--summary").arg(&new).run().exits(2);
-        run.says("new: is the file of rejects too; name another file");
+        run.says("new: is also the file of rejects; use another file");
         assert!(!new.exists());
     }
 }
@@ -425,7 +425,7 @@ fn a_report_never_overwrites_another_file_of_the_run() {
             };
             let tool = tool.arg(flag).arg(&file);
             let run = tool.arg(report).arg(&file).run().exits(2);
-            run.says(&format!("is {what} too; name another file"));
+            run.says(&format!("is also {what}; use another file"));
             assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
         }
     }
@@ -459,7 +459,7 @@ fn a_torn_line_in_the_rejects_file_does_not_affect_others() {
 }
 
 #[test]
-fn a_terminal_as_input_prints_the_help() {
+fn a_terminal_as_input_is_an_error_with_an_example() {
     let place = Place::new();
     if Command::new("script").arg("--version").output().is_err() {
         return left_out("script (of util-linux)");
@@ -480,11 +480,15 @@ fn a_terminal_as_input_prints_the_help() {
         assert_eq!(status.unwrap().code(), Some(2), "{inner}");
         let said = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(said("out"), "");
+        let err = said("err");
+        let first = format!("{stage}: reads NDJSON from standard input; pipe something into it");
+        assert!(err.starts_with(&first), "{err}");
         assert!(
-            said("err").starts_with(&format!("{stage} - ")),
-            "{}",
-            said("err")
+            err.ends_with(&format!("({stage} --help for more)\n")),
+            "{err}"
         );
+        assert_eq!(err.lines().count(), 3, "{err}");
+        assert!(err.lines().nth(1).unwrap().contains(stage), "{err}");
     }
 }
 

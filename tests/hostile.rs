@@ -159,7 +159,7 @@ fn a_key_does_not_choose_the_bucket() {
     );
     // The form of s5cmd names a bucket, but no other one than --bucket.
     let run = fetch(json!({"key": key, "type": "file", "size": 1})).exits(65);
-    run.says("the bucket \"private\", and --bucket says \"bench\"");
+    run.says("the bucket \"private\", not of --bucket \"bench\"");
     let run = fetch(json!({"key": format!("s3://bench/{key}"), "type": "file"})).exits(0);
     assert_eq!(run.records()[0]["key"], key);
 }

@@ -36,6 +36,7 @@ mod kinto_load;
 mod layers;
 mod listing;
 mod marks;
+mod messages;
 mod pipeline;
 mod progress;
 mod recipes;

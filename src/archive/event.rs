@@ -106,7 +106,8 @@ fn unwrap(text: &str, events: &mut Vec<ObjectEvent>) -> Result<(), String> {
     if let (None, Some(message)) = (&event.records, &event.message) {
         return unwrap(message, events);
     }
-    for raw in event.records.ok_or("the event has no \"Records\"")? {
+    let records = event.records.ok_or("the event has no \"Records\"")?;
+    for (at, raw) in records.iter().enumerate() {
         let envelope: Option<Envelope> = serde_json::from_str(raw.get()).ok();
         let sns = envelope.filter(|from| from.source.as_deref() == Some("aws:sns"));
         match sns.map(|from| from.sns) {
@@ -114,7 +115,7 @@ fn unwrap(text: &str, events: &mut Vec<ObjectEvent>) -> Result<(), String> {
             Some(None) => return Err("a record of SNS has no \"Sns\"".to_owned()),
             None => events.push(ObjectEvent {
                 line: format!("{{\"Records\":[{}]}}", one_line(raw.get())).into(),
-                object: created(raw.get()),
+                object: created(raw.get()).map_err(|error| format!("Records[{at}]: {error}")),
             }),
         }
     }
@@ -147,7 +148,14 @@ fn created(text: &str) -> Result<Option<CreatedObject>, String> {
     if DELETIONS.iter().any(|deletion| name.starts_with(deletion)) {
         return Ok(None);
     }
-    let record: Record = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let record: Record = serde_json::from_str(text).map_err(|error| {
+        // The position is one in the record, which is a part of the line.
+        let text = error.to_string();
+        let reason = text
+            .rsplit_once(" at line ")
+            .map_or(&*text, |(reason, _)| reason);
+        reason.replace('`', "\"")
+    })?;
     let Created { key, size } = record.s3.object;
     let file = ArchiveFile::read(size.get(), &record.time)?;
     Ok(Some(CreatedObject { key, file }))
@@ -180,7 +188,7 @@ impl<'a> ListingRow<'a> {
     pub fn date(&self) -> Result<Date, String> {
         let date = self.date.as_ref();
         let date = date.ok_or("no date: expected a string for \"last_modified\"")?;
-        date::iso(date).ok_or_else(|| format!("{date:?} is no date"))
+        date::iso(date).ok_or_else(|| format!("{date:?} is not a date"))
     }
 
     /// # Errors

@@ -21,7 +21,7 @@ impl ArchiveFile {
     /// # Errors
     /// Which of the two is invalid.
     pub fn read(size: &str, date: &str) -> Result<Self, String> {
-        let date = date::iso(date).ok_or_else(|| format!("{date:?} is no date"))?;
+        let date = date::iso(date).ok_or_else(|| format!("{date:?} is not a date"))?;
         let size = self::size(size)?;
         Ok(Self { size, date })
     }
@@ -47,7 +47,7 @@ pub fn size(text: &str) -> Result<String, String> {
         Some(number) if is_python && number.is_finite() => {
             Ok(format!("{:.0}", number.trunc() + 0.0))
         }
-        _ => Err(format!("{text:?} is no size")),
+        _ => Err(format!("{text:?} is not a size")),
     }
 }
 
@@ -168,7 +168,9 @@ impl<'a> CheckedMetadata<'a> {
         let document = json::parse(metadata.text()).map_err(|error| bad(error.to_string()))?;
         if document.kind() != ValueKind::Object {
             let found = document.kind();
-            return Err(bad(format!("the metadata are {found}, expected an object")));
+            return Err(bad(format!(
+                "expected an object as metadata, found {found}"
+            )));
         }
         let there = |name: &str| {
             let value = document.get(name);

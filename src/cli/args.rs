@@ -10,27 +10,27 @@ use crate::values;
 /// Flags of every program.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SharedArgs {
-    /// Append refused lines here, with what is wrong; can be piped in again
+    /// Append rejected records to this file, with the reason; it can be piped in again
     #[arg(long, value_name = "FILE", help_heading = "Reporting")]
     pub rejects: Option<PathBuf>,
 
-    /// Messages as text or as JSON lines
+    /// Write messages as text or as JSON lines
     #[arg(long, value_enum, default_value = "text", help_heading = "Reporting")]
     pub log_format: log::Format,
 
-    /// Write the summary as JSON to this file at the end
+    /// At the end, write the summary to this file as JSON
     #[arg(long, value_name = "FILE", help_heading = "Reporting")]
     pub summary: Option<PathBuf>,
 
-    /// Show progress: a block of rows on a terminal, elsewhere a line every 30 seconds after the first minute; or never
+    /// Show progress: rows at the bottom of a terminal; elsewhere, after a minute, a line every 30 seconds; or never
     #[arg(long, value_enum, default_value = "auto", help_heading = "Reporting")]
     pub progress: ShowProgress,
 
-    /// Where no block is drawn, show a line of progress this often
+    /// Where no rows are drawn, print a line of progress this often
     #[arg(long, value_name = "TIME", value_parser = values::whole_seconds, help_heading = "Reporting")]
     pub progress_interval: Option<Duration>,
 
-    /// Log errors and the summary alone
+    /// Log only errors and the summary
     #[arg(long, short, conflicts_with = "verbose", help_heading = "Reporting")]
     pub quiet: bool,
 
@@ -54,7 +54,7 @@ impl SharedArgs {
 /// The flag of programs that read what others wrote.
 #[derive(Debug, Clone, clap::Args)]
 pub struct InputArgs {
-    /// Take it as meant that records are missing: grep, jq or another filter stands before; they are counted as outside
+    /// Accept missing records, because grep, jq or another filter before this program drops them; they are counted as outside
     #[arg(long)]
     pub allow_drops: bool,
 }

@@ -7,7 +7,7 @@ mod streams;
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -89,9 +89,13 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     };
     let program = name::<P>();
     if args.reads_lines() && std::io::stdin().is_terminal() {
-        let help = command::<P>().render_help();
-        let why = format!("{program}: it reads lines, and the input is a terminal");
-        drop(writeln!(std::io::stderr(), "{help}\n{why}"));
+        let examples = command::<P>().get_before_help().map(ToString::to_string);
+        let example = examples.as_deref().and_then(|text| text.lines().nth(1));
+        log::write_lines(&format!(
+            "{program}: reads NDJSON from standard input; pipe something into it, for example:\n\
+             {}\n({program} --help for more)",
+            example.unwrap_or_default()
+        ));
         return ExitCode::from(2);
     }
     let counters = Arc::new(Counters::new(program, args.out(), P::COUNTS_READ));
@@ -109,7 +113,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     let summary = check_distinct_files(shared, &args.files()).and_then(|()| {
         // Opened before the stage runs, to fail early.
         let path = shared.summary.as_ref();
-        let create = |path: &PathBuf| File::create(path).map_err(Error::local(path.display()));
+        let create = |path: &PathBuf| File::create(path).map_err(unwritable(path));
         Ok(path.zip(path.map(create).transpose()?))
     });
     let done = summary.and_then(|summary| {
@@ -120,7 +124,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         let saved = summary.map_or(Ok(()), |(path, mut file)| {
             let line = format!("{}\n", counters.json());
             let written = file.write_all(line.as_bytes());
-            written.map_err(Error::local(path.display()))
+            written.map_err(unwritable(path))
         });
         done.and(saved)
     });
@@ -144,6 +148,10 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         }
         Err(kind) => ExitCode::from(kind.status().unwrap_or(1)),
     }
+}
+
+fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {
+    Error::local(format!("cannot write --summary {}", path.display()))
 }
 
 /// Parses the command line; `--version` names the commit, which the manual
@@ -255,10 +263,12 @@ fn say_next_step(error: &Error, io: &Io) {
         error.kind,
         Kind::Signal(_) | Kind::Unavailable | Kind::LocalIo | Kind::EndedEarly
     );
-    if io.output.runs().is_resumable() && passes {
-        io.context
-            .log
-            .info("to go on: run the same pipeline again, with --resume at its source");
+    let (records, ..) = io.context.counters.snapshot();
+    if io.output.runs().is_resumable() && passes && records > 0 {
+        io.context.log.info(format!(
+            "to resume: run {}",
+            log::again_or("the same pipeline again, with --resume at its source")
+        ));
     }
 }
 
@@ -277,7 +287,7 @@ fn check_distinct_files(shared: &SharedArgs, files: &[(&'static str, PathBuf)]) 
         let Some(path) = path else { continue };
         let taken = |name: &str| {
             let place = path.display();
-            Error::usage(format!("{flag} {place}: is {name} too; name another file"))
+            Error::usage(format!("{flag} {place}: is also {name}; use another file"))
         };
         let Ok(file) = stat(path) else {
             // It does not exist yet.
@@ -307,9 +317,7 @@ fn abort_on_panic(log: Log) {
         if panics::are_contained() {
             return;
         }
-        log.error(format!(
-            "a fault of this program, please report it: {panic}"
-        ));
+        log.error(format!("internal error, please report it: {panic}"));
         std::process::exit(i32::from(Kind::Internal.status().unwrap_or(1)));
     }));
 }

@@ -75,7 +75,7 @@ impl RowReader {
                     "name the file as an argument, or unpack it with zcat".to_owned()
                 }
                 FileFormat::Compressed(_, tool) => format!("unpack it with {tool}"),
-                _ => "convert it, or get the file again".to_owned(),
+                _ => "convert it, or download the file again".to_owned(),
             };
             return Err(format!("expected CSV, found {found}; {then}"));
         }
@@ -103,8 +103,8 @@ impl RowReader {
             let fields: Vec<&[u8]> = record.iter().collect();
             let parsed = self.parse(&fields).map_err(|what| {
                 format!(
-                    "line {number}: {what}; are its columns {}? --columns names others, and a \
-                     line of names is no row",
+                    "line {number}: {what}; expected the columns {}; use --columns for others, \
+                     and remove a header line",
                     self.layout.names()
                 )
             })?;

@@ -48,7 +48,7 @@ impl InventoryManifest {
         }
         let mut keys = HashSet::new();
         match manifest.files.iter().find(|file| !keys.insert(&file.key)) {
-            Some(file) => Err(format!("names {} twice; get it again", file.key)),
+            Some(file) => Err(format!("names {} twice; download it again", file.key)),
             None => Ok(manifest),
         }
     }

@@ -105,8 +105,8 @@ fn decode_key(key: &[u8]) -> Result<Cow<'_, [u8]>, String> {
         let digits = rest.get(at + 1..at + 3);
         if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
             return Err(
-                "Key has a % that begins no escape: are keys not URL-encoded here? \
-                        Then add --raw-keys"
+                "Key has a % that does not begin an escape; if keys are not URL-encoded, add \
+                 --raw-keys"
                     .to_owned(),
             );
         }

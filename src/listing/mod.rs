@@ -151,7 +151,7 @@ pub struct InconsistentListing(String);
 impl InconsistentListing {
     fn new(what: &str) -> Self {
         Self(format!(
-            "no progress: the server's listing cannot be relied on: {what}"
+            "the server's listing is inconsistent and makes no progress: {what}"
         ))
     }
 

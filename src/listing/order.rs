@@ -53,6 +53,6 @@ pub fn check_order(
 
 fn misplaced(after: &str, got: &str, why: &str) -> InconsistentListing {
     InconsistentListing::new(&format!(
-        "asked for keys behind {after:?}, got {got:?}: {why}"
+        "asked for keys after {after:?}, got {got:?}: {why}"
     ))
 }

@@ -175,8 +175,8 @@ impl Input {
                 if self.streamed && is_torn(&self.buffer[self.left.clone()]) {
                     self.left = 0..0;
                     return Err(Error::ended_early(format!(
-                        "input ended early: in the middle of line {}; run again what it \
-                         comes from",
+                        "input ended early: in the middle of line {}; run the command that writes \
+                         it again",
                         self.lines + 1
                     )));
                 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::json;
-use crate::log::Log;
+use crate::log::{Log, counted};
 use crate::record::reject::Reject;
 
 /// Rejects that are logged in full if there is no file for them.
@@ -29,7 +29,7 @@ impl Rejects {
     /// open too, that line only gets its newline before the next reject.
     pub fn open(stage: &'static str, path: Option<&Path>, log: Log) -> Result<Self> {
         let open = |path: &Path| {
-            let file = append(path).map_err(Error::local(path.display()))?;
+            let file = append(path).map_err(unwritable(path))?;
             Ok::<_, Error>((path.to_owned(), file))
         };
         Ok(Self {
@@ -59,7 +59,7 @@ impl Rejects {
         };
         self.buffer.clear();
         reject.write(self.stage, &mut self.buffer);
-        append_line(file, &mut self.buffer).map_err(Error::local(path.display()))?;
+        append_line(file, &mut self.buffer).map_err(unwritable(path))?;
         self.unsynced = true;
         Ok(true)
     }
@@ -73,7 +73,7 @@ impl Rejects {
             Some((path, file)) => match file.sync_data() {
                 // Pipes and devices cannot be synced.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
-                done => done.map_err(Error::local(path.display())),
+                done => done.map_err(unwritable(path)),
             },
             None => Ok(()),
         }
@@ -88,14 +88,17 @@ impl Rejects {
         if self.homeless > 0 {
             let shown = self.shown;
             self.log.warn(format!(
-                "{} records were refused and kept nowhere ({shown} shown): run again with \
-                 --rejects FILE to keep them",
-                self.homeless
+                "{} rejected but not saved ({shown} shown): run again with --rejects FILE to keep them",
+                counted(self.homeless, "record")
             ));
             self.homeless = 0;
         }
         self.sync()
     }
+}
+
+fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {
+    Error::local(format!("cannot write --rejects {}", path.display()))
 }
 
 fn append(path: &Path) -> std::io::Result<File> {

@@ -44,8 +44,8 @@ impl Run {
 }
 
 /// What to look at when marks come in another order than they were written in.
-const ORDER: &str = "lines have to come as they were written: sort, shuf, split and parallel \
-    --pipe fit only where the source writes no marks (--no-marks)";
+const ORDER: &str = "lines must stay as they were written; for sort, shuf, split and parallel \
+                     --pipe, use --no-marks at the source";
 
 impl Runs {
     pub fn begin(&mut self, begin: &Begin) {
@@ -61,7 +61,7 @@ impl Runs {
         let run = self.run(Some(run));
         run.units += 1;
         let fault = if run.ended {
-            format!("a mark of {} came behind its end: {ORDER}", run.name())
+            format!("a mark of {} came after its end: {ORDER}", run.name())
         } else if is_counted && run.source.is_none() {
             format!("a mark of {} came before its begin: {ORDER}", run.name())
         } else {
@@ -98,12 +98,12 @@ impl Runs {
             self.fault(format!("the end of {name} came without its begin: {ORDER}"));
         } else if units != came {
             self.fault(format!(
-                "{came} marks of {name} came, and {units} were sent: {ORDER}"
+                "{came} marks of {name} came, but {units} were sent: {ORDER}"
             ));
         } else if left > 0 {
             let left = counted(left, "record");
             self.fault(format!(
-                "{left} came behind the last mark of {name}: {ORDER}"
+                "{left} came after the last mark of {name}: {ORDER}"
             ));
         }
     }
@@ -138,8 +138,8 @@ impl Runs {
         match self.known.iter().find(in_doubt) {
             None => Ok(()),
             Some(run) => Err(Error::ended_early(format!(
-                "the listing went on behind {} that no loader has confirmed: run the pipeline \
-                 again, and all of it is listed",
+                "the listing continued after {} that no loader has confirmed: run the pipeline \
+                 again to list everything",
                 counted(run.unconfirmed, "record")
             ))),
         }

@@ -84,7 +84,7 @@ impl Unit {
             Some(sent) if came > sent => {
                 return (
                     0,
-                    hold(&format!("{came} records came, and {sent} were sent")),
+                    hold(&format!("{came} records came, but {sent} were sent")),
                 );
             }
             Some(sent) if came < sent && !allow_drops => {

@@ -43,7 +43,7 @@ pub use self::listing::{Bucket, ListQuery};
 /// How a bucket is reached.
 #[derive(Debug, Clone, clap::Args)]
 pub struct S3Args {
-    /// Address of an S3 that is not AWS's [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]
+    /// URL of an S3 server other than AWS [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]
     #[arg(long, help_heading = "Object storage", value_name = "URL")]
     pub endpoint_url: Option<String>,
 
@@ -51,15 +51,15 @@ pub struct S3Args {
     #[arg(long, help_heading = "Object storage")]
     pub region: Option<String>,
 
-    /// Profile in AWS's configuration [env: AWS_PROFILE]
+    /// Profile in the AWS configuration [env: AWS_PROFILE]
     #[arg(long, help_heading = "Object storage", value_name = "NAME")]
     pub profile: Option<String>,
 
-    /// Anonymous access, for public buckets
+    /// Send anonymous requests, for public buckets
     #[arg(long, help_heading = "Object storage")]
     pub no_sign_request: bool,
 
-    /// Agree to pay for requests to the bucket of somebody else
+    /// Pay for the requests yourself (requester-pays buckets)
     #[arg(long, help_heading = "Object storage")]
     pub request_payer: bool,
 
@@ -68,7 +68,7 @@ pub struct S3Args {
     #[arg(long, help_heading = "Object storage", value_name = "STYLE", value_enum, default_value_t = AddressingStyle::Auto)]
     pub addressing_style: AddressingStyle,
 
-    /// Maximum number of tries of a request
+    /// Maximum number of attempts per request
     #[arg(long, help_heading = "Object storage", value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     pub tries: u32,
 

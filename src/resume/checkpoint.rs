@@ -12,25 +12,26 @@ use serde_json::Value;
 use super::point::{resume_point, what_is_left};
 use super::{Confirmed, ListingSource, RunState, StateFile, loaded_path, peek};
 use crate::error::{Error, Result};
+use crate::log::counted;
 use crate::ndjson::{Io, WriteMarks};
 use crate::record::coverage::{Coverage, Interval};
 
 /// Where a run keeps its state, and how it is resumed.
 #[derive(Debug, clap::Args)]
 pub struct ResumeArgs {
-    /// Keep the state of the run here, as it goes
+    /// Save the progress of the run to this file
     #[arg(long, value_name = "FILE")]
     pub resume_file: Option<PathBuf>,
 
-    /// Go on where an earlier run stopped; begin anew when it had finished, or the files of an inventory are others
+    /// Resume the previous run; start a new one if it finished, or if the inventory files changed
     #[arg(long, requires = "resume_file")]
     pub resume: bool,
 
-    /// Go on from what was written (listed), or from what bh-load confirmed (loaded)
+    /// Resume after what was written (listed), or after what bh-load confirmed (loaded)
     #[arg(long, value_enum, requires = "resume")]
     pub checkpoint: Option<ResumeFrom>,
 
-    /// Write records alone, for jq, head, sort and wc; a loader behind them confirms nothing
+    /// Write only records, for jq, head, sort and wc; a loader after them confirms nothing
     #[arg(long)]
     pub no_marks: bool,
 }
@@ -134,22 +135,22 @@ pub fn open<S: RunSource>(
     let loaded = loaded_path(path);
     if args.no_marks && loaded.exists() {
         return Err(Error::usage(format!(
-            "--no-marks: {} is there, so a loader takes part, and it needs marks: leave out \
-             --no-marks, or name another --resume-file",
+            "--no-marks: {} exists, so bh-load takes part in this run and needs marks; leave out \
+             --no-marks, or use another --resume-file",
             loaded.display()
         )));
     }
     let (file, state) = StateFile::open(path, &fresh)?;
     if state == fresh {
-        log.info(format!("{place}: a new run begins"));
+        log.info(format!("{place}: starting a new run"));
         return Ok((Some(file), state));
     }
     let run = &state.run;
     let state = match state.source.compare(&fresh.source) {
         Compatibility::Other => {
             return Err(Error::configuration(format!(
-                "{place}: holds the state of another {} ({}); use another --resume-file, or \
-                 remove it",
+                "{place}: belongs to another {} ({}); use another --resume-file, or delete this \
+                 one",
                 S::RUN,
                 state.source
             )));
@@ -158,15 +159,15 @@ pub fn open<S: RunSource>(
             let confirmed: Option<Confirmed> = peek(&loaded)?;
             if let Some(left) = what_is_left(&state, confirmed.as_ref(), args.checkpoint) {
                 log.warn(format!(
-                    "{place}: run {run} is given up, of which {} records were listed; {left}: \
-                     without --resume a new one begins",
-                    state.records
+                    "{place}: run {run} is abandoned ({} listed; {left}): starting over; \
+                     to continue a run, use --resume",
+                    counted(state.records, "record")
                 ));
             }
             state.next_run(fresh.source)
         }
         Compatibility::Changed(why) => {
-            log.info(format!("{place}: {why} of run {run}: a new run begins"));
+            log.info(format!("{place}: {why} of run {run}: starting a new run"));
             state.next_run(fresh.source)
         }
         Compatibility::Same => {
@@ -239,14 +240,14 @@ fn warn_of_loss<S>(args: &ResumeArgs, state: &RunState<S>, confirmed: Option<&Co
         confirmed.is_none() && args.checkpoint.is_none() && !state.coverage.is_empty();
     if state.unconfirmed > 0 {
         io.context.log.warn(format!(
-            "nobody has confirmed these {} records, and what their reader had not taken \
-             yet is missing: --checkpoint loaded lists them again",
-            state.unconfirmed
+            "{} written before and never confirmed by bh-load, so some may be lost; use \
+             --checkpoint loaded to list them again",
+            counted(state.unconfirmed, "record")
         ));
     } else if relies_on_listing && io.output.stream().is_empty_file() {
         io.context.log.warn(
-            "standard output is an empty file: is what was listed before in another one? \
-             --checkpoint loaded lists it again",
+            "standard output is an empty file, but a part of the run was listed before; if that \
+             part is not in another file, use --checkpoint loaded to list it again",
         );
     }
 }

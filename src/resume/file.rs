@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::run::{FORMAT, RunState};
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Returns the path of the loader's file beside the resume file `path`.
 pub fn loaded_path(path: &Path) -> PathBuf {
@@ -72,12 +72,12 @@ impl StateFile {
 /// Locks the lock file of `path`, which is beside the file that a link points to. It is never
 /// removed, because two runs could then hold a lock at once.
 fn lock(path: &Path) -> Result<File> {
-    let failed = |error| {
-        let todo = match std::io::Error::kind(&error) {
-            ErrorKind::NotFound => ": make its folder first",
-            _ => "",
-        };
-        Error::local(format_args!("{}{todo}", path.display()))(error)
+    let failed = |error| match std::io::Error::kind(&error) {
+        ErrorKind::NotFound => Error::message(
+            Kind::LocalIo,
+            format!("cannot write {}: no such folder; create it", path.display()),
+        ),
+        _ => Error::local(format_args!("cannot write {}", path.display()))(error),
     };
     let lock = disk::beside(&disk::follow_links(path).map_err(failed)?, ".lock");
     let mut options = File::options();
@@ -93,7 +93,7 @@ fn lock(path: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::ended_early(format!(
-            "{}: another run is at work with it; wait for its end, or use another file",
+            "{}: in use by another run; wait for it to finish, or use a different file",
             path.display()
         ))),
         Err(TryLockError::Error(error)) => Err(failed(error)),
@@ -116,7 +116,7 @@ pub fn peek<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 fn check_regular(path: &Path) -> Result<()> {
     if path.metadata().is_ok_and(|data| !data.is_file()) {
         return Err(Error::configuration(format!(
-            "{}: the state has to be a regular file",
+            "{}: not a regular file; use another file for the state",
             path.display()
         )));
     }
@@ -144,17 +144,15 @@ fn explain(text: &[u8], error: &serde_json::Error) -> String {
         && format > u64::from(FORMAT)
     {
         return format!(
-            "written by a newer version of this program, in format {format}, and this one reads \
-             format {FORMAT}; use that version, or name another file"
+            "written by a newer version of this program (format {format}; this one reads \
+             {FORMAT}); use that version, or another file"
         );
     }
     match serde_json::from_slice::<RunState<Value>>(text) {
         Ok(RunState { source, .. }) => format!(
-            "holds the state of a run of another program ({source}), or its source was changed \
-             ({error}); name another file"
+            "belongs to a run of another program ({source}), or its source was edited ({error}); \
+             use another file"
         ),
-        Err(_) => format!(
-            "damaged, or not a resume file ({error}); remove it, and begin anew without --resume"
-        ),
+        Err(_) => format!("damaged, or not a resume file ({error}); delete it to start over"),
     }
 }

@@ -44,18 +44,19 @@ pub fn resume_point<S: RunSource>(
         let open = count_open(state, confirmed, checkpoint);
         let stored = confirmed.filter(|confirmed| confirmed.run.as_ref() == Some(run));
         return match (open, state.closed) {
-            (0, _) => (None, format!("run {run} is finished: a new run begins")),
+            (0, _) => (None, format!("run {run} is finished: starting a new run")),
             (_, true) => {
                 let why = format!(
-                    "run {run} is closed with {} that nobody could store: a new run begins, and \
-                     lists everything",
+                    "run {run} is closed with {} that could not be stored: starting a new run, \
+                     which lists everything",
                     counted(open, "range")
                 );
                 (None, why)
             }
             (_, false) => {
                 let why = format!(
-                    "run {run} is listed completely, with {} not yet stored: listed again now",
+                    "run {run} is listed completely, with {} not yet stored; listing the missing part \
+                     again",
                     counted(open, "range")
                 );
                 (
@@ -66,29 +67,29 @@ pub fn resume_point<S: RunSource>(
         };
     }
     if checkpoint == Some(ResumeFrom::Listed) {
-        let why = format!("run {run} goes on from what was listed, as asked");
+        let why = format!("run {run} resumes after what was listed, as requested");
         return (Some(state.coverage.clone()), why);
     }
     let from_start = |because: &str| {
-        let why = format!("run {run} goes on from its start: {because}");
+        let why = format!("run {run} restarts: {because}");
         (Some(Coverage::default()), why)
     };
     match confirmed {
         Some(confirmed) if confirmed.run.as_ref() == Some(run) => (
             Some(confirmed.coverage.clone()),
-            format!("run {run} goes on from what the loader has confirmed"),
+            format!("run {run} resumes after what the loader has confirmed"),
         ),
-        Some(_) => from_start("the loader has confirmed nothing of it"),
+        Some(_) => from_start("the loader has confirmed nothing of this run"),
         None if checkpoint == Some(ResumeFrom::Loaded) => {
             from_start("no loader has confirmed anything")
         }
         None if state.delivery_unknown => {
-            from_start("its reader left, and no loader has confirmed anything")
+            from_start("its output was closed early, and no loader has confirmed anything")
         }
         None if state.coverage.is_empty() => from_start("nothing was listed yet"),
         None => (
             Some(state.coverage.clone()),
-            format!("run {run} goes on from what was listed"),
+            format!("run {run} resumes after what was listed"),
         ),
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{ListingSource, RunSource, RunState, StateFile};
 use crate::error::{Error, Kind, Result};
+use crate::log::again_or;
 use crate::ndjson::{Io, StageOutput};
 use crate::record::mark::{self, Begin, End, Mark};
 
@@ -146,11 +147,15 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
             error.kind,
             Kind::Signal(_) | Kind::Unavailable | Kind::LocalIo | Kind::EndedEarly
         );
-        if let Some(path) = path.filter(|_| passes) {
-            io.context.log.info(format!(
-                "to go on: run the same pipeline again with --resume-file {} --resume",
+        let (records, ..) = io.context.counters.snapshot();
+        let has_begun = records > 0 || self.read(|listed| !listed.coverage.is_empty());
+        if let Some(path) = path.filter(|_| passes && has_begun) {
+            let same = format!(
+                "the same pipeline again with --resume-file {} --resume",
                 path.display()
-            ));
+            );
+            let again = again_or(same);
+            io.context.log.info(format!("to resume: run {again}"));
         }
         done
     }

@@ -31,11 +31,11 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
-    /// Refuse larger objects: bytes, or with a unit, as in 16M, 16MiB and 16MB
+    /// Reject larger objects: bytes, or with a unit, such as 16M, 16MiB or 16MB
     #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = values::bytes)]
     max_size: u64,
 
-    /// Bucket of the lines that name none
+    /// Bucket for lines that do not name one
     #[arg(long, value_name = "NAME")]
     bucket: Option<String>,
 
@@ -117,7 +117,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
                 output.write_record(&out)
             }
             FetchAnswer::Gone => {
-                missing.add(line);
+                missing.add(line, args.bucket.as_deref());
                 output.drop("gone", 1);
                 Ok(())
             }
@@ -142,14 +142,14 @@ fn fetch_request(args: &Args, line: &[u8]) -> Result<(FetchRequest, FetchedRecor
     let members = json::members(line).map_err(|error| error.to_string())?;
     let object = Object::parse(&members)?;
     let bucket = object.bucket.as_deref().or(args.bucket.as_deref());
-    let bucket = bucket.ok_or("the line names no bucket: add --bucket NAME")?;
+    let bucket = bucket.ok_or("the line names no bucket; add --bucket NAME")?;
     if let Some(asked) = args
         .bucket
         .as_deref()
         .filter(|asked| object.foreign && *asked != bucket)
     {
         return Err(format!(
-            "the line is of the bucket {bucket:?}, and --bucket says {asked:?}"
+            "the line is of the bucket {bucket:?}, not of --bucket {asked:?}"
         ));
     }
     let record = FetchedRecord::new(line, &members, &object, bucket);
@@ -160,6 +160,13 @@ fn fetch_request(args: &Args, line: &[u8]) -> Result<(FetchRequest, FetchedRecor
         etag: object.etag.map(Cow::into_owned),
     };
     Ok((request, record))
+}
+
+fn place(line: &[u8], bucket: Option<&str>) -> Option<String> {
+    let members = json::members(line).ok()?;
+    let object = Object::parse(&members).ok()?;
+    let bucket = object.bucket.as_deref().or(bucket)?;
+    Some(format!("s3://{bucket}/{}", object.key))
 }
 
 /// How many deleted objects are logged.
@@ -175,22 +182,25 @@ struct Missing {
 
 impl Missing {
     /// Logs the first ones; the summary counts all.
-    fn add(&mut self, line: RecordLine<'_>) {
+    fn add(&mut self, line: RecordLine<'_>, bucket: Option<&str>) {
         self.count += 1;
         if self.count <= NAMED || self.log.is_verbose() {
-            let text = String::from_utf8_lossy(line.bytes);
-            self.log
-                .info(format!("line {}: not there any more: {text}", line.number));
+            let place = place(line.bytes, bucket).unwrap_or_default();
+            self.log.info(format!(
+                "line {}: not found: {place} (deleted since it was listed, or a wrong key)",
+                line.number
+            ));
         } else if self.count == NAMED + 1 {
             self.log
-                .info("others are not there any more; the summary counts them");
+                .info("more objects were not found; the summary counts them");
         }
     }
 
     fn report(&self) {
         if self.count > 1 && !self.found {
             self.log.warn(format!(
-                "none of {} objects is there: do their keys lack a prefix, or is it another bucket?",
+                "none of the {} objects was found; do the keys lack a prefix, or is this the \
+                 wrong bucket?",
                 self.count
             ));
         }

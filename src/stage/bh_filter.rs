@@ -1,6 +1,7 @@
 //! bh-filter: keeps the records of wanted objects that are not known yet.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -31,19 +32,19 @@ Examples:
   bh-filter --known yesterday.ndjson --key-regex '^pub/firefox/' < today.ndjson"
 )]
 pub struct Args {
-    /// Keep keys that end with this; repeatable
+    /// Keep only keys that end with this; repeatable
     #[arg(long, value_name = "TEXT", default_value = "buildhub.json", value_parser = values::suffix)]
     suffix: Vec<String>,
 
-    /// Of these, keep keys that match; repeatable
+    /// Of these, keep only keys that match this regular expression; repeatable
     #[arg(long, value_name = "REGEX", value_parser = values::pattern)]
     key_regex: Vec<String>,
 
-    /// What is known: a file of records or a listing; else the database
+    /// The known objects: a file of records or a listing [default: those in the database]
     #[arg(long, value_name = "FILE")]
     known: Option<String>,
 
-    /// Keep what is known too
+    /// Keep known objects too
     #[arg(long, conflicts_with = "known")]
     no_known: bool,
 
@@ -104,7 +105,7 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
                 let _notice = io
                     .context
                     .log
-                    .notify_if_slow(format!("reading what {} holds", store.address()));
+                    .notify_if_slow(format!("reading the known keys of {}", store.address()));
                 store.for_each_known(&mut |key, etag| known.insert(key, etag))?;
             }
         }
@@ -120,7 +121,12 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
 
 fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
     let place = path.display();
-    let file = File::open(path).map_err(Error::at(Kind::Configuration, &place))?;
+    let file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::configuration(format!(
+            "--known {place}: no such file; make it, for example with s3-list s3://… > {place}"
+        )),
+        _ => Error::at(Kind::Configuration, format!("cannot read --known {place}"))(error),
+    })?;
     let mut input = Input::named(&place, file, &io.context);
     input.set_framing(Framing::Listing);
     let entries = |block: &Block| block.parse(entry);

@@ -23,19 +23,19 @@ Examples:
   jq -cR 'fromjson? | del(.build.build.extra)' refused.ndjson | bh-validate | bh-load"
 )]
 pub struct Args {
-    /// Another schema than the built-in one: YAML or JSON
+    /// Use this schema instead of the built-in one: YAML or JSON
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
 
-    /// Assert formats such as date-time too
+    /// Check formats such as date-time too
     #[arg(long)]
     assert_formats: bool,
 
-    /// Each line is a build itself, not a record that holds one
+    /// Each line is a bare build, not a record with a `build`
     #[arg(long)]
     bare: bool,
 
-    /// Leave out the invalid ones: they are counted and are no rejects
+    /// Drop invalid records: count them, but do not treat them as rejects
     #[arg(long)]
     skip_invalid: bool,
 

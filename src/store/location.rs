@@ -13,7 +13,7 @@ use crate::ndjson::Io;
 /// Which database is used.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseArgs {
-    /// sqlite:FILE or postgres://…; without it sqlite:buildhub.db
+    /// sqlite:FILE or postgres://… [default: sqlite:buildhub.db]
     #[arg(
         long,
         value_name = "URL",
@@ -38,9 +38,13 @@ fn choose(args: &DatabaseArgs) -> Result<Address> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Ok(Address::Postgres(url.to_owned()));
     }
-    Err(Error::usage(
-        "the database's URL must begin with sqlite: or postgres://",
-    ))
+    // A text with more than a name may hold a password.
+    let is_name = !url.contains([':', '@', '?']);
+    Err(Error::usage(if is_name {
+        format!("{url:?} is not the URL of a database; did you mean sqlite:{url}?")
+    } else {
+        "not the URL of a database: it must begin with sqlite: or postgres://".to_owned()
+    }))
 }
 
 impl DatabaseArgs {
@@ -89,7 +93,11 @@ impl Location {
     pub fn open_existing(&self) -> Result<Option<Box<dyn Store>>> {
         match &self.address {
             Address::Sqlite(path) => match path.try_exists() {
-                Ok(true) => Ok(Some(Box::new(sqlite::Sqlite::open(path, true)?))),
+                Ok(true) => Ok(Some(Box::new(sqlite::Sqlite::open(
+                    path,
+                    true,
+                    &self.context.log,
+                )?))),
                 Ok(false) => Ok(None),
                 Err(error) => Err(Error::local(path.display())(error)),
             },
@@ -109,7 +117,9 @@ impl Location {
     /// Prepares loading; an SQLite file and its tables are created if missing.
     pub fn connector(self) -> Result<Connector> {
         Ok(match self.address {
-            Address::Sqlite(path) => Connector::Sqlite(sqlite::Sqlite::open(&path, false)?),
+            Address::Sqlite(path) => {
+                Connector::Sqlite(sqlite::Sqlite::open(&path, false, &self.context.log)?)
+            }
             Address::Postgres(url) => {
                 Connector::Postgres(url, self.context, Access::Load(Arc::default()))
             }

@@ -73,8 +73,8 @@ pub enum LoadOutcome {
 /// The database is not the one that the run began with; what was.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{0} was removed or replaced while this run wrote to it, and what it stored may be lost: run \
-     the pipeline again, and all of it is listed"
+    "{0} was removed or replaced while this run wrote to it, so its rows may be lost; run the \
+     pipeline again to list everything"
 )]
 pub struct Replaced(pub String);
 
@@ -295,8 +295,8 @@ fn fenced_off(run: &str, loader: Option<&str>, address: &str) -> Error {
     match loader {
         None => Error::new(Kind::EndedEarly, Replaced(address.to_owned())),
         Some(_) => Error::ended_early(format!(
-            "{address}: another loader has begun to store run {run}: let one of them store it, and \
-             run the pipeline again"
+            "{address}: another loader has started to store run {run}; let only one of them store \
+             it, and run the pipeline again"
         )),
     }
 }

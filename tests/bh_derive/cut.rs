@@ -62,7 +62,7 @@ fn two_runs_do_not_share_a_cache() {
     tool()
         .run()
         .exits(75)
-        .says("another run is at work")
+        .says("in use by another run")
         .says("--cache-folder");
     archive.release();
     drop(lines);

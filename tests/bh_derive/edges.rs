@@ -46,7 +46,9 @@ fn listings_of_other_tools_are_read() {
     for input in [
         format!(r#"{{"Key":"{key}","Size":7,"LastModified":"2017-06-02T12:20:10+00:00"}}"#),
         format!(r#"{{"Path":"{key}","Size":7,"ModTime":"2017-06-02T12:20:10.5Z"}}"#),
-        format!(r#"{{"key":"s3://b/{key}","size":7,"last_modified":"2017-06-02T12:20:10Z"}}"#),
+        format!(
+            r#"{{"key":"s3://b/{key}","type":"file","size":7,"last_modified":"2017-06-02T12:20:10Z"}}"#
+        ),
         format!(
             r#"{{"bucket":"b","key":"{key}","size":"7.0","last_modified":"2017-06-02T14:20:10+02:00"}}"#
         ),

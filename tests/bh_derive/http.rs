@@ -70,9 +70,9 @@ fn check(row: &Row) {
         (Some("JSONFileNotFound"), _) if listed => run.exits(78).says("there is no http://"),
         (Some("JSONFileNotFound"), _) => run.exits(65).says("there is neither "),
         (Some(_), _) if row.retry_on_notfound => run.exits(65).says("given up after 3 tries"),
-        (Some("TypeError"), _) => run.exits(69).says("is no listing"),
+        (Some("TypeError"), _) => run.exits(69).says("is not a listing"),
         (Some("ValueError"), _) if row.requests == 1 && !lost => {
-            run.exits(69).says("is no listing")
+            run.exits(69).says("is not a listing")
         }
         (Some(_), _) => run.exits(69).says("given up after 3 tries"),
     };

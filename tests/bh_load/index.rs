@@ -157,7 +157,7 @@ fn an_index_recreated_empty_is_missed(store: &Store, index: &Index) {
     load(store, index, 0..20).exits(0);
     index.drop_it();
     index.put("", json!({}));
-    let run = load(store, index, 0..30).says("was made anew");
+    let run = load(store, index, 0..30).says("was recreated");
     assert!(index.documents().is_empty(), "{run}");
     // Made in the middle of a run, too.
     let run = loader(store, index).arg("--requeue").run().exits(0);
@@ -169,7 +169,7 @@ fn an_index_recreated_empty_is_missed(store: &Store, index: &Index) {
     });
     index.drop_it();
     index.put("", json!({}));
-    let run = fed.finish().says("was made anew");
+    let run = fed.finish().says("was recreated");
     index.drop_it();
     is_mended(run, store, index);
 }
@@ -210,7 +210,7 @@ fn an_index_of_unknown_documents_is_refused(store: &Store, index: &Index) {
     assert_eq!(before.len(), 20);
     for n in 0..2 {
         let run = load(store, index, 0..20).exits(78);
-        run.says("20 of 20 documents that were looked at are not those of rows");
+        run.says("20 of 20 documents that were checked do not match the rows");
         assert!(store.rows().is_empty());
         if n == 0 {
             alone(store).run().exits(0);
@@ -248,7 +248,7 @@ fn an_index_of_another_program_is_adopted(store: &Store, index: &Index) {
     store.execute("UPDATE bh_database SET \"index\" = NULL");
     let run = load(store, index, 0..30).exits(0);
     assert_eq!(run.count("/notes/indexed"), 10, "{run}");
-    run.says("follows this database from now on");
+    run.says("is the index of this database from now on");
     is_whole(store, index);
     let run = load(store, index, 30..40).exits(0);
     assert!(!run.stderr.contains("from now on"), "{run}");
@@ -267,7 +267,7 @@ fn an_alias_is_followed_to_its_index(store: &Store, index: &Index) {
     let action = |verb: &str, of: &Index| json!({verb: {"index": of.name, "alias": index.name}});
     let actions = json!({"actions": [action("remove", &target), action("add", &next)]});
     index.request(Method::Post, "/_aliases", Some(actions));
-    let run = load(store, index, 30..40).says("was made anew");
+    let run = load(store, index, 30..40).says("was recreated");
     is_mended(run, store, index);
     assert_eq!(next.documents(), store.documents());
     assert_eq!(target.documents().len(), 30);
@@ -281,7 +281,7 @@ fn a_run_without_elasticsearch_queues_for_the_index(store: &Store, index: &Index
     load(store, index, 5..20).exits(0);
     let run = alone(store).input(ndjson(&records(10..30))).run().exits(0);
     run.says(&format!(
-        "10 documents wait in {} to be indexed in {}; run again with --elasticsearch",
+        "10 documents are queued in {} for {}; run again with --elasticsearch to index them",
         store.address(),
         index.name
     ));
@@ -315,10 +315,7 @@ fn another_index_needs_requeue(store: &Store, index: &Index) {
     let other = Index::new(index.version).unwrap();
     load(store, index, 0..20).exits(0);
     let run = load(store, &other, 20..30).exits(78);
-    run.says(&format!(
-        "run with --index {}, or add --requeue",
-        index.name
-    ));
+    run.says(&format!("use --index {}, or add --requeue", index.name));
     assert_eq!(store.rows().len(), 20);
     assert!(!other.is_there());
     loader(store, &other).arg("--requeue").run().exits(0);

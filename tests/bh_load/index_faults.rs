@@ -30,7 +30,11 @@ fn documents_that_a_database_set_back_does_not_hold_are_told(store: &Store, inde
         .parse()
         .unwrap();
     let run = load(store, index, 0..1).exits(0);
-    assert!(!run.stderr.contains("was it set back"), "{run}");
+    assert!(
+        !run.stderr
+            .contains("was the database restored from a backup"),
+        "{run}"
+    );
     store.execute(&format!(
         "DELETE FROM bh_object WHERE build_hash IN
              (SELECT build_hash FROM main_build WHERE id > {0});
@@ -38,15 +42,12 @@ fn documents_that_a_database_set_back_does_not_hold_are_told(store: &Store, inde
         last - 5
     ));
     assert_eq!(store.rows().len(), before);
-    let said = format!(
-        "holds documents of rows that are not in {}",
-        store.address()
-    );
+    let said = format!("has documents of rows that are not in {}", store.address());
     let ids: Vec<String> = (last - 4..=last).map(|id| id.to_string()).collect();
     let run = load(store, index, 0..1).exits(0);
     run.says(&said)
         .says(&ids.join(", "))
-        .says("was it set back");
+        .says("was the database restored from a backup");
     // What comes is indexed, under whatever ids.
     load(store, index, 20..25).exits(0);
     let documents = index.documents();
@@ -68,7 +69,7 @@ fn queued_rows_that_are_gone_are_told_and_stay_queued(store: &Store, index: &Ind
     for _ in 0..2 {
         let run = loader(store, index).run().exits(0);
         let run = run.says(&format!(
-            "2 rows of bh_outbox ({}, {}) are not in main_build, and are not indexed",
+            "2 rows of bh_outbox ({}, {}) are not in main_build and cannot be indexed",
             queued[3], queued[7]
         ));
         assert_eq!(run.count("/notes/queued rows that are gone"), 2, "{run}");

@@ -59,8 +59,8 @@ fn what_is_no_file_of_ours_is_refused() {
         connection.execute_batch(statements).unwrap();
     }
     for (name, reason) in [
-        ("folder", "folder: it is not a regular file"),
-        ("null", "null: it is not a regular file"),
+        ("folder", "folder: not a regular file"),
+        ("null", "null: not a regular file"),
         (
             "numbered",
             "numbered: it is the database of another application",
@@ -122,7 +122,7 @@ fn a_log_without_its_database_is_kept() {
             std::fs::write(folder.path().join("x.db"), "").unwrap();
         }
         let run = run("bh-load", folder.path(), "sqlite:x.db").exits(78);
-        let run = run.says("x.db-wal").says("rows that are in it");
+        let run = run.says("x.db-wal").says("would delete the rows in it");
         assert_eq!(std::fs::read(&log).unwrap(), b"rows", "{run}");
     }
 }

@@ -176,7 +176,10 @@ fn a_file_that_cannot_be_written_is_named() {
             let input = format!("{GARBAGE}\n");
             let run = place.plain(stage).args([flag, path]).input(input).run();
             let run = run.exits(74).says(reason);
-            let place = format!("{stage}: {path}");
+            let place = match flag {
+                "--resume-file" => format!("{stage}: cannot write {path}"),
+                flag => format!("{stage}: cannot write {flag} {path}"),
+            };
             assert!(run.stderr.contains(&place), "{place:?} is not said: {run}");
         }
     }
@@ -312,8 +315,8 @@ fn a_torn_last_line_is_truncated_input_and_no_reject() {
             assert_eq!(
                 run.told()[0],
                 format!(
-                    "{stage}: input ended early: in the middle of line 2; run again what it \
-                     comes from"
+                    "{stage}: input ended early: in the middle of line 2; run the command that \
+                     writes it again"
                 )
             );
             assert_eq!(std::fs::read(&file).unwrap(), b"", "{run}");

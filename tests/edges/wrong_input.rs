@@ -90,7 +90,7 @@ fn the_likely_mistake_is_said_once() {
         assert_eq!((told.len(), said.count()), (3, 1), "{run}");
         assert!(
             run.stderr
-                .contains("3 records were refused and kept nowhere (1 shown)"),
+                .contains("3 records rejected but not saved (1 shown)"),
             "{run}"
         );
         // It is said where the rejects are kept, too.

@@ -284,7 +284,7 @@ pub const NOTICES: &[&str] = &[
     "connecting to ",
     "getting s3://",
     "listing s3://",
-    "reading what ",
+    "reading the ",
     "waiting for Elasticsearch at ",
 ];
 

@@ -12,7 +12,7 @@ use crate::harness::Run;
 /// The message of a loader that a part of the run never reached.
 const MISSING: &str = "did not come and is not stored";
 /// The message of a loader that no part of the run reached.
-const NO_MARKS: &str = "no mark came";
+const NO_MARKS: &str = "the input had no marks";
 
 /// What the next run may do again, at most.
 pub struct Open {
@@ -73,7 +73,10 @@ pub fn statuses(runs: &[Run], strike: &Strike, scene: &Scene) {
                     && run.stderr.contains("stopped by")
                     && run.stderr.contains(" pages; ")
                     && !scene.confirmed().1;
-                !listing || run.stderr.contains("to go on: run the same pipeline again")
+                !listing
+                    || run
+                        .stderr
+                        .contains("to resume: run the same pipeline again")
             }
             (Some(signal), _) => signal == Signal::PIPE.as_raw() && runs[at + 1..].iter().any(died),
             (_, Some(75)) if at == LOAD && run.stderr.contains(MISSING) => true,

@@ -57,7 +57,7 @@ fn a_collection_that_was_made_anew_is_refused() {
     run.says("its last change was at 45 when the export began, and is at 20 now");
     // What is left of the old one is not taken as a part of the new one.
     let run = tool(&server).arg("--resume").run().exits(0);
-    assert_eq!(builds(&run.says("a new run begins")), expected(0..20));
+    assert_eq!(builds(&run.says("starting a new run")), expected(0..20));
 
     // Between two runs.
     std::fs::remove_file(&state).unwrap();
@@ -72,7 +72,7 @@ fn a_collection_that_was_made_anew_is_refused() {
     stopped["source"]["server"] = json!(renewed.url);
     std::fs::write(&state, stopped.to_string()).unwrap();
     let run = tool(&renewed).arg("--resume").run().exits(78);
-    run.prints_nothing().says("was it made anew?");
+    run.prints_nothing().says("was it recreated?");
 }
 
 #[test]
@@ -131,10 +131,10 @@ fn an_unreachable_server_ends_the_export_after_whole_pages() {
 #[test]
 fn denied_access_is_reported() {
     for (status, code, hint) in [
-        (401, 77, "check AUTH"),
-        (403, 77, "may not do this"),
+        (401, 77, "check KINTO_AUTH"),
+        (403, 77, "has no permission"),
         (404, 78, "no such bucket or collection"),
-        (302, 78, "check the URL"),
+        (302, 78, "redirects to another URL"),
         (400, 78, "so it is"),
     ] {
         let (run, _) = run(move |n| (n == FIRST_PAGE).then(|| Some(error(status, vec![]))));
@@ -167,7 +167,7 @@ fn pages_that_make_no_progress_are_an_error() {
         (n >= FIRST_PAGE).then(|| Some((status, vec![next], json!({"data": []}))))
     };
     let (done, _) = run(same);
-    done.exits(78).says("the same page follows itself");
+    done.exits(78).says("the same page came twice");
     let empty = |n: usize| {
         let next = ("next-page", format!("http://x/y?_token={n}"));
         (n >= FIRST_PAGE).then(|| Some((200, vec![next], json!({"data": []}))))
@@ -202,7 +202,7 @@ fn fewer_records_than_the_server_counts_is_an_error() {
         Some((status, headers.collect(), body))
     });
     let run = export(&server).run().exits(69);
-    let run = run.says("the server counts 45 records, and 20 came");
+    let run = run.says("the server has 45 records, but 20 were exported");
     assert!(
         run.lines()
             .iter()

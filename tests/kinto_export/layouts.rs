@@ -89,7 +89,7 @@ fn a_missing_collection_is_reported() {
         let wanted = ["--database", &database.url, "--collection", collection];
         Tool::new("kinto-export").args(wanted).run()
     };
-    let told = "/buckets/build-hub/collections/it's: there is no such bucket or collection";
+    let told = "/buckets/build-hub/collections/it's: no such bucket or collection";
     export("it's").exits(78).says(told);
     let empty = "INSERT INTO records VALUES
         ('it''s', '/buckets/build-hub', 'collection', timestamp '2019-01-01', '{}')";
@@ -105,7 +105,7 @@ fn a_database_without_the_tables_is_reported() {
     let run = Tool::new("kinto-export").args(["--database", &database.url]);
     run.run()
         .exits(78)
-        .says("neither a table objects nor records");
+        .says("neither a table objects nor a table records");
     let run = Tool::new("kinto-export").args(["--database", "postgres://127.0.0.1:1/x"]);
     run.args(["--retries", "1"])
         .run()

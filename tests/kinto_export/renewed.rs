@@ -1,4 +1,4 @@
-//! A collection that is deleted and made anew under its name, with later times.
+//! A collection that is deleted and recreated under its name, with later times.
 
 use std::path::PathBuf;
 
@@ -126,7 +126,7 @@ fn a_collection_made_anew_during_an_export_is_refused() {
             }
         });
         let run = run.exits(78);
-        run.says("it was made anew, or its settings were changed, while it was exported");
+        run.says("it was recreated, or its settings were changed, during the export");
         let run = exports.tool().arg("--resume").run().exits(0);
         assert_eq!(builds(&run), expected(NEW));
     });
@@ -143,7 +143,7 @@ fn a_collection_made_anew_between_two_runs_is_exported_from_its_start() {
         exports.stop_after(3998);
         kinto.renew();
         let run = exports.tool().arg("--resume").run().exits(0);
-        let run = run.says("it was made anew, or its settings were changed, since run ");
+        let run = run.says("it was recreated, or its settings were changed, since run ");
         assert_eq!(builds(&run), expected(NEW));
     });
 }
@@ -166,7 +166,7 @@ fn changes_that_end_before_the_export_does_are_refused() {
         client.batch_execute("SET timezone TO 'UTC'").unwrap();
         client.batch_execute(&back).unwrap();
         let run = exports.tool().arg("--resume").run().exits(78);
-        run.prints_nothing().says("was it made anew?");
+        run.prints_nothing().says("was it recreated?");
     });
 }
 

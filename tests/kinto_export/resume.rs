@@ -108,7 +108,7 @@ fn a_run_after_a_finished_one_exports_what_has_changed_since() {
     total.store(8, SeqCst);
     let run = export().run().exits(0);
     assert_eq!(
-        builds(&run.says("is finished: a new run begins")),
+        builds(&run.says("is finished: starting a new run")),
         expected(0..8)
     );
 }
@@ -122,10 +122,10 @@ fn confirmed_records_are_not_exported_again() {
         let tool = Tool::new("kinto-export").args(["--server", &server.url, "--page-size", "10"]);
         tool.arg("--resume-file").arg(&state).args(flags)
     };
-    export(&[]).run().exits(0).says("a new run begins");
+    export(&[]).run().exits(0).says("starting a new run");
     let finished = export(&["--resume"]).run().exits(0);
     assert_eq!(
-        builds(&finished.says("is finished: a new run begins")),
+        builds(&finished.says("is finished: starting a new run")),
         expected(0..100)
     );
 
@@ -138,9 +138,9 @@ fn confirmed_records_are_not_exported_again() {
         "coverage": [{"after": null, "through": "0000000000030"}]});
     std::fs::write(folder.path().join("kinto.json.loaded"), loaded.to_string()).unwrap();
     let rest = export(&["--resume"]).run().exits(0);
-    let rest = rest.says("goes on from what the loader has confirmed");
+    let rest = rest.says("resumes after what the loader has confirmed");
     assert_eq!(builds(&rest), expected(30..100));
 
     let other = export(&["--resume", "--since", "5"]).run().exits(78);
-    other.says("holds the state of another export");
+    other.says("belongs to another export");
 }

@@ -67,7 +67,7 @@ fn responses_to_other_records_are_no_success() {
             Some((status, headers, body))
         });
         let run = load(&server, &[]).input(records(20)).run().exits(78);
-        run.says("/batch: the response for ");
+        run.says("/batch: got the response for ");
     }
 }
 
@@ -98,8 +98,8 @@ fn a_server_that_dies_ends_the_run_and_stored_records_are_counted() {
 #[test]
 fn denied_access_is_reported() {
     for (status, code, hint) in [
-        (401, 77, "check AUTH"),
-        (403, 77, "may not do this"),
+        (401, 77, "check KINTO_AUTH"),
+        (403, 77, "has no permission"),
         (404, 78, "so it is"),
     ] {
         let (run, _) = run(move |n| (n == FIRST_BATCH).then(|| Some(error(status, vec![]))));
@@ -116,7 +116,7 @@ fn denied_access_is_reported() {
         Some((status, headers, body))
     });
     let run = load(&refused, &[]).input(records(60)).run().exits(77);
-    run.says("403 so it is; check AUTH, and who may write there");
+    run.says("may not write here (HTTP 403 so it is); check KINTO_AUTH");
 }
 
 #[test]

@@ -81,6 +81,9 @@ fn a_bucket_missing_from_the_manifest_is_reported() {
         return;
     };
     let run = load(&kinto).arg("--initialize").run().exits(78);
-    run.says(&format!("there is no bucket {:?} in it", kinto.bucket));
+    run.says(&format!(
+        "does not describe the bucket {:?}; pass --manifest FILE",
+        kinto.bucket
+    ));
     assert_eq!(kinto.ask("GET", &kinto.bucket_path(), None).0, 403);
 }

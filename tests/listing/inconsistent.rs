@@ -36,12 +36,12 @@ fn error_of(pages: &[(&[&str], Continuation)]) -> String {
     panic!("no error");
 }
 
-const STUCK: &str = "no progress: the server's listing cannot be relied on: ";
+const STUCK: &str = "the server's listing is inconsistent and makes no progress: ";
 
 #[test]
 fn ignored_start_after_is_reported() {
     let expected = format!(
-        "{STUCK}asked for keys behind \"k\", got \"a\": it ignores start-after or the continuation token"
+        "{STUCK}asked for keys after \"k\", got \"a\": it ignores start-after or the continuation token"
     );
     assert_eq!(error_of(&[(&["a", "z"], more("1"))]), expected);
     assert_eq!(error_of(&[(&["a", "l"], more("1"))]), expected);
@@ -49,7 +49,7 @@ fn ignored_start_after_is_reported() {
     assert_eq!(
         error_of(&[again.clone(), again]),
         format!(
-            "{STUCK}asked for keys behind \"m\", got \"l\": it ignores start-after or the continuation token"
+            "{STUCK}asked for keys after \"m\", got \"l\": it ignores start-after or the continuation token"
         )
     );
 }
@@ -61,7 +61,7 @@ fn keys_out_of_order_are_reported() {
     assert_eq!(
         error_of(&[(&["l", high, low], more("1"))]),
         format!(
-            "{STUCK}asked for keys behind {high:?}, got {low:?}: its keys are not in byte order"
+            "{STUCK}asked for keys after {high:?}, got {low:?}: its keys are not in byte order"
         )
     );
     assert!(

@@ -168,7 +168,7 @@ fn rows_of_a_run_go_into_one_database(kind: Kind) {
         page("r", Some(0), None, 1),
         end("r", 1),
     ];
-    load(&other, &rest).exits(78).says("this run is stored in");
+    load(&other, &rest).exits(78).says("this run was stored in");
     assert_eq!(other.rows().len(), 0, "no row goes where the rest is not");
     load(&store, &rest).exits(0);
 }

@@ -65,7 +65,7 @@ fn elasticsearch_leaves(kind: Kind, version: u32) {
     let run = fed
         .finish()
         .exits(69)
-        .says("rows are stored but not all are indexed");
+        .says("rows are stored, but not all are indexed");
     assert_eq!(run.count("/out"), 50, "{run}");
     assert_eq!(run.count("/notes/indexed"), 20, "{run}");
     holds(&store, 0..50);
@@ -75,7 +75,7 @@ fn elasticsearch_leaves(kind: Kind, version: u32) {
 
     // A run without Elasticsearch reports that documents wait.
     let without = self::loader(&store).input("").run().exits(0);
-    without.says("documents wait in");
+    without.says("documents are queued in");
 
     // When it is back, a run sends the queue and the new rows.
     proxy.restore();
@@ -227,7 +227,7 @@ fn a_server_that_does_not_wait_for_the_disk_is_warned_of() {
     let Store::Postgres(database) = &store else {
         unreachable!()
     };
-    let said = "the server has fsync off: what it confirms may be lost when it crashes";
+    let said = "the server has fsync off, so confirmed rows may be lost in a crash";
     let load = |n| {
         let run = loader(&store).input(ndjson(&records(n..n + 1))).run();
         run.exits(0)

@@ -120,7 +120,7 @@ fn a_damaged_file_is_named_and_gets_no_mark() {
             "cut.csv.gz",
             whole[..whole.len() * 3 / 4].to_vec(),
             75,
-            "the gzip file is cut; get it again",
+            "the gzip file is cut; download it again",
             20_000,
         ),
         (
@@ -137,13 +137,13 @@ fn a_damaged_file_is_named_and_gets_no_mark() {
             "the gzip file is cut",
             0,
         ),
-        ("crc.csv.gz", flipped, 78, "get the file again", 39_000),
-        ("broken.csv.gz", broken, 78, "get the file again", 100),
+        ("crc.csv.gz", flipped, 78, "download the file again", 39_000),
+        ("broken.csv.gz", broken, 78, "download the file again", 100),
         (
             "garbage.csv.gz",
             [whole, vec![b'x'; 64]].concat(),
             78,
-            "get the file again",
+            "download the file again",
             40_000,
         ),
         ("empty.csv.gz", vec![], 75, "is empty", 0),
@@ -151,14 +151,14 @@ fn a_damaged_file_is_named_and_gets_no_mark() {
             "text.csv.gz",
             rows(0..3).into_bytes(),
             78,
-            "is no gzip file",
+            "is not a gzip file",
             0,
         ),
         (
             "bad.parquet",
             b"PAR1 and no more".to_vec(),
             78,
-            "get the file again",
+            "download the file again",
             0,
         ),
     ];
@@ -183,7 +183,7 @@ fn a_damaged_file_is_named_and_gets_no_mark() {
         );
     }
     for (input, said) in [
-        ("nothing.csv", "No such file"),
+        ("nothing.csv", "no such file or folder; check the name"),
         ("/dev/null/x", "Not a directory"),
     ] {
         inventory()

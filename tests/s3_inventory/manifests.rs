@@ -87,7 +87,7 @@ fn files_are_checked_against_a_local_manifest() {
     wrong(
         "/files/0/key",
         json!("inv/nothing"),
-        "nothing: No such file",
+        "nothing: no such file",
         0,
     );
     wrong(
@@ -184,7 +184,7 @@ fn a_manifest_or_the_latest_inventory_is_read_from_a_bucket() {
         (
             vec!["--latest", &*at("inv/")],
             78,
-            "no folder here has a name like",
+            "no folder here is named like",
         ),
         (
             vec!["--latest", "inv/all/"],
@@ -261,7 +261,9 @@ fn a_local_manifest_reads_its_files_from_the_bucket() {
         .prints_nothing()
         .says("x.parquet: has the MD5");
     manifest["destinationBucket"] = Value::Null;
-    run(&manifest).exits(78).says("say it with --files");
+    run(&manifest)
+        .exits(78)
+        .says("does not name the bucket of its files");
 }
 
 /// Files are recognised by their content, so plain text works as well.

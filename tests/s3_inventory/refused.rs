@@ -61,7 +61,7 @@ fn columns_that_do_not_fit_the_first_row_are_an_error() {
     for (row, said) in [
         (
             "Bucket,Key,Size,LastModifiedDate,ETag\n",
-            "a line of names is no row",
+            "and remove a header line",
         ),
         (
             "pub/k,b,1,2019-01-01,e\n",
@@ -281,7 +281,7 @@ fn a_manifest_of_another_inventory_than_asked_is_refused() {
     let run = keep(tool().args(["--no-sign-request", "--latest", latest])).run();
     run.exits(78)
         .prints_nothing()
-        .says("so it is of another inventory");
+        .says("so it belongs to another inventory");
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn an_empty_file_of_a_format_that_is_never_empty_is_refused() {
             78,
             "ORC is not supported; use an inventory in CSV or Parquet",
         ),
-        ("a.parquet", 75, "is empty; get the file again"),
+        ("a.parquet", 75, "is empty; download the file again"),
     ] {
         let file = write(folder.path(), name, "");
         let run = inventory().arg(&file).run().exits(status);

@@ -97,7 +97,7 @@ fn part(after: impl Into<Value>, through: impl Into<Value>) -> Value {
 #[test]
 fn finished_files_and_rows_are_not_read_again() {
     let place = Place::new();
-    place.tool().run().exits(0).says("a new run begins");
+    place.tool().run().exits(0).says("starting a new run");
     let whole = json!([part(Value::Null, Value::Null)]);
     let state = place.state();
     assert_eq!(
@@ -110,7 +110,7 @@ fn finished_files_and_rows_are_not_read_again() {
         .resume()
         .run()
         .exits(0)
-        .says("is finished: a new run begins");
+        .says("is finished: starting a new run");
     assert_eq!(again.records(), records(0..3 * EACH));
     assert_ne!(place.state()["run"], state["run"]);
 
@@ -145,7 +145,7 @@ fn finished_files_and_rows_are_not_read_again() {
             .resume()
             .run()
             .exits(0)
-            .says("goes on from what was listed");
+            .says("resumes after what was listed");
         assert_eq!(run.records(), records(left.clone()), "{coverage}");
         let mut covered = place.state()["coverage"].clone();
         assert_eq!(covered.take(), whole);
@@ -177,7 +177,7 @@ fn a_killed_run_resumes_and_reads_every_row() {
         taken.truncate(whole);
         let before = crate::harness::lines(&taken).len();
         let run = place.resume().run().exits(0);
-        assert!(run.stderr.contains("goes on from"), "{run}");
+        assert!(run.stderr.contains("resumes after"), "{run}");
         let mut all = crate::harness::lines(&taken);
         all.retain(|line| line.get("mark").is_none());
         all.extend(run.records());
@@ -199,7 +199,10 @@ fn changed_files_start_a_new_run_and_another_inventory_is_refused() {
     kill();
     let run = place.state()["run"].clone();
     std::fs::write(place.data.join("3.csv"), rows(3 * EACH..3 * EACH + 5)).unwrap();
-    let said = format!("the files are not those of run {}", run.as_str().unwrap());
+    let said = format!(
+        "the files differ from those of run {}",
+        run.as_str().unwrap()
+    );
     let all = place.resume().run().exits(0).says(&said);
     assert_eq!(all.records().len(), 3 * EACH + 5);
     drop(std::fs::remove_file(&place.file));
@@ -213,7 +216,7 @@ fn changed_files_start_a_new_run_and_another_inventory_is_refused() {
         .run()
         .exits(78)
         .prints_nothing();
-    refused.says("holds the state of another inventory");
+    refused.says("belongs to another inventory");
     std::fs::write(&place.file, "{").unwrap();
     place
         .resume()
@@ -238,7 +241,7 @@ fn rows_that_are_read_in_another_way_are_all_read_again() {
         state["coverage"] = json!([part(Value::Null, json!("000001"))]);
         std::fs::write(&place.file, state.to_string()).unwrap();
         let run = place.resume().args(flags.iter().copied()).run().exits(0);
-        let run = run.says("the columns, or which rows are read, are not those of run");
+        let run = run.says("the columns, or the settings for rows, differ from those of run");
         assert_eq!(run.records().len(), 3 * EACH, "{run}");
     }
 }
@@ -287,10 +290,10 @@ fn a_different_standard_input_is_refused() {
     tool().input(cut).run().exits(75);
     let other = [rows(5..6), rows(1..300_000)].concat();
     let run = tool().input(other).run().exits(78).prints_nothing();
-    run.says("standard input is not what this run began with");
+    run.says("standard input differs from what this run began with");
     // The same for input that is shorter than what was read.
     let run = tool().input(rows(0..80_000)).run().exits(78);
-    run.says("standard input is not what this run began with");
+    run.says("standard input differs from what this run began with");
     assert_eq!(tool().input(&*all).run().exits(0).records().len(), 1);
 }
 
@@ -419,7 +422,7 @@ fn a_killed_load_resumes_to_the_same_rows() {
         let whole = json!([part(Value::Null, Value::Null)]);
         assert_ne!(confirmed(&all.loaded_file()), whole, "{}", runs[0]);
         let done = Done(pipeline(tools(&all, from_manifest(&all)))).clean();
-        assert!(done.0[0].stderr.contains("goes on from"), "{done}");
+        assert!(done.0[0].stderr.contains("resumes after"), "{done}");
         assert_eq!(all.store.contents(), contents(&builds));
         all.all_is_confirmed();
     }

@@ -73,7 +73,8 @@ fn rows_may_be_quoted_as_csv_allows() {
     ] {
         makes(&row, &whole);
     }
-    let odd = "b,a\"b\",1,2019-01-01,e\nb,\"line\nbreak \"\",\"\" and \"\"quote\"\"\",2,2019-01-01,e\nb,z,3,2019-01-01,e\n";
+    let odd = "b,a\"b\",1,2019-01-01,e\nb,\"line\nbreak \"\",\"\" and \
+               \"\"quote\"\"\",2,2019-01-01,e\nb,z,3,2019-01-01,e\n";
     let run = inventory().input(odd).run().exits(0);
     let keys: Vec<_> = run
         .records()
@@ -212,7 +213,10 @@ fn bad_rows_are_rejected_alone() {
         ("b,k,1,,e", "expected a date"),
         ("b,,1,2019-01-01,e", "Key is empty"),
         ("b,%ff,1,2019-01-01,e", "Key is not UTF-8"),
-        ("b,%4,1,2019-01-01,e", "Key has a % that begins no escape"),
+        (
+            "b,%4,1,2019-01-01,e",
+            "Key has a % that does not begin an escape",
+        ),
         (",k,1,2019-01-01,e", "Bucket is empty"),
         ("\"b\",\"k,1,2019-01-01,e", ""),
         ("{\"bucket\":\"b\",\"key\":\"k\"}", "expected 5 columns"),
@@ -310,7 +314,8 @@ fn a_torn_last_row_of_a_pipe_is_truncated_input() {
         assert!(run.listing().parts.is_empty() && run.listing().end.is_none());
         assert_eq!(
             run.told()[0],
-            "s3-inventory: input ended early: in the middle of line 2; run again what it comes from"
+            "s3-inventory: input ended early: in the middle of line 2; run the command that \
+             writes it again"
         );
     }
 }

@@ -224,12 +224,11 @@ fn without_resume_or_a_file_a_new_run_starts() {
         .resume(&server)
         .run()
         .exits(0)
-        .says("a new run begins");
+        .says("starting a new run");
     tiles(&run.listing(), None, None);
     let before = place.half(&server, |_| {});
     let run = place.tool(&server).run().exits(0);
-    let run =
-        run.says("of which 10 records were listed; its listing was not finished: without --resume");
+    let run = run.says("is abandoned (10 records listed; its listing was not finished)");
     assert_eq!(run.listing().sorted(), keys);
     assert!(place.state().run != before.run, "{run}");
     // A relative name is in the current folder.
@@ -295,7 +294,7 @@ fn resume_waits_for_a_loader_that_starts_with_the_listing() {
     let load = load.folder(place.folder.path());
     let mut runs = pipeline(vec![list, load]);
     let listed = runs.remove(0).exits(0);
-    let listed = listed.says("goes on from its start: the loader has confirmed nothing of it");
+    let listed = listed.says("restarts: the loader has confirmed nothing of this run");
     assert_eq!(listed.count("/out"), 10, "{listed}");
 }
 
@@ -325,11 +324,11 @@ fn records_that_no_loader_confirmed_are_reported() {
     let half = || std::fs::read(&place.file).unwrap();
     let before = half();
     let (listed, loaded) = run(load(true));
-    let listed = listed.says("goes on from what was listed");
+    let listed = listed.says("resumes after what was listed");
     assert_eq!(listed.count("/out"), 5, "{listed}");
     loaded
         .exits(75)
-        .says("behind 10 records that no loader has confirmed: run the pipeline again");
+        .says("after 10 records that no loader has confirmed: run the pipeline again");
     let (listed, loaded) = run(load(true));
     assert_eq!(listed.count("/out"), 10, "{listed}");
     loaded.exits(65);
@@ -338,10 +337,10 @@ fn records_that_no_loader_confirmed_are_reported() {
     std::fs::remove_file(place.loaded()).unwrap();
     std::fs::write(&place.file, &before).unwrap();
     let (listed, loaded) = run(load(false));
-    listed.says("nobody has confirmed these 10 records");
+    listed.says("10 records written before and never confirmed by bh-load");
     loaded
         .exits(75)
-        .says("behind 10 records that no loader has confirmed");
+        .says("after 10 records that no loader has confirmed");
 
     // With --checkpoint listed, the user knows where the listing went.
     std::fs::write(&place.file, &before).unwrap();
@@ -365,7 +364,7 @@ fn a_socket_counts_as_a_pipe() {
     running
         .finish()
         .exits(0)
-        .says("nobody has confirmed these 10 records");
+        .says("10 records written before and never confirmed by bh-load");
     let mut lines = String::new();
     reader.read_to_string(&mut lines).unwrap();
     assert!(lines.contains("\"unconfirmed\":10}"), "{lines}");
@@ -391,7 +390,7 @@ fn an_emptied_output_file_is_reported() {
     let run = place.resume(&server).start_with(Stdio::null(), file.into());
     run.finish()
         .exits(0)
-        .says("nobody has confirmed these 10 records");
+        .says("10 records written before and never confirmed by bh-load");
 }
 
 #[test]
@@ -403,8 +402,11 @@ fn the_state_of_another_program_is_recognised() {
     let whole = std::fs::read(&place.file).unwrap();
     let show = Tool::new("s3-list").arg("--show-state").arg(&place.file);
     for tool in [place.resume(&server), show] {
-        let told = tool.run().exits(78).says("of a run of another program");
-        assert!(!told.stderr.contains("remove"), "{told}");
+        let told = tool
+            .run()
+            .exits(78)
+            .says("belongs to a run of another program");
+        assert!(!told.stderr.contains("delete"), "{told}");
         assert_eq!(std::fs::read(&place.file).unwrap(), whole);
     }
 }
@@ -452,7 +454,7 @@ fn a_damaged_state_stops_the_run_and_is_named() {
     std::fs::write(&place.file, &whole[..whole.len() - 1]).unwrap();
     std::fs::write(place.loaded(), text.trim_end()).unwrap();
     let run = place.resume(&server).run().exits(0);
-    run.says("goes on from what the loader has confirmed");
+    run.says("resumes after what the loader has confirmed");
 }
 
 /// Holds the first request to the server, which is reached by a proxy from now on.
@@ -478,16 +480,16 @@ fn two_runs_never_share_a_state() {
         fails(
             tool.run(),
             75,
-            &[&place.file.display().to_string(), "another run"],
+            &[&place.file.display().to_string(), "in use by another run"],
         );
     }
     assert_eq!(place.state(), before);
     first.signal(Signal::TERM);
     let run = first.finish().dies_by(Signal::TERM.as_raw());
-    let name = place.file.display();
-    run.says(&format!(
-        "to go on: run the same pipeline again with --resume-file {name} --resume"
-    ));
+    assert!(
+        !run.stderr.contains("to resume"),
+        "nothing was listed: {run}"
+    );
     // The lock ended with the program.
     let calm = server_of(&[], &[]);
     fails(place.resume(&calm).run(), 78, &["another listing"]);
@@ -508,7 +510,7 @@ fn a_link_is_kept_and_its_target_is_locked() {
     let first = first.start_with(Stdio::null(), Stdio::piped());
     wait_for("a request", || hold.is_held());
     for (tool, name) in [(tool(&server), &link), (place.tool(&server), &place.file)] {
-        let name = format!("s3-list: {}: another run", name.display());
+        let name = format!("s3-list: {}: in use by another run", name.display());
         fails(tool.run(), 75, &[&name]);
     }
     first.signal(Signal::KILL);
@@ -543,7 +545,11 @@ fn a_closed_pipe_is_recorded_in_the_state() {
     drop(reader);
     running.finish().dies_by(Signal::PIPE.as_raw());
     assert!(place.state().broken_pipe);
-    let run = place.resume(&server).run().exits(0).says("its reader left");
+    let run = place
+        .resume(&server)
+        .run()
+        .exits(0)
+        .says("its output was closed early");
     assert_eq!(run.listing().sorted(), keys);
     assert!(!place.state().broken_pipe);
 }

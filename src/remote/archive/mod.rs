@@ -22,7 +22,7 @@ use crate::retry::{Failure, FailureClass, Policy, Retry};
 /// Where the archive is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ArchiveArgs {
-    /// Address of the archive: what every build's URL begins with
+    /// URL of the archive, with which the URL of every build begins
     #[arg(
         long,
         help_heading = "The archive",
@@ -33,7 +33,7 @@ pub struct ArchiveArgs {
     )]
     pub archive_url: String,
 
-    /// Read listings and metadata from this bucket, not over HTTP
+    /// Read listings and metadata from this bucket instead of over HTTP
     #[arg(
         long = "archive-bucket",
         alias = "bucket",
@@ -42,7 +42,7 @@ pub struct ArchiveArgs {
     )]
     pub bucket: Option<String>,
 
-    /// Folder of the file that keeps metadata from run to run
+    /// Folder for the metadata that is kept between runs
     #[arg(
         long,
         help_heading = "The archive",
@@ -128,7 +128,7 @@ pub struct ArchiveOptions {
     /// Requests at the same time.
     pub concurrency: usize,
     pub timeout: Duration,
-    /// Tries of a request before it is given up.
+    /// Maximum number of attempts per request.
     pub tries: u32,
     pub context: Context,
 }
@@ -222,7 +222,7 @@ impl Archive {
             Fetched::Failed(reason) => Fetched::Failed(reason),
             Fetched::Found(document) => match web::read_folder(&document) {
                 Ok(folder) => Fetched::Found(folder),
-                Err(reason) => Fetched::Failed(format!("{url} is no listing: {reason}")),
+                Err(reason) => Fetched::Failed(format!("{url} is not a listing: {reason}")),
             },
         })
     }

@@ -11,7 +11,7 @@ pub const NO_ALIAS: &str = "invalid_index_name_exception";
 
 /// What to do when documents are lost with their index.
 pub const MEND: &str = "run bh-load --requeue </dev/null with the same --database and --index: \
-                        it makes the index where it is missing, and sends every row again";
+                        it creates the index if it is missing, and sends every row again";
 
 /// Returns the error of a response that makes all further requests useless.
 pub fn blocked(status: u16, reason: &Reason) -> Error {
@@ -29,6 +29,10 @@ pub fn blocked(status: u16, reason: &Reason) -> Error {
             Kind::Refused,
             "check the user and password of ELASTICSEARCH_URL",
         ),
+        _ if reason.kind.is_empty() => (
+            Kind::Refused,
+            "the response is not from Elasticsearch: check the URL, and any proxy",
+        ),
         _ => (
             Kind::Refused,
             "the user may not do this; it needs the rights to monitor the cluster, and to create, \
@@ -36,7 +40,7 @@ pub fn blocked(status: u16, reason: &Reason) -> Error {
         ),
     };
     let space = if reason.text.is_empty() { "" } else { " " };
-    Error::message(kind, format!("{status}{space}{}; {hint}", reason.text))
+    Error::message(kind, format!("HTTP {status}{space}{}; {hint}", reason.text))
 }
 
 /// Returns the error of an unexpected response.
@@ -46,7 +50,7 @@ pub fn unexpected(status: u16, text: &str) -> Error {
         return blocked(status, &reason);
     }
     Error::configuration(format!(
-        "{status} {}; check the URL, the index and its settings",
+        "unexpected response: HTTP {status} {}; check the URL, the index and its settings",
         reason.text
     ))
 }
@@ -56,9 +60,9 @@ pub fn classify(error: &elasticsearch::Error) -> Failure {
     if let Some(error) = find_tls(error) {
         let hint = match error {
             rustls::Error::InvalidCertificate(_) => {
-                "SSL_CERT_FILE names a file of authorities to trust"
+                "name a file of trusted authorities in SSL_CERT_FILE"
             }
-            _ => "is it https that the server speaks?",
+            _ => "does the server speak https?",
         };
         return Failure::permanent(Kind::Refused, format!("TLS: {error}; {hint}"));
     }
@@ -67,5 +71,5 @@ pub fn classify(error: &elasticsearch::Error) -> Failure {
     } else {
         root_cause(error)
     };
-    Failure::transient(FailureClass::Silent, format!("cannot be reached: {reason}"))
+    Failure::transient(FailureClass::Silent, format!("cannot connect: {reason}"))
 }

@@ -105,7 +105,7 @@ fn complaint(place: &str, other: &[[String; 3]]) -> String {
         Some(more) => format!(", and {more} more"),
     };
     format!(
-        "{place} maps {}{more}; automatic mapping makes it so, and searches for exact terms will \
+        "{place} maps {}{more}; automatic mapping does that, and searches for exact terms will \
          not find these; delete the index and index all builds again",
         shown.join(", ")
     )

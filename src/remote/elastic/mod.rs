@@ -35,8 +35,8 @@ use crate::retry::{Attempts, Failure, FailureClass};
 pub struct ElasticArgs {
     #[arg(
         long,
-        help = "Index new builds in this Elasticsearch or OpenSearch as well; a URL that holds a \
-                password is better given in the environment",
+        help = "Index new builds in this Elasticsearch or OpenSearch too; put a URL with a \
+                password in the environment",
         value_name = "URL",
         env = "ELASTICSEARCH_URL",
         hide_env_values = true,
@@ -44,7 +44,7 @@ pub struct ElasticArgs {
     )]
     pub elasticsearch: Option<String>,
 
-    /// The index, created where it is missing
+    /// Name of the index; it is created if it is missing
     #[arg(
         long,
         value_name = "NAME",
@@ -256,7 +256,8 @@ impl Index {
         let is_throttled = unsent.iter().all(|(_, status, _)| *status == 429);
         let failure = Failure::Transient {
             reason: format!(
-                "it does not take {} of {sent} documents, first {}: {status} {reason}",
+                "Elasticsearch did not accept {} of {sent} documents, the first being {}: \
+                 {status} {reason}",
                 unsent.len(),
                 documents[*first].id,
             ),
@@ -291,7 +292,7 @@ fn too_large(document: &SearchDocument) -> IndexOutcome {
     IndexOutcome::Refused {
         status: 413,
         reason: format!(
-            "{} bytes are more than the server takes (http.max_content_length)",
+            "{} bytes are more than the server accepts (http.max_content_length)",
             document.document.members.len()
         ),
     }

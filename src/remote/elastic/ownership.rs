@@ -80,7 +80,7 @@ impl Index {
         let count = all.len();
         let Some((name, answered)) = all.into_iter().next().filter(|_| count == 1) else {
             return Err(Error::configuration(format!(
-                "{} is an alias of {count} indices; choose one of them by --index",
+                "{} is an alias of {count} indices; choose one of them with --index",
                 self.place()
             )));
         };

@@ -199,8 +199,12 @@ fn headers() -> Result<HeaderMap> {
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     let key = std::env::var("ELASTICSEARCH_API_KEY").unwrap_or_default();
     if !key.trim().is_empty() {
-        let mut value = HeaderValue::from_str(&format!("ApiKey {}", key.trim()))
-            .map_err(|_| Error::configuration("ELASTICSEARCH_API_KEY is not an encoded API key"))?;
+        let mut value = HeaderValue::from_str(&format!("ApiKey {}", key.trim())).map_err(|_| {
+            Error::configuration(
+                "ELASTICSEARCH_API_KEY is not a valid encoded API \
+                                               key",
+            )
+        })?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }

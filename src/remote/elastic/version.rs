@@ -65,7 +65,8 @@ impl ElasticServer {
         };
         let Some(number) = number.filter(|_| answer.status == 200) else {
             return Err(Error::configuration(format!(
-                "{}: {} from what is not Elasticsearch; check the URL",
+                "{}: not an Elasticsearch server (HTTP {}); check the URL, and name the index \
+                 with --index",
                 self.address(),
                 answer.status
             )));
@@ -87,7 +88,7 @@ impl Number {
         let name = format!("{product} {}", self.number);
         if !open && major < 6 {
             return Err(Error::configuration(format!(
-                "{address}: {name} is not supported, 6 and later are"
+                "{address}: {name} is not supported; use version 6 or later"
             )));
         }
         Ok(Version {

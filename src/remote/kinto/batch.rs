@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{KintoServer, Refusal, refused};
+use super::{KintoServer, Refusal};
 use crate::backoff::Backoff;
 use crate::error::{Error, Kind, Result};
 use crate::json;
@@ -127,16 +127,18 @@ impl Batches {
         let answer = server.ask(&Method::GET, "/", |request| request)?;
         let place = server.address();
         if answer.status() != 200 {
-            return Err(refused(&answer, place));
+            return Err(server.refused(&answer, place));
         }
         let root: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let settings = root.get("settings").ok_or_else(|| {
             Error::configuration(format!(
-                "{place}: that is no Kinto; its URL ends with the version, as in /v1"
+                "{place}: not a Kinto server; the URL must end with the version, as in /v1"
             ))
         })?;
         if settings["readonly"] == true {
-            return Err(Error::configuration(format!("{place}: it is read-only")));
+            return Err(Error::configuration(format!(
+                "{place}: the server is read-only"
+            )));
         }
         let most = settings["batch_max_requests"].as_u64();
         let most = most
@@ -183,7 +185,7 @@ impl Batches {
                 return self.split(puts, &format!("{status} {said}"), halving);
             }
             if answer.status() != 200 {
-                return Err(refused(&answer, &batch_url));
+                return Err(self.server.refused(&answer, &batch_url));
             }
             let responses = self.read(&answer.body, puts)?;
             let taken_back = responses
@@ -260,8 +262,10 @@ impl Batches {
                 return Err(Error::message(
                     Kind::Refused,
                     format!(
-                        "{}/batch: {status} {said}; check AUTH, and who may write there",
-                        self.server.address()
+                        "{}/batch: {} may not write here (HTTP {status} {said}); check KINTO_AUTH, and \
+                         the permissions of the collection",
+                        self.server.address(),
+                        self.server.user()
                     ),
                 ));
             }
@@ -319,7 +323,7 @@ impl Batches {
         let responses = read.map(|read| read.responses).ok_or_else(|| {
             let expected = puts.len();
             Error::unavailable(format!(
-                "{place}: an answer that is none to a batch of {expected}; run again"
+                "{place}: unexpected response to a batch of {expected}; run again"
             ))
         })?;
         let is_other = |(put, response): &(&Put, &Response<'_>)| {
@@ -329,8 +333,8 @@ impl Batches {
         match puts.iter().zip(&responses).find(is_other) {
             None => Ok(responses),
             Some((put, response)) => Err(Error::configuration(format!(
-                "{place}: the response for {} is where that for {} is expected; look at the server, \
-                 and what is in front of it",
+                "{place}: got the response for {} instead of the one for {}; check the server, \
+                 and any proxy in front of it",
                 response.path, put.path
             ))),
         }

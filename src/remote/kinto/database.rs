@@ -157,7 +157,7 @@ impl KintoDatabase {
         })?;
         if latest.is_none() && self.changed()?.is_none() {
             return Err(Error::configuration(format!(
-                "{}: there is no such bucket or collection; check --kinto-bucket and --kinto-collection",
+                "{}: no such bucket or collection; check --kinto-bucket and --kinto-collection",
                 self.place()
             )));
         }
@@ -251,7 +251,8 @@ impl KintoDatabase {
             none => {
                 let mut client = self.target.connect()?;
                 let layout = Layout::find(&mut client)?.ok_or_else(|| {
-                    let reason = "neither a table objects nor records of Kinto is there";
+                    let reason = "not a database of Kinto: it has neither a table objects nor a \
+                                  table records";
                     Failure::permanent(Kind::Configuration, reason)
                 })?;
                 none.insert(OpenCursor {

@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{KintoServer, escape, refused};
+use super::{KintoServer, escape};
 use crate::error::{Error, Result};
 use crate::yaml;
 
@@ -58,7 +58,8 @@ impl Manifest {
         }
         let missing = |what: &str, name: &str| {
             Error::configuration(format!(
-                "{place}: there is no {what} {name:?} in it; name another, or add it"
+                "{place} does not describe the {what} {name:?}; pass --manifest FILE with it, \
+                 such as an edited kinto/initialization.yml"
             ))
         };
         let own = whole
@@ -110,14 +111,14 @@ fn ensure(server: &KintoServer, path: &str, wanted: &Object) -> Result<bool> {
             }
             200 => {
                 let now: Object = serde_json::from_slice(&found.body).map_err(|error| {
-                    Error::configuration(format!("{what}: {error}; is it Kinto?"))
+                    Error::configuration(format!("{what}: {error}; is this Kinto?"))
                 })?;
                 match difference(wanted, now) {
                     Some(body) => (Method::PATCH, body),
                     None => return Ok(false),
                 }
             }
-            _ => return Err(refused(&found, &what)),
+            _ => return Err(server.refused(&found, &what)),
         };
         let text = body.to_string();
         let answer = server.ask(&method, path, |request| {
@@ -131,11 +132,11 @@ fn ensure(server: &KintoServer, path: &str, wanted: &Object) -> Result<bool> {
         match answer.status() {
             200 | 201 => return Ok(true),
             409 | 412 => {}
-            _ => return Err(refused(&answer, &what)),
+            _ => return Err(server.refused(&answer, &what)),
         }
     }
     Err(Error::unavailable(format!(
-        "{what}: somebody else changes it at the same time; run again"
+        "{what}: another client keeps changing it; run again"
     )))
 }
 
@@ -186,7 +187,8 @@ mod tests {
 
     #[test]
     fn buckets_are_read_at_the_top_level_or_under_a_key() {
-        let old = "b:\n  permissions:\n    read: [system.Everyone]\n  collections:\n    c:\n      data: {x: 1}\n";
+        let old = "b:\n  permissions:\n    read: [system.Everyone]\n  collections:\n    c:\n      \
+                   data: {x: 1}\n";
         let new = format!("buckets:\n  {}", old.replace('\n', "\n  "));
         for text in [old, &new] {
             let manifest = Manifest::parse(text, "here", "b", "c");

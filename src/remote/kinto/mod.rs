@@ -28,7 +28,7 @@ use crate::values;
 /// Where the records are.
 #[derive(Debug, Clone, clap::Args)]
 pub struct KintoArgs {
-    /// The server, with its version: http://localhost:8888/v1
+    /// URL of the server with its version, such as http://localhost:8888/v1
     #[arg(
         long,
         value_name = "URL",
@@ -62,11 +62,11 @@ pub struct KintoArgs {
     )]
     pub collection: String,
 
-    /// A file with USER:PASSWORD, or Bearer TOKEN, in its first line; without it the variable KINTO_AUTH
+    /// File whose first line is USER:PASSWORD or Bearer TOKEN; without it, the variable KINTO_AUTH is used
     #[arg(long, value_name = "FILE", help_heading = "Kinto")]
     pub auth_file: Option<PathBuf>,
 
-    /// Maximum number of tries of a request
+    /// Maximum number of attempts per request
     #[arg(
         long,
         value_name = "N",
@@ -121,6 +121,8 @@ pub struct KintoServer {
     root: Url,
     /// The URL with the version that the server redirects to, where `root` has none.
     versioned: OnceLock<String>,
+    /// The name of who sends the requests; a token has none.
+    user: Option<String>,
     retry: Retry,
 }
 
@@ -151,23 +153,6 @@ impl Refusal {
     }
 }
 
-/// Returns the error of a response to the request `what`.
-fn refused(answer: &HttpAnswer, what: &str) -> Error {
-    let status = answer.status();
-    let (kind, hint) = match status {
-        401 => (Kind::Refused, "check AUTH"),
-        403 => (Kind::Refused, "the user of AUTH may not do this"),
-        404 => (
-            Kind::Configuration,
-            "there is no such bucket or collection; check the URL, --kinto-bucket and --kinto-collection",
-        ),
-        300..=399 => (Kind::Configuration, "it is elsewhere; check the URL"),
-        _ => (Kind::Configuration, "check the URL and the server"),
-    };
-    let said = Refusal::parse(&answer.body).text();
-    Error::message(kind, format!("{what}: {status} {said}; {hint}"))
-}
-
 impl KintoServer {
     /// Reads the address and the credentials; nothing is sent yet.
     ///
@@ -182,14 +167,70 @@ impl KintoServer {
             Some(own) => Some(own),
             None => auth(args)?,
         };
+        let user = credentials.as_ref().map(|credentials| match credentials {
+            Credentials::Basic(user, _) => user.clone(),
+            Credentials::Bearer(_) => "of the token".to_owned(),
+        });
         let redirects = redirect::Policy::none();
         Ok(Self {
             runtime: runtime("kinto", Some(1))?,
             client: HttpClient::open(root.as_str(), args.timeout, redirects, credentials)?,
             root,
             versioned: OnceLock::new(),
+            user,
             retry: Retry::new(Policy::requests(args.tries()), &io.context),
         })
+    }
+
+    /// Returns the error of a response to the request `what`.
+    fn refused(&self, answer: &HttpAnswer, what: &str) -> Error {
+        let status = answer.status();
+        let (kind, reason, hint) = match status {
+            401 if self.user.is_none() => (
+                Kind::Refused,
+                "Kinto asks for credentials".to_owned(),
+                "set KINTO_AUTH=USER:PASSWORD",
+            ),
+            401 => (
+                Kind::Refused,
+                format!("Kinto does not accept {}", self.user()),
+                "check KINTO_AUTH=USER:PASSWORD",
+            ),
+            403 => (
+                Kind::Refused,
+                format!("{} has no permission", self.user()),
+                "check KINTO_AUTH, and the permissions of the bucket and the collection",
+            ),
+            404 => (
+                Kind::Configuration,
+                "no such bucket or collection".to_owned(),
+                "check the URL, --kinto-bucket and --kinto-collection",
+            ),
+            300..=399 => (
+                Kind::Configuration,
+                "the server redirects to another URL".to_owned(),
+                "the URL needs the version, as in http://localhost:8888/v1",
+            ),
+            _ => (
+                Kind::Configuration,
+                "unexpected response".to_owned(),
+                "check the URL and the server",
+            ),
+        };
+        let said = Refusal::parse(&answer.body).text();
+        let said = format!("HTTP {status} {said}");
+        Error::message(
+            kind,
+            format!("{what}: {reason} ({}); {hint}", said.trim_end()),
+        )
+    }
+
+    /// Returns who sends the requests, for messages.
+    fn user(&self) -> String {
+        self.user.as_ref().map_or_else(
+            || "the anonymous user".to_owned(),
+            |user| format!("the user {user:?}"),
+        )
     }
 
     /// Returns the server's URL, without user and password.
@@ -248,7 +289,7 @@ impl KintoServer {
             }
         }))?;
         match answer.status() {
-            401 => Err(refused(&answer, &what)),
+            401 => Err(self.refused(&answer, &what)),
             300..=399 => {
                 if let Some(found) = self.find_version(&answer) {
                     // Another thread may have set it.

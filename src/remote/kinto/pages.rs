@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{KintoServer, collection_path, refused};
+use super::{KintoServer, collection_path};
 use crate::error::{Error, Kind, Result};
 use crate::remote::http::HttpAnswer;
 
@@ -69,7 +69,7 @@ impl KintoPage {
         let unread = |error: serde_json::Error| {
             Error::message(
                 Kind::Unavailable,
-                format!("the server's page cannot be read: {error}; run again"),
+                format!("cannot read a page: {error}; run again"),
             )
         };
         let body: Body<'_> = serde_json::from_slice(&self.answer.body).map_err(unread)?;
@@ -80,8 +80,8 @@ impl KintoPage {
             let (id, now) = (&record.id, record.last_modified);
             if last.is_some_and(|last| now <= last) {
                 return Err(Error::configuration(format!(
-                    "the server's pages make no progress: record {id:?} of {now} comes behind {}; \
-                     is there a proxy that does not pass the query on?",
+                    "the server's pages make no progress: record {id:?} of {now} comes after {}; \
+                     does a proxy drop the query?",
                     last.unwrap_or_default()
                 )));
             }
@@ -148,7 +148,8 @@ impl Collection {
         Ok(Head {
             timestamp: etag.ok_or_else(|| {
                 Error::configuration(format!(
-                    "{}: it sends no ETag that is a timestamp; is it Kinto, with /v1 in its URL?",
+                    "{}: the response has no timestamp as its ETag; is this Kinto, and does the \
+                     URL end with /v1?",
                     self.place()
                 ))
             })?,
@@ -175,7 +176,7 @@ impl Collection {
             let parts = url.to_str().ok().and_then(|url| url.split_once('?'));
             parts.map(|(_, query)| query.to_owned()).ok_or_else(|| {
                 Error::configuration(format!(
-                    "{}: its Next-Page is no URL with a query",
+                    "{}: its Next-Page header is not a URL with a query",
                     self.place()
                 ))
             })
@@ -183,7 +184,7 @@ impl Collection {
         let next = next.transpose()?;
         if next.as_deref() == Some(query) {
             return Err(Error::configuration(format!(
-                "{}: the same page follows itself; is there a cache before the server?",
+                "{}: the same page came twice; is there a cache in front of the server?",
                 self.place()
             )));
         }
@@ -194,7 +195,7 @@ impl Collection {
         let answer = self.server.ask(method, path, |request| request)?;
         match answer.status() {
             200 => Ok(answer),
-            _ => Err(refused(&answer, &self.place())),
+            _ => Err(self.server.refused(&answer, &self.place())),
         }
     }
 }

@@ -127,7 +127,7 @@ pub fn classify_document(document: &[u8]) -> Failure {
         region: find_text(document, "Region"),
         after: None,
     };
-    answer.classify(|| "it is no listing".to_owned())
+    answer.classify(|| "not a listing".to_owned())
 }
 
 impl Answer {

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::memo::Memo;
 use crate::archive::metadata::Metadata;
+use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::json;
 
@@ -96,15 +97,15 @@ impl Cache {
     /// The file is locked by another run (75), not readable or writable (74), or damaged (78).
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        let local = Error::local(path.display().to_string());
+        let local = disk::in_folder("--cache-folder", folder, &path);
         let options = File::options().create(true).append(true).read(true).clone();
         let mut file = options.open(&path).map_err(&local)?;
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => Error::message(
                 Kind::EndedEarly,
                 format!(
-                    "{}: another run is at work with it; wait for its end, or give this one \
-                     another --cache-folder",
+                    "{}: in use by another run; wait for it to finish, or use a different \
+                     --cache-folder",
                     path.display()
                 ),
             ),

@@ -106,7 +106,7 @@ impl Deriver {
         Ok(match self.archive.get(&url, Accept::Text, false).await? {
             Fetched::Found(text) => match Metadata::parse_old(&String::from_utf8_lossy(&text)) {
                 Some(metadata) => Lookup::Found(Arc::new(metadata)),
-                None => Lookup::Absent(format!("{url} is no metadata, and there is no {json}")),
+                None => Lookup::Absent(format!("{url} is not metadata, and there is no {json}")),
             },
             Fetched::Missing(_) => Lookup::Absent(format!("there is neither {json} nor a .txt")),
             Fetched::Failed(reason) => Lookup::Failed(reason),

@@ -45,11 +45,11 @@ Examples:
     }),
 )]
 pub struct Args {
-    /// Read S3 events, in notifications of SNS or not, and list what belongs to them
+    /// Read S3 events, bare or wrapped in SNS notifications, instead of a listing
     #[arg(long)]
     event: bool,
 
-    /// Folders of products to look at, separated by blanks; events are of any
+    /// Product folders to include, separated by spaces; not used with --event
     #[arg(
         long,
         value_name = "NAMES",
@@ -59,7 +59,7 @@ pub struct Args {
     )]
     products: String,
 
-    /// Skip objects last modified longer ago than this; a bare number is hours, 0 is no limit
+    /// Skip objects last modified longer ago than this; a bare number means hours, 0 means no limit
     #[arg(
         long,
         value_name = "TIME",
@@ -81,7 +81,7 @@ pub struct Args {
     )]
     concurrency: u16,
 
-    /// With --event, ask again after so long for what the archive said
+    /// With --event, how long to reuse an answer of the archive
     #[arg(
         long,
         value_name = "TIME",

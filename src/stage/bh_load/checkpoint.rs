@@ -91,7 +91,7 @@ impl Checkpoint {
     }
 
     /// Returns whether the database has lost rows of the run that the file speaks of: it was
-    /// emptied, set back, or made anew.
+    /// emptied, set back, or recreated.
     pub fn is_lost(&self, store: &mut dyn Store) -> Result<bool> {
         let loaded = &self.loaded;
         let (Some(run), Some(id)) = (&loaded.run, &loaded.database_id) else {
@@ -156,8 +156,8 @@ impl Checkpoint {
     fn elsewhere(&self, other: &str, store: &dyn Store) -> Error {
         let place = self.place();
         Error::configuration(format!(
-            "{place}this run is stored in {other} so far, and this is {}: name that database, or, \
-             if it is the same one under another name, write the name into the file",
+            "{place}this run was stored in {other} so far, not in {}; use that database, or, if \
+             it is the same one under another name, correct the name in the file",
             store.address()
         ))
     }
@@ -223,8 +223,8 @@ impl Checkpoint {
         let lost = self.lost.as_deref().filter(|lost| name == Some(lost));
         let mut missing = lost.map(|lost| {
             format!(
-                "{}: what was stored of run {lost} is lost: the database is new, was emptied, or \
-                 was set back",
+                "{}: the rows of run {lost} are lost: the database is new, was emptied, or was \
+                 restored from a backup",
                 store.address()
             )
         });
@@ -249,8 +249,8 @@ impl Checkpoint {
         }
         if asked.are_lost(inserted) {
             missing = Some(format!(
-                "{}: {} rows of run {} are in main_build, and {inserted} were stored: rows were \
-                 deleted, or the table was set back",
+                "{}: {} rows of run {} are in main_build, but {inserted} were stored: rows were \
+                 deleted, or the table was restored from a backup",
                 store.address(),
                 asked.own,
                 run.name,
@@ -301,7 +301,10 @@ impl Checkpoint {
         let hole = holes.first()?;
         Some(match run.begin.unconfirmed {
             Some(records) => {
-                format!("the listing went on behind {records} records that no loader has confirmed")
+                format!(
+                    "the listing continued after {records} records that no loader has \
+                         confirmed"
+                )
             }
             None => format!(
                 "{}{} of run {} did not come and is not stored: {hole}",
@@ -347,7 +350,7 @@ impl Checkpoint {
         match self.missing.first() {
             None => Ok(()),
             Some(Missing { why, .. }) => Err(Error::ended_early(format!(
-                "{why}: run the pipeline again, and all of it is listed"
+                "{why}: run the pipeline again to list everything"
             ))),
         }
     }

@@ -32,8 +32,8 @@ pub fn check_name(
     match &identity.index {
         Some(other) if other != name && !requeue && !store.all_queued()? => {
             Err(Error::configuration(format!(
-                "{}: index {other} follows this database, and not {name}: run with --index \
-                 {other}, or add --requeue to send every row to {name}",
+                "{}: this database is indexed in {other}, not in {name}; use --index {other}, or \
+                 add --requeue to send every row to {name}",
                 store.address()
             )))
         }
@@ -63,7 +63,7 @@ pub fn begin(index: &Index, store: &mut dyn Store, requeue: bool, log: &Log) -> 
         let what = if held.is_none() {
             "gone"
         } else {
-            "empty, and was made anew"
+            "empty, and was recreated"
         };
         return Ok(Following::Lost(lost(
             index,
@@ -115,9 +115,8 @@ fn warn_of_later_documents(
     later.retain(|id| !missing.contains(id) && rows.iter().all(|row| row.id != *id));
     if !later.is_empty() {
         log.warn(format!(
-            "{}: holds documents of rows that are not in {} ({}): was it set back, or were rows \
-             deleted? They stay until rows get these ids; to be rid of them, delete the index and \
-             {MEND}",
+            "{}: has documents of rows that are not in {} ({}); was the database restored from a \
+             backup, or were rows deleted? To remove these documents, delete the index and {MEND}",
             index.place(),
             store.address(),
             list(&later)
@@ -138,8 +137,8 @@ pub fn warn_of_orphans(store: &mut dyn Store, context: &Context) -> Result<()> {
             ""
         };
         context.log.warn(format!(
-            "{}: {count} rows of bh_outbox ({}{more}) are not in main_build, and are not indexed; \
-             if they were deleted on purpose: DELETE FROM bh_outbox WHERE id NOT IN (SELECT id \
+            "{}: {count} rows of bh_outbox ({}{more}) are not in main_build and cannot be \
+             indexed; if they were deleted on purpose: DELETE FROM bh_outbox WHERE id NOT IN (SELECT id \
              FROM main_build)",
             store.address(),
             list(&first)
@@ -185,7 +184,7 @@ pub fn end(index: &Index, store: &mut dyn Store) -> Result<()> {
                 }
             }
             Some(followed) => return Err(follows_another(index, &followed.id)),
-            None => "the index was made anew".to_owned(),
+            None => "the index was recreated".to_owned(),
         },
     };
     Err(lost(index, store, &what))
@@ -205,7 +204,7 @@ fn lost(index: &Index, store: &dyn Store, what: &str) -> Error {
 }
 
 fn missing_of(missing: usize, sample: usize) -> String {
-    format!("the index lacks {missing} of {sample} documents that were looked for")
+    format!("the index lacks {missing} of {sample} documents that were checked")
 }
 
 fn follows_another(index: &Index, id: &str) -> Error {
@@ -241,7 +240,7 @@ fn attach(
         }
         Some(_) => {}
         None => log.info(format!(
-            "{} follows this database from now on",
+            "{} is the index of this database from now on",
             index.place()
         )),
     }
@@ -283,7 +282,7 @@ fn refuse_others(
         return Ok(());
     }
     Err(Error::configuration(format!(
-        "{}: {} of {} documents that were looked at are not those of rows of {}; choose another \
+        "{}: {} of {} documents that were checked do not match the rows of {}; choose another \
          --index, or delete it",
         index.place(),
         sample.len() - ours,

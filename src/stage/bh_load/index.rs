@@ -11,7 +11,7 @@ use super::follow::{self, Following};
 use super::send::{BulkSender, IndexerThread, LeftOut, panicked};
 use crate::error::{Error, Kind, Result};
 use crate::json;
-use crate::log::Log;
+use crate::log::{Log, again_or};
 use crate::ndjson::{Io, StageOutput};
 use crate::record::reject::Reject;
 use crate::record::s3::unquote_etag;
@@ -32,7 +32,7 @@ enum Work {
     Nothing(Error),
 }
 
-const UNAVAILABLE: &str = "rows are stored, and queued to be indexed by a later run";
+const UNAVAILABLE: &str = "rows are stored and queued; a later run indexes them";
 
 impl Indexer {
     /// Connects, and starts with what an earlier loader left; `None` if no
@@ -115,8 +115,9 @@ impl Indexer {
             && batches.send(documents).is_err()
         {
             self.batches = None;
-            self.log
-                .warn(format!("Elasticsearch takes no more: {UNAVAILABLE}"));
+            self.log.warn(format!(
+                "Elasticsearch does not accept more documents; {UNAVAILABLE}"
+            ));
         }
     }
 
@@ -141,7 +142,18 @@ impl Indexer {
             Ok(()) => reported,
             // The loader has failed itself, and returns its reason.
             Err(_) if !loaded => Ok(()),
-            Err(error) => Err(error.context("rows are stored but not all are indexed")),
+            Err(error) => {
+                let kind = error.kind;
+                let next = match kind {
+                    Kind::Unavailable => {
+                        let again = again_or("bh-load </dev/null with the same settings");
+                        format!("; when Elasticsearch is back, run {again}")
+                    }
+                    _ => String::new(),
+                };
+                let why = "rows are stored, but not all are indexed";
+                Err(Error::message(kind, format!("{why}: {error}{next}")))
+            }
         }
     }
 }
@@ -171,7 +183,7 @@ fn reject(row: &RefusedRow) -> Reject {
     write_text(row.etag.as_deref().map(unquote_etag), &mut line);
     line.push(b'}');
     let message = format!(
-        "row {}: {}; stored, but not indexed: --retry-refused sends it again",
+        "row {}: {}; it is stored, but not indexed; use --retry-refused to send it again",
         row.id, row.reason
     );
     Reject::new(&line, 0, "not_indexed", message)

@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "dry_run", help_heading = "Elasticsearch")]
     requeue: bool,
 
-    /// Rows in a transaction at most
+    /// Maximum number of rows per transaction
     #[arg(long, value_name = "ROWS", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch_size: u32,
 
@@ -65,7 +65,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::seconds)]
     flush_interval: Duration,
 
-    /// Confirm what is stored beside this file, that of s3-list
+    /// The --resume-file of the source: record next to it what has been stored
     #[arg(long, value_name = "FILE")]
     resume_file: Option<PathBuf>,
 
@@ -73,15 +73,15 @@ pub struct Args {
     #[arg(long, alias = "skip-validation")]
     mark_unvalidated: bool,
 
-    /// Note with each row that it was Kinto's, and count it as kinto_inserted
+    /// Mark rows as migrated from Kinto, and count them as kinto_inserted
     #[arg(long)]
     kinto_migration: bool,
 
-    /// Print the runs that the database has taken in, and load nothing
+    /// Print the runs stored in the database, and load nothing
     #[arg(long, conflicts_with_all = ["dry_run", "resume_file", "requeue"])]
     runs: bool,
 
-    /// Write nothing; print what would happen to each record
+    /// Print what would happen to each record, and write nothing
     #[arg(long)]
     dry_run: bool,
 
@@ -201,9 +201,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     }
     if resume_file.is_some() && !io.output.runs().has_any() && !io.input.is_null() {
         return Err(Error::ended_early(
-            "no mark came, so nothing is confirmed in the resume file: the program before this \
-             one died, or a filter left the marks out; run the pipeline again with them, or leave \
-             out --resume-file",
+            "the input had no marks, so nothing is confirmed in the resume file: the program \
+             before this one died, or a filter dropped the marks; run the pipeline again with \
+             marks, or without --resume-file",
         ));
     }
     Ok(())
@@ -224,8 +224,8 @@ fn warn_of_queue(store: &mut dyn Store, log: &Log) -> Result<()> {
     if waiting > 0 {
         let index = store.identity()?.index.unwrap_or_default();
         log.warn(format!(
-            "{waiting} documents wait in {} to be indexed in {index}; run again with \
-             --elasticsearch",
+            "{waiting} documents are queued in {} for {index}; run again with --elasticsearch to \
+             index them",
             store.address()
         ));
     }

@@ -62,13 +62,16 @@ fn check(
         if characters > LONGEST {
             return Err(refused(
                 "too_long",
-                format!("the {what} has {characters} characters, and the table holds {LONGEST}"),
+                format!(
+                    "the {what} has {characters} characters, but the table holds at most \
+                         {LONGEST}"
+                ),
             ));
         }
         if text.contains('\0') {
             return Err(refused(
                 "unstorable",
-                format!("the {what} holds a NUL character"),
+                format!("the {what} contains a NUL character"),
             ));
         }
     }

@@ -41,7 +41,7 @@ pub struct Args {
     #[command(flatten)]
     kinto: KintoArgs,
 
-    /// Read Kinto's own PostgreSQL instead: postgres://…
+    /// Read from Kinto's own PostgreSQL database instead: postgres://…
     #[arg(
         long = "kinto-database",
         alias = "database",
@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = values::timestamp)]
     since: Option<u64>,
 
-    /// Keep id, last_modified and schema, beside the build
+    /// Keep id, last_modified and schema next to the build
     #[arg(long)]
     keep_meta: bool,
 
@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
 
-    /// Records to ask for at once
+    /// Records per request
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=5000))]
     page_size: u16,
 
@@ -151,8 +151,8 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let changed = pages.changed()?;
     if exported.source.is_before(changed) {
         io.context.log.info(format!(
-            "{}: it was made anew, or its settings were changed, since run {} began: a new run \
-             begins",
+            "{}: it was recreated, or its settings were changed, since run {} began: starting a \
+             new run",
             pages.place(),
             exported.run
         ));

@@ -52,8 +52,8 @@ impl TimeUnit {
                 .filter(|number| self.format(*number) == text);
             number.ok_or_else(|| {
                 Error::configuration(format!(
-                    "the state is damaged: {text:?} is not a time; remove the resume file to start \
-                     over"
+                    "the state is damaged: {text:?} is not a time; delete the resume file to \
+                     start over"
                 ))
             })
         };
@@ -83,7 +83,7 @@ impl ExportPage {
         let kept = keep.then_some(meta);
         write_line(text.as_bytes(), kept, &mut self.lines).map_err(|error| {
             Error::configuration(format!(
-                "record {:?} cannot be read: {error}; mend it in Kinto",
+                "record {:?} cannot be read: {error}; fix it in Kinto",
                 meta.id
             ))
         })?;
@@ -123,8 +123,8 @@ fn check_latest(pages: &dyn Pages, span: KintoSpan, latest: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::configuration(format!(
-        "{}: its last change was at {before} when the export began, and is at {now} now: was it \
-         made anew? Export it from the start, without the resume file",
+        "{}: its last change was at {before} when the export began, and is at {now} now; was it \
+         recreated? Export it from the start, without the resume file",
         pages.place()
     )))
 }
@@ -213,7 +213,7 @@ impl Pages for Http {
             }
         }
         Err(Error::configuration(format!(
-            "{}: {EMPTY} empty pages in a row, and each names a next one; look at the server",
+            "{}: {EMPTY} empty pages in a row, each with a next page; check the server",
             self.collection.place()
         )))
     }

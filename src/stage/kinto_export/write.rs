@@ -87,9 +87,9 @@ impl ExportWriter {
             .unwrap_or(0);
         let since = self.unit.milliseconds(through);
         self.publisher.end(&[("since", since)], &mut io.output)?;
-        io.context.log.info(format!(
-            "what changes from now on comes with --since {since}"
-        ));
+        io.context
+            .log
+            .info(format!("to export later changes, use --since {since}"));
         Ok(())
     }
 
@@ -143,8 +143,8 @@ impl ExportWriter {
             .read(|exported| exported.source.is_before(changed))
         {
             return self.start_over(Error::configuration(format!(
-                "{}: it was made anew, or its settings were changed, while it was exported, and \
-                 records of both may have come: export it from the start",
+                "{}: it was recreated, or its settings were changed, during the export, so \
+                 records of both may be mixed; export it from the start",
                 pages.place()
             )));
         }
@@ -159,7 +159,8 @@ impl ExportWriter {
             return Ok(());
         }
         self.start_over(Error::unavailable(format!(
-            "{}: the server counts {now} records, and {} came; run again, or read its --kinto-database",
+            "{}: the server has {now} records, but {} were exported; run again, or read its \
+             --kinto-database",
             pages.place(),
             self.publisher.records()
         )))

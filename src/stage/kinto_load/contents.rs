@@ -179,7 +179,8 @@ impl KintoContents {
             writeln!(out, "end")?;
             out.flush()
         });
-        written.map_err(Error::local(self.file.display()))
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        written.map_err(disk::in_folder("--cache-folder", folder, &self.file))
     }
 }
 

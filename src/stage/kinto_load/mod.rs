@@ -39,15 +39,15 @@ pub struct Args {
     #[command(flatten)]
     kinto: KintoArgs,
 
-    /// Create bucket and collection, or change of them what differs, before anything is sent
+    /// Create or update the bucket and the collection first
     #[arg(long)]
     initialize: bool,
 
-    /// A kinto-wizard manifest in place of the built-in one
+    /// Use this kinto-wizard manifest instead of the built-in one
     #[arg(long, value_name = "FILE", requires = "initialize")]
     manifest: Option<PathBuf>,
 
-    /// Leave records as they are that are there already
+    /// Do not overwrite existing records
     #[arg(long)]
     if_not_exists: bool,
 
@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "if_not_exists")]
     skip_unchanged: bool,
 
-    /// Where --skip-unchanged keeps what the server has
+    /// Folder in which --skip-unchanged remembers the records of the server
     #[arg(
         long,
         value_name = "FOLDER",
@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     concurrency: u16,
 
-    /// Records in a batch at most; the server has a limit of its own
+    /// Maximum number of records per batch; the server has its own limit
     #[arg(long, value_name = "N", env = "BATCH_MAX_REQUESTS", hide_env_values = true, default_value_t = 9999, value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: u16,
 
@@ -129,7 +129,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     }
     let batches = Batches::open(&server, args.if_not_exists)?;
     let known = if args.skip_unchanged {
-        let waiting = format!("reading what {} has", server.address());
+        let waiting = format!("reading the records of {}", server.address());
         let _notice = io.context.log.notify_if_slow(waiting);
         let place = (&*args.cache_folder, bucket, collection);
         let known = KintoContents::read(&server, place)?;

@@ -61,7 +61,7 @@ fn record(
     if !is_id(&id) {
         return Err(refused(
             "bad_id",
-            &format!("Kinto takes letters, digits, - and _ in an id, not {id:?}"),
+            &format!("an id may only have letters, digits, - and _; found {id:?}"),
         ));
     }
     let (other_bucket, other_collection) = (text("bucket"), text("collection"));

@@ -220,7 +220,8 @@ impl Search<'_> {
         let md5 = hex::text(&Md5::digest(&text));
         if expected != md5 {
             return Err(Error::configuration(format!(
-                "{name}: has the MD5 {md5}, and its checksum file says {expected:?}; get both again"
+                "{name}: has the MD5 {md5}, and its checksum file says {expected:?}; download \
+                 both again"
             )));
         }
         Ok(text)
@@ -242,7 +243,7 @@ impl Search<'_> {
             && *source != asked.bucket()
         {
             return Err(wrong(format!(
-                "lists {source}, and not {}; read another manifest",
+                "lists {source}, not {}; use another manifest",
                 asked.bucket()
             )));
         }
@@ -284,7 +285,7 @@ impl Search<'_> {
         };
         let bucket = bucket.or_else(|| manifest.destination()).ok_or_else(|| {
             Error::configuration(format!(
-                "{name}: does not say in which bucket its files are; say it with --files"
+                "{name}: does not name the bucket of its files; use --files"
             ))
         })?;
         self.s3.open()?;
@@ -314,8 +315,8 @@ impl Search<'_> {
         });
         let newest = dated.max().ok_or_else(|| {
             Error::configuration(format!(
-                "s3://{bucket}/{prefix}: no folder here has a name like 2026-11-21T01-00Z; name \
-                 the one that ends with the name of the inventory"
+                "s3://{bucket}/{prefix}: no folder here is named like 2026-11-21T01-00Z; use the \
+                 prefix that ends with the name of the inventory"
             ))
         })?;
         let key = format!("{newest}manifest.json");
@@ -343,8 +344,8 @@ impl Search<'_> {
             return Ok(());
         }
         Err(Error::configuration(format!(
-            "{name}: its files are not below {url}, so it is of another inventory; name another \
-             --keep-manifest"
+            "{name}: its files are not below {url}, so it belongs to another inventory; use \
+             another --keep-manifest"
         )))
     }
 

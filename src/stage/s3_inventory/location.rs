@@ -169,7 +169,13 @@ impl LazyS3 {
 
 /// Returns the error of a file that was named and cannot be read (78).
 pub fn unreadable(path: &Path, error: &io::Error) -> Error {
-    Error::configuration(format!("{}: {error}", path.display()))
+    let place = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Error::configuration(format!("{place}: no such file or folder; check the name"))
+        }
+        _ => Error::configuration(format!("cannot read {place}: {error}")),
+    }
 }
 
 /// Reads an object while it is downloaded.

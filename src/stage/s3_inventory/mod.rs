@@ -46,46 +46,48 @@ Examples:
   s3-inventory --no-marks --mozilla firefox | jq -r .key"
 )]
 pub struct Args {
-    /// Files and folders of .csv.gz, .csv and .parquet, or a manifest.json, here or at s3://; standard input without any, or with -
+    /// Files (.csv, .csv.gz, .parquet), folders of them, or a manifest.json, local or at s3://; standard input if there are none, or with -
     #[arg(value_name = "INPUT")]
     inputs: Vec<String>,
 
-    /// Names of the columns where no manifest tells them: all in CSV, some in Parquet
-    #[arg(long, value_name = "NAMES", help = format!("Names of the columns where no manifest tells them: all in CSV, some in Parquet [default in CSV: {USUAL}]"))]
+    /// Names of the columns, if there is no manifest: all of them for CSV, some for Parquet
+    #[arg(long, value_name = "NAMES", help = format!("Names of the columns, if there is no \
+                                                      manifest: all of them for CSV, some for \
+                                                      Parquet [default in CSV: {USUAL}]"))]
     columns: Option<String>,
 
-    /// Read the newest of the inventories in the dated folders below this s3://bucket/prefix/
+    /// Read the newest inventory in the dated folders below this s3://bucket/prefix/
     #[arg(long, value_name = "URL", conflicts_with = "inputs")]
     latest: Option<String>,
 
-    /// Read the newest inventory of Mozilla's archive that is published under this name
+    /// Read the newest inventory that Mozilla publishes under this name
     #[arg(long, value_name = "NAME", value_enum, conflicts_with_all = ["inputs", "latest", "files"])]
     mozilla: Option<Mozilla>,
 
-    /// Keep the manifest that is found here, and when it is here read no other
+    /// Save the manifest to this file; if the file exists, use it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "files"])]
     keep_manifest: Option<PathBuf>,
 
-    /// Where the files of a manifest are: a folder, or s3://bucket/prefix/ to put before their keys [default: its own bucket, or for one that is here the destination bucket]
+    /// Where the files of the manifest are: a folder, or s3://bucket/prefix/ to put before their keys [default: the manifest's bucket, or the destination bucket of a local manifest]
     #[arg(long, value_name = "PLACE")]
     files: Option<String>,
 
-    /// Take keys as they stand in CSV, where they are not URL-encoded
+    /// Do not URL-decode keys in CSV
     #[arg(long)]
     raw_keys: bool,
 
-    /// Take all versions of an object, not the latest alone
+    /// Include all versions of an object, not just the latest
     #[arg(long)]
     all_versions: bool,
 
-    /// Take delete markers too
+    /// Include delete markers
     #[arg(long)]
     delete_markers: bool,
 
     #[command(flatten)]
     state: ResumeArgs,
 
-    /// Files to read at once [default: one a core]
+    /// Maximum number of files read concurrently [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: Option<u16>,
 

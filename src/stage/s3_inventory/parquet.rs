@@ -41,10 +41,11 @@ fn read_rows(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
         Error::configuration(
             match text.split_once("Disabled feature at compile time: ") {
                 Some((_, codec)) => format!(
-                    "{name}: cannot read what {codec} compresses; write the file with zstd, snappy or \
+                    "{name}: cannot read what {codec} compresses; write the file with zstd, \
+                     snappy or \
                  gzip"
                 ),
-                None => format!("{name}: {text}; get the file again"),
+                None => format!("{name}: {text}; download the file again"),
             },
         )
     };

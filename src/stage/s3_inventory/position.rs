@@ -38,7 +38,7 @@ pub fn gaps(done: &Coverage, files: usize) -> Result<Vec<Vec<(u64, u64)>>> {
         None => Ok(open),
         Some(text) => parse(text, files).ok_or_else(|| {
             Error::configuration(format!(
-                "the state is damaged: {text:?} is not a position in {files} files; remove the \
+                "the state is damaged: {text:?} is not a position in {files} files; delete the \
                  resume file to start over"
             ))
         }),

@@ -80,7 +80,7 @@ impl Proof {
 
 fn other(why: &str) -> Error {
     Error::configuration(format!(
-        "standard input is not what this run began with: {why}; pipe the same in again, or remove \
-         the resume file to start from scratch"
+        "standard input differs from what this run began with: {why}; pipe in the same data \
+         again, or delete the resume file to start over"
     ))
 }

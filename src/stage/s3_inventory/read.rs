@@ -210,10 +210,10 @@ fn read_csv<R: Read>(
     let zipped = head.get_ref().starts_with(&MAGIC);
     if is_empty || !zipped && has_ending(name, ".gz") {
         return Err(if head.get_ref().is_empty() {
-            let text = format!("{name}: is empty; get the file again");
+            let text = format!("{name}: is empty; download the file again");
             Error::message(Kind::EndedEarly, text)
         } else {
-            Error::configuration(format!("{name}: is no gzip file, though its name says so"))
+            Error::configuration(format!("{name}: is not a gzip file, despite its name"))
         });
     }
     let whole = head.chain(counted.by_ref());
@@ -257,9 +257,12 @@ fn read_stdin(out: &mut RowSender<'_>, input: &mut Input, proof: &mut Proof) -> 
             .downcast::<Error>()
             .unwrap_or_else(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
-                    Error::ended_early("standard input: the gzip file is cut; get it again")
+                    Error::ended_early("standard input: the gzip file is cut; download it again")
                 }
-                _ => Error::configuration(format!("standard input: {error}; get the file again")),
+                _ => Error::configuration(format!(
+                    "standard input: {error}; download the file \
+                                                   again"
+                )),
             })
     };
     let mut first = raw.by_ref().take(MAGIC.len() as u64);
@@ -331,12 +334,12 @@ fn verify<R: Read>(file: &InventoryFile, counted: CountingReader<R>) -> Result<(
     let name = &file.name;
     if let Some(expected) = file.size.filter(|expected| *expected != size) {
         return Err(Error::configuration(format!(
-            "{name}: has {size} bytes, and its manifest says {expected}; get both again"
+            "{name}: has {size} bytes, and its manifest says {expected}; download both again"
         )));
     }
     match (&file.md5, md5) {
         (Some(expected), Some(md5)) if *expected != md5 => Err(Error::configuration(format!(
-            "{name}: has the MD5 {md5}, and its manifest says {expected}; get both again"
+            "{name}: has the MD5 {md5}, and its manifest says {expected}; download both again"
         ))),
         _ => Ok(()),
     }
@@ -356,8 +359,8 @@ fn explain(error: io::Error, file: &InventoryFile, bytes: u64, line: u64) -> Err
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Error::message(
             Kind::EndedEarly,
-            format!("{place}: the gzip file is cut; get it again"),
+            format!("{place}: the gzip file is cut; download it again"),
         ),
-        _ => Error::configuration(format!("{place}: {error}; get the file again")),
+        _ => Error::configuration(format!("{place}: {error}; download the file again")),
     }
 }

@@ -64,11 +64,11 @@ impl RunSource for InventorySource {
         if (&self.endpoint, &self.inputs) != (&now.endpoint, &now.inputs) {
             Compatibility::Other
         } else if self.reading != now.reading {
-            Compatibility::Changed("the columns, or which rows are read, are not those")
+            Compatibility::Changed("the columns, or the settings for rows, differ from those")
         } else if (self.files, &self.digest) == (now.files, &now.digest) {
             Compatibility::Same
         } else {
-            Compatibility::Changed("the files are not those")
+            Compatibility::Changed("the files differ from those")
         }
     }
 }

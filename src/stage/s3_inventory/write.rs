@@ -117,7 +117,8 @@ impl InventoryWriter {
             return Err(Error::message(
                 Kind::EndedEarly,
                 format!(
-                    "input ended early: in the middle of line {line}; run again what it comes from"
+                    "input ended early: in the middle of line {line}; run the command that writes \
+                     it again"
                 ),
             ));
         }

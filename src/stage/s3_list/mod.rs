@@ -44,19 +44,19 @@ pub struct Args {
     #[command(flatten)]
     state: ResumeArgs,
 
-    /// List only keys behind this one, in byte order
+    /// Start after this key (exclusive, in byte order)
     #[arg(long, value_name = "KEY")]
     after: Option<String>,
 
-    /// List only keys up to and with this one
+    /// Stop at this key (inclusive)
     #[arg(long, value_name = "KEY")]
     through: Option<String>,
 
-    /// Requests at work at once; 1 lists page after page
+    /// Maximum number of concurrent requests; 1 lists pages sequentially
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
 
-    /// Hand keys on in their order; pages that come too early wait in memory, then in TMPDIR
+    /// Write keys in sorted order; pages that arrive early are buffered in memory, then in TMPDIR
     #[arg(long)]
     ordered: bool,
 
@@ -64,23 +64,23 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=1000))]
     page_size: u16,
 
-    /// Requests a second at most
+    /// Maximum number of requests per second
     #[arg(long, value_name = "N", value_parser = values::rate)]
     max_rps: Option<f64>,
 
-    /// Print N ranges of about equal size that make up the listing, and list nothing
+    /// Split the listing into N ranges of about equal size; print them, and list nothing
     #[arg(long, value_name = "N", help_heading = "Sharing", value_parser = clap::value_parser!(u16).range(1..), conflicts_with_all = ["resume", "ranges", "shard", "ordered", "after", "through"])]
     plan: Option<u16>,
 
-    /// List only the ranges in this file, or on standard input with -
+    /// List only the ranges in this file; - reads standard input
     #[arg(long, value_name = "FILE", help_heading = "Sharing", conflicts_with_all = ["after", "through"])]
     ranges: Option<PathBuf>,
 
-    /// List only every N-th range of the plan in --ranges, from the I-th on; without a file, of a plan made now
+    /// List only every N-th range of the plan in --ranges, starting with the I-th; without --ranges, of a plan made now
     #[arg(long, value_name = "I/N", help_heading = "Sharing", value_parser = shard, conflicts_with_all = ["after", "through"])]
     shard: Option<Shard>,
 
-    /// Say how far the listing of this resume file has come, and stop
+    /// Print how far the listing of this resume file has come, and exit
     #[arg(long, value_name = "FILE", help_heading = "State", conflicts_with_all = ["url", "resume_file", "plan", "ranges", "shard"])]
     show_state: Option<PathBuf>,
 
@@ -120,7 +120,7 @@ struct Address {
 
 fn address(url: &str) -> Result<Address, String> {
     let (bucket, prefix) = split_url(url).ok_or(match url {
-        "s3://" => "the bucket's name is missing",
+        "s3://" => "the name of the bucket is missing",
         _ => "expected s3://bucket or s3://bucket/prefix",
     })?;
     Ok(Address {
@@ -170,7 +170,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if ranges::is_reversed(args.after.as_deref(), args.through.as_deref()) {
         io.context
             .log
-            .warn("--after stands behind --through in byte order: nothing lies between");
+            .warn("--after comes after --through in byte order, so the range is empty");
     }
     let runtime = remote::runtime("s3-list", None)?;
     let s3 = runtime.block_on(S3::open(&args.s3, &io.context))?;

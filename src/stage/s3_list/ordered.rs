@@ -139,7 +139,7 @@ impl Spool {
 
 fn failed(error: std::io::Error) -> Error {
     let place = format!(
-        "the file in {} for pages that wait (--ordered; set TMPDIR for another place)",
+        "the buffer file in {} (--ordered; set TMPDIR to use another folder)",
         std::env::temp_dir().display()
     );
     Error::local(place)(error)

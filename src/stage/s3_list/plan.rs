@@ -52,8 +52,8 @@ pub fn select_shard(
         part.interval.through.hash(&mut hasher);
     }
     io.context.log.info(format!(
-        "shard {shard} of plan {:016x}, made now: all shards have to name the same plan; \
-         s3-list --plan {} > FILE and --ranges FILE make sure of it",
+        "shard {shard} of plan {:016x}, made just now; all shards must use the same plan: to be \
+         sure, use s3-list --plan {} > FILE once, and --ranges FILE for each shard",
         hasher.finish(),
         shard.of
     ));
@@ -100,10 +100,9 @@ pub fn survey(
             let accepted = match (response?, request) {
                 (Response::Rejected(error), _) => {
                     if !std::mem::replace(&mut rejection_logged, true) {
-                        io.context.log.warn(format!(
-                            "{error}; folders cannot be looked into, so the parts may be few and \
-                             of unequal size"
-                        ));
+                        let why = client.without_delimiter(&error);
+                        let log = &io.context.log;
+                        log.warn(format!("{why}, so the ranges may be few and uneven"));
                     }
                     survey.children(id, &[], &Vec::<&str>::new(), Continuation::End)
                 }

@@ -60,7 +60,7 @@ fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
     }
     if ranges.is_empty() {
         return Err(Error::configuration(format!(
-            "{name}: holds no ranges; s3-list --plan N writes them"
+            "{name}: contains no ranges; s3-list --plan N writes them"
         )));
     }
     Ok(ranges)
@@ -68,10 +68,10 @@ fn read(name: &str, input: &mut Input, args: &Args) -> Result<Vec<Interval>> {
 
 fn range(line: &[u8], args: &Args) -> Result<Interval, String> {
     let range: RangeLine = serde_json::from_slice(line)
-        .map_err(|error| format!("no range, as s3-list --plan writes it: {error}"))?;
+        .map_err(|error| format!("not a range, as s3-list --plan writes it: {error}"))?;
     let is_other = |own: Option<String>, wanted: &str| own.is_some_and(|own| own != wanted);
     if is_other(range.bucket, &args.url().bucket) || is_other(range.prefix, &args.url().prefix) {
-        return Err("a range of another listing than the URL says".to_owned());
+        return Err("a range of another listing, not of this URL".to_owned());
     }
     if is_reversed(range.after.as_deref(), range.through.as_deref()) {
         return Err("a range that ends before it begins".to_owned());
@@ -97,8 +97,8 @@ fn share(name: &str, ranges: Vec<Interval>, shard: Shard) -> Result<Vec<Interval
     }
     if !tiles || reached.is_some() {
         return Err(Error::configuration(format!(
-            "{name}: the ranges do not join from the start of the listing to its end; \
-             --shard wants a whole plan, as s3-list --plan writes it"
+            "{name}: the ranges have gaps or overlaps; --shard needs a whole plan, as s3-list \
+             --plan writes it"
         )));
     }
     let skipped = usize::from(shard.number - 1);

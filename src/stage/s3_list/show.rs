@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::log::printable;
+use crate::log::{counted, printable};
 use crate::ndjson::Io;
 use crate::record::coverage::Coverage;
 use crate::resume::{self, Confirmed, RunSource, RunState};
@@ -18,7 +18,10 @@ const MAX_GAPS: usize = 10;
 /// The file does not exist, or is damaged (78).
 pub fn show(path: &Path, io: &mut Io) -> Result<()> {
     let listed: RunState = resume::peek(path)?.ok_or_else(|| {
-        Error::configuration(format!("{}: there is no such file", path.display()))
+        Error::configuration(format!(
+            "{}: no such file: no run has used it as its --resume-file yet",
+            path.display()
+        ))
     })?;
     let loaded: Option<Confirmed> = resume::peek(&resume::loaded_path(path))?;
     io.output.write(text(&listed, loaded.as_ref()).as_bytes())?;
@@ -40,16 +43,16 @@ fn text(listed: &RunState, loaded: Option<&Confirmed>) -> String {
         match (left, listed.finished, listed.delivery_unknown) {
             (Some(left), true, _) => format!("listed completely{at}; {left}"),
             (None, ..) => format!("finished{at}"),
-            (_, false, true) => "not finished; its reader left".to_owned(),
+            (_, false, true) => "not finished; its output was closed early".to_owned(),
             (_, false, false) => "not finished".to_owned(),
         },
     );
     row(
         "listed",
         format!(
-            "{} keys in {} pages{}{}",
-            listed.records,
-            listed.pages,
+            "{} in {}{}{}",
+            counted(listed.records, "key"),
+            counted(listed.pages, "page"),
             if listed.records > listed.sample.keys() {
                 ", some of them again"
             } else {
@@ -66,12 +69,12 @@ fn text(listed: &RunState, loaded: Option<&Confirmed>) -> String {
                 "all of it, by bh-load".to_owned()
             }
             (Some(loaded), _) => format!(
-                "by bh-load{}; {} gaps",
+                "by bh-load{}; {}",
                 share(listed, &loaded.coverage),
-                listed.source.gaps(&loaded.coverage).len()
+                counted(listed.source.gaps(&loaded.coverage).len() as u64, "gap")
             ),
             (None, Some(_)) => "nothing of this run, by bh-load".to_owned(),
-            (None, None) => "no loader takes part: listed only".to_owned(),
+            (None, None) => "not used with bh-load".to_owned(),
         },
     );
     let (next, why) = resume::resume_point(listed, loaded, None);
@@ -101,10 +104,10 @@ fn text(listed: &RunState, loaded: Option<&Confirmed>) -> String {
         row(
             "before it",
             format!(
-                "run {}, began {}: {} keys",
+                "run {}, began {}: {}",
                 last.run,
                 last.started,
-                last.sample.keys()
+                counted(last.sample.keys(), "key")
             ),
         );
     }

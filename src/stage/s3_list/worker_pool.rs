@@ -145,7 +145,7 @@ impl Shared {
                         self.planner.lock().prefix_rejected(id);
                     } else {
                         self.planner.lock().delimiter_rejected(id);
-                        let _ = self.rejection.set(error.to_string());
+                        let _ = self.rejection.set(self.client.without_delimiter(&error));
                     }
                     self.responded.notify_waiters();
                     continue;
@@ -195,8 +195,7 @@ impl Shared {
             && !self.rejection_logged.swap(true, Relaxed)
         {
             self.context.log.warn(format!(
-                "{why}; folders cannot be looked into, so only the names of the keys tell where to \
-                 divide the listing, and it is slower"
+                "{why}, which is slower where keys are named unevenly"
             ));
         }
     }
@@ -219,6 +218,19 @@ impl Shared {
 impl BucketClient {
     fn place(&self) -> String {
         self.s3.place(&self.bucket.name, &self.prefix)
+    }
+
+    /// Returns the warning that the listing goes without a delimiter, which `error` says
+    /// the server rejects.
+    pub fn without_delimiter(&self, error: &Error) -> String {
+        let why = match error.kind {
+            Kind::Refused => {
+                let place = self.place();
+                format!("list {place}: listing with a delimiter is not allowed")
+            }
+            _ => error.to_string(),
+        };
+        format!("{why}; continuing without a delimiter")
     }
 
     /// Sends a listing request. The listing needs neither a delimiter nor a longer prefix

@@ -42,7 +42,7 @@ impl<'a> ListingWriter<'a> {
             let place = format!("s3://{}/{}", url.bucket, url.prefix);
             io.context
                 .log
-                .warn(format!("{place}: no key was found that begins with it"));
+                .warn(format!("{place}: no key begins with this prefix"));
         }
         self.publisher.end(&[], &mut io.output)
     }

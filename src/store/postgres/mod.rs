@@ -197,7 +197,7 @@ impl Store for Postgres {
             }
             None => Err(Failure::permanent(
                 Kind::Internal,
-                "it was opened for reading",
+                "it was opened only for reading",
             )),
         });
         self.is_pooled = session.is_some_and(|session| session.is_pooled);

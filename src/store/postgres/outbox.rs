@@ -13,7 +13,8 @@ pub fn identity(client: &mut impl GenericClient, lock: &str) -> Result<DatabaseI
     let query = format!("SELECT id, generation, \"index\" FROM bh_database {lock}");
     let rows = client.query_typed(&query, &[])?;
     let [row] = rows.as_slice() else {
-        let message = "bh_database must have one row: drop it, and it is created again";
+        let message = "bh_database must have exactly one row; drop the table, and it is created \
+                       again";
         return Err(Failure::permanent(Kind::Configuration, message));
     };
     Ok(DatabaseIdentity {

@@ -132,12 +132,14 @@ fn fault(kind: &str, persistence: &str, hidden: bool) -> Option<&'static str> {
     Some(match (kind, persistence) {
         ("r" | "p", "p") if !hidden => return None,
         ("r" | "p", "p") => {
-            "row-level security hides rows of RELATION from this role: use its owner, or a role with \
+            "row-level security hides rows of RELATION from this role: use its owner, or a role \
+             with \
              BYPASSRLS"
         }
         ("r" | "p", "t") => "RELATION is a temporary table: it ends with its session; drop it",
         ("r" | "p", _) => {
-            "RELATION is unlogged: a crash of the server empties it; ALTER TABLE RELATION SET LOGGED"
+            "RELATION is unlogged: a crash of the server empties it; ALTER TABLE RELATION SET \
+             LOGGED"
         }
         ("v", _) => "RELATION is a view, not a table: use another database or schema",
         ("m", _) => "RELATION is a materialized view, not a table: use another database or schema",
@@ -342,11 +344,12 @@ fn check_session(client: &mut Client, used: Option<&Found>, log: &Log) -> Result
     )?;
     if row.try_get(0)? {
         let message = "the session is read-only: the server is a standby, or \
-            default_transaction_read_only is set for it, the role or the database";
+                       default_transaction_read_only is set for the server, the role or the \
+                       database";
         return Err(Failure::permanent(Kind::Configuration, message));
     }
     if row.try_get(1)? {
-        log.warn("the server has fsync off: what it confirms may be lost when it crashes");
+        log.warn("the server has fsync off, so confirmed rows may be lost in a crash");
     }
     let role: String = row.try_get(2)?;
     let others = client.query_typed(

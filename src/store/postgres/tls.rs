@@ -41,9 +41,7 @@ impl FromStr for TlsMode {
             "verify-ca" => TlsMode::VerifyCa,
             "verify-full" => TlsMode::VerifyFull,
             other => {
-                return Err(Error::usage(format!(
-                    "sslmode {other:?} is none of libpq's"
-                )));
+                return Err(Error::usage(format!("unknown sslmode {other:?}")));
             }
         })
     }
@@ -154,8 +152,8 @@ fn root_store(roots: Option<&Path>, own: &[CertificateDer<'static>]) -> Result<R
             Ok(store)
         } else {
             Err(Error::configuration(
-                "TLS: the system trusts no authority; name a file of certificates by sslrootcert \
-                 in the URL, or by PGSSLROOTCERT or SSL_CERT_FILE",
+                "TLS: the system trusts no authority; name a file of certificates with \
+                 sslrootcert in the URL, or with PGSSLROOTCERT or SSL_CERT_FILE",
             ))
         };
     };

@@ -21,6 +21,7 @@ use super::{
     orphans_of,
 };
 use crate::error::{Error, Kind, Result};
+use crate::log::{Log, SlowNotice};
 
 /// Times are RFC 3339 in UTC, documents the text that was hashed.
 const TABLES: &str = include_str!("tables.sql");
@@ -38,6 +39,9 @@ const LOG: i64 = 8192;
 /// How long to wait for another loader that holds the file.
 const BUSY: Duration = Duration::from_mins(1);
 
+/// How long until it is said that the file is locked.
+const LOCKED: Duration = Duration::from_secs(2);
+
 /// Returns the URL of a file with its absolute path.
 pub fn address(path: &Path) -> String {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -49,6 +53,7 @@ pub fn address(path: &Path) -> String {
 pub struct Sqlite {
     connection: Arc<Mutex<Connection>>,
     address: String,
+    log: Log,
     /// Those that are written to.
     files: Option<Arc<OpenFiles>>,
 }
@@ -59,7 +64,7 @@ impl Sqlite {
     /// # Errors
     /// Not a database, that of another application, a table of another shape
     /// (78), or not writable (74).
-    pub fn open(path: &Path, read_only: bool) -> Result<Self> {
+    pub fn open(path: &Path, read_only: bool, log: &Log) -> Result<Self> {
         let address = address(path);
         // By a whole path no name has a meaning of SQLite's own.
         let path = std::path::absolute(path).map_err(Error::local(&address))?;
@@ -84,15 +89,24 @@ impl Sqlite {
         let mut store = Self {
             connection: Arc::new(Mutex::new(connection)),
             address,
+            log: log.clone(),
             files: None,
         };
+        let notice = store.notice();
         shape::check_owner(&store)?;
         shape::check_columns(&store)?;
         if !read_only {
             store.within(prepare_when_free)?;
             store.files = Some(Arc::new(OpenFiles::new(&path)));
         }
+        drop(notice);
         Ok(store)
+    }
+
+    /// Says what is waited for, unless that is over soon.
+    fn notice(&self) -> SlowNotice {
+        let waiting = format!("waiting for another program to release {}", self.address);
+        self.log.notify_after(LOCKED, waiting)
     }
 
     fn columns(&self, table: &str) -> Result<Vec<String>> {
@@ -118,7 +132,9 @@ impl Sqlite {
         let mut connection = self.connection();
         let run = || {
             let behavior = rusqlite::TransactionBehavior::Immediate;
+            let notice = self.notice();
             let transaction = connection.transaction_with_behavior(behavior)?;
+            drop(notice);
             let done = work(&transaction)?;
             transaction.commit()?;
             Ok(done)
@@ -181,11 +197,19 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 
 fn failed(address: &str, error: &rusqlite::Error) -> Error {
     let (kind, next) = match error.sqlite_error_code() {
-        _ if is_busy(error) => (Kind::EndedEarly, "; another program holds it: run again"),
+        _ if is_busy(error) => (
+            Kind::EndedEarly,
+            "; another program has locked it; run again later",
+        ),
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             (Kind::Configuration, "; name another file with --database")
         }
         Some(ErrorCode::ReadOnly) => (Kind::LocalIo, "; the file or its folder is read-only"),
+        Some(ErrorCode::CannotOpen) => (
+            Kind::LocalIo,
+            "; does its folder exist, and may you write there?",
+        ),
+        Some(ErrorCode::DiskFull) => (Kind::LocalIo, "; free some space and run again"),
         _ => (Kind::LocalIo, ""),
     };
     Error::message(kind, format!("{address}: {error}{next}"))

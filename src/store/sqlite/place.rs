@@ -38,7 +38,7 @@ pub fn check_free(path: &Path, address: &str) -> Result<()> {
     let found = path.metadata();
     if found.as_ref().is_ok_and(|data| !data.is_file()) {
         return Err(Error::configuration(format!(
-            "{address}: it is not a regular file; name another one with --database"
+            "{address}: not a regular file; name another one with --database"
         )));
     }
     let log = log_of(path);
@@ -46,8 +46,8 @@ pub fn check_free(path: &Path, address: &str) -> Result<()> {
     if !found.is_ok_and(holds) && log.metadata().is_ok_and(holds) {
         let log = log.display();
         return Err(Error::configuration(format!(
-            "{log}: its database is missing, and SQLite would delete the rows that are in it: put \
-             the database back, or move {log} away"
+            "{log}: its database is missing, and SQLite would delete the rows in it; put the \
+             database back, or move {log} away"
         )));
     }
     Ok(())

@@ -74,11 +74,11 @@ fn what_a_state_does_not_say_is_never_guessed() {
         (String::new(), "damaged, or not a resume file"),
         (
             with("", "format", json!(3)),
-            "written by a newer version of this program, in format 3",
+            "written by a newer version of this program (format 3",
         ),
         (
             json!({"format": 12, "journal": []}).to_string(),
-            "written by a newer version of this program, in format 12",
+            "written by a newer version of this program (format 12",
         ),
         (
             with("", "format", json!(0)),

@@ -7,27 +7,27 @@ use crate::s3_list::{numbered, server_of};
 /// the file of the loader, with the run and its coverage (`:2` is all through
 /// key 2); --checkpoint; the keys that are listed then; and the message.
 const CASES: &str = "
-half     |            |        | 5 6 7 8 9           | goes on from what was listed
-gaps     |            |        | 5 6 8 9             | goes on from what was listed
-half     | same :2    |        | 3 4 5 6 7 8 9       | goes on from what the loader has confirmed
-half     | same :1 3:5|        | 2 3 6 7 8 9         | goes on from what the loader has confirmed
-half     | same :     |        |                     | goes on from what the loader has confirmed
-half     | another :2 |        | 0 1 2 3 4 5 6 7 8 9 | goes on from its start
-half     | none       |        | 0 1 2 3 4 5 6 7 8 9 | goes on from its start
-broken   |            |        | 0 1 2 3 4 5 6 7 8 9 | goes on from its start: its reader left
-broken   | same :2    |        | 3 4 5 6 7 8 9       | goes on from what the loader has confirmed
-untouched|            |        | 0 1 2 3 4 5 6 7 8 9 | goes on from its start: nothing was listed
-half     | same :2    | listed | 5 6 7 8 9           | goes on from what was listed, as asked
-broken   |            | listed | 5 6 7 8 9           | goes on from what was listed, as asked
-half     |            | loaded | 0 1 2 3 4 5 6 7 8 9 | goes on from its start: no loader
-half     | same :2    | loaded | 3 4 5 6 7 8 9       | goes on from what the loader has confirmed
-finished |            |        | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
-finished | same :     |        | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
-finished | same :2    |        | 3 4 5 6 7 8 9       | is listed completely, with 1 range not yet stored: listed again now
-finished | another :2 |        | 0 1 2 3 4 5 6 7 8 9 | is listed completely, with 1 range not yet stored: listed again now
-finished | same :2    | listed | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
-closed   | same :2    |        | 0 1 2 3 4 5 6 7 8 9 | is closed with 1 range that nobody could store: a new run begins
-finished |            | listed | 0 1 2 3 4 5 6 7 8 9 | is finished: a new run begins
+half     |            |        | 5 6 7 8 9           | resumes after what was listed
+gaps     |            |        | 5 6 8 9             | resumes after what was listed
+half     | same :2    |        | 3 4 5 6 7 8 9       | resumes after what the loader has confirmed
+half     | same :1 3:5|        | 2 3 6 7 8 9         | resumes after what the loader has confirmed
+half     | same :     |        |                     | resumes after what the loader has confirmed
+half     | another :2 |        | 0 1 2 3 4 5 6 7 8 9 | restarts
+half     | none       |        | 0 1 2 3 4 5 6 7 8 9 | restarts
+broken   |            |        | 0 1 2 3 4 5 6 7 8 9 | restarts: its output was closed early
+broken   | same :2    |        | 3 4 5 6 7 8 9       | resumes after what the loader has confirmed
+untouched|            |        | 0 1 2 3 4 5 6 7 8 9 | restarts: nothing was listed
+half     | same :2    | listed | 5 6 7 8 9           | resumes after what was listed, as requested
+broken   |            | listed | 5 6 7 8 9           | resumes after what was listed, as requested
+half     |            | loaded | 0 1 2 3 4 5 6 7 8 9 | restarts: no loader
+half     | same :2    | loaded | 3 4 5 6 7 8 9       | resumes after what the loader has confirmed
+finished |            |        | 0 1 2 3 4 5 6 7 8 9 | is finished: starting a new run
+finished | same :     |        | 0 1 2 3 4 5 6 7 8 9 | is finished: starting a new run
+finished | same :2    |        | 3 4 5 6 7 8 9       | is listed completely, with 1 range not yet stored; listing the missing part again
+finished | another :2 |        | 0 1 2 3 4 5 6 7 8 9 | is listed completely, with 1 range not yet stored; listing the missing part again
+finished | same :2    | listed | 0 1 2 3 4 5 6 7 8 9 | is finished: starting a new run
+closed   | same :2    |        | 0 1 2 3 4 5 6 7 8 9 | is closed with 1 range that could not be stored: starting a new run
+finished |            | listed | 0 1 2 3 4 5 6 7 8 9 | is finished: starting a new run
 ";
 
 fn change(state: &mut State, how: &str) {
@@ -102,13 +102,13 @@ fn resume_lists_exactly_what_may_be_lost() {
         let after = place.state();
         assert_eq!(
             after.run != before.run,
-            why.ends_with("a new run begins"),
+            why.ends_with("starting a new run"),
             "{case}"
         );
         let (ended, records, _) = listing.end.unwrap();
         assert_eq!((ended, records), (after.run, wanted.len() as u64), "{case}");
         // What is listed a second time is listed the last time.
-        assert_eq!(after.closed, why.ends_with("listed again now"), "{case}");
+        assert_eq!(after.closed, why.ends_with("again"), "{case}");
         assert_eq!((after.finished, after.broken_pipe), (true, false), "{case}");
         assert_eq!(after.coverage, [part(("", ""))], "{case}");
     }

@@ -1,0 +1,221 @@
+//! What a mistake of the user leads to: the exit status, and a message that names the place,
+//! the cause and the next step.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::harness::http::answering;
+use crate::harness::sample::record;
+use crate::harness::{Run, Tool, folder, program};
+
+/// A mistake: the program with its arguments, what it reads, and what it should say.
+struct Row {
+    command: &'static str,
+    input: &'static str,
+    status: i32,
+    says: &'static str,
+}
+
+const fn row(command: &'static str, status: i32, says: &'static str) -> Row {
+    Row {
+        command,
+        input: "",
+        status,
+        says,
+    }
+}
+
+const LOCAL: &[Row] = &[
+    row(
+        "bh-load --database builds.db",
+        2,
+        "\"builds.db\" is not the URL of a database; did you mean sqlite:builds.db?",
+    ),
+    row(
+        "bh-load --database mysql://me:secret@db/builds",
+        2,
+        "not the URL of a database: it must begin with sqlite: or postgres://",
+    ),
+    row(
+        "bh-load --database sqlite:missing/builds.db",
+        74,
+        "missing/builds.db: unable to open database file: ",
+    ),
+    row(
+        "bh-load --database sqlite:missing/builds.db",
+        74,
+        "; does its folder exist, and may you write there?",
+    ),
+    row(
+        "bh-load",
+        0,
+        "storing in ./buildhub.db (set DATABASE_URL to change)",
+    ),
+    row(
+        "bh-filter --known yesterday.ndjson",
+        78,
+        "--known yesterday.ndjson: no such file; make it, for example with s3-list s3://… > \
+         yesterday.ndjson",
+    ),
+    row(
+        "s3-list --show-state list.json",
+        78,
+        "list.json: no such file: no run has used it as its --resume-file yet",
+    ),
+    row(
+        "s3-list --endpoint-url http://127.0.0.1:1 --resume-file missing/list.json s3://b",
+        74,
+        "cannot write missing/list.json: no such folder; create it",
+    ),
+    row(
+        "s3-list --endpoint-url http://127.0.0.1:1 --resume-file damaged.json --resume s3://b",
+        78,
+        "damaged.json: damaged, or not a resume file (",
+    ),
+    row(
+        "s3-list --endpoint-url http://127.0.0.1:1 --resume-file damaged.json --resume s3://b",
+        78,
+        "); delete it to start over",
+    ),
+    row(
+        "s3-inventory missing.csv",
+        78,
+        "missing.csv: no such file or folder; check the name",
+    ),
+    row(
+        "bh-derive --cache-folder missing",
+        74,
+        "--cache-folder missing: no such folder; create it",
+    ),
+    row(
+        "kinto-load --initialize --bucket other",
+        78,
+        "the built-in manifest does not describe the bucket \"other\"; pass --manifest FILE with \
+         it, such as an edited kinto/initialization.yml",
+    ),
+    Row {
+        command: "bh-derive --event --cache-folder .",
+        input: r#"{"Records":[{"eventName":"ObjectCreated:Put","s3":{"object":{"key":"a","size":1}}}]}"#,
+        status: 65,
+        says: "Records[0]: missing field \"eventTime\"",
+    },
+];
+
+#[test]
+fn a_mistake_is_named_with_the_next_step() {
+    for Row {
+        command,
+        input,
+        status,
+        says,
+    } in LOCAL
+    {
+        let folder = folder();
+        std::fs::write(folder.path().join("damaged.json"), "{").unwrap();
+        let mut words = command.split(' ');
+        let tool = Tool::new(words.next().unwrap()).args(words);
+        let tool = tool.folder(folder.path()).env("AUTH", "me:secret");
+        let run = tool.input(*input).run().exits(*status).says(says);
+        assert!(!run.stderr.contains("os error"), "{run}");
+        assert!(!run.stderr.contains("secret"), "{run}");
+    }
+}
+
+/// Runs a program against a server that gives one answer, with the user of `auth`.
+fn kinto(head: &str, auth: &str) -> Run {
+    let url = answering(head, "{}");
+    let tool = Tool::new("kinto-export").args(["--server", &url, "--retries", "0"]);
+    tool.env("AUTH", auth).run()
+}
+
+#[test]
+fn a_refusal_of_kinto_names_the_user_and_the_setting() {
+    kinto("401 Unauthorized", "me:secret")
+        .exits(77)
+        .says("Kinto does not accept the user \"me\" (HTTP 401); check KINTO_AUTH=USER:PASSWORD");
+    kinto("401 Unauthorized", "")
+        .exits(77)
+        .says("Kinto asks for credentials (HTTP 401); set KINTO_AUTH=USER:PASSWORD");
+    kinto("403 Forbidden", "me:secret").exits(77).says(
+        "the user \"me\" has no permission (HTTP 403); check KINTO_AUTH, and the permissions",
+    );
+    kinto("307 Elsewhere\nlocation: /v1/", "").exits(78).says(
+        "the server redirects to another URL (HTTP 307); the URL needs the version, as in \
+         http://localhost:8888/v1",
+    );
+}
+
+#[test]
+fn what_is_not_elasticsearch_is_named_as_that() {
+    let load = |head: &str, body: &str| {
+        let tool = Tool::new("bh-load").args(["--database", "sqlite:b.db"]);
+        tool.args(["--elasticsearch", &answering(head, body)]).run()
+    };
+    load("200 OK", r#"{"project_name":"kinto"}"#).exits(78).says(
+        "not an Elasticsearch server (HTTP 200); check the URL, and name the index with --index",
+    );
+    load("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>")
+        .exits(77)
+        .says("HTTP 403")
+        .says("; the response is not from Elasticsearch: check the URL, and any proxy");
+}
+
+#[test]
+fn the_next_step_after_an_outage_of_elasticsearch_is_named() {
+    let load = || {
+        let tool = Tool::new("bh-load").args(["--database", "sqlite:b.db"]);
+        let tool = tool.args(["--elasticsearch", "http://127.0.0.1:1"]);
+        tool.input(record(0).to_string())
+    };
+    load()
+        .run()
+        .exits(69)
+        .says("; when Elasticsearch is back, run bh-load </dev/null with the same settings");
+    let script = load().env("BUILDHUB_PIPES_RERUN", "scripts/backfill s3://b");
+    script
+        .run()
+        .exits(69)
+        .says("; when Elasticsearch is back, run scripts/backfill s3://b");
+}
+
+#[test]
+fn a_lock_on_the_database_is_reported_while_it_lasts() {
+    let folder = folder();
+    let path = folder.path().join("b.db");
+    let url = format!("sqlite:{}", path.display());
+    Tool::new("bh-load")
+        .args(["--database", &url])
+        .run()
+        .exits(0);
+    let holder = rusqlite::Connection::open(&path).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut child = Command::new(program("bh-load"))
+        .args(["--database", &url])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let line = json!(record(0)).to_string() + "\n";
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), line.as_bytes()).unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    stderr.read_line(&mut said).unwrap();
+    holder.execute_batch("COMMIT").unwrap();
+    let wanted = format!("bh-load: waiting for another program to release {url}\n");
+    assert!(said.ends_with(&wanted), "{said}");
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success(), "{said}");
+}
+
+#[test]
+fn a_missing_object_is_named_with_its_place() {
+    let url = answering("404 Not Found", "<Error><Code>NoSuchKey</Code></Error>");
+    let tool = Tool::new("bh-fetch").args(["--endpoint-url", &url, "--no-sign-request"]);
+    let run = tool.input(r#"{"bucket":"b","key":"pub/x.json"}"#).run();
+    run.exits(0)
+        .says("line 1: not found: s3://b/pub/x.json (deleted since it was listed, or a wrong key)");
+}
