@@ -101,6 +101,20 @@ impl Levels {
         true
     }
 
+    /// Returns the directories from `prefix` inward that contain `last`, each with the entry
+    /// that is or contains `last`, unless it is known that nothing comes after that entry.
+    pub fn unproven<'a>(
+        &self,
+        prefix: &'a str,
+        last: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let entries = dirs_of(prefix, last).chain([last]);
+        let levels = entries.scan(prefix, |dir, entry| {
+            Some((std::mem::replace(dir, entry), entry))
+        });
+        levels.filter(|(dir, entry)| self.rest(dir, entry) != Rest::Nothing)
+    }
+
     /// Returns where the keys after the directory `dir`, through `end`, have to be listed.
     pub fn climb<'a>(&self, prefix: &'a str, mut dir: &'a str, end: Option<&str>) -> Climb {
         loop {

@@ -256,7 +256,12 @@ impl RangeModel {
     /// Splits the model at `position` and returns the part after it, with a `share` of the
     /// segment that contains it.
     pub fn split_off(&mut self, position: &str, known: bool, share: f64) -> Self {
-        let at = self.boundary(position, share);
+        let at = if known {
+            let starts_before = |segment: &Segment| *segment.start < *position;
+            self.segments.partition_point(starts_before)
+        } else {
+            self.boundary(position, share)
+        };
         Self {
             segments: self.segments.split_off(at),
             closed: std::mem::replace(&mut self.closed, known),

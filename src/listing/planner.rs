@@ -1,7 +1,9 @@
 //! The state of a listing: chooses requests and takes their responses.
 
+mod budget;
 mod probes;
 
+use self::budget::Budget;
 use self::probes::PendingProbe;
 use super::evidence::Evidence;
 use super::model::{BucketStats, RangeModel};
@@ -25,6 +27,7 @@ pub struct Planner {
     stats: BucketStats,
     evidence: Evidence,
     has_histogram: bool,
+    budget: Budget,
     last_id: u64,
     requests: RequestCounts,
 }
@@ -40,6 +43,7 @@ impl Planner {
             page: settings.page_size.max(1) as f64,
             ..BucketStats::default()
         };
+        let budget = Budget::new(settings.page_size, gaps.len(), histogram);
         let ranges = gaps.into_iter().map(|gap| {
             let (after, through) = (gap.after.as_deref(), gap.through.as_deref());
             let model = RangeModel::new(&settings.prefix, after, through, stats.page);
@@ -58,6 +62,7 @@ impl Planner {
             stats,
             evidence,
             has_histogram: !histogram.is_empty() && connections > 1,
+            budget,
             last_id: 0,
             requests: RequestCounts::default(),
         }
@@ -65,6 +70,9 @@ impl Planner {
 
     /// Returns the next request; `None` means to wait for the next response.
     pub fn next_request(&mut self) -> Option<(RequestId, Request)> {
+        if self.requests.out > self.budget.full_pages {
+            return None;
+        }
         // With a histogram no connection is ever idle before the end.
         if self.has_histogram
             && self.last_id > 0
@@ -78,7 +86,7 @@ impl Planner {
         if let Some((dir, child)) = self.waited_for() {
             return Some(self.probe_rest(&dir, &child));
         }
-        if self.settings.connections <= 1 {
+        if self.settings.connections <= 1 || !self.can_afford_more() {
             return None;
         }
         self.split_largest().or_else(|| self.probe_last())
@@ -131,6 +139,9 @@ impl Planner {
             let after = if spare { keys } else { keys - page };
             let goal = after * (parts / 2.0).floor() / parts;
             match self.ranges[index].choose_split(goal, spare, &self.stats) {
+                SplitStep::Split { .. } if !self.can_afford_split(index) => {
+                    self.ranges[index].stuck = true;
+                }
                 SplitStep::Split {
                     position,
                     known,
@@ -182,8 +193,12 @@ impl Planner {
         };
         self.requests.out -= 1;
         let range = &mut self.ranges[index];
+        let is_full = !page.is_empty() && next != Continuation::End;
         let update = range.accept(page, next, &mut self.evidence)?;
         let accepted = update.accepted.keys.end;
+        let last = range.cursor.as_deref().filter(|_| accepted > 0);
+        self.budget
+            .add(accepted as u64, last, is_full, range.end.is_none());
         if accepted > 0 {
             self.requests.pages += 1;
         } else {

@@ -1,7 +1,7 @@
 //! Chooses where to split a range, or which directory to probe to find out.
 
 use super::model::{BucketStats, RangeModel};
-use super::position::{is_before, sendable};
+use super::position::{flat_before, is_before, parent_dir, sendable};
 use super::segment::{Bounds, SizeEstimate, Strategy};
 
 /// A range with a smaller estimate, in pages, is not split.
@@ -13,7 +13,8 @@ const MIN_PAGES_TO_PROBE: f64 = 3.0;
 /// How to let another connection take part of a range.
 #[derive(Debug)]
 pub enum SplitStep {
-    /// End the range at `position`; `known` if that is a key or directory that was seen.
+    /// End the range at `position`; `known` if that is a key that was seen, or if a directory
+    /// that was seen begins there.
     Split {
         position: String,
         known: bool,
@@ -139,12 +140,19 @@ impl RangeModel {
     }
 
     fn split_before(&self, index: usize, bounds: Bounds) -> SplitStep {
-        let position = sendable(&self.segments[index].start);
-        if !self.inside(position, bounds) {
+        let start = sendable(&self.segments[index].start);
+        // An end can be believed if the range starts beside directories, not inside one.
+        let beside = flat_before(parent_dir("", start), start);
+        let is_free = *beside > *self.segments[index - 1].start && self.inside(&beside, bounds);
+        let position = if start.ends_with('/') && is_free {
+            beside
+        } else if self.inside(start, bounds) {
+            start.to_owned()
+        } else {
             return SplitStep::Nothing;
-        }
+        };
         SplitStep::Split {
-            position: position.to_owned(),
+            position,
             known: true,
             share: 0.0,
         }

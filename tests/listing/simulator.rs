@@ -184,6 +184,7 @@ impl Run<'_> {
             done: self.done.clone(),
             ..Outcome::default()
         };
+        let mut full = 0;
         while !planner.is_done() && outcome.requests() < self.stop {
             while flight.len() < self.connections
                 && let Some(request) = planner.next_request()
@@ -192,6 +193,8 @@ impl Run<'_> {
                 let takes = 1e6 * (1.0 + rng.f64() * self.jitter);
                 flight.push(Reverse((now + takes as u64, count)));
                 asked.insert(count, request);
+                let fresh = self.histogram.is_empty() && self.done == Coverage::default();
+                assert!(!fresh || flight.len() <= full + 1, "{full} full pages");
             }
             let Reverse((time, number)) = flight.pop().expect("nothing is in flight");
             now = time;
@@ -210,6 +213,7 @@ impl Run<'_> {
                         (None, None) => 0,
                     };
                     let page = Page::new(space, &prefix, start);
+                    full += usize::from(page.len() as u64 == PAGE);
                     let accepted = planner.page(id, &page, page.next()).unwrap();
                     outcome.keys += accepted.keys.len() as u64;
                     if accepted.keys.is_empty() {

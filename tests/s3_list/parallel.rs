@@ -94,3 +94,34 @@ fn the_next_run_starts_with_all_connections() {
         assert_eq!(run.listing().keys().len(), 300_000);
     }
 }
+
+/// A bucket of four pages costs at most two requests per page and three, and three for each
+/// level of folders below the first, whenever the responses arrive.
+#[test]
+fn small_buckets_take_few_requests() {
+    let folders = |folders: usize| -> Vec<String> {
+        let key = |at| format!("{:03}/{at:05}", at * folders / 3169);
+        (0..3169).map(key).collect()
+    };
+    let deep = |at| format!("a/b/c/{}/{}/{}/{at:05}", at / 1000, at / 100, at / 10);
+    let releases = |at| format!("pub/{:02}.0/build{}/linux/{at:05}", at / 150, at / 75 % 2);
+    for (mut keys, levels) in [
+        (numbered(3169), 0),
+        (folders(1), 0),
+        (folders(20), 0),
+        (folders(300), 0),
+        ((1000..4169).map(deep).collect(), 5),
+        ((0..3169).map(releases).collect(), 3),
+    ] {
+        keys.sort();
+        let server = server_of(&keys, &[]);
+        let run = list(&server).run().exits(0);
+        assert_eq!(run.listing().sorted(), keys);
+        let requests = server.counts()["list"].as_u64().unwrap();
+        assert!(
+            requests <= 2 * 4 + 3 + 3 * levels,
+            "{} {requests} {run}",
+            keys[0]
+        );
+    }
+}
