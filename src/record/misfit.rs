@@ -111,7 +111,7 @@ fn text_mistake(stage: &str, line: &[u8]) -> Option<&'static str> {
     let columns = text.split(',').count();
     let is_listing = matches!(stage, "bh-filter" | "bh-fetch" | "bh-derive");
     let mistake = match text.as_bytes() {
-        [b'{' | b'['] | [b'[', b'{'] => {
+        [b'{' | b'['] | [b'[', b'{'] | [b'{', .., b'{' | b'[' | b','] if line.len() < 200 => {
             "this is JSON over several lines: put jq -c . before, and for the output of aws s3api \
              jq -c '.Contents[]'"
         }
@@ -176,6 +176,8 @@ mod tests {
         says("bh-filter", "archive,pub/a,12", "s3-inventory");
         says("bh-load", "archive,pub/a,12", "CSV");
         says("bh-filter", "{", "jq -c");
+        says("bh-filter", "{\"Contents\": [", "jq -c");
+        says("bh-filter", "{ \"key\": \"a\",", "jq -c");
         says("bh-validate", "  [", "jq -c");
         says("bh-filter", "[{\"Key\":\"a\"}]", "jq -c '.[]'");
         says("bh-filter", "total 12", "output of ls");

@@ -204,6 +204,8 @@ fn an_object_over_the_size_limit_is_rejected() {
         (1025, "1K", false),
         (1024, "1KiB", true),
         (1 << 20, "1M", true),
+        (1000, "1KB", true),
+        (1001, "1KB", false),
     ] {
         let run = fetched(body(size).as_bytes(), &["--max-size", limit]);
         if fits {
