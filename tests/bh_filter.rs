@@ -196,7 +196,13 @@ fn keys_in_the_known_file_with_the_same_etag_are_dropped() {
             "e",
             false,
         ),
-        (r#"{"key":"s3://b/a/buildhub.json","etag":"e"}"#, "e", false),
+        (
+            r#"{"key":"s3://b/a/buildhub.json","etag":"e","type":"file"}"#,
+            "e",
+            false,
+        ),
+        // Without the form of s5cmd it is a key like any other.
+        (r#"{"key":"s3://b/a/buildhub.json","etag":"e"}"#, "e", true),
         (
             "[\n{\"Path\":\"a/buildhub.json\",\"Hashes\":{\"md5\":\"e\"}},\n{\"Path\":\"x\"}\n]",
             "e",
