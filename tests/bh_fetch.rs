@@ -98,6 +98,25 @@ fn a_key_that_is_too_long_for_a_request_is_rejected_alone() {
 }
 
 #[test]
+fn without_file_descriptors_there_are_fewer_requests_or_a_local_error() {
+    let keys: Vec<String> = (0..200).map(|n| format!("k{n}")).collect();
+    let objects: Vec<Value> = keys.iter().map(|key| object(key, "{}")).collect();
+    let server = serve(&objects, &["--latency-ms", "5"]);
+    let run = |limit: u32| {
+        let tool = fetch(&server).args(["--concurrency", "64"]);
+        let tool = tool.under(["prlimit".to_owned(), format!("--nofile={limit}:{limit}")]);
+        tool.input(text(keys.iter().map(|key| entry(key)))).run()
+    };
+    for limit in 10..18 {
+        run(limit).exits(74).says("Too many open files");
+    }
+    for limit in [28, 40] {
+        let run = run(limit).exits(0);
+        assert_eq!(run.listing().keys(), keys, "{run}");
+    }
+}
+
+#[test]
 fn a_message_is_one_line_whatever_the_key() {
     let server = serve(&[], &["--error-500", "100", "--most", "99"]);
     let tool = fetch(&server).args(["--tries", "3"]);

@@ -317,8 +317,23 @@ fn abort_on_panic(log: Log) {
         if panics::are_contained() {
             return;
         }
-        log.error(format!("internal error, please report it: {panic}"));
-        std::process::exit(i32::from(Kind::Internal.status().unwrap_or(1)));
+        let text = panic.to_string();
+        // Libraries panic where the system has no thread or file for them.
+        let exhausted = ["Too many open files", "spawn worker thread", "spawn thread"];
+        let (kind, text) = if exhausted.iter().any(|cause| text.contains(cause)) {
+            let advice = "raise the limits of this process (ulimit -n, ulimit -u)";
+            (
+                Kind::LocalIo,
+                format!("no file or thread is left: {text}; {advice}"),
+            )
+        } else {
+            (
+                Kind::Internal,
+                format!("internal error, please report it: {text}"),
+            )
+        };
+        log.error(text);
+        std::process::exit(i32::from(kind.status().unwrap_or(1)));
     }));
 }
 

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::S3;
 use super::body::cut;
@@ -49,13 +50,19 @@ struct Shared {
     s3: S3,
     max_size: u64,
     memory: Arc<Semaphore>,
-    /// Held by each download, and lost one by one as the process runs out of connections.
+    /// Held by each download.
     slots: Arc<Semaphore>,
+    /// Held by a download that found no file descriptor left.
+    scarce: Mutex<()>,
     succeeded: AtomicU64,
     /// Objects given up since the last success.
     failed: AtomicU64,
     denials: Denials,
 }
+
+/// How often, and after what time, a connection is tried without file descriptors left.
+const SCARCE_TRIES: u32 = 20;
+const SCARCE_WAIT: Duration = Duration::from_millis(20);
 
 /// After this many failed objects in a row the server is at fault, not the object.
 const MAX_FAILURES: u64 = 3;
@@ -122,6 +129,7 @@ impl Fetcher {
                 max_size: limits.max_size,
                 memory: Arc::new(Semaphore::new(units(BUDGET) as usize)),
                 slots: Arc::new(Semaphore::new(limits.concurrency)),
+                scarce: Mutex::new(()),
                 succeeded: AtomicU64::new(0),
                 failed: AtomicU64::new(0),
                 denials: Denials::default(),
@@ -291,15 +299,19 @@ impl DocumentDownload {
         format!("{bucket}/{folder}")
     }
 
+    /// Gets the body. Those that find no file descriptor left go on one at a time, so that
+    /// there are fewer requests.
     async fn get(&self) -> Result<Body, Failure> {
-        let body = self.get_body().await;
-        if let Err(Failure::Transient {
-            class: FailureClass::Exhausted,
-            ..
-        }) = &body
-            && let Ok(slot) = self.shared.slots.try_acquire()
-        {
-            slot.forget();
+        let mut body = self.get_body().await;
+        if is_exhausted(&body) {
+            let _turn = self.shared.scarce.lock().await;
+            for _ in 0..SCARCE_TRIES {
+                tokio::time::sleep(SCARCE_WAIT).await;
+                body = self.get_body().await;
+                if !is_exhausted(&body) {
+                    break;
+                }
+            }
         }
         body
     }
@@ -374,6 +386,10 @@ impl DocumentDownload {
             _ = head.wait_for(|head| *head >= self.number) => None,
         }
     }
+}
+
+fn is_exhausted<T>(answer: &Result<T, Failure>) -> bool {
+    matches!(answer, Err(Failure::Transient { class, .. }) if *class == FailureClass::Exhausted)
 }
 
 /// Returns the JSON object that `bytes` hold, in UTF-8 and compact; otherwise the kind of
