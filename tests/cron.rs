@@ -135,10 +135,17 @@ fn a_stopped_backfill_keeps_what_it_has_stored() {
     let all = objects(40);
     let s3 = Faulty::start(&all, &["--fail-get", &key(39)]);
     let night = Night::new(&s3.url);
-    let mut run = night.command(&["--tries", "1000"]).spawn().unwrap();
+    let run = night.command(&["--tries", "1000"]).spawn().unwrap();
     wait_for("a second try", || s3.counts()["get"].as_u64() > Some(40));
     kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
-    assert_eq!(run.wait().unwrap().code(), Some(143));
+    let done = run.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(143));
+    let said = String::from_utf8_lossy(&done.stderr);
+    let again = format!(
+        "to resume: run {}",
+        script("backfill").get_program().display()
+    );
+    assert!(said.contains(&again), "{said}");
     assert_eq!(night.last("/status"), 143);
     // Only the failed object is left.
     night.ends_with(69, &["--tries", "1"]);

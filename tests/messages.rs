@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::harness::http::answering;
+use crate::harness::postgres::Database;
 use crate::harness::sample::record;
 use crate::harness::{Run, Tool, folder, program};
 
@@ -218,4 +219,18 @@ fn a_missing_object_is_named_with_its_place() {
     let run = tool.input(r#"{"bucket":"b","key":"pub/x.json"}"#).run();
     run.exits(0)
         .says("line 1: not found: s3://b/pub/x.json (deleted since it was listed, or a wrong key)");
+}
+
+#[test]
+fn an_unknown_role_of_postgresql_is_named_with_its_setting() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    let mut url = url::Url::parse(&database.url).unwrap();
+    url.set_username("nosuch").unwrap();
+    let run = Tool::new("bh-load")
+        .args(["--database", url.as_str()])
+        .run();
+    let run = run.exits(77).says("\"nosuch\"");
+    run.says("; check the user in the URL of the database, or PGUSER");
 }

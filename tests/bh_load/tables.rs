@@ -165,6 +165,7 @@ fn the_loader_gives_up_an_unreachable_server() {
         .port();
     let url = format!("postgres://me:secret@127.0.0.1:{port}/builds");
     let run = load(&url).exits(69).says("given up after 9 tries");
+    let run = run.says("cannot connect: Connection refused (is PostgreSQL running there?)");
     assert!(
         run.stderr
             .contains(&format!("postgres://me:***@127.0.0.1:{port}/builds")),

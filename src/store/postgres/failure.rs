@@ -8,6 +8,9 @@ use crate::retry::{Failure, FailureClass};
 /// What a pooler says that will say so again.
 const POOLER_REFUSALS: [&str; 2] = ["unsupported startup parameter", "statement pooling"];
 
+const USER: &str = "the user in the URL of the database, or PGUSER";
+const PASSWORD: &str = "the password in the URL of the database, in PGPASSWORD, or in ~/.pgpass";
+
 impl From<postgres::Error> for Failure {
     fn from(error: postgres::Error) -> Self {
         let silent = Self::transient(FailureClass::Silent, describe(&error));
@@ -42,6 +45,8 @@ impl From<postgres::Error> for Failure {
             // and interventions of an operator such as a restart: a new connection may help.
             ("25006" | "25P03" | "25P04" | "53300", _) | (_, Some("08" | "57")) => silent,
             (_, Some("53")) => permanent(Kind::Unavailable),
+            ("28000", _) => Self::permanent(Kind::Refused, format!("{text}; check {USER}")),
+            ("28P01", _) => Self::permanent(Kind::Refused, format!("{text}; check {PASSWORD}")),
             (_, Some("28")) => permanent(Kind::Refused),
             _ => permanent(Kind::Configuration),
         }
@@ -53,6 +58,9 @@ pub fn describe(error: &postgres::Error) -> String {
     match error.as_db_error() {
         Some(answer) => format!("{} ({})", answer.message(), answer.code().code()),
         None => match std::error::Error::source(error) {
+            Some(source) if error.to_string() == "error connecting to server" => {
+                format!("cannot connect: {source} (is PostgreSQL running there?)")
+            }
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         },
