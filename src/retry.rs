@@ -73,7 +73,7 @@ impl Failure {
                 ..
             } => Error::message(Kind::LocalIo, reason),
             Self::Transient { reason, .. } => Error::unavailable(reason),
-            Self::NotFound => Error::configuration(format!("{what}: there is no such thing")),
+            Self::NotFound => Error::configuration(format!("{what}: not found")),
             Self::Object(error) | Self::Permanent(error) => error,
         }
     }
@@ -268,14 +268,14 @@ impl Retry {
             _ => (attempts.policy.counted_as, attempts.failed, "tries"),
         };
         let Some(wait) = wait else {
-            let reason = format!("{reason}; given up after {failed} {tries}");
+            let reason = format!("{reason}; gave up after {failed} {tries}");
             return Err(Failure::transient(class, reason));
         };
         self.context.counters.note(counted_as, 1);
         if self.context.log.is_verbose() {
-            self.context.log.warn(format!("{reason}; trying again"));
+            self.context.log.warn(format!("{reason}; retrying"));
         } else if attempts.should_announce(class) {
-            self.announce(format!("{reason}; trying again"));
+            self.announce(format!("{reason}; retrying"));
         }
         Ok(wait)
     }

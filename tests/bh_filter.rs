@@ -293,7 +293,8 @@ fn a_database_knows(url: &str, mut execute: impl FnMut(&str)) {
         for (at, (key, etag)) in rows.iter().enumerate() {
             execute(&format!(
                 "INSERT INTO main_build (build_hash, build, metadata, created_at, s3_object_key, \
-                 s3_object_etag) VALUES ('v1:{at}', '{{}}', '{{}}', '2020-01-0{}T00:00:00Z', {}, {})",
+                 s3_object_etag) VALUES ('v1:{at}', '{{}}', '{{}}', '2020-01-0{}T00:00:00Z', {}, \
+                 {})",
                 at + 1,
                 quote(key),
                 quote(etag)
@@ -323,7 +324,8 @@ fn a_database_knows(url: &str, mut execute: impl FnMut(&str)) {
     execute("DROP TABLE bh_object");
     execute(
         "INSERT INTO main_build (build_hash, build, metadata, created_at, s3_object_key, \
-             s3_object_etag) VALUES ('v1:1', '{}', '{}', '2020-01-01T00:00:00Z', 'a/buildhub.json', '\"e\"')",
+             s3_object_etag) VALUES ('v1:1', '{}', '{}', '2020-01-01T00:00:00Z', \
+             'a/buildhub.json', '\"e\"')",
     );
     let run = sieve(&["--database", url]).input(entry(A, "e")).run();
     assert_eq!(keeps(run, &[]).count("/notes/keys known before"), 1);
@@ -402,7 +404,7 @@ fn an_unreachable_postgresql_is_an_error() {
         .exits(69)
         .prints_nothing()
         .says("127.0.0.1:1/db: ")
-        .says("given up after");
+        .says("gave up after");
     assert!(!run.stderr.contains("s3kr1t-w0rd"), "{run}");
     assert_eq!(run.count("/in"), 0, "{run}");
 }

@@ -234,3 +234,67 @@ fn an_unknown_role_of_postgresql_is_named_with_its_setting() {
     let run = run.exits(77).says("\"nosuch\"");
     run.says("; check the user in the URL of the database, or PGUSER");
 }
+
+#[test]
+fn an_error_of_s3_is_named_with_the_next_step() {
+    let cases = [
+        (
+            "403 Forbidden",
+            "AccessDenied",
+            77,
+            "access denied: AccessDenied (403) no; check the credentials and their permissions \
+             (--no-sign-request only works for public buckets)",
+        ),
+        (
+            "403 Forbidden",
+            "InvalidAccessKeyId",
+            77,
+            "check AWS_ACCESS_KEY_ID or the profile",
+        ),
+        (
+            "403 Forbidden",
+            "SignatureDoesNotMatch",
+            77,
+            "check AWS_SECRET_ACCESS_KEY",
+        ),
+        (
+            "403 Forbidden",
+            "InvalidTokenId",
+            77,
+            "renew it, for example with aws sso login or a new AWS_SESSION_TOKEN",
+        ),
+        (
+            "403 Forbidden",
+            "RequestTimeTooSkewed",
+            77,
+            "the clock of this machine is wrong: RequestTimeTooSkewed (403) no; set it",
+        ),
+        (
+            "404 Not Found",
+            "NoSuchBucket",
+            78,
+            "no such bucket; check its name and the endpoint",
+        ),
+        (
+            "400 Bad Request",
+            "",
+            78,
+            "this does not look like an S3 server (HTTP 400); check --endpoint-url",
+        ),
+        (
+            "307 Elsewhere\nlocation: /v1/",
+            "",
+            78,
+            "unexpected redirect (HTTP 307); is this an S3 endpoint?",
+        ),
+    ];
+    for (head, code, status, says) in cases {
+        let body = match code {
+            "" => "{}".to_owned(),
+            code => format!("<Error><Code>{code}</Code><Message>no</Message></Error>"),
+        };
+        let url = answering(head, &body);
+        let tool = Tool::new("s3-list").args(["--endpoint-url", &url, "--no-sign-request"]);
+        tool.arg("s3://b").run().exits(status).says(says);
+    }
+}

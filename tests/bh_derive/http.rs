@@ -69,12 +69,12 @@ fn check(row: &Row) {
         (None, Some(_)) => run.exits(65).says("bad_metadata: "),
         (Some("JSONFileNotFound"), _) if listed => run.exits(78).says("there is no http://"),
         (Some("JSONFileNotFound"), _) => run.exits(65).says("there is neither "),
-        (Some(_), _) if row.retry_on_notfound => run.exits(65).says("given up after 3 tries"),
+        (Some(_), _) if row.retry_on_notfound => run.exits(65).says("gave up after 3 tries"),
         (Some("TypeError"), _) => run.exits(69).says("is not a listing"),
         (Some("ValueError"), _) if row.requests == 1 && !lost => {
             run.exits(69).says("is not a listing")
         }
-        (Some(_), _) => run.exits(69).says("given up after 3 tries"),
+        (Some(_), _) => run.exits(69).says("gave up after 3 tries"),
     };
 }
 

@@ -133,7 +133,8 @@ fn a_sqlite_table_of_another_shape_is_refused() {
     connection.execute_batch(table).unwrap();
     let url = format!("sqlite:{}", path.display());
     load(&url).exits(78).says(
-        "main_build has another shape: no column metadata, created_at, s3_object_key, s3_object_etag",
+        "main_build has another shape: no column metadata, created_at, s3_object_key, \
+         s3_object_etag",
     );
     std::fs::write(
         &path,
@@ -164,7 +165,7 @@ fn the_loader_gives_up_an_unreachable_server() {
         .unwrap()
         .port();
     let url = format!("postgres://me:secret@127.0.0.1:{port}/builds");
-    let run = load(&url).exits(69).says("given up after 9 tries");
+    let run = load(&url).exits(69).says("gave up after 9 tries");
     let run = run.says("cannot connect: Connection refused (is PostgreSQL running there?)");
     assert!(
         run.stderr

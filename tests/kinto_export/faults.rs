@@ -116,7 +116,7 @@ fn requests_wait_as_long_as_the_server_asks() {
 #[test]
 fn an_unreachable_server_ends_the_export_after_whole_pages() {
     let (run, server) = run(|n| (n > FIRST_PAGE + 1).then(|| Some(error(503, vec![]))));
-    let run = run.exits(69).says("503 so it is; given up after 4 tries");
+    let run = run.exits(69).says("503 so it is; gave up after 4 tries");
     assert_eq!(builds(&run), expected(0..20));
     assert_eq!(pages(&run).len(), 2);
     assert!(!run.stdout.ends_with(b"}}}}\n"));

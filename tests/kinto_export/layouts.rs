@@ -110,5 +110,5 @@ fn a_database_without_the_tables_is_reported() {
     run.args(["--retries", "1"])
         .run()
         .exits(69)
-        .says("given up after 2 tries");
+        .says("gave up after 2 tries");
 }

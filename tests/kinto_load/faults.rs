@@ -91,7 +91,7 @@ fn a_transient_failure_is_retried() {
 #[test]
 fn a_server_that_dies_ends_the_run_and_stored_records_are_counted() {
     let (run, _) = run(|n| (n > FIRST_BATCH).then_some(None));
-    let run = run.exits(69).says("given up after 4 tries");
+    let run = run.exits(69).says("gave up after 4 tries");
     assert_eq!(run.count("/out"), 25, "{run}");
 }
 

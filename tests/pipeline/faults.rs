@@ -174,7 +174,7 @@ fn lost_connections_to_postgres_lose_nothing() {
     fed.line();
     holds(&store, 0..30);
     fed.give([&json!({"mark": {"end": {"run": "r"}}})]);
-    let run = fed.finish().exits(0).says("trying again");
+    let run = fed.finish().exits(0).says("retrying");
     assert_eq!(run.count("/out"), 30, "{run}");
     assert_eq!(run.count("/notes/reconnections"), 2, "{run}");
     assert_eq!(store.objects().len(), 30);
@@ -278,7 +278,7 @@ fn restarts_of_postgres_lose_nothing() {
     drop(lock);
     fed.line();
     fed.give([&json!({"mark": {"end": {"run": "r"}}})]);
-    let run = fed.finish().exits(0).says("trying again");
+    let run = fed.finish().exits(0).says("retrying");
     assert_eq!(run.count("/out"), 30, "{run}");
     assert!(run.count("/notes/reconnections") >= 2, "{run}");
     holds(&store, 0..30);

@@ -192,7 +192,7 @@ fn a_manifest_or_the_latest_inventory_is_read_from_a_bucket() {
             "expected s3://bucket/prefix/",
         ),
         (vec![&*at("inv/all/")], 2, "--latest finds the newest one"),
-        (vec![&*at("inv/nothing.json")], 78, "there is no such thing"),
+        (vec![&*at("inv/nothing.json")], 78, "not found"),
         (
             vec!["s3://no-such-bucket-here/manifest.json"],
             78,
@@ -230,7 +230,7 @@ fn a_manifest_or_the_latest_inventory_is_read_from_a_bucket() {
     assert_eq!(run.listing().parts.len(), 1);
     run.says("get s3://")
         .says("inv/all/data/2.csv.gz at http://")
-        .says(": there is no such thing");
+        .says(": not found");
 }
 
 #[test]

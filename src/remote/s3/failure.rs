@@ -58,13 +58,17 @@ fn dispatch_failed(error: &ConnectorError) -> Failure {
     if find_tls(error).is_some() {
         return Failure::permanent(
             Kind::Refused,
-            format!("TLS: {cause}; is the certificate trusted (AWS_CA_BUNDLE)?"),
+            if cause.contains("InvalidContentType") {
+                "the server does not speak TLS; use http:// in the endpoint's URL".to_owned()
+            } else {
+                format!("TLS: {cause}; is the certificate trusted (AWS_CA_BUNDLE)?")
+            },
         );
     }
     if error.is_user() {
         return Failure::permanent(Kind::Configuration, cause);
     }
-    Failure::transient(FailureClass::Silent, cause)
+    Failure::transient(FailureClass::Silent, format!("cannot connect: {cause}"))
 }
 
 const PROXY_CREDENTIALS: &str =
@@ -139,10 +143,10 @@ impl Answer {
             region,
             after,
         } = self;
-        let said = format!(
-            "{} ({status}) {message}",
-            code.as_deref().unwrap_or("no error code")
-        );
+        let said = match &code {
+            Some(code) => format!("{code} ({status}) {message}"),
+            None => format!("HTTP {status}"),
+        };
         let with = |class, reason: String| Failure::Transient {
             reason,
             after,
@@ -153,7 +157,7 @@ impl Answer {
         match code.as_deref() {
             Some("NoSuchBucket") => Failure::permanent(
                 Kind::Configuration,
-                "there is no such bucket; check its name and the endpoint",
+                "no such bucket; check its name and the endpoint",
             ),
             Some("NoSuchKey" | "NoSuchVersion") => Failure::NotFound,
             Some("PreconditionFailed") => Failure::permanent(Kind::EndedEarly, REPLACED),
@@ -167,20 +171,25 @@ impl Answer {
                  run again"
             ))),
             Some("AccessDenied" | "AllAccessDisabled") => denied(format!(
-                "access is refused: {said}; check the credentials, or add --no-sign-request if the bucket is public"
+                "access denied: {said}; check the credentials and their permissions (--no-sign-request only works for public buckets)"
             )),
             // Of a key that the server spells in another way, too.
-            Some("SignatureDoesNotMatch") => denied(format!("the credentials are refused: {said}")),
-            Some(
-                "InvalidAccessKeyId"
-                | "ExpiredToken"
-                | "InvalidToken"
-                | "TokenRefreshRequired"
-                | "RequestTimeTooSkewed",
-            ) => Failure::permanent(
-                Kind::Refused,
-                format!("the credentials are refused: {said}"),
-            ),
+            Some("SignatureDoesNotMatch") => denied(format!(
+                "the credentials are not accepted: {said}; check AWS_SECRET_ACCESS_KEY"
+            )),
+            Some("InvalidAccessKeyId") => refused(format!(
+                "the credentials are not accepted: {said}; check AWS_ACCESS_KEY_ID or the profile"
+            )),
+            Some("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired") => {
+                refused(format!("the session is not accepted: {said}; {RENEW}"))
+            }
+            // MinIO's.
+            Some("InvalidTokenId") => {
+                denied(format!("the session is not accepted: {said}; {RENEW}"))
+            }
+            Some("RequestTimeTooSkewed") => refused(format!(
+                "the clock of this machine is wrong: {said}; set it, for example by NTP"
+            )),
             Some(
                 "SlowDown"
                 | "SlowDownRead"
@@ -195,21 +204,32 @@ impl Answer {
                 301 | 307 | 308 if region.is_some() => wrong_region(region.as_deref(), &said),
                 300..=399 => Failure::permanent(
                     Kind::Configuration,
-                    format!("sent elsewhere ({said}): is this the address of an S3?"),
+                    format!("unexpected redirect ({said}); is this an S3 endpoint?"),
                 ),
                 407 => Failure::permanent(Kind::Refused, format!("{said}; {PROXY_CREDENTIALS}")),
-                401 | 403 => denied(format!("access is refused: {said}")),
+                401 | 403 => denied(format!(
+                    "access denied: {said}; check the credentials and --endpoint-url"
+                )),
                 // Not S3's own word: a proxy before it, say.
                 404 if code.is_none() => busy(said),
                 429 | 503 => throttled(said),
                 408 | 500.. => busy(said),
-                200..=299 => busy(format!("the answer cannot be read: {}", otherwise())),
+                200..=299 => busy(format!("cannot read the answer: {}", otherwise())),
                 // S3 itself has refused this one.
                 _ if code.is_some() => Failure::Object(Error::configuration(said)),
-                _ => Failure::permanent(Kind::Configuration, said),
+                _ => Failure::permanent(
+                    Kind::Configuration,
+                    format!("this does not look like an S3 server ({said}); check --endpoint-url"),
+                ),
             },
         }
     }
+}
+
+const RENEW: &str = "renew it, for example with aws sso login or a new AWS_SESSION_TOKEN";
+
+fn refused(text: String) -> Failure {
+    Failure::permanent(Kind::Refused, text)
 }
 
 fn denied(text: String) -> Failure {
