@@ -317,7 +317,7 @@ fn a_server_that_always_fails_ends_the_run() {
     let table: [(&[&str], i32, &str); 5] = [
         (&each.concat(), 69, "after 4 tries"),
         (&["--error-500", "100", "--most", "99"], 69, "after 4 tries"),
-        (&["--deny"], 77, "refused"),
+        (&["--deny"], 77, "denied"),
         (&["--no-such-bucket"], 78, "no such bucket"),
         (&["--wrong-region", "eu-north-1"], 78, "--region eu-north-1"),
     ];

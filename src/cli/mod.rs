@@ -263,8 +263,7 @@ fn say_next_step(error: &Error, io: &Io) {
         error.kind,
         Kind::Signal(_) | Kind::Unavailable | Kind::LocalIo | Kind::EndedEarly
     );
-    let (records, ..) = io.context.counters.snapshot();
-    if io.output.runs().is_resumable() && passes && records > 0 {
+    if io.output.runs().is_resumable() && passes {
         io.context.log.info(format!(
             "to resume: run {}",
             log::again_or("the same pipeline again, with --resume at its source")

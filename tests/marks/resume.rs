@@ -149,7 +149,9 @@ fn a_start_without_resume_says_what_it_throws_away() {
         list.arg("--resume-file").arg(place.resume_file())
     };
     let told = list().run().exits(0).says(&run);
-    let told = told.says("1 range not yet stored").says("without --resume");
+    let told = told
+        .says("1 range not yet stored")
+        .says("to continue a run, use --resume");
     assert!(told.stderr.contains("warning"), "{told}");
     // A run that is done has nothing to lose.
     place.run();
