@@ -88,19 +88,6 @@ impl Levels {
         scope
     }
 
-    /// Returns whether nothing comes after `last` in the directories below `scope` that
-    /// contain it, and in `scope`.
-    pub fn end_at(&self, scope: &str, last: &str) -> bool {
-        let mut name = last;
-        for dir in dirs_of(scope, last).rev().chain([scope]) {
-            if self.rest(dir, name) != Rest::Nothing {
-                return false;
-            }
-            name = dir;
-        }
-        true
-    }
-
     /// Returns the directories from `prefix` inward that contain `last`, each with the entry
     /// that is or contains `last`, unless it is known that nothing comes after that entry.
     pub fn unproven<'a>(

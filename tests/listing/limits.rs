@@ -47,9 +47,10 @@ fn sixty_million_keys_take_at_most_3_percent_more_requests() {
 
 #[test]
 fn a_million_keys_take_few_more_requests_and_rounds() {
-    // To widen by the pages that arrive takes three rounds; deep folders take more.
+    // To widen by the pages that arrive takes three rounds; deep folders take more, and so do
+    // ends inside of them, which are listed once more.
     for (name, percent, rounds) in [
-        ("archive", 140.0, 29.0),
+        ("archive", 140.0, 31.0),
         ("prefix", 112.0, 28.0),
         ("sequential", 112.0, 24.0),
         ("hash", 112.0, 24.0),
@@ -77,7 +78,7 @@ fn other_key_layouts_take_at_most_45_percent_more_requests() {
     for space in layouts::all(MILLION) {
         let outcome = list(&Run::default(), &space);
         let rounds = match space.name {
-            "deep" => 30.0,
+            "deep" => 33.0,
             "events" => 29.0,
             _ => 28.0,
         };
@@ -102,7 +103,7 @@ fn requests_stay_few_with_2_to_256_connections() {
     for name in NAMES {
         let space = space(name, MILLION);
         for (connections, percent, rounds) in
-            [(2, 105.0, 510.0), (8, 110.0, 140.0), (256, 230.0, 22.0)]
+            [(2, 105.0, 510.0), (8, 110.0, 140.0), (256, 230.0, 24.0)]
         {
             let run = Run {
                 connections,
@@ -141,7 +142,7 @@ fn a_histogram_fills_all_connections_at_once() {
             histogram: &histogram(&*space),
             ..Run::default()
         };
-        at_most(105.0, 17.0, name, MILLION, &list(&run, &*space));
+        at_most(105.0, 18.0, name, MILLION, &list(&run, &*space));
     }
     let space = space("hash", 60 * MILLION);
     let run = Run {
@@ -229,14 +230,14 @@ fn small_buckets_take_few_requests() {
     }
 }
 
-/// Requests beyond that, which show where directories in directories end: at most three per
+/// Requests beyond that, which show where directories in directories end: at most four per
 /// level.
 const PROOFS: [(&str, u64); 5] = [
-    ("archive", 2),
-    ("backups", 9),
-    ("deep", 7),
-    ("hive", 7),
-    ("tiny-dirs", 1),
+    ("archive", 8),
+    ("backups", 12),
+    ("deep", 14),
+    ("hive", 9),
+    ("tiny-dirs", 4),
 ];
 
 #[test]

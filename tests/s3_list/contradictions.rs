@@ -106,6 +106,41 @@ fn minio_lists_siblings_of_folders_completely() {
     assert_eq!(run_below.listing().keys().len(), 61, "{run} {run_below}");
 }
 
+/// A page that ends too early may also leave out what comes before its last key, and a key that
+/// nothing follows proves nothing.
+#[test]
+fn an_early_end_after_the_last_key_loses_nothing() {
+    let Some(bucket) = Bucket::new() else { return };
+    let folders = [("60.0.2/build1.1", 13), ("60.0.2/build1", 13), ("60.0", 10)];
+    let mut keys: Vec<String> = folders
+        .iter()
+        .flat_map(|(folder, count)| (0..*count).map(move |n| format!("{folder}/f{n:02}")))
+        .chain(["60.00".to_owned()])
+        .collect();
+    bucket.put_all(keys.iter().map(|key| (key.clone(), b"x".to_vec())));
+    keys.sort();
+    for size in ["1", "2", "3", "5", "7", "10", "15"] {
+        for width in ["1", "2", "8", "64"] {
+            let tool = bucket.tool("s3-list").arg(bucket.url());
+            let run = tool.args(["--page-size", size, "--concurrency", width]);
+            let run = run.run().exits(0);
+            assert_eq!(run.listing().sorted(), keys, "{run}");
+        }
+        for after in &keys {
+            let tool = bucket.tool("s3-list").arg(bucket.url());
+            let run = tool.args(["--page-size", size, "--after", after]).run();
+            let rest = keys.iter().filter(|key| *key > after);
+            assert!(
+                run.exits(0)
+                    .listing()
+                    .sorted()
+                    .into_iter()
+                    .eq(rest.cloned())
+            );
+        }
+    }
+}
+
 #[test]
 fn pages_that_siblings_of_a_folder_fill_lose_nothing() {
     let keys = siblings();
