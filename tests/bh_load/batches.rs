@@ -237,7 +237,7 @@ fn a_run_is_stored_in_one_database(kind: Kind) {
     load(&store, unit(None, 0)).exits(0);
     let before = lines_of(&folder.path().join("list.json.loaded"));
     let run = load(&other, unit(Some(0), 1)).exits(78);
-    let run = run.says("list.json.loaded: this run is stored in ");
+    let run = run.says("list.json.loaded: this run was stored in ");
     assert!(run.lines().is_empty(), "{run}");
     assert_eq!(lines_of(&folder.path().join("list.json.loaded")), before);
     load(&store, unit(Some(0), 1)).exits(0);
@@ -269,7 +269,7 @@ fn a_lost_database_is_reported(kind: Kind) {
     load("r", None, 0).exits(0);
     lose();
     let run = load("r", Some(0), 1).exits(75);
-    run.says("what was stored of run r is lost: the database is new");
+    run.says("the rows of run r are lost: the database is new");
     let loaded = lines_of(&folder.path().join("list.json.loaded")).remove(0);
     let rest = json!([{"after": sample::key(0), "through": sample::key(1)}]);
     assert_eq!(loaded["coverage"], rest);
@@ -277,7 +277,7 @@ fn a_lost_database_is_reported(kind: Kind) {
     // All was confirmed, but the listing was killed before it saw that.
     lose();
     let tool = loader(&store).arg("--resume-file").arg(&resume_file);
-    tool.input(ndjson([&end()])).run().exits(75).says("is lost");
+    tool.input(ndjson([&end()])).run().exits(75).says("are lost");
     load("r", None, 0).exits(0);
     // A new run lists everything.
     lose();

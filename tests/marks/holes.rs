@@ -36,7 +36,7 @@ fn a_run_that_follows_does_not_make_another_whole() {
     ] {
         load(&lines)
             .exits(75)
-            .says("behind 7 records that no loader has confirmed");
+            .says("after 7 records that no loader has confirmed");
     }
     // What was in doubt comes too.
     let first = [
@@ -79,7 +79,7 @@ fn records_behind_the_last_mark_are_a_fault() {
     lines.insert(3, record(0));
     load(&lines)
         .exits(75)
-        .says("1 record came behind the last mark of run r");
+        .says("1 record came after the last mark of run r");
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn a_manifest_of_another_inventory_than_asked_is_refused() {
     keep(tool().args(["--mozilla", "firefox"])).run().exits(0);
     let run = keep(tool().args(["--mozilla", "archive"])).run().exits(78);
     run.prints_nothing()
-        .says("lists net-mozaws-prod-delivery-firefox, and not");
+        .says("lists net-mozaws-prod-delivery-firefox, not");
     let latest = "s3://net-mozaws-prod-delivery-inventory-us-east-1/public/other/";
     let run = keep(tool().args(["--no-sign-request", "--latest", latest])).run();
     run.exits(78)
