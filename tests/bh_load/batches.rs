@@ -277,7 +277,10 @@ fn a_lost_database_is_reported(kind: Kind) {
     // All was confirmed, but the listing was killed before it saw that.
     lose();
     let tool = loader(&store).arg("--resume-file").arg(&resume_file);
-    tool.input(ndjson([&end()])).run().exits(75).says("are lost");
+    tool.input(ndjson([&end()]))
+        .run()
+        .exits(75)
+        .says("are lost");
     load("r", None, 0).exits(0);
     // A new run lists everything.
     lose();

@@ -197,7 +197,10 @@ mod tests {
         }
         let other = Manifest::parse(old, "here", "b", "other").err();
         let said = other.map(|error| error.to_string()).unwrap_or_default();
-        assert!(said.contains("does not describe the collection \"other\""), "{said}");
+        assert!(
+            said.contains("does not describe the collection \"other\""),
+            "{said}"
+        );
         assert!(Manifest::parse(BUILT_IN, "built in", "build-hub", "releases").is_ok());
     }
 }
