@@ -314,7 +314,7 @@ fn permanent_failures_are_reported_at_once() {
             78,
             &["s3://bench", "no such bucket"],
         ),
-        (&["--deny"], &[], 77, &["refused", "--no-sign-request"]),
+        (&["--deny"], &[], 77, &["denied", "--no-sign-request"]),
         (
             &["--wrong-region", "eu-north-1"],
             &[],
