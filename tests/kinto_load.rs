@@ -45,6 +45,14 @@ fn conflicting_batches_lose_nothing() {
 }
 
 #[test]
+fn a_missing_collection_ends_the_run() {
+    let Some(kinto) = Kinto::new() else { return };
+    let tool = load(&kinto).args(["--collection", "missing"]);
+    let run = tool.input(lines(&[release(0)])).run().exits(78);
+    run.says("create them with kinto-load --initialize");
+}
+
+#[test]
 fn the_last_version_of_a_record_wins() {
     let Some(kinto) = Kinto::new() else { return };
     let versions: Vec<Value> = (0..60)

@@ -34,7 +34,7 @@ use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::record::s3::unquote_etag;
-use crate::remote::proxy::Proxies;
+use crate::remote::proxy::{Proxies, variable};
 use crate::retry::{Failure, FailureClass, Policy, Retry};
 use crate::values;
 
@@ -135,6 +135,12 @@ impl S3 {
         }
         let shared = loader.load().await;
         let endpoint = profile.endpoint(args, &shared)?;
+        for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
+            if std::env::var_os(name).is_some() && variable(name).is_none() {
+                let log = &context.log;
+                log.info(format!("{name} is blank, so it counts as not set"));
+            }
+        }
         let region = region(&shared, &profile)?;
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
             .region(region.clone())

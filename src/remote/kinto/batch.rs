@@ -269,6 +269,14 @@ impl Batches {
                     ),
                 ));
             }
+            404 => {
+                let said = refusal(response).text();
+                return Err(Error::configuration(format!(
+                    "{}/batch: the bucket or the collection does not exist (HTTP 404 {said}); \
+                     create them with kinto-load --initialize",
+                    self.server.address()
+                )));
+            }
             _ => PutOutcome::Refused(format!("{status} {}", refusal(response).text())),
         })
     }
