@@ -243,7 +243,10 @@ const CRATES: &[(&str, &str)] = &[
     // Servers and databases. What is pure, and bh-validate, knows none of them.
     ("aws_config aws_credential_types aws_sdk_s3", "remote"),
     ("aws_runtime aws_smithy_runtime_api aws_types", "remote"),
-    ("http_body_util hyper hyper_rustls hyper_util tower_service", "remote"),
+    (
+        "http_body_util hyper hyper_rustls hyper_util tower_service",
+        "remote",
+    ),
     ("elasticsearch reqwest", "remote"),
     // Kinto's own database is PostgreSQL too.
     ("postgres", "remote store"),
