@@ -1,9 +1,14 @@
-//! The short help.
+//! Help, and errors of arguments.
 
 use std::ffi::OsString;
+use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
+
+use super::streams;
+use crate::error::Kind;
+use crate::log;
 
 /// The flags of most commands, by their ids.
 const USUAL: [&str; 23] = [
@@ -47,4 +52,31 @@ pub fn shorten(told: Error, command: &Command, arguments: &[OsString]) -> Error 
         arg.hide(!is_usual).help_heading(None::<&str>)
     });
     short.try_get_matches_from(arguments).err().unwrap_or(told)
+}
+
+/// Prints help and version to standard output, an error to standard error.
+pub fn print(mut error: Error, program: &str) -> ExitCode {
+    if error.use_stderr() {
+        // Only the values, which may hold line breaks too: the rest has lines of its own.
+        let values: Vec<_> = error.context().filter_map(printable_value).collect();
+        for (kind, value) in values {
+            error.insert(kind, value);
+        }
+        let text = error.to_string().replacen("error", program, 1);
+        log::write_lines(&text);
+        return ExitCode::from(2);
+    }
+    match error.print() {
+        Ok(()) if !streams::is_stdout_closed() => ExitCode::SUCCESS,
+        _ => ExitCode::from(Kind::LocalIo.status().unwrap_or(1)),
+    }
+}
+
+fn printable_value(
+    (kind, value): (ContextKind, &ContextValue),
+) -> Option<(ContextKind, ContextValue)> {
+    match value {
+        ContextValue::String(text) => Some((kind, ContextValue::String(log::printable(text)))),
+        _ => None,
+    }
 }

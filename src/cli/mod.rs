@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::error::{ContextKind, ContextValue};
 use clap::{Command, Parser};
 use rustix::fs::{FileType, Stat, fstat, stat};
 
@@ -85,7 +84,7 @@ pub(crate) fn command<P: Program>() -> Command {
 pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode {
     let args = match parse::<P>() {
         Ok(args) => args,
-        Err(error) => return print_clap_error(error, name::<P>()),
+        Err(error) => return help::print(error, name::<P>()),
     };
     let program = name::<P>();
     if args.reads_lines() && std::io::stdin().is_terminal() {
@@ -163,33 +162,6 @@ fn parse<P: Program>() -> std::result::Result<P, clap::Error> {
     let matches = command.try_get_matches_from_mut(&arguments);
     let matches = matches.map_err(|told| help::shorten(told, &command, &arguments))?;
     P::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
-}
-
-/// Prints help and version to standard output, an error to standard error.
-fn print_clap_error(mut error: clap::Error, program: &str) -> ExitCode {
-    if error.use_stderr() {
-        // Only the values, which may hold line breaks too: the rest has lines of its own.
-        let values: Vec<_> = error.context().filter_map(printable_value).collect();
-        for (kind, value) in values {
-            error.insert(kind, value);
-        }
-        let text = error.to_string().replacen("error", program, 1);
-        log::write_lines(&text);
-        return ExitCode::from(2);
-    }
-    match error.print() {
-        Ok(()) if !streams::is_stdout_closed() => ExitCode::SUCCESS,
-        _ => ExitCode::from(Kind::LocalIo.status().unwrap_or(1)),
-    }
-}
-
-fn printable_value(
-    (kind, value): (ContextKind, &ContextValue),
-) -> Option<(ContextKind, ContextValue)> {
-    match value {
-        ContextValue::String(text) => Some((kind, ContextValue::String(log::printable(text)))),
-        _ => None,
-    }
 }
 
 /// Returns the program's name.

@@ -4,6 +4,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use parking_lot::Mutex;
@@ -22,7 +24,7 @@ const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION
 const CONNECT: Duration = Duration::from_secs(10);
 /// The maximum length of an answer in bytes, and of one that only explains a failure.
 const LONGEST_ANSWER: usize = 64 << 20;
-const LONGEST_EXPLANATION: usize = 64 << 10;
+pub const LONGEST_EXPLANATION: usize = 64 << 10;
 /// Redirects that are followed in a row.
 const MOST_REDIRECTS: usize = 10;
 
@@ -146,7 +148,7 @@ impl HttpClient {
         let body = if code.as_u16() < 400 {
             read_body(response).await?
         } else {
-            read_explanation(response).await
+            read_explanation(reqwest::Body::from(response), None).await
         };
         Ok(HttpAnswer {
             code,
@@ -188,16 +190,25 @@ async fn read_body(mut response: Response) -> Result<Bytes, Failure> {
     Ok(body.freeze())
 }
 
-/// Reads the start of a body that only explains a status, as far as it comes.
-async fn read_explanation(mut response: Response) -> Bytes {
-    let mut body = BytesMut::new();
-    while body.len() < LONGEST_EXPLANATION
-        && let Ok(Some(piece)) = response.chunk().await
-    {
-        body.extend_from_slice(&piece);
+/// Reads the start of a body that only explains a status, as far as it comes within `limit`.
+pub async fn read_explanation(
+    mut body: impl Body<Data = Bytes> + Unpin,
+    limit: Option<Duration>,
+) -> Bytes {
+    let mut read = BytesMut::new();
+    let all = async {
+        while read.len() < LONGEST_EXPLANATION
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        }
+    };
+    match limit {
+        Some(limit) => drop(tokio::time::timeout(limit, all).await),
+        None => all.await,
     }
-    body.truncate(LONGEST_EXPLANATION);
-    body.freeze()
+    read.truncate(LONGEST_EXPLANATION);
+    read.freeze()
 }
 
 /// Returns the certificates to trust besides the public authorities.

@@ -16,10 +16,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use bytes::BytesMut;
-use http_body_util::BodyExt;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::PROXY_AUTHORIZATION;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -29,13 +26,12 @@ use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{Error, Result};
+use crate::remote::http::read_explanation;
 use crate::remote::proxy::{Proxies, ProxyConnector};
 use crate::trust;
 
 /// Headers that a response may have.
 const MAX_HEADERS: usize = 4096;
-/// Bytes to read of a body that only explains an error.
-const LONGEST_EXPLANATION: usize = 64 << 10;
 
 /// Limits of the time to connect, and to wait for a response.
 type Timeouts = (Option<Duration>, Option<Duration>);
@@ -147,31 +143,12 @@ impl HttpConnector for Connector {
             let body = if head.status.is_success() {
                 SdkBody::from_body_1_x(body)
             } else {
-                read_explanation(body, limit).await
+                SdkBody::from(read_explanation(body, limit).await)
             };
             HttpResponse::try_from(Response::from_parts(head, body))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
-}
-
-/// Reads the start of a body that only explains a status, as far as it comes.
-async fn read_explanation(mut body: Incoming, limit: Option<Duration>) -> SdkBody {
-    let mut read = BytesMut::new();
-    let all = async {
-        while read.len() < LONGEST_EXPLANATION
-            && let Some(Ok(frame)) = body.frame().await
-        {
-            read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-        }
-    };
-    match limit {
-        // What has come by then is enough.
-        Some(limit) => drop(tokio::time::timeout(limit, all).await),
-        None => all.await,
-    }
-    read.truncate(LONGEST_EXPLANATION);
-    SdkBody::from(read.freeze())
 }
 
 impl fmt::Debug for Connectors {

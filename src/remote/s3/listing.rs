@@ -16,6 +16,7 @@ use crate::listing::{Continuation, Encoding, Oddity, Page, PageParser, ParseErro
 use crate::record::line::RecordPrefix;
 use crate::record::s3::decode_key;
 use crate::remote::concurrency::{ConcurrencyLimit, Permit};
+use crate::remote::http::LONGEST_EXPLANATION;
 use crate::retry::{Failure, FailureClass};
 
 /// Which page of a bucket's listing.
@@ -36,8 +37,6 @@ const REPORTED: usize = 1000;
 
 /// Bytes to allocate for a page at most; a larger one grows as it arrives.
 const USUAL_PAGE: usize = 1 << 19;
-/// Bytes to read of a document that is no page.
-const LONGEST_ERROR: usize = 64 << 10;
 
 /// A bucket whose keys are listed.
 pub struct Bucket {
@@ -105,7 +104,7 @@ impl Bucket {
                 // S3 may send an error with the status of success.
                 Err(ParseError::NotAListing) => {
                     let mut document = piece.to_vec();
-                    while document.len() < LONGEST_ERROR
+                    while document.len() < LONGEST_EXPLANATION
                         && let Some(piece) = body.next().await?
                     {
                         document.extend_from_slice(&piece);

@@ -9,6 +9,7 @@ mod parquet_schema;
 mod position;
 mod proof;
 mod read;
+mod root;
 mod row_buffer;
 mod send;
 mod state;
