@@ -54,13 +54,16 @@ struct Shared {
     slots: Arc<Semaphore>,
     /// Held by a download that found no file descriptor left.
     scarce: Mutex<()>,
+    /// Downloads that have a connection, or are opening one.
+    connected: AtomicU64,
     succeeded: AtomicU64,
     /// Objects given up since the last success.
     failed: AtomicU64,
     denials: Denials,
 }
 
-/// How often, and after what time, a connection is tried without file descriptors left.
+/// How often, and after what time, a connection is tried without file descriptors left while
+/// no other download can return one.
 const SCARCE_TRIES: u32 = 20;
 const SCARCE_WAIT: Duration = Duration::from_millis(20);
 
@@ -130,6 +133,7 @@ impl Fetcher {
                 memory: Arc::new(Semaphore::new(units(BUDGET) as usize)),
                 slots: Arc::new(Semaphore::new(limits.concurrency)),
                 scarce: Mutex::new(()),
+                connected: AtomicU64::new(0),
                 succeeded: AtomicU64::new(0),
                 failed: AtomicU64::new(0),
                 denials: Denials::default(),
@@ -302,17 +306,28 @@ impl DocumentDownload {
     /// Gets the body. Those that find no file descriptor left go on one at a time, so that
     /// there are fewer requests.
     async fn get(&self) -> Result<Body, Failure> {
-        let mut body = self.get_body().await;
-        if is_exhausted(&body) {
-            let _turn = self.shared.scarce.lock().await;
-            for _ in 0..SCARCE_TRIES {
-                tokio::time::sleep(SCARCE_WAIT).await;
-                body = self.get_body().await;
-                if !is_exhausted(&body) {
-                    break;
-                }
-            }
+        let mut body = self.get_counted().await;
+        if exhausted(&body).is_none() {
+            return body;
         }
+        let _turn = self.shared.scarce.lock().await;
+        let mut tries = 0;
+        while let Some(reason) = exhausted(&body) {
+            if tries == SCARCE_TRIES {
+                return Err(Failure::permanent(Kind::LocalIo, reason));
+            }
+            tokio::time::sleep(SCARCE_WAIT).await;
+            let is_alone = self.shared.connected.load(Relaxed) == 0;
+            tries = if is_alone { tries + 1 } else { 0 };
+            body = self.get_counted().await;
+        }
+        body
+    }
+
+    async fn get_counted(&self) -> Result<Body, Failure> {
+        self.shared.connected.fetch_add(1, Relaxed);
+        let body = self.get_body().await;
+        self.shared.connected.fetch_sub(1, Relaxed);
         body
     }
 
@@ -388,8 +403,14 @@ impl DocumentDownload {
     }
 }
 
-fn is_exhausted<T>(answer: &Result<T, Failure>) -> bool {
-    matches!(answer, Err(Failure::Transient { class, .. }) if *class == FailureClass::Exhausted)
+/// Returns the reason, if there was no file descriptor left.
+fn exhausted<T>(answer: &Result<T, Failure>) -> Option<&str> {
+    match answer {
+        Err(Failure::Transient { reason, class, .. }) if *class == FailureClass::Exhausted => {
+            Some(reason)
+        }
+        _ => None,
+    }
 }
 
 /// Returns the JSON object that `bytes` hold, in UTF-8 and compact; otherwise the kind of
