@@ -4,7 +4,7 @@ complete -c bh-fetch -l bucket -d 'Bucket for lines that do not name one' -r
 complete -c bh-fetch -l endpoint-url -d 'URL of an S3 server other than AWS [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
 complete -c bh-fetch -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
 complete -c bh-fetch -l profile -d 'Profile in the AWS configuration [env: AWS_PROFILE]' -r
-complete -c bh-fetch -l addressing-style -d 'Where a request names the bucket: in the path of the address, or in the name of the host; auto: in the path of a server that is not AWS\'s' -r -f -a "auto\t''
+complete -c bh-fetch -l addressing-style -d 'Where requests name the bucket: in the path of the URL, or in its host name (virtual); auto: in the path, except for AWS' -r -f -a "auto\t''
 path\t''
 virtual\t''"
 complete -c bh-fetch -l tries -d 'Maximum number of attempts per request' -r
@@ -18,7 +18,7 @@ never\t''"
 complete -c bh-fetch -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
 complete -c bh-fetch -l no-sign-request -d 'Send anonymous requests, for public buckets'
 complete -c bh-fetch -l request-payer -d 'Pay for the requests yourself (requester-pays buckets)'
-complete -c bh-fetch -l allow-drops -d 'Accept missing records, because grep, jq or another filter before this program drops them; they are counted as outside'
+complete -c bh-fetch -l allow-drops -d 'Accept that grep, jq or another filter before this program drops records; they are counted as outside'
 complete -c bh-fetch -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-fetch -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c bh-fetch -s h -l help -d 'Print help'

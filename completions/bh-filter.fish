@@ -10,7 +10,7 @@ complete -c bh-filter -l progress -d 'Show progress: rows at the bottom of a ter
 never\t''"
 complete -c bh-filter -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
 complete -c bh-filter -l no-known -d 'Keep known objects too'
-complete -c bh-filter -l allow-drops -d 'Accept missing records, because grep, jq or another filter before this program drops them; they are counted as outside'
+complete -c bh-filter -l allow-drops -d 'Accept that grep, jq or another filter before this program drops records; they are counted as outside'
 complete -c bh-filter -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-filter -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c bh-filter -s h -l help -d 'Print help'

@@ -12,12 +12,12 @@ complete -c bh-load -l progress -d 'Show progress: rows at the bottom of a termi
 never\t''"
 complete -c bh-load -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
 complete -c bh-load -l retry-refused -d 'Retry documents that Elasticsearch rejected permanently'
-complete -c bh-load -l requeue -d 'Send every row of the database to the index, and create it where it is missing'
+complete -c bh-load -l requeue -d 'Send every row of the database to the index; create the index if it is missing'
 complete -c bh-load -l mark-unvalidated -d 'Mark rows as not validated (metadata only; bh-load itself never validates)'
 complete -c bh-load -l kinto-migration -d 'Mark rows as migrated from Kinto, and count them as kinto_inserted'
 complete -c bh-load -l runs -d 'Print the runs stored in the database, and load nothing'
 complete -c bh-load -l dry-run -d 'Print what would happen to each record, and write nothing'
-complete -c bh-load -l allow-drops -d 'Accept missing records, because grep, jq or another filter before this program drops them; they are counted as outside'
+complete -c bh-load -l allow-drops -d 'Accept that grep, jq or another filter before this program drops records; they are counted as outside'
 complete -c bh-load -l marks -d 'Write the marks of what is stored'
 complete -c bh-load -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-load -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'

@@ -9,7 +9,7 @@ complete -c bh-validate -l progress-interval -d 'Where no rows are drawn, print 
 complete -c bh-validate -l assert-formats -d 'Check formats such as date-time too'
 complete -c bh-validate -l bare -d 'Each line is a bare build, not a record with a `build`'
 complete -c bh-validate -l skip-invalid -d 'Drop invalid records: count them, but do not treat them as rejects'
-complete -c bh-validate -l allow-drops -d 'Accept missing records, because grep, jq or another filter before this program drops them; they are counted as outside'
+complete -c bh-validate -l allow-drops -d 'Accept that grep, jq or another filter before this program drops records; they are counted as outside'
 complete -c bh-validate -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-validate -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c bh-validate -s h -l help -d 'Print help'

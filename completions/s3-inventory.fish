@@ -11,7 +11,7 @@ complete -c s3-inventory -l concurrency -d 'Maximum number of files read concurr
 complete -c s3-inventory -l endpoint-url -d 'URL of an S3 server other than AWS [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
 complete -c s3-inventory -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
 complete -c s3-inventory -l profile -d 'Profile in the AWS configuration [env: AWS_PROFILE]' -r
-complete -c s3-inventory -l addressing-style -d 'Where a request names the bucket: in the path of the address, or in the name of the host; auto: in the path of a server that is not AWS\'s' -r -f -a "auto\t''
+complete -c s3-inventory -l addressing-style -d 'Where requests name the bucket: in the path of the URL, or in its host name (virtual); auto: in the path, except for AWS' -r -f -a "auto\t''
 path\t''
 virtual\t''"
 complete -c s3-inventory -l tries -d 'Maximum number of attempts per request' -r
@@ -26,7 +26,7 @@ complete -c s3-inventory -l progress-interval -d 'Where no rows are drawn, print
 complete -c s3-inventory -l raw-keys -d 'Do not URL-decode keys in CSV'
 complete -c s3-inventory -l all-versions -d 'Include all versions of an object, not just the latest'
 complete -c s3-inventory -l delete-markers -d 'Include delete markers'
-complete -c s3-inventory -l resume -d 'Resume the previous run; start a new one if it finished, or if the inventory files changed'
+complete -c s3-inventory -l resume -d 'Resume the previous run, or start a new one if it has finished'
 complete -c s3-inventory -l no-marks -d 'Write only records, for jq, head, sort and wc; a loader after them confirms nothing'
 complete -c s3-inventory -l no-sign-request -d 'Send anonymous requests, for public buckets'
 complete -c s3-inventory -l request-payer -d 'Pay for the requests yourself (requester-pays buckets)'

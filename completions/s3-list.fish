@@ -13,7 +13,7 @@ complete -c s3-list -l show-state -d 'Print how far the listing of this resume f
 complete -c s3-list -l endpoint-url -d 'URL of an S3 server other than AWS [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
 complete -c s3-list -l region -d 'Region of the bucket [env: AWS_REGION; else that of the profile]' -r
 complete -c s3-list -l profile -d 'Profile in the AWS configuration [env: AWS_PROFILE]' -r
-complete -c s3-list -l addressing-style -d 'Where a request names the bucket: in the path of the address, or in the name of the host; auto: in the path of a server that is not AWS\'s' -r -f -a "auto\t''
+complete -c s3-list -l addressing-style -d 'Where requests name the bucket: in the path of the URL, or in its host name (virtual); auto: in the path, except for AWS' -r -f -a "auto\t''
 path\t''
 virtual\t''"
 complete -c s3-list -l tries -d 'Maximum number of attempts per request' -r
@@ -25,7 +25,7 @@ complete -c s3-list -l summary -d 'At the end, write the summary to this file as
 complete -c s3-list -l progress -d 'Show progress: rows at the bottom of a terminal; elsewhere, after a minute, a line every 30 seconds; or never' -r -f -a "auto\t''
 never\t''"
 complete -c s3-list -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
-complete -c s3-list -l resume -d 'Resume the previous run; start a new one if it finished, or if the inventory files changed'
+complete -c s3-list -l resume -d 'Resume the previous run, or start a new one if it has finished'
 complete -c s3-list -l no-marks -d 'Write only records, for jq, head, sort and wc; a loader after them confirms nothing'
 complete -c s3-list -l ordered -d 'Write keys in sorted order; pages that arrive early are buffered in memory, then in TMPDIR'
 complete -c s3-list -l no-sign-request -d 'Send anonymous requests, for public buckets'

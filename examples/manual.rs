@@ -134,7 +134,7 @@ const PAGES: &[Page] = &[
              without being parsed as JSON, unless they are not one whole object.",
             "The known objects are those in the database that bh-load would use; if its SQLite \
              file does not exist yet, nothing is known. --known names a file of records or a \
-             listing instead, or none. They take less than 40 bytes of memory per key.",
+             listing instead, and with --no-known nothing is known. Known objects take less than 40 bytes of memory per key.",
             "Besides records, bh-filter reads the listings of aws s3api, s5cmd and rclone; see \
              bh-lines(5).",
         ],
@@ -196,7 +196,7 @@ const PAGES: &[Page] = &[
              with 78. So does a collection whose last change is older than one already seen, as \
              after a restore. If that happened after an earlier run stopped, --resume starts a new \
              run.",
-            "With --database, records are read from Kinto's own PostgreSQL database with a \
+            "With --kinto-database, records are read from Kinto's own PostgreSQL database with a \
              server-side cursor, from the table objects, or up to Kinto 12 from records. Its time \
              zone must be UTC, as Kinto requires.",
             "--concurrency splits the time between the first change and the last into ranges; an \
@@ -334,7 +334,7 @@ const PAGES: &[Page] = &[
              candidates or the .json of a nightly cannot be fetched, or an answer does not come in \
              time, the run ends (69). If a listing of candidates does not exist, the run ends with \
              78, because all records would suffer.",
-            "With --bucket, listings and metadata are read by S3 from the bucket of the archive; \
+            "With --archive-bucket, listings and metadata are read by S3 from the bucket of the archive; \
              URLs in records are still those of --archive-url.",
             "With --event, lines are S3 events, bare or wrapped in SNS notifications, or lines of \
              a listing. The metadata of a new archive file are looked up as above; if there are \

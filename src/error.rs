@@ -103,6 +103,8 @@ pub const REJECTED: u8 = 65;
 pub struct Error {
     pub kind: Kind,
     cause: anyhow::Error,
+    /// The next step, if it depends on where the error ends the run.
+    next: Option<String>,
 }
 
 impl Error {
@@ -110,6 +112,7 @@ impl Error {
         Self {
             kind,
             cause: cause.into(),
+            next: None,
         }
     }
 
@@ -159,18 +162,32 @@ impl Error {
         self.cause.is::<T>()
     }
 
+    /// Adds the next step.
+    pub fn then(self, next: impl fmt::Display) -> Self {
+        Self {
+            next: Some(next.to_string()),
+            ..self
+        }
+    }
+
+    /// Returns the next step that was added.
+    pub fn next(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+
     /// Puts `context` before the text.
     pub fn context(self, context: impl fmt::Display) -> Self {
         Self {
-            kind: self.kind,
             cause: self.cause.context(context.to_string()),
+            ..self
         }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.cause)
+        write!(f, "{:#}", self.cause)?;
+        self.next.iter().try_for_each(|next| write!(f, "; {next}"))
     }
 }
 

@@ -142,7 +142,7 @@ fn a_stopped_backfill_keeps_what_it_has_stored() {
     assert_eq!(done.status.code(), Some(143));
     let said = String::from_utf8_lossy(&done.stderr);
     let again = format!(
-        "to resume: run {}",
+        "to resume, run {}",
         script("backfill").get_program().display()
     );
     assert!(said.contains(&again), "{said}");

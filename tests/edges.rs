@@ -368,7 +368,8 @@ fn gzip_input_is_an_error() {
             .tool(stage)
             .input(b"\x1f\x8b\x08\0\n\0".to_vec())
             .run();
-        run.exits(78).says("compressed by gzip; unpack it before");
+        run.exits(78)
+            .says("compressed with gzip; decompress it with zcat first");
     }
 }
 

@@ -4,12 +4,15 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
 use serde_json::json;
 
+use crate::harness::fed::Fed;
 use crate::harness::http::answering;
 use crate::harness::postgres::Database;
 use crate::harness::sample::record;
 use crate::harness::{Run, Tool, folder, program};
+use crate::marks::written;
 
 /// A mistake: the program with its arguments, what it reads, and what it should say.
 struct Row {
@@ -81,6 +84,43 @@ const LOCAL: &[Row] = &[
         "); delete it to start over",
     ),
     row(
+        "s3-list --endpoint-url http://127.0.0.1:1 --resume-file empty.json --resume s3://b",
+        78,
+        "empty.json: damaged, or not a resume file (",
+    ),
+    row(
+        "s3-list --endpoint-url 127.0.0.1:9000 s3://b",
+        2,
+        "the endpoint \"127.0.0.1:9000\" is not a valid URL: it must begin with http:// or https://",
+    ),
+    row(
+        "s3-list --endpoint-url http://127.0.0.1:1 --no-sign-request --tries 2 s3://b",
+        69,
+        "cannot connect: Connection refused (is the server running, and its URL right?); gave up \
+         after 2 tries",
+    ),
+    row(
+        "s3-list --profile nosuch s3://b",
+        78,
+        "cannot use the profile \"nosuch\": ",
+    ),
+    row(
+        "s3-list --profile nosuch s3://b",
+        78,
+        "; create it with `aws configure --profile nosuch`",
+    ),
+    row(
+        "kinto-export --server http://127.0.0.1:1/v1 --tries 2",
+        69,
+        "cannot connect: Connection refused (is the server running, and its URL right?); gave up \
+         after 2 tries",
+    ),
+    row(
+        "bh-load --runs",
+        78,
+        "no such database; name the one that holds the runs with --database or DATABASE_URL",
+    ),
+    row(
         "s3-inventory missing.csv",
         78,
         "missing.csv: no such file or folder; check the name",
@@ -102,6 +142,32 @@ const LOCAL: &[Row] = &[
         status: 65,
         says: "Records[0]: missing field \"eventTime\"",
     },
+    Row {
+        command: "bh-filter --no-known",
+        input: "{}",
+        status: 65,
+        says: "1 record rejected but not saved (1 shown): run again with --rejects FILE to keep them",
+    },
+    Row {
+        command: "bh-filter --no-known --rejects /dev/full",
+        input: "{}",
+        status: 74,
+        says: "cannot write --rejects /dev/full: No space left on device",
+    },
+    Row {
+        command: "bh-filter --no-known",
+        input: r#"{"mark":{"listed":{"run":"r","after":null,"through":"k"},"counts":[{"stage":"s3-list"}]}}"#,
+        status: 75,
+        says: "run r has no begin mark: a filter between two programs must pass lines that begin with \
+               {\"mark\": in their place, as grep -e '^{\"mark\":' -e PATTERN does",
+    },
+    Row {
+        command: "bh-filter --no-known",
+        input: r#"{"mark":{"begin":{"run":"r","source":"s3://b/","part":null,"started":"2026-01-01T00:00:00Z","criteria":{},"resumable":true}}}"#,
+        status: 75,
+        says: "input ended early: run r of s3://b/ has no end mark: a program before this one failed, \
+               or a filter dropped the mark; run the same pipeline again with --resume",
+    },
 ];
 
 #[test]
@@ -115,6 +181,7 @@ fn a_mistake_is_named_with_the_next_step() {
     {
         let folder = folder();
         std::fs::write(folder.path().join("damaged.json"), "{").unwrap();
+        std::fs::write(folder.path().join("empty.json"), "").unwrap();
         let mut words = command.split(' ');
         let tool = Tool::new(words.next().unwrap()).args(words);
         let tool = tool.folder(folder.path()).env("AUTH", "me:secret");
@@ -210,6 +277,26 @@ fn a_lock_on_the_database_is_reported_while_it_lasts() {
     assert!(said.ends_with(&wanted), "{said}");
     stderr.read_to_string(&mut said).unwrap();
     assert!(child.wait().unwrap().success(), "{said}");
+}
+
+/// One line: why it ends, and how to resume.
+#[test]
+fn a_stopped_program_names_the_next_step() {
+    let stop = |script: &str| {
+        let tool = Tool::new("bh-filter").arg("--no-known");
+        let mut fed = Fed::new(tool.env("BUILDHUB_PIPES_RERUN", script));
+        fed.give(&[written::begin("r", &json!({"resumable": true}))]);
+        fed.line();
+        fed.started.signal(Signal::TERM);
+        let run = fed.wait().dies_by(Signal::TERM.as_raw());
+        run.told()[0].to_owned()
+    };
+    let stopped = "bh-filter: stopped by SIGTERM; to resume, run ";
+    assert_eq!(
+        stop(""),
+        format!("{stopped}the same pipeline again with --resume")
+    );
+    assert_eq!(stop("backfill s3://b"), format!("{stopped}backfill s3://b"));
 }
 
 #[test]

@@ -378,7 +378,8 @@ fn an_unreachable_server_is_given_up() {
         .run();
     fails(run, 69, &["timed out", "after 2 tries"]);
     let plain = server_of(&[], &[]);
-    fails(tool(&plain.url.replace("http:", "https:")), 77, &["TLS"]);
+    let words = "the server does not speak TLS; use http:// in the endpoint's URL";
+    fails(tool(&plain.url.replace("http:", "https:")), 77, &[words]);
 }
 
 #[test]

@@ -54,7 +54,8 @@ impl SharedArgs {
 /// The flag of programs that read what others wrote.
 #[derive(Debug, Clone, clap::Args)]
 pub struct InputArgs {
-    /// Accept missing records, because grep, jq or another filter before this program drops them; they are counted as outside
+    /// Accept that grep, jq or another filter before this program drops records; they are
+    /// counted as outside
     #[arg(long)]
     pub allow_drops: bool,
 }

@@ -33,8 +33,8 @@ const HELP: &str = "\
 
 /// The end of every help.
 const AFTER_HELP: &str = "\
-Exit status: 0 finished, 65 finished with rejects, 69 server away, 74 local I/O,
-75 ended early, 77 refused, 78 configuration. Tour: bh-pipes(7); lines: bh-lines(5).";
+Exit status: 0 finished, 65 finished with rejects, 69 server unreachable, 74 local I/O,
+75 ended early, 77 denied, 78 configuration. Tour: bh-pipes(7); lines: bh-lines(5).";
 
 /// What this module needs to know of a program.
 pub trait Program: Parser {
@@ -129,7 +129,9 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     });
     if let Err(error) = &done {
         match error.kind {
-            Kind::Signal(signal_hook::consts::SIGPIPE) => {}
+            Kind::Signal(signal_hook::consts::SIGPIPE) => {
+                error.next().into_iter().for_each(|next| log.info(next));
+            }
             _ => log.error(error),
         }
     }
@@ -203,16 +205,12 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
         Err(error) if error.kind == Kind::Signal(signal_hook::consts::SIGPIPE) => Ok(()),
         done => io.output.finish(done.is_ok()),
     };
+    // A source that failed has said how to resume.
+    let is_said = done.is_err() && io.output.is_source();
     // A signal reaches the whole pipeline: report it rather than the early end of the input
     // that it causes.
-    // A source that was stopped before its end has said how to go on.
-    let is_said = done.is_err() && io.output.is_source();
-    let done = done.and_then(|()| io.context.shutdown.check());
-    if let Err(error) = &done {
-        if !is_said {
-            say_next_step(error, io);
-        }
-        return done;
+    if let Err(error) = done.and_then(|()| io.context.shutdown.check()) {
+        return Err(if is_said { error } else { resumable(error, io) });
     }
     // Records that are lost here are not to be looked for elsewhere.
     if !io.context.counters.adds_up() {
@@ -229,18 +227,18 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
     Ok(())
 }
 
-/// Says how the pipeline goes on, also where its source has ended long before.
-fn say_next_step(error: &Error, io: &Io) {
-    let passes = matches!(
+/// Adds to the error how to resume the pipeline, since its source may have ended long ago.
+fn resumable(error: Error, io: &Io) -> Error {
+    // An input that ended early says it itself.
+    let is_temporary = matches!(
         error.kind,
-        Kind::Signal(_) | Kind::Unavailable | Kind::LocalIo | Kind::EndedEarly
+        Kind::Signal(_) | Kind::Unavailable | Kind::LocalIo
     );
-    if io.output.runs().is_resumable() && passes {
-        io.context.log.info(format!(
-            "to resume: run {}",
-            log::again_or("the same pipeline again, with --resume at its source")
-        ));
+    if !is_temporary || !io.output.runs().is_resumable() {
+        return error;
     }
+    let again = log::again_or("the same pipeline again with --resume");
+    error.then(format!("to resume, run {again}"))
 }
 
 /// Checks that no file to write is used for something else too.

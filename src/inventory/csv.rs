@@ -72,9 +72,9 @@ impl RowReader {
         if let Some(found) = file_format::foreign(&block.bytes).filter(|_| is_start) {
             let then = match found {
                 FileFormat::Compressed("gzip", _) => {
-                    "name the file as an argument, or unpack it with zcat".to_owned()
+                    "name the file as an argument, or decompress it with zcat".to_owned()
                 }
-                FileFormat::Compressed(_, tool) => format!("unpack it with {tool}"),
+                FileFormat::Compressed(_, tool) => format!("decompress it with {tool}"),
                 _ => "convert it, or download the file again".to_owned(),
             };
             return Err(format!("expected CSV, found {found}; {then}"));

@@ -30,7 +30,10 @@ impl FirstRecords {
     /// the same.
     pub fn reject(&mut self, stage: &str, reject: &Reject) -> Option<&str> {
         let is_said = self.first.is_some() || stage != "bh-fetch";
-        if self.is_unfit() || self.is_fit && is_said {
+        if self.is_unfit() {
+            return Some("");
+        }
+        if self.is_fit && is_said {
             return None;
         }
         let misfit = Misfit::recognize(stage, reject);

@@ -261,10 +261,10 @@ impl Input {
             let place = &self.place;
             return Err(Error::configuration(match found {
                 FileFormat::Compressed(program, tool) => {
-                    format!("{place}: it is compressed by {program}; unpack it before, with {tool}")
+                    format!("{place}: compressed with {program}; decompress it with {tool} first")
                 }
                 _ => format!(
-                    "{place}: expected a JSON object per line, found {found}; convert it before"
+                    "{place}: expected a JSON object per line, found {found}; convert it first"
                 ),
             }));
         }

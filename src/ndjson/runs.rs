@@ -2,7 +2,7 @@
 //! units.
 
 use crate::error::{Error, Result};
-use crate::log::counted;
+use crate::log::{again_or, counted};
 use crate::record::mark::{Begin, End};
 
 /// What the marks have said so far.
@@ -43,9 +43,10 @@ impl Run {
     }
 }
 
-/// What to look at when marks come in another order than they were written in.
-const ORDER: &str = "lines must stay as they were written; for sort, shuf, split and parallel \
-                     --pipe, use --no-marks at the source";
+/// What to do when marks are missing or come in another order.
+const ORDER: &str = "a filter between two programs must pass lines that begin with {\"mark\": in \
+                     their place, as grep -e '^{\"mark\":' -e PATTERN does; for sort, shuf, split \
+                     and parallel --pipe, use --no-marks at the source";
 
 impl Runs {
     pub fn begin(&mut self, begin: &Begin) {
@@ -63,7 +64,7 @@ impl Runs {
         let fault = if run.ended {
             format!("a mark of {} came after its end: {ORDER}", run.name())
         } else if is_counted && run.source.is_none() {
-            format!("a mark of {} came before its begin: {ORDER}", run.name())
+            format!("{} has no begin mark: {ORDER}", run.name())
         } else {
             return;
         };
@@ -95,11 +96,9 @@ impl Runs {
             .for_each(|run| run.ended = true);
         let Some(units) = end.units else { return };
         if !has_begun {
-            self.fault(format!("the end of {name} came without its begin: {ORDER}"));
+            self.fault(format!("{name} has no begin mark: {ORDER}"));
         } else if units != came {
-            self.fault(format!(
-                "{came} marks of {name} came, but {units} were sent: {ORDER}"
-            ));
+            self.fault(format!("{came} of {units} marks of {name} came: {ORDER}"));
         } else if left > 0 {
             let left = counted(left, "record");
             self.fault(format!(
@@ -159,20 +158,21 @@ impl Runs {
     /// A run has not ended, or not all of it came (75).
     pub fn finish(&mut self) -> Result<()> {
         let next = if self.resumable {
-            "run the same pipeline again, with --resume at its source"
+            "the same pipeline again with --resume"
         } else {
-            "run the pipeline again"
+            "the pipeline again"
         };
         let open = self.known.iter().find(|run| !run.ended).map(|run| {
             format!(
-                "input ended early: the end of {} did not come: a program before this one died",
+                "input ended early: {} has no end mark: a program before this one failed, or a \
+                 filter dropped the mark",
                 run.name()
             )
         });
         let lost = match (self.lost, self.lost_before) {
             (0, 0) => None,
             (0, lost) => Some(format!(
-                "lines were lost before another program of this pipeline, which held {}",
+                "lines were lost before another program of this pipeline, which holds {}",
                 counted(lost, "unit")
             )),
             (lost, _) => Some(format!(
@@ -181,13 +181,16 @@ impl Runs {
                 if self.has_surplus {
                     ""
                 } else {
-                    "where a filter of yours leaves lines out, add --allow-drops; "
+                    "if a filter of yours drops records, add --allow-drops; "
                 }
             )),
         };
         // Where lines came in another order, the end may have come before its begin.
         match self.fault.take().or(open).or(lost) {
-            Some(fault) => Err(Error::ended_early(format!("{fault}; {next}"))),
+            Some(fault) => Err(Error::ended_early(format!(
+                "{fault}; run {}",
+                again_or(next)
+            ))),
             None => Ok(()),
         }
     }

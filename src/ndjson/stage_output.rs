@@ -366,7 +366,7 @@ impl StageOutput {
         {
             self.context
                 .log
-                .warn(format!("no record of the input fits: {mistake}"));
+                .warn(format!("every record of the input is rejected: {mistake}"));
         }
         self.rejects.close()?;
         self.flush()?;

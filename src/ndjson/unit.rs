@@ -82,10 +82,7 @@ impl Unit {
         let hold = |why: &str| Some(Held::new(by, why));
         match sent {
             Some(sent) if came > sent => {
-                return (
-                    0,
-                    hold(&format!("{came} records came, but {sent} were sent")),
-                );
+                return (0, hold(&format!("{came} records came instead of {sent}")));
             }
             Some(sent) if came < sent && !allow_drops => {
                 return (0, hold(&format!("{came} of {sent} records came")));

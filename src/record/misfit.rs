@@ -31,7 +31,7 @@ impl Misfit {
         match reject.kind {
             "bad_line" => Some(Self::Other(member_mistake(stage, &members))),
             "schema" if has("build") && is_build(&members) => Some(Self::Other(Some(BARE))),
-            "schema" if has("build") && has("key") && reject.pointer.as_deref() == Some("") => {
+            "schema" if has("build") && misses_a_part(reject) => {
                 is_whole_record(reject).then_some(Self::Other(Some(
                     "these are records that hold a build: leave out --bare",
                 )))
@@ -71,7 +71,17 @@ pub fn is_build(members: &Members<'_>) -> bool {
     ["download", "source", "target"].into_iter().all(has) && !has("key")
 }
 
-/// Returns whether a schema misses all parts of a build in a line, since these are in `build`.
+/// Returns whether the schema misses a part of a build at the top of the document.
+fn misses_a_part(reject: &Reject) -> bool {
+    let misses = |part| {
+        reject
+            .message
+            .starts_with(&format!("\"{part}\" is a required"))
+    };
+    reject.pointer.as_deref() == Some("") && ["download", "source", "target"].iter().any(misses)
+}
+
+/// Returns whether a line is a record with a whole build.
 fn is_whole_record(reject: &Reject) -> bool {
     let members = json::members(&reject.line);
     let build = members.as_ref().ok().and_then(|line| line.value("build"));
@@ -233,14 +243,18 @@ mod tests {
 
     #[test]
     fn builds_without_bare_and_records_with_it_are_named() {
-        let schema = |line: &str| {
-            let reject = Reject::new(line.as_bytes(), 1, "schema", "wrong").at("");
+        let rejected = |line: &str, message: &str| {
+            let reject = Reject::new(line.as_bytes(), 1, "schema", message).at("");
             Misfit::recognize("bh-validate", &reject).and_then(Misfit::mistake)
         };
         let build = r#"{"build":{},"source":{},"target":{},"download":{}}"#;
+        let schema = |line: &str| rejected(line, "\"source\" is a required property");
         assert_eq!(schema(build), Some(BARE));
         let record = format!(r#"{{"key":"a","build":{build}}}"#);
         assert!(schema(&record).is_some_and(|mistake| mistake.contains("leave out --bare")));
+        // The build in the record has a member too many.
+        let message = "Additional properties are not allowed ('extra' was unexpected)";
+        assert_eq!(rejected(&record, message), None);
         assert_eq!(schema(r#"{"key":"a","build":{"source":{}}}"#), None);
     }
 }

@@ -15,6 +15,11 @@ pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     innermost.to_string()
 }
 
+/// Returns why no connection was made, and what to look at.
+pub fn no_connection(cause: &str) -> String {
+    format!("cannot connect: {cause} (is the server running, and its URL right?)")
+}
+
 /// Returns the error of TLS among the causes.
 pub fn find_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     // An I/O error's own `source` skips the error that it wraps.

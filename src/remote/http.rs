@@ -14,7 +14,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
-use super::cause::{find_tls, root_cause};
+use super::cause::{find_tls, no_connection, root_cause};
 use crate::backoff::LONGEST_ASKED;
 use crate::error::{Error, Kind, Result};
 use crate::retry::{Failure, FailureClass};
@@ -234,7 +234,12 @@ fn classify(error: &reqwest::Error) -> Failure {
     if error.is_builder() {
         return Failure::Object(Error::configuration(cause));
     }
-    Failure::transient(FailureClass::Answered, cause)
+    let reason = if error.is_connect() {
+        no_connection(&cause)
+    } else {
+        cause
+    };
+    Failure::transient(FailureClass::Answered, reason)
 }
 
 /// Returns the delay that the server asks for: seconds, or until a date.

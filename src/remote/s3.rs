@@ -63,8 +63,8 @@ pub struct S3Args {
     #[arg(long, help_heading = "Object storage")]
     pub request_payer: bool,
 
-    /// Where a request names the bucket: in the path of the address, or in the name of the
-    /// host; auto: in the path of a server that is not AWS's
+    /// Where requests name the bucket: in the path of the URL, or in its host name (virtual);
+    /// auto: in the path, except for AWS
     #[arg(long, help_heading = "Object storage", value_name = "STYLE", value_enum, default_value_t = AddressingStyle::Auto)]
     pub addressing_style: AddressingStyle,
 
@@ -77,7 +77,7 @@ pub struct S3Args {
     pub timeout: Duration,
 }
 
-/// Where a request names the bucket.
+/// Where requests name the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum AddressingStyle {
     Auto,

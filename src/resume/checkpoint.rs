@@ -23,7 +23,7 @@ pub struct ResumeArgs {
     #[arg(long, value_name = "FILE")]
     pub resume_file: Option<PathBuf>,
 
-    /// Resume the previous run; start a new one if it finished, or if the inventory files changed
+    /// Resume the previous run, or start a new one if it has finished
     #[arg(long, requires = "resume_file")]
     pub resume: bool,
 

@@ -134,10 +134,10 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
         self.shared.state().failed.take().map_or(Ok(()), Err)
     }
 
-    /// Returns `done`; of a run that failed it notes in the state how it ended, and
-    /// logs how to resume it.
+    /// Returns `done`; of a run that failed it notes in the state how it ended, and adds to
+    /// the error how to resume it.
     pub fn conclude(&mut self, done: Result<()>, path: Option<&Path>, io: &Io) -> Result<()> {
-        let Err(error) = &done else { return done };
+        let Err(error) = done else { return done };
         // Records that the reader has read and not finished may be lost.
         if matches!(error.kind, Kind::Signal(_)) && !io.output.stream().is_file() {
             self.record(|listed| listed.delivery_unknown = true)?;
@@ -149,15 +149,14 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
         );
         let (records, ..) = io.context.counters.snapshot();
         let has_begun = records > 0 || self.read(|listed| !listed.coverage.is_empty());
-        if let Some(path) = path.filter(|_| passes && has_begun) {
-            let same = format!(
-                "the same pipeline again with --resume-file {} --resume",
-                path.display()
-            );
-            let again = again_or(same);
-            io.context.log.info(format!("to resume: run {again}"));
-        }
-        done
+        let Some(path) = path.filter(|_| passes && has_begun) else {
+            return Err(error);
+        };
+        let same = format!(
+            "the same pipeline again with --resume-file {} --resume",
+            path.display()
+        );
+        Err(error.then(format!("to resume, run {}", again_or(same))))
     }
 }
 

@@ -16,14 +16,14 @@ use crate::remote::s3::fetch::{FetchAnswer, FetchLimits, FetchRequest, FetchTick
 use crate::remote::s3::{S3, S3Args};
 use crate::values;
 
-/// Get the object of each record and add it as `build`
+/// Download the object of each record and add it as `build`
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-fetch",
     before_help = "\
 Examples:
   s3-list s3://bucket/pub/ | bh-filter | bh-fetch | bh-validate | bh-load
-  bh-fetch --rejects refused.ndjson < wanted.ndjson > builds.ndjson
+  bh-fetch --rejects rejects.ndjson < wanted.ndjson > builds.ndjson
   rclone lsjson -R --files-only --hash remote:bucket | bh-filter | bh-fetch --bucket bucket"
 )]
 pub struct Args {

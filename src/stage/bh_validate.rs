@@ -1,4 +1,4 @@
-//! bh-validate: passes the records whose build the schema allows.
+//! bh-validate: passes the records whose build matches the schema.
 
 use std::path::PathBuf;
 
@@ -12,15 +12,15 @@ use crate::record::misfit::Misfit;
 use crate::record::reject::{Reject, cleared};
 use crate::schema::Schema;
 
-/// Pass the records whose build the schema allows
+/// Pass the records whose build matches the schema
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-validate",
     before_help = "\
 Examples:
-  … | bh-fetch | bh-validate --rejects refused.ndjson | bh-load
+  … | bh-fetch | bh-validate --rejects rejects.ndjson | bh-load
   bh-validate --bare < builds.ndjson > valid.ndjson
-  jq -cR 'fromjson? | del(.build.build.extra)' refused.ndjson | bh-validate | bh-load"
+  jq -cR 'fromjson? | del(.build.build.extra)' rejects.ndjson | bh-validate | bh-load"
 )]
 pub struct Args {
     /// Use this schema instead of the built-in one: YAML or JSON

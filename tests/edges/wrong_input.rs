@@ -276,15 +276,15 @@ fn files_that_are_no_lines_are_refused_by_their_first_bytes() {
         for (head, said) in [
             (
                 &b"\x28\xb5\x2f\xfd\n"[..],
-                "it is compressed by zstd; unpack it before, with zstdcat",
+                "compressed with zstd; decompress it with zstdcat first",
             ),
             (
                 b"\xfd7zXZ\0\n",
-                "it is compressed by xz; unpack it before, with xzcat",
+                "compressed with xz; decompress it with xzcat first",
             ),
             (
                 b"BZh91AY\n",
-                "it is compressed by bzip2; unpack it before, with bzcat",
+                "compressed with bzip2; decompress it with bzcat first",
             ),
             (b"PAR1\n", "found Parquet"),
             (b"ORC\n", "found ORC"),

@@ -76,7 +76,7 @@ pub fn statuses(runs: &[Run], strike: &Strike, scene: &Scene) {
                 !listing
                     || run
                         .stderr
-                        .contains("to resume: run the same pipeline again")
+                        .contains("to resume, run the same pipeline again")
             }
             (Some(signal), _) => signal == Signal::PIPE.as_raw() && runs[at + 1..].iter().any(died),
             (_, Some(75)) if at == LOAD && run.stderr.contains(MISSING) => true,

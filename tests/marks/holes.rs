@@ -91,7 +91,7 @@ fn an_end_without_a_name_does_not_end_a_run_that_has_begun() {
     ];
     load(&lines)
         .exits(75)
-        .says("the end of run r of s3://b/ at AWS did not come");
+        .says("run r of s3://b/ at AWS has no end mark");
 }
 
 /// A queue's marks are units of the run that they come in.

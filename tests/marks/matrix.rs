@@ -76,7 +76,7 @@ impl Fault {
     /// belong to the page that is struck, and `last` to the last one.
     fn held(self, n: usize, last: usize) -> Vec<(usize, String)> {
         let fewer = |came: usize, of: usize| format!("{came} of {of} records came");
-        let more = |came: usize, of: usize| format!("{came} records came, but {of} were sent");
+        let more = |came: usize, of: usize| format!("{came} records came instead of {of}");
         match self {
             Rejected => vec![(AT, "rejected".to_owned())],
             Failed => vec![(AT, "failed".to_owned())],

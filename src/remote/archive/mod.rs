@@ -22,7 +22,7 @@ use crate::retry::{Failure, FailureClass, Policy, Retry};
 /// Where the archive is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ArchiveArgs {
-    /// URL of the archive, with which the URL of every build begins
+    /// URL of the archive; the download URLs in records begin with it
     #[arg(
         long,
         help_heading = "The archive",

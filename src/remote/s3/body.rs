@@ -11,7 +11,7 @@ use super::S3;
 use crate::remote::cause::{find_exhausted, root_cause};
 use crate::retry::{Failure, FailureClass, Retry};
 
-/// A server that sends fewer bytes per second is gave up after the timeout.
+/// A server that sends fewer bytes per second is given up after the timeout.
 const SLOWEST: u64 = 1024;
 /// When a slow server is reported.
 const REPORTED: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use super::credentials::NoCredentials;
 use super::download::REPLACED;
 use crate::error::{Error, Kind};
 use crate::listing::find_text;
-use crate::remote::cause::{find_exhausted, find_tls, root_cause};
+use crate::remote::cause::{find_exhausted, find_tls, no_connection, root_cause};
 use crate::remote::proxy::ProxyError;
 use crate::retry::{Failure, FailureClass};
 
@@ -68,7 +68,7 @@ fn dispatch_failed(error: &ConnectorError) -> Failure {
     if error.is_user() {
         return Failure::permanent(Kind::Configuration, cause);
     }
-    Failure::transient(FailureClass::Silent, format!("cannot connect: {cause}"))
+    Failure::transient(FailureClass::Silent, no_connection(&cause))
 }
 
 const PROXY_CREDENTIALS: &str =

@@ -27,7 +27,7 @@ use crate::remote::archive::{Archive, ArchiveArgs, ArchiveOptions};
 use crate::remote::s3::{S3, S3Args};
 use crate::values;
 
-/// Make release records of the builds in a listing of Mozilla's archive
+/// Derive release records from a listing of Mozilla's archive
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-derive",
@@ -35,7 +35,7 @@ use crate::values;
 Examples:
   zcat inventory/*.csv.gz | s3-inventory --raw-keys | bh-derive | kinto-load
   s3-list s3://archive/pub/firefox/releases/ | bh-derive --archive-bucket archive > records.ndjson
-  bh-derive --event --rejects refused.ndjson < events.ndjson | kinto-load --if-not-exists",
+  bh-derive --event --rejects rejects.ndjson < events.ndjson | kinto-load --if-not-exists",
     mut_arg("tries", |tries| tries.env("NB_RETRY_REQUEST").hide_env_values(true)),
     mut_arg("timeout", |timeout| {
         let timeout = timeout.env("TIMEOUT_SECONDS").hide_env_values(true);

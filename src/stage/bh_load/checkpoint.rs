@@ -33,7 +33,7 @@ pub struct Checkpoint {
 }
 
 /// Why a run was stopped whose end mark did not come.
-pub const CUT: &str = "input ended early: the end of the run did not come";
+pub const CUT: &str = "input ended early: the run has no end mark";
 
 /// A run of which a part is not stored, and did not come again.
 struct Missing {

@@ -36,7 +36,7 @@ use crate::values;
     before_help = "\
 Examples:
   … | bh-validate | bh-load
-  … | bh-validate | bh-load --resume-file list.json --rejects refused.ndjson
+  … | bh-validate | bh-load --resume-file list.json --rejects rejects.ndjson
   DATABASE_URL=postgres://me@db/buildhub ELASTICSEARCH_URL=http://search:9200 \\
     bh-load < builds.ndjson
   bh-load --dry-run < builds.ndjson | jq -r .action | sort | uniq -c"
@@ -52,8 +52,7 @@ pub struct Args {
     #[arg(long, help_heading = "Elasticsearch")]
     retry_refused: bool,
 
-    /// Send every row of the database to the index, and create it where it is
-    /// missing
+    /// Send every row of the database to the index; create the index if it is missing
     #[arg(long, conflicts_with = "dry_run", help_heading = "Elasticsearch")]
     requeue: bool,
 

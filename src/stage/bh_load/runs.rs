@@ -13,9 +13,13 @@ use crate::store::{Location, RunRecord};
 
 /// Prints a table on a terminal, elsewhere a line of JSON a run.
 pub fn print(location: &Location, io: &mut Io) -> Result<()> {
-    let mut store = location
-        .open_existing()?
-        .ok_or_else(|| Error::configuration(format!("{}: no such database", location.name())))?;
+    let mut store = location.open_existing()?.ok_or_else(|| {
+        Error::configuration(format!(
+            "{}: no such database; name the one that holds the runs with --database or \
+                 DATABASE_URL",
+            location.name()
+        ))
+    })?;
     let runs = store.runs()?;
     let text = if io.output.stream().is_terminal() {
         table(&runs)

@@ -31,7 +31,7 @@ use crate::values;
     before_help = "\
 Examples:
   KINTO_AUTH=user:password kinto-load --initialize < records.ndjson
-  … | kinto-load --skip-unchanged --rejects refused.ndjson
+  … | kinto-load --skip-unchanged --rejects rejects.ndjson
   … | kinto-load --if-not-exists
   kinto-load --server https://kinto.example/v1 --auth-file secret < records.ndjson"
 )]
@@ -65,7 +65,7 @@ pub struct Args {
     )]
     cache_folder: PathBuf,
 
-    /// Maximum number of concurrent requests; Kinto takes batches of one collection one by one
+    /// Maximum number of concurrent requests; Kinto processes one batch of a collection at a time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     concurrency: u16,
 

@@ -25,7 +25,7 @@ use crate::remote::{self, concurrency::ConcurrencyLimit};
 use crate::resume::{self, ListingSource, Recorder, ResumeArgs, RunSource};
 use crate::values;
 
-/// List the keys of a bucket, a record each
+/// List the keys of a bucket, one record per key
 #[derive(Debug, Parser)]
 #[command(
     name = "s3-list",
