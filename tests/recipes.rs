@@ -225,7 +225,8 @@ fn the_readme_installs_uninstalls_and_loads() {
     let Some(place) = Place::new("README.md", "Install") else {
         return;
     };
-    let files = || walk(&place.path(".local")) + walk(&place.path(".config"));
+    let folders = [".cargo", ".local", ".config"];
+    let files = || -> usize { folders.iter().map(|name| walk(&place.path(name))).sum() };
     place.run(("README.md", "Install"), 1);
     assert_eq!(files(), 9 + 2 + 3 * 9, "{place}");
     place.exits(&[0, 0]);
