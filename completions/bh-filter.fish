@@ -1,6 +1,7 @@
 complete -c bh-filter -l suffix -d 'Keep only keys that end with this; repeatable' -r
 complete -c bh-filter -l key-regex -d 'Of these, keep only keys that match this regular expression; repeatable' -r
 complete -c bh-filter -l known -d 'The known objects: a file of records or a listing [default: those in the database]' -r
+complete -c bh-filter -l schema -d 'Use this schema instead of the built-in one: YAML or JSON' -r -F
 complete -c bh-filter -l database -d 'sqlite:FILE or postgres://… [default: sqlite:buildhub.db]' -r
 complete -c bh-filter -l rejects -d 'Append rejected records to this file, with the reason; it can be piped in again' -r -F
 complete -c bh-filter -l log-format -d 'Write messages as text or as JSON lines' -r -f -a "text\t''
@@ -10,6 +11,8 @@ complete -c bh-filter -l progress -d 'Show progress: rows at the bottom of a ter
 never\t''"
 complete -c bh-filter -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
 complete -c bh-filter -l no-known -d 'Keep known objects too'
+complete -c bh-filter -l retry-rejects -d 'Keep objects that were rejected before too'
+complete -c bh-filter -l assert-formats -d 'Check formats such as date-time too'
 complete -c bh-filter -l allow-drops -d 'Accept that grep, jq or another filter before this program drops records; they are counted as outside'
 complete -c bh-filter -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-filter -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'

@@ -4,6 +4,7 @@ complete -c bh-load -l index -d 'Name of the index; it is created if it is missi
 complete -c bh-load -l batch-size -d 'Maximum number of rows per transaction' -r
 complete -c bh-load -l flush-interval -d 'Maximum time that a row waits for its batch to fill up' -r
 complete -c bh-load -l resume-file -d 'The --resume-file of the source: record next to it what has been stored' -r -F
+complete -c bh-load -l record-rejects -d 'At the end of a run, record in the database what these --rejects files of its programs hold, so that bh-filter leaves it out' -r -F
 complete -c bh-load -l rejects -d 'Append rejected records to this file, with the reason; it can be piped in again' -r -F
 complete -c bh-load -l log-format -d 'Write messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"

@@ -23,7 +23,7 @@ _bh__validate() {
 
     case "${cmd}" in
         bh__validate)
-            opts="-q -v -h -V --schema --assert-formats --bare --skip-invalid --allow-drops --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --bare --skip-invalid --schema --assert-formats --allow-drops --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

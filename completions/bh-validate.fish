@@ -6,9 +6,9 @@ complete -c bh-validate -l summary -d 'At the end, write the summary to this fil
 complete -c bh-validate -l progress -d 'Show progress: rows at the bottom of a terminal; elsewhere, after a minute, a line every 30 seconds; or never' -r -f -a "auto\t''
 never\t''"
 complete -c bh-validate -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
-complete -c bh-validate -l assert-formats -d 'Check formats such as date-time too'
 complete -c bh-validate -l bare -d 'Each line is a bare build, not a record with a `build`'
 complete -c bh-validate -l skip-invalid -d 'Drop invalid records: count them, but do not treat them as rejects'
+complete -c bh-validate -l assert-formats -d 'Check formats such as date-time too'
 complete -c bh-validate -l allow-drops -d 'Accept that grep, jq or another filter before this program drops records; they are counted as outside'
 complete -c bh-validate -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-validate -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'

@@ -135,6 +135,13 @@ const PAGES: &[Page] = &[
             "The known objects are those in the database that bh-load would use; if its SQLite \
              file does not exist yet, nothing is known. --known names a file of records or a \
              listing instead, and with --no-known nothing is known. Known objects take less than 40 bytes of memory per key.",
+            "An object that was rejected before with the same ETag is dropped too, and counted as \
+             known bad, if it would be rejected again: it is not JSON (not_json, not_an_object), \
+             cannot be stored (unstorable, too_long) or violates the schema. The version of the \
+             programs and, for the schema, --schema and --assert-formats must be the same as then: \
+             give them to bh-filter as to bh-validate. Such objects do not count as rejects; with \
+             --rejects, they are appended to the file too. --retry-rejects keeps them. They come \
+             from bh-load --record-rejects.",
             "Besides records, bh-filter reads the listings of aws s3api, s5cmd and rclone; see \
              bh-lines(5).",
         ],
@@ -214,7 +221,7 @@ const PAGES: &[Page] = &[
             "Stores the build of each record in the table main_build of a PostgreSQL or SQLite \
              database, once per distinct content, and remembers the key and ETag of every object \
              it has handled. In PostgreSQL, it uses the tables on the search path, and creates \
-             missing ones, bh_object and bh_outbox in the schema of main_build. It refuses (78) a \
+             missing ones, such as bh_object and bh_outbox in the schema of main_build. It refuses (78) a \
              table main_build with other columns, views, foreign, temporary and unlogged tables or \
              partitions, tables with rows that row-level security hides from the role, and an \
              SQLite file of another application.",
@@ -225,7 +232,7 @@ const PAGES: &[Page] = &[
              the database is removed or replaced during the run, the run ends (SQLite 74, \
              PostgreSQL 78), and nothing stays confirmed.",
             "At the end of a run, bh-load reports what became of every key: listed = there + other \
-             keys + gone + rejected + outside, over the confirmed pages of all processes of the \
+             keys + known bad + gone + rejected + outside, over the confirmed pages of all processes of the \
              run. The table bh_run keeps this, with one row per run, and --runs prints it. The \
              metadata of each row name its run. If rows of an unfinished run are missing, because \
              the database was emptied, restored from a backup or recreated, nothing stays \
@@ -234,6 +241,11 @@ const PAGES: &[Page] = &[
              is not stored, as after tee; if the begin mark says that the listing resumed after \
              records that no loader has confirmed; and, with --resume-file, if the input had no \
              marks.",
+            "With --record-rejects, bh-load reads at the end of a run the --rejects files of all \
+             programs of the pipeline, its own included, and stores what they say of this run in \
+             the table bh_reject, one row per object. bh-filter then leaves these objects out. A \
+             row is removed when its object is stored, or when a complete run of the same source \
+             no longer meets the object.",
             "A build that the database cannot store (with a NUL character, a lone surrogate, a \
              number beyond double range, or a key of more than 400 characters) is rejected without \
              its batch. So is one that the database refuses in any other way while \

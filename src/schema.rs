@@ -4,37 +4,50 @@ mod quick;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use jsonschema::paths::{Location, LocationSegment};
 use jsonschema::{ValidationError, Validator};
+use md5::{Digest, Md5};
 use serde_json::Value;
 
 use self::quick::AsRead;
 
 use crate::error::{Error, Kind, Result};
+use crate::hex;
 use crate::json;
 use crate::record::reject::Violation;
+use crate::record::verdict;
 use crate::yaml;
 
 const BUILT_IN: &str = include_str!("../schema.yaml");
 
-/// A compiled schema, in two forms.
-pub struct Schema {
-    /// Finds every violation.
-    exact: Validator,
-    /// Checks whether there is a violation, without copying the document.
-    quick: Validator<AsRead>,
+/// Which schema is used.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SchemaArgs {
+    /// Use this schema instead of the built-in one: YAML or JSON
+    #[arg(long, value_name = "FILE", help_heading = "Schema")]
+    pub schema: Option<PathBuf>,
+
+    /// Check formats such as date-time too
+    #[arg(long, help_heading = "Schema")]
+    pub assert_formats: bool,
 }
 
-impl Schema {
-    /// Loads the schema in `file`, or the built-in one. Formats are asserted
-    /// only if `assert_formats` is set.
+/// A schema that was read.
+struct Text {
+    place: String,
+    schema: Value,
+    assert_formats: bool,
+}
+
+impl Text {
+    /// Reads the schema in a file, or the built-in one.
     ///
     /// # Errors
-    /// The file cannot be read, is not YAML (or JSON), or is not a schema.
-    pub fn load(file: Option<&Path>, assert_formats: bool) -> Result<Self> {
-        let (place, text) = match file {
+    /// The file cannot be read, or is not YAML (or JSON).
+    fn read(args: &SchemaArgs) -> Result<Self> {
+        let (place, text) = match &args.schema {
             None => ("the built-in schema".to_owned(), BUILT_IN.to_owned()),
             Some(path) => {
                 let text = std::fs::read_to_string(path)
@@ -42,24 +55,72 @@ impl Schema {
                 (path.display().to_string(), text)
             }
         };
-        let broken = |what: &dyn std::fmt::Display| {
-            Error::configuration(format!("{place}: not a usable schema: {what}"))
-        };
-        let mut document: Value = yaml::parse(&text).map_err(|error| broken(&error))?;
+        let mut document: Value = yaml::parse(&text).map_err(|error| broken(&place, &error))?;
         let schema = match document.get_mut("schema") {
             Some(schema) => schema.take(),
             None => document,
         };
         if !(schema.is_object() || schema.is_boolean()) {
-            return Err(broken(&"expected a mapping, or one below the key `schema`"));
+            let expected = "expected a mapping, or one below the key `schema`";
+            return Err(broken(&place, &expected));
         }
-        Self::new(&schema, assert_formats).map_err(|error| broken(&error))
+        Ok(Self {
+            place,
+            schema,
+            assert_formats: args.assert_formats,
+        })
+    }
+
+    /// Returns the verdict of this program with this schema.
+    fn verdict(&self) -> String {
+        let formats = if self.assert_formats { " formats" } else { "" };
+        let text = format!("{}{formats}", self.schema);
+        verdict::with_schema(&hex::text(&Md5::digest(text)))
+    }
+}
+
+fn broken(place: &str, what: &dyn std::fmt::Display) -> Error {
+    Error::configuration(format!("{place}: not a usable schema: {what}"))
+}
+
+/// Returns whose verdict the rejects of a schema are, without compiling it.
+///
+/// # Errors
+/// Those of [`Schema::load`].
+pub fn verdict(args: &SchemaArgs) -> Result<String> {
+    Ok(Text::read(args)?.verdict())
+}
+
+/// A compiled schema, in two forms.
+pub struct Schema {
+    /// Whose verdict its rejects are.
+    pub verdict: &'static str,
+    /// Finds every violation.
+    exact: Validator,
+    /// Checks whether there is a violation, without copying the document.
+    quick: Validator<AsRead>,
+}
+
+impl Schema {
+    /// Loads a schema.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not YAML (or JSON), or is not a schema.
+    pub fn load(args: &SchemaArgs) -> Result<Self> {
+        let text = Text::read(args)?;
+        let compiled = Self::new(&text.schema, text.assert_formats);
+        let compiled = compiled.map_err(|error| broken(&text.place, &error))?;
+        Ok(Self {
+            verdict: text.verdict().leak(),
+            ..compiled
+        })
     }
 
     fn new(schema: &Value, assert_formats: bool) -> Result<Self, ValidationError<'_>> {
         let exact = jsonschema::options().should_validate_formats(assert_formats);
         let quick = jsonschema::options_for().should_validate_formats(assert_formats);
         Ok(Self {
+            verdict: verdict::OF_PROGRAM,
             exact: exact.build(schema)?,
             quick: quick.build(schema)?,
         })

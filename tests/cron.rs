@@ -81,21 +81,23 @@ fn objects(total: usize) -> Vec<Value> {
 }
 
 #[test]
-fn each_run_loads_new_builds_and_reports_rejects() {
+fn each_run_loads_new_builds_and_rejects_an_object_once() {
     let mut all = objects(30);
     all[7]["body"] = json!("{}");
     let s3 = Faulty::start(&all, &[]);
     let night = Night::new(&s3.url);
-    for fetched in [30, 1] {
-        night.ends_with(65, &[]);
+    for (fetched, rejected, status) in [(30, 1, 65), (0, 0, 0), (0, 0, 0)] {
+        night.ends_with(status, &[]);
         assert_eq!(night.rows().len(), 29);
-        assert_eq!(night.state("rejects/bh-validate.ndjson").len(), 1);
+        assert_eq!(night.state("rejects/bh-validate.ndjson").len(), rejected);
+        let known_bad = night.state("rejects/bh-filter.ndjson").len();
+        assert_eq!(known_bad, 1 - rejected);
         let counts = "/stages/bh-fetch/summary/in";
         assert_eq!(night.last(counts), fetched, "{:?}", night.last(""));
-        assert_eq!(night.last("/stages/bh-validate/status"), 65);
-        assert_eq!(night.last("/status"), 65);
+        assert_eq!(night.last("/stages/bh-validate/status"), status);
+        assert_eq!(night.last("/status"), status);
     }
-    assert_eq!(night.state("runs.ndjson").len(), 2);
+    assert_eq!(night.state("runs.ndjson").len(), 3);
     assert_eq!(night.state("rejects.last/bh-validate.ndjson").len(), 1);
 }
 
@@ -110,7 +112,10 @@ fn rejects_are_kept_until_their_run_is_finished() {
     let s3 = Faulty::start(&all, &["--fail-get", &key(39)]);
     let night = Night::new(&s3.url);
     for (now, last) in [(10, 0), (20, 0), (10, 20)] {
-        night.ends_with(65, &["--tries", "2"]);
+        let mut run = night.command(&["--tries", "2"]);
+        let run = run.env("BACKFILL_BH_FILTER", "--retry-rejects");
+        let done = run.output().unwrap();
+        assert_eq!(done.status.code(), Some(65), "{done:?}");
         assert_eq!(night.state("rejects/bh-validate.ndjson").len(), now);
         assert_eq!(night.state("rejects.last/bh-validate.ndjson").len(), last);
     }
@@ -327,6 +332,7 @@ fn the_status_says_how_the_last_pipeline_ended() {
         ", exit status 65",
         "  s3-list      exit status 0, 0 rejects",
         "  bh-validate  exit status 65, 1 rejects",
+        "known bad  0",
         "state      finished",
     ] {
         assert!(text.contains(words), "{words}: {text}");

@@ -84,7 +84,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("inventory", &["file_format", "ndjson", "record"]),
     ("listing", &["record"]),
     ("yaml", &["hex"]), // its tests compare digests
-    ("schema", &["error", "json", "record", "yaml"]),
+    ("schema", &["error", "hex", "json", "record", "yaml"]),
     ("ndjson", &[BASE, "file_format", "json", "record"]),
     // What is touched.
     (
@@ -106,7 +106,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &[BASE, "ndjson", "panics", "progress"]),
     ("stage/bh_derive", &[STAGE, "archive", "remote"]),
     ("stage/bh_fetch", &[STAGE, "remote"]),
-    ("stage/bh_filter", &[STAGE, "store"]),
+    ("stage/bh_filter", &[STAGE, "schema", "store"]),
     (
         "stage/bh_load",
         &[STAGE, "metrics", "remote", "resume", "store"],
@@ -223,7 +223,7 @@ const CRATES: &[(&str, &str)] = &[
     ("serde serde_json siphasher thiserror url uuid", ANY),
     ("anyhow", "error"),
     ("base64", "listing"),
-    ("clap", "cli log ndjson remote resume store stage"),
+    ("clap", "cli log ndjson remote resume schema store stage"),
     ("crossbeam_channel", "ndjson stage"),
     ("ctor", "cli"),
     ("csv", "inventory"),

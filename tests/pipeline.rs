@@ -4,6 +4,7 @@ mod again;
 mod faults;
 mod golden;
 mod keys;
+mod known_bad;
 mod objects;
 mod refused;
 mod repaired;

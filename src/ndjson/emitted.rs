@@ -23,6 +23,7 @@ pub(super) enum Part {
     /// What of the unit was counted up to here.
     Counted(UnitPart),
     Reject(Box<Reject>),
+    KnownBad(Box<Reject>),
     Mark(Mark, Vec<u8>),
 }
 
@@ -86,6 +87,11 @@ impl Emitted {
             self.push(counted);
         }
         self.push(Part::Reject(Box::new(reject)));
+    }
+
+    /// Drops a record that was rejected before.
+    pub fn known_bad(&mut self, reject: Reject) {
+        self.push(Part::KnownBad(Box::new(reject)));
     }
 
     fn push(&mut self, part: Part) {

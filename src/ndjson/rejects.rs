@@ -20,6 +20,8 @@ pub struct Rejects {
     unsynced: bool,
     homeless: u64,
     shown: u64,
+    /// The run whose lines come.
+    run: Option<String>,
     log: Log,
 }
 
@@ -39,6 +41,7 @@ impl Rejects {
             unsynced: false,
             homeless: 0,
             shown: 0,
+            run: None,
             log,
         })
     }
@@ -46,22 +49,35 @@ impl Rejects {
     /// Appends the reject to the file, or logs it as `message` unless that is empty; returns
     /// whether there is a file.
     pub fn keep(&mut self, reject: &Reject, message: Option<&str>) -> Result<bool> {
-        let Some((path, file)) = &mut self.file else {
-            self.homeless += 1;
-            if (self.shown < SHOWN || self.log.is_verbose()) && message != Some("") {
-                self.shown += 1;
-                match message {
-                    Some(message) => self.log.warn(message),
-                    None => self.log.warn(reject),
-                }
+        if self.append(reject)? {
+            return Ok(true);
+        }
+        self.homeless += 1;
+        if (self.shown < SHOWN || self.log.is_verbose()) && message != Some("") {
+            self.shown += 1;
+            match message {
+                Some(message) => self.log.warn(message),
+                None => self.log.warn(reject),
             }
+        }
+        Ok(false)
+    }
+
+    /// Appends the reject to the file; returns whether there is one.
+    pub fn append(&mut self, reject: &Reject) -> Result<bool> {
+        let Some((path, file)) = &mut self.file else {
             return Ok(false);
         };
         self.buffer.clear();
-        reject.write(self.stage, &mut self.buffer);
+        reject.write(self.stage, self.run.as_deref(), &mut self.buffer);
         append_line(file, &mut self.buffer).map_err(unwritable(path))?;
         self.unsynced = true;
         Ok(true)
+    }
+
+    /// Sets the run that the rejects to come are of.
+    pub fn set_run(&mut self, run: Option<&str>) {
+        self.run = run.map(str::to_owned);
     }
 
     /// Blocks until all rejects are on disk.

@@ -11,6 +11,7 @@ use super::{MarkOptions, Output, Place, Rejects, WriteMarks};
 use crate::context::Context;
 use crate::error::Result;
 use crate::record::coverage::Interval;
+use crate::record::ledger;
 use crate::record::mark::Mark;
 use crate::record::reject::Reject;
 use crate::record::unit_mark::{self, Held, PartKind, UnitMark};
@@ -110,6 +111,7 @@ impl StageOutput {
                 Part::Lines(lines) => self.output.write(&input[lines])?,
                 Part::Counted(unit) => self.count(unit),
                 Part::Reject(reject) => self.reject(&reject)?,
+                Part::KnownBad(reject) => self.known_bad(&reject)?,
                 Part::Mark(mark, line) => self.mark(&mark, &line)?,
             }
         }
@@ -200,6 +202,12 @@ impl StageOutput {
         Ok(())
     }
 
+    /// Drops a record that was rejected before, and would be again; keeps it beside the rejects.
+    fn known_bad(&mut self, reject: &Reject) -> Result<()> {
+        self.drop(ledger::KNOWN_BAD, 1);
+        self.rejects.append(reject).map(drop)
+    }
+
     /// Rejects a record that could not be finished now: its unit is held, so
     /// that the next run takes it up again.
     pub fn fail(&mut self, reject: &Reject) -> Result<()> {
@@ -252,8 +260,14 @@ impl StageOutput {
         self.rejects.sync()?;
         let unit = std::mem::take(&mut self.unit);
         match mark {
-            Mark::Begin(begin) => self.runs.begin(begin),
-            Mark::End(end) => self.runs.end(end, unit.came()),
+            Mark::Begin(begin) => {
+                self.runs.begin(begin);
+                self.rejects.set_run(Some(&begin.run));
+            }
+            Mark::End(end) => {
+                self.runs.end(end, unit.came());
+                self.rejects.set_run(None);
+            }
             Mark::Other => {
                 self.runs.receipt();
                 self.context.counters.note("marks", 1);

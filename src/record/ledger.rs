@@ -25,6 +25,10 @@ pub struct Ledger {
 /// The reasons of records that are in the database already.
 pub const KNOWN: &str = "known";
 pub const RENEWED: &str = "ETag renewed";
+/// The reason of records that were rejected before, and would be again.
+pub const KNOWN_BAD: &str = "known bad";
+/// The kind of their lines in a file of rejects.
+pub const KNOWN_BAD_KIND: &str = "known_bad";
 
 impl Ledger {
     /// Sums up the entries of the stages, of which the first is the source and the last the

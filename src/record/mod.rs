@@ -15,3 +15,4 @@ pub(crate) mod s3;
 pub(crate) mod sample;
 pub(crate) mod stage_counts;
 pub(crate) mod unit_mark;
+pub(crate) mod verdict;

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use serde::Serialize;
 
+use super::verdict;
 use crate::json;
 
 /// One thing that a schema forbids.
@@ -36,8 +37,10 @@ pub struct Reject {
     pub kind: &'static str,
     pub message: String,
     /// The place in the line's document, as a JSON pointer.
-    pub pointer: Option<String>,
-    pub violations: Vec<Violation>,
+    pub pointer: Option<Box<str>>,
+    pub violations: Box<[Violation]>,
+    /// Whose verdict it is; `None` if it is not about the content that the line names.
+    pub verdict: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -48,6 +51,10 @@ struct ErrorMember<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<&'a str>,
     line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     violations: &'a [Violation],
 }
@@ -60,19 +67,20 @@ impl Reject {
             kind,
             message: message.to_string(),
             pointer: None,
-            violations: Vec::new(),
+            violations: Box::default(),
+            verdict: Some(verdict::OF_PROGRAM),
         }
     }
 
     /// Sets the JSON pointer of the value that is wrong.
-    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+    pub fn at(mut self, pointer: impl Into<Box<str>>) -> Self {
         self.pointer = Some(pointer.into());
         self
     }
 
-    /// Appends the reject as a line: the members as they came, then `error`.
+    /// Appends the reject of `run` as a line: the members as they came, then `error`.
     /// A line that is not a JSON object becomes a member `raw`.
-    pub fn write(&self, stage: &str, out: &mut Vec<u8>) {
+    pub fn write(&self, stage: &str, run: Option<&str>, out: &mut Vec<u8>) {
         let line = cleared(&self.line);
         if let Ok(members) = json::members(&line) {
             let trimmed = line.trim_ascii_end();
@@ -91,6 +99,8 @@ impl Reject {
             message: &self.message,
             pointer: self.pointer.as_deref(),
             line: self.number,
+            run,
+            verdict: run.and(self.verdict),
             violations: &self.violations,
         };
         out.extend_from_slice(b"\"error\":");

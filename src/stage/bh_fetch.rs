@@ -11,6 +11,7 @@ use crate::log::Log;
 use crate::ndjson::{self, Framing, Io, PendingQueue, Promise, RecordLine, StageOutput};
 use crate::record::line::FetchedRecord;
 use crate::record::object::Object;
+use crate::record::reject::Reject;
 use crate::remote;
 use crate::remote::s3::fetch::{FetchAnswer, FetchLimits, FetchRequest, FetchTicket, Fetcher};
 use crate::remote::s3::{S3, S3Args};
@@ -124,6 +125,14 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             FetchAnswer::Refused(kind, message) => {
                 missing.found = true;
                 output.reject(&line.reject(kind, message))
+            }
+            FetchAnswer::ReplacedAndRefused(kind, message) => {
+                missing.found = true;
+                let verdict = None;
+                output.reject(&Reject {
+                    verdict,
+                    ..line.reject(kind, message)
+                })
             }
             FetchAnswer::Failed(message) => {
                 missing.found = true;

@@ -12,13 +12,15 @@ use regex::RegexSet;
 use crate::cli::{InputArgs, Program, SharedArgs};
 use crate::error::{Error, Kind, Result};
 use crate::json;
-use crate::ndjson::{self, Block, Emitted, Framing, Input, Io, Line, Polled};
+use crate::ndjson::{self, Block, Emitted, Framing, Input, Io, Line, Polled, RecordLine};
 use crate::record::known::{Entry, Known};
-use crate::record::ledger::KNOWN;
+use crate::record::ledger::{KNOWN, KNOWN_BAD_KIND};
 use crate::record::mark::Mark;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
-use crate::store::{self, DatabaseArgs};
+use crate::record::verdict;
+use crate::schema::{self, SchemaArgs};
+use crate::store::{self, DatabaseArgs, Store};
 use crate::values;
 
 /// Keep the records of wanted objects that are not known yet
@@ -47,6 +49,13 @@ pub struct Args {
     /// Keep known objects too
     #[arg(long, conflicts_with = "known")]
     no_known: bool,
+
+    /// Keep objects that were rejected before too
+    #[arg(long)]
+    retry_rejects: bool,
+
+    #[command(flatten)]
+    schema: SchemaArgs,
 
     #[command(flatten)]
     database: DatabaseArgs,
@@ -83,9 +92,12 @@ impl Args {
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
+    let wanted = Wanted::new(args)?;
+    let (known, known_bad) = known(args, io)?;
     let filter = Filter {
-        wanted: Wanted::new(args)?,
-        known: known(args, io)?,
+        wanted,
+        known,
+        known_bad,
         known_reason: match args.known {
             Some(_) => "known from a file",
             None => KNOWN,
@@ -95,8 +107,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     ndjson::par_filter(io, |block| filter.filter_block(block))
 }
 
-fn known(args: &Args, io: &Io) -> Result<Known> {
-    let mut known = Known::default();
+/// Returns what is known, and what is known to be bad.
+fn known(args: &Args, io: &Io) -> Result<(Known, Known)> {
+    let (mut known, mut known_bad) = (Known::default(), Known::default());
     match args.known.as_deref() {
         _ if args.keeps_known() => {}
         Some(path) => read_known(Path::new(path), &mut known, io)?,
@@ -107,16 +120,30 @@ fn known(args: &Args, io: &Io) -> Result<Known> {
                     .log
                     .notify_if_slow(format!("reading the known keys of {}", store.address()));
                 store.for_each_known(&mut |key, etag| known.insert(key, etag))?;
+                if !args.retry_rejects {
+                    read_rejects(&args.schema, &mut *store, &mut known_bad)?;
+                }
             }
         }
     }
     known.seal();
+    known_bad.seal();
     if !args.keeps_known() {
         io.context
             .counters
             .note("keys known before", known.len() as u64);
     }
-    Ok(known)
+    Ok((known, known_bad))
+}
+
+/// Reads the objects that would be rejected again.
+fn read_rejects(schema: &SchemaArgs, store: &mut dyn Store, known_bad: &mut Known) -> Result<()> {
+    let by_schema = schema::verdict(schema)?;
+    store.for_each_reject(&mut |reject| {
+        if verdict::is_repeated(reject.kind, reject.verdict, &by_schema) {
+            known_bad.insert(reject.key, reject.etag);
+        }
+    })
 }
 
 fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
@@ -153,6 +180,7 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, String> {
 struct Filter {
     wanted: Wanted,
     known: Known,
+    known_bad: Known,
     /// The reason of what is known: only the database says that it is stored.
     known_reason: &'static str,
 }
@@ -277,7 +305,7 @@ impl Filter {
             let number = block.first_line + passed + at;
             found.push(match block.framing.parse(number, &bytes[start..end]) {
                 Some(Line::Record(line)) => self
-                    .classify(line.bytes, &mut entries)
+                    .classify(line, &mut entries)
                     .unwrap_or_else(|message| Found::Bad(line.reject("bad_line", message))),
                 Some(Line::Mark(mark, line)) => Found::Mark(mark, line),
                 None => continue,
@@ -285,29 +313,36 @@ impl Filter {
         }
         found.push(Found::Others(count_lines(&bytes[rest..])));
         let mut known = self.known.contains(&entries).into_iter();
+        let mut known_bad = self.known_bad.contains(&entries).into_iter();
         for found in found {
             match found {
                 Found::Mark(mark, line) => emitted.mark(mark, line),
                 Found::Bad(reject) => emitted.reject(reject),
                 Found::Others(records) => emitted.drop(OTHER, records),
-                Found::UnlessKnown(_) if known.next() == Some(true) => {
-                    emitted.drop(self.known_reason, 1);
-                }
-                Found::Wanted(line) | Found::UnlessKnown(line) => emitted.keep(block, line),
+                Found::Wanted(line) => emitted.keep(block, line.bytes),
+                Found::UnlessKnown(line) => match (known.next(), known_bad.next()) {
+                    (Some(true), _) => emitted.drop(self.known_reason, 1),
+                    (_, Some(true)) => emitted.known_bad(line.reject(KNOWN_BAD_KIND, AGAIN)),
+                    _ => emitted.keep(block, line.bytes),
+                },
             }
         }
         emitted
     }
 
     /// Classifies a record; adds to `entries` what has to be looked up.
-    fn classify<'l>(&self, line: &'l [u8], entries: &mut Vec<Entry>) -> Result<Found<'l>, String> {
-        let members = json::members(line).map_err(|error| error.to_string())?;
+    fn classify<'l>(
+        &self,
+        line: RecordLine<'l>,
+        entries: &mut Vec<Entry>,
+    ) -> Result<Found<'l>, String> {
+        let members = json::members(line.bytes).map_err(|error| error.to_string())?;
         let object = Object::parse(&members)?;
         if !self.wanted.matches(&object.key) {
             return Ok(Found::Others(1));
         }
         Ok(match &object.etag {
-            Some(etag) if !self.known.is_empty() => {
+            Some(etag) if !(self.known.is_empty() && self.known_bad.is_empty()) => {
                 entries.push(Entry::new(&object.key, etag));
                 Found::UnlessKnown(line)
             }
@@ -322,12 +357,16 @@ fn count_lines(bytes: &[u8]) -> u64 {
 
 const OTHER: &str = "other keys";
 
+/// The message of an object that is known to be bad.
+const AGAIN: &str = "it was rejected before with this ETag, and would be again; to fetch it again, \
+                     use --retry-rejects";
+
 enum Found<'a> {
     Mark(Mark, &'a [u8]),
     Bad(Reject),
     /// So many records that are not wanted.
     Others(u64),
-    Wanted(&'a [u8]),
+    Wanted(RecordLine<'a>),
     /// Wanted, unless the next entry is known.
-    UnlessKnown(&'a [u8]),
+    UnlessKnown(RecordLine<'a>),
 }

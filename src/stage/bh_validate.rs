@@ -10,7 +10,8 @@ use crate::json::{self, Value};
 use crate::ndjson::{self, Block, Emitted, Framing, Io, Line, RecordLine};
 use crate::record::misfit::Misfit;
 use crate::record::reject::{Reject, cleared};
-use crate::schema::Schema;
+use crate::record::verdict;
+use crate::schema::{Schema, SchemaArgs};
 
 /// Pass the records whose build matches the schema
 #[derive(Debug, Parser)]
@@ -23,14 +24,6 @@ Examples:
   jq -cR 'fromjson? | del(.build.build.extra)' rejects.ndjson | bh-validate | bh-load"
 )]
 pub struct Args {
-    /// Use this schema instead of the built-in one: YAML or JSON
-    #[arg(long, value_name = "FILE")]
-    schema: Option<PathBuf>,
-
-    /// Check formats such as date-time too
-    #[arg(long)]
-    assert_formats: bool,
-
     /// Each line is a bare build, not a record with a `build`
     #[arg(long)]
     bare: bool,
@@ -38,6 +31,9 @@ pub struct Args {
     /// Drop invalid records: count them, but do not treat them as rejects
     #[arg(long)]
     skip_invalid: bool,
+
+    #[command(flatten)]
+    schema: SchemaArgs,
 
     #[command(flatten)]
     input: InputArgs,
@@ -56,13 +52,13 @@ impl Program for Args {
     }
 
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
-        let schema = self.schema.iter();
+        let schema = self.schema.schema.iter();
         schema.map(|path| ("the schema", path.clone())).collect()
     }
 }
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
-    let schema = Schema::load(args.schema.as_deref(), args.assert_formats)?;
+    let schema = Schema::load(&args.schema)?;
     if args.bare {
         io.input.set_framing(Framing::Bare);
     }
@@ -85,7 +81,7 @@ fn validate(schema: &Schema, args: &Args, block: &Block) -> Emitted {
             // A line of another kind is no invalid build.
             Some(reject)
                 if args.skip_invalid
-                    && reject.kind == "schema"
+                    && reject.kind == verdict::SCHEMA
                     && Misfit::recognize("bh-validate", &reject).is_none() =>
             {
                 emitted.drop("invalid", 1);
@@ -123,7 +119,8 @@ fn check(schema: &Schema, bare: bool, line: &[u8], number: u64) -> Option<Reject
         others => format!(" (and {others} more)"),
     };
     let message = format!("{}{more}", first.message);
-    let mut reject = Reject::new(line, number, "schema", message).at(first.pointer.clone());
-    reject.violations = violations;
+    let mut reject = Reject::new(line, number, verdict::SCHEMA, message).at(first.pointer.clone());
+    reject.violations = violations.into();
+    reject.verdict = Some(schema.verdict);
     Some(reject)
 }

@@ -2,10 +2,11 @@
 
 use super::plan::{ContentStatus, Plan};
 use super::{
-    BuildRow, DatabaseIdentity, LoadOutcome, NewRun, RefusedRow, RunEnd, RunFence, RunRecord,
-    RunRows, Store, StoredBuild, StoredRun,
+    BuildRow, DatabaseIdentity, KnownReject, LoadOutcome, NewRun, RefusedRow, RejectedObject,
+    RunEnd, RunFence, RunRecord, RunRows, Store, StoredBuild, StoredRun,
 };
 use crate::error::Result;
+use crate::record::coverage::Interval;
 
 /// Reads an existing store, if there is one.
 pub struct DryRun(Option<Box<dyn Store>>);
@@ -32,6 +33,24 @@ impl Store for DryRun {
         self.0
             .as_mut()
             .map_or(Ok(()), |store| store.for_each_known(each))
+    }
+
+    fn for_each_reject(&mut self, each: &mut dyn FnMut(&KnownReject<'_>)) -> Result<()> {
+        self.0
+            .as_mut()
+            .map_or(Ok(()), |store| store.for_each_reject(each))
+    }
+
+    fn record_rejects(&mut self, _run: &str, _rejects: &[RejectedObject]) -> Result<()> {
+        Ok(())
+    }
+
+    fn meet_rejects(&mut self, _run: &str, _keys: &[&str]) -> Result<()> {
+        Ok(())
+    }
+
+    fn forget_rejects(&mut self, _run: &str, _keys: &Interval) -> Result<u64> {
+        Ok(0)
     }
 
     fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>> {

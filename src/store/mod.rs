@@ -1,16 +1,17 @@
 //! The database: which builds are stored, and which of them still have to be
 //! indexed.
 //!
-//! Buildhub's table `main_build` is used as it is. Four tables are our own:
+//! Buildhub's table `main_build` is used as it is. Five tables are our own:
 //! `bh_object` has a row per object that was loaded, whatever the outcome,
-//! `bh_outbox` a row per build that Elasticsearch has not confirmed, `bh_run` a
-//! row per run, and `bh_database` the one row that tells this database from
-//! every other.
+//! `bh_reject` a row per object that was rejected, `bh_outbox` a row per build
+//! that Elasticsearch has not confirmed, `bh_run` a row per run, and
+//! `bh_database` the one row that tells this database from every other.
 
 mod dry;
 mod location;
 mod plan;
 pub mod postgres;
+mod reject;
 mod run;
 mod sqlite;
 
@@ -19,9 +20,11 @@ use std::sync::Arc;
 pub use self::dry::DryRun;
 pub use self::location::{Connector, DEFAULT_FILE, DatabaseArgs, Location};
 use self::plan::{ContentStatus, Refusal};
+pub use self::reject::{KnownReject, RejectedObject};
 pub use self::run::{NewRun, Outcome, RunEnd, RunFence, RunRecord, RunRows, StoredRun};
 use crate::error::{Error, Kind, Result};
 use crate::json;
+use crate::record::coverage::Interval;
 
 /// A build to load.
 #[derive(Debug, Clone, Default)]
@@ -116,6 +119,19 @@ pub trait Store: Send {
 
     /// Calls `each` with every key and its ETag; of one key the newest comes last.
     fn for_each_known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()>;
+
+    /// Calls `each` with every object that was rejected at a known ETag.
+    fn for_each_reject(&mut self, each: &mut dyn FnMut(&KnownReject<'_>)) -> Result<()>;
+
+    /// Stores what a run has rejected, a row per object. A row that is there is replaced.
+    fn record_rejects(&mut self, run: &str, rejects: &[RejectedObject]) -> Result<()>;
+
+    /// Notes that a run has met these rejected objects again, by their keys.
+    fn meet_rejects(&mut self, run: &str, keys: &[&str]) -> Result<()>;
+
+    /// Removes the rejected objects between these keys that a complete run of their source
+    /// has not met; returns how many.
+    fn forget_rejects(&mut self, run: &str, keys: &Interval) -> Result<u64>;
 
     /// Returns what is stored of the contents with these hashes, one per hash.
     fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>>;

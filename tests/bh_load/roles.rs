@@ -13,7 +13,8 @@ fn run(program: &str, url: &str, n: usize) -> Run {
 /// What docs/compatibility.md names for a loader.
 const LOADER: &str = "GRANT SELECT, INSERT, UPDATE ON main_build TO ROLE;
     GRANT USAGE ON SEQUENCE main_build_id_seq TO ROLE;
-    GRANT SELECT, INSERT, UPDATE, DELETE ON bh_object, bh_outbox, bh_database, bh_run TO ROLE";
+    GRANT SELECT, INSERT, UPDATE, DELETE ON bh_object, bh_reject, bh_outbox, bh_database, bh_run
+    TO ROLE";
 
 fn database() -> Option<Database> {
     let database = Database::new()?;
@@ -53,8 +54,15 @@ fn a_loader_does_without_tables_of_ours_that_it_may_not_create() {
     for missing in [
         &["bh_object"][..],
         &["bh_run"],
+        &["bh_reject"],
         &["bh_outbox", "bh_database"],
-        &["bh_run", "bh_object", "bh_database", "bh_outbox"],
+        &[
+            "bh_run",
+            "bh_object",
+            "bh_database",
+            "bh_outbox",
+            "bh_reject",
+        ],
     ] {
         let Some(database) = database() else { return };
         let role = Role::new(&database);

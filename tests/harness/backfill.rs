@@ -21,6 +21,8 @@ pub struct Backfill {
     pub index: Option<Index>,
     pub folder: TempDir,
     pub ways: Ways,
+    /// Whether the loader records the rejects of all programs.
+    pub records_rejects: bool,
     extra: Vec<(&'static str, &'static str)>,
 }
 
@@ -60,6 +62,7 @@ impl Backfill {
             index,
             folder: folder(),
             ways: Ways::default(),
+            records_rejects: false,
             extra: Vec::new(),
         })
     }
@@ -144,6 +147,10 @@ impl Backfill {
             _ => tool,
         };
         let tool = match stage {
+            "bh-load" if self.records_rejects => {
+                let files = STAGES.iter().map(|stage| self.rejects_file(stage));
+                tool.arg("--marks").arg("--record-rejects").args(files)
+            }
             "bh-load" => tool.arg("--marks"),
             _ => tool,
         };

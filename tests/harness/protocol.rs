@@ -139,6 +139,9 @@ pub struct Fault {
     pub message: String,
     pub pointer: Option<String>,
     pub line: u64,
+    /// Of a line between the marks of a run.
+    pub run: Option<String>,
+    pub verdict: Option<String>,
     #[serde(default)]
     pub violations: Vec<Violation>,
 }

@@ -77,6 +77,8 @@ pub enum FetchAnswer {
     Gone,
     /// Not a document: the kind of the reject, and its message.
     Refused(&'static str, String),
+    /// The same of an object that was replaced since it was listed.
+    ReplacedAndRefused(&'static str, String),
     /// All retries failed for this object only: why.
     Failed(String),
 }
@@ -181,7 +183,9 @@ impl Fetcher {
             let answer = download.run(memory).await;
             let is_got = matches!(
                 answer,
-                Ok(FetchAnswer::Document(_) | FetchAnswer::Refused(..))
+                Ok(FetchAnswer::Document(_)
+                    | FetchAnswer::Refused(..)
+                    | FetchAnswer::ReplacedAndRefused(..))
             );
             shared.denials.end(is_got);
             drop(slot);
@@ -235,7 +239,10 @@ impl DocumentDownload {
                 bytes,
                 extra,
             }) => match document(&bytes) {
-                Err((kind, message)) => FetchAnswer::Refused(kind, message),
+                Err((kind, message)) if self.is_listed(&etag) => {
+                    FetchAnswer::Refused(kind, message)
+                }
+                Err((kind, message)) => FetchAnswer::ReplacedAndRefused(kind, message),
                 Ok(text) => FetchAnswer::Document(FetchedDocument {
                     etag,
                     size: stored,
@@ -382,9 +389,13 @@ impl DocumentDownload {
 
     /// Returns the size by the listing, unless the object was replaced since.
     fn listed_size(&self, etag: &str) -> Option<u64> {
+        self.request.size.filter(|_| self.is_listed(etag))
+    }
+
+    /// Returns whether the object with this ETag may be the one that was listed.
+    fn is_listed(&self, etag: &str) -> bool {
         let listed = self.request.etag.as_deref();
-        let is_same = listed.is_none_or(|listed| etag.is_empty() || listed == etag);
-        self.request.size.filter(|_| is_same)
+        listed.is_none_or(|listed| etag.is_empty() || listed == etag)
     }
 
     /// Waits for memory for a body that is larger than expected. The object that the caller

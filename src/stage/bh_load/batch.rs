@@ -1,14 +1,17 @@
 //! Commits batches, and then reports their outcomes.
 
+use std::sync::Arc;
+
 use super::checkpoint::{Checkpoint, Settlement};
 use super::index::Indexer;
 use super::read::PendingRow;
+use super::rejects::RejectFiles;
 use crate::error::{Error, Result};
 use crate::json;
 use crate::metrics::Metrics;
 use crate::ndjson::{BatchSink, Parsed, StageOutput};
 use crate::record::ledger;
-use crate::record::mark::Mark;
+use crate::record::mark::{End, Mark};
 use crate::record::reject::Reject;
 use crate::record::unit_mark::UnitMark;
 use crate::remote::elastic::SearchDocument;
@@ -23,6 +26,7 @@ type Item = Parsed<Box<PendingRow>>;
 pub struct Loader {
     pub store: Box<dyn Store>,
     pub indexer: Option<Indexer>,
+    pub rejects: RejectFiles,
     pub checkpoint: Checkpoint,
     pub dry_run: bool,
     /// The runs that have ended.
@@ -105,12 +109,30 @@ impl Loader {
             }) => self.checkpoint.close(part, &closed, &mut *self.store)?,
             Mark::End(end) => {
                 self.checkpoint.save()?;
-                let settled = self.checkpoint.end(end, &mut *self.store)?;
-                self.settlements.extend(settled);
+                self.end(end)?;
             }
             _ => {}
         }
         output.write_mark(&closed.line)
+    }
+
+    /// Settles a run; what it has rejected is recorded first.
+    fn end(&mut self, end: &End) -> Result<()> {
+        let store = &mut *self.store;
+        let run = self.checkpoint.run().map(Arc::clone);
+        let run = run.filter(|run| end.run.as_deref() == Some(&**run));
+        let rejected = match &run {
+            Some(run) => Some(self.rejects.record(run, store)?),
+            None => None,
+        };
+        let part = self.checkpoint.part();
+        let settled = self.checkpoint.end(end, store)?;
+        if let (Some(settled), Some(rejected)) = (&settled, &rejected) {
+            let part = part.as_deref();
+            self.rejects.forget_others(rejected, settled, part, store)?;
+        }
+        self.settlements.extend(settled);
+        Ok(())
     }
 
     /// Reports what became of a row; returns the document to index.

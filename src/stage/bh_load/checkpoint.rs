@@ -10,8 +10,8 @@ use serde_json::json;
 use crate::error::{Error, Result};
 use crate::log::counted;
 use crate::ndjson::ClosedUnit;
-use crate::record::coverage::Coverage;
-use crate::record::ledger::Ledger;
+use crate::record::coverage::{Coverage, Interval};
+use crate::record::ledger::{KNOWN_BAD, Ledger};
 use crate::record::mark::{Begin, End};
 use crate::record::unit_mark::{self, RunPart};
 use crate::resume::{Confirmed, ConfirmedUnit, StateFile, loaded_path};
@@ -54,6 +54,8 @@ struct RunAtWork {
 pub struct Settlement {
     /// The run, where all of it is stored.
     pub complete_run: Option<String>,
+    /// How many of its objects were rejected before, and left out.
+    pub known_bad: u64,
     pub text: String,
     pub json: serde_json::Value,
 }
@@ -165,6 +167,11 @@ impl Checkpoint {
     /// Returns the run whose lines come.
     pub fn run(&self) -> Option<&Arc<str>> {
         self.run.as_ref().map(|run| &run.name)
+    }
+
+    /// Returns the part of the key space that the run is of; `None` is everything.
+    pub fn part(&self) -> Option<Vec<Interval>> {
+        self.run.as_ref().and_then(|run| run.begin.part.clone())
     }
 
     pub fn fence(&mut self) -> Option<&mut RunFence> {
@@ -280,6 +287,7 @@ impl Checkpoint {
         self.note_missing(name, missing);
         let asked = asked.own;
         Ok(Some(Settlement {
+            known_bad: ledger.dropped.get(KNOWN_BAD).copied().unwrap_or(0),
             complete_run: (outcome == Outcome::Complete).then(|| run.begin.run.clone()),
             text: format!(
                 "run {}: {ledger}; {asked} rows inserted by it{note}",

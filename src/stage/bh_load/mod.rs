@@ -5,6 +5,7 @@ mod checkpoint;
 mod follow;
 mod index;
 mod read;
+mod rejects;
 mod runs;
 mod send;
 
@@ -17,6 +18,7 @@ use clap::Parser;
 use self::batch::{LARGEST, Loader};
 use self::checkpoint::{CUT, Checkpoint, Settlement};
 use self::index::Indexer;
+use self::rejects::RejectFiles;
 use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -68,6 +70,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     resume_file: Option<PathBuf>,
 
+    /// At the end of a run, record in the database what these --rejects files of its programs
+    /// hold, so that bh-filter leaves it out
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "dry_run")]
+    record_rejects: Vec<PathBuf>,
+
     /// Mark rows as not validated (metadata only; bh-load itself never validates)
     #[arg(long, alias = "skip-validation")]
     mark_unvalidated: bool,
@@ -77,7 +84,7 @@ pub struct Args {
     kinto_migration: bool,
 
     /// Print the runs stored in the database, and load nothing
-    #[arg(long, conflicts_with_all = ["dry_run", "resume_file", "requeue"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "resume_file", "requeue", "record_rejects"])]
     runs: bool,
 
     /// Print what would happen to each record, and write nothing
@@ -156,6 +163,10 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let mut loader = Loader {
         store,
         indexer,
+        rejects: RejectFiles {
+            paths: args.record_rejects.clone(),
+            context: io.context.clone(),
+        },
         checkpoint,
         dry_run: args.dry_run,
         settlements: Vec::new(),

@@ -9,7 +9,7 @@ use super::content::{BatchContent, CONTENT, position, query_content};
 use super::failure::describe;
 use super::refusal::{Blame, blame};
 use super::tables::Tables;
-use super::{copy, outbox, runs};
+use super::{copy, outbox, rejects, runs};
 use crate::error::Kind;
 use crate::retry::Failure;
 use crate::store::plan::{Plan, Refusal};
@@ -219,6 +219,9 @@ impl Batch {
             confirm_inserts(transaction, rows, plan, queue)?;
         }
         renew_etags(transaction, rows, plan)?;
+        if tables.has("bh_reject") {
+            rejects::remove(transaction, plan.objects.iter().map(|at| &rows[*at]))?;
+        }
         if !tables.has("bh_object") {
             return Ok(());
         }

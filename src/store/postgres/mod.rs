@@ -9,6 +9,7 @@ mod outbox;
 mod parameters;
 mod pgpass;
 mod refusal;
+mod rejects;
 mod runs;
 mod shape;
 mod tables;
@@ -26,15 +27,16 @@ pub use self::connect::ConnectionTarget;
 pub use self::tables::Tables;
 use super::plan::ContentStatus;
 use super::{
-    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, LoadOutcome, NewRun, ORPHANS, Outcome,
-    QUEUED_BYTES, RefusedRow, RunEnd, RunFence, RunRecord, RunRows, Store, StoredBuild, StoredRun,
-    known_queries, orphans_of,
+    ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, KnownReject, LoadOutcome, NewRun,
+    ORPHANS, Outcome, RefusedRow, RejectedObject, RunEnd, RunFence, RunRecord, RunRows, Store,
+    StoredBuild, StoredRun, known_queries, orphans_of,
 };
 use crate::address::without_password;
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::counters::Waiting;
 use crate::error::{Error, Kind, Result};
+use crate::record::coverage::Interval;
 use crate::retry::{Announce, Failure, FailureClass, Limit, Policy, Retry};
 
 /// Retries for about 20 seconds.
@@ -172,6 +174,36 @@ impl Store for Postgres {
         Ok(())
     }
 
+    fn for_each_reject(&mut self, each: &mut dyn FnMut(&KnownReject<'_>)) -> Result<()> {
+        self.retry(|client| {
+            if rejects::are_readable(client)? {
+                rejects::for_each(client, each)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn record_rejects(&mut self, run: &str, rejects: &[RejectedObject]) -> Result<()> {
+        if !self.uses("bh_reject") {
+            return Ok(());
+        }
+        self.retry(|client| Ok(rejects::record(client, run, rejects)?))
+    }
+
+    fn meet_rejects(&mut self, run: &str, keys: &[&str]) -> Result<()> {
+        if !self.uses("bh_reject") {
+            return Ok(());
+        }
+        self.retry(|client| Ok(rejects::meet(client, run, keys)?))
+    }
+
+    fn forget_rejects(&mut self, run: &str, keys: &Interval) -> Result<u64> {
+        if !self.uses("bh_reject") || !self.uses("bh_run") {
+            return Ok(0);
+        }
+        self.retry(|client| Ok(rejects::forget(client, run, keys)?))
+    }
+
     fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>> {
         if !self.has("main_build")? {
             return Ok(vec![ContentStatus::New; hashes.len()]);
@@ -300,27 +332,7 @@ impl Store for Postgres {
     }
 
     fn queued(&mut self, after: i64, limit: usize) -> Result<Vec<StoredBuild>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.retry(|client| {
-            let queued = outbox::builds(
-                client,
-                // Without the second bound all of main_build is read from its start. The sizes
-                // are known without reading the builds.
-                "SELECT id, build::text FROM (
-                     SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
-                         SELECT o.id, pg_column_size(m.build) AS size
-                         FROM bh_outbox o JOIN main_build m USING (id)
-                         WHERE o.id > $1 AND m.id > $1 AND o.error IS NULL
-                         ORDER BY o.id LIMIT $2) AS queued) AS sized
-                 JOIN main_build USING (id) WHERE before < $3 ORDER BY id",
-                &[
-                    (&after, Type::INT8),
-                    (&limit, Type::INT8),
-                    (&QUEUED_BYTES, Type::INT8),
-                ],
-            )?;
-            Ok(queued)
-        })
+        self.retry(|client| Ok(outbox::queued(client, after, limit)?))
     }
 
     fn last_queued(&mut self) -> Result<i64> {
@@ -362,24 +374,7 @@ impl Store for Postgres {
     }
 
     fn unreported(&mut self) -> Result<Vec<RefusedRow>> {
-        self.retry(|client| {
-            let rows = client.query_typed(
-                "SELECT o.id, m.s3_object_key, m.s3_object_etag, o.error
-                 FROM bh_outbox o JOIN main_build m USING (id)
-                 WHERE o.error IS NOT NULL AND NOT o.reported ORDER BY o.id",
-                &[],
-            )?;
-            rows.iter()
-                .map(|row| {
-                    Ok(RefusedRow {
-                        id: row.try_get(0)?,
-                        key: row.try_get(1)?,
-                        etag: row.try_get(2)?,
-                        reason: row.try_get(3)?,
-                    })
-                })
-                .collect()
-        })
+        self.retry(|client| Ok(outbox::unreported(client)?))
     }
 
     fn mark_reported(&mut self, ids: &[i64]) -> Result<()> {

@@ -6,7 +6,7 @@ use postgres::{Client, GenericClient};
 use super::runs;
 use crate::error::Kind;
 use crate::retry::Failure;
-use crate::store::{DatabaseIdentity, StoredBuild};
+use crate::store::{DatabaseIdentity, QUEUED_BYTES, RefusedRow, StoredBuild};
 
 /// Reads the identity; `lock` is a locking clause, or nothing.
 pub fn identity(client: &mut impl GenericClient, lock: &str) -> Result<DatabaseIdentity, Failure> {
@@ -42,6 +42,50 @@ pub fn builds(
             Ok(StoredBuild {
                 id: row.try_get(0)?,
                 build: row.try_get(1)?,
+            })
+        })
+        .collect()
+}
+
+pub fn queued(
+    client: &mut Client,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<StoredBuild>, postgres::Error> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    builds(
+        client,
+        // Without the second bound all of main_build is read from its start. The sizes
+        // are known without reading the builds.
+        "SELECT id, build::text FROM (
+             SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+                 SELECT o.id, pg_column_size(m.build) AS size
+                 FROM bh_outbox o JOIN main_build m USING (id)
+                 WHERE o.id > $1 AND m.id > $1 AND o.error IS NULL
+                 ORDER BY o.id LIMIT $2) AS queued) AS sized
+         JOIN main_build USING (id) WHERE before < $3 ORDER BY id",
+        &[
+            (&after, Type::INT8),
+            (&limit, Type::INT8),
+            (&QUEUED_BYTES, Type::INT8),
+        ],
+    )
+}
+
+pub fn unreported(client: &mut Client) -> Result<Vec<RefusedRow>, postgres::Error> {
+    let rows = client.query_typed(
+        "SELECT o.id, m.s3_object_key, m.s3_object_etag, o.error
+         FROM bh_outbox o JOIN main_build m USING (id)
+         WHERE o.error IS NOT NULL AND NOT o.reported ORDER BY o.id",
+        &[],
+    )?;
+    rows.iter()
+        .map(|row| {
+            Ok(RefusedRow {
+                id: row.try_get(0)?,
+                key: row.try_get(1)?,
+                etag: row.try_get(2)?,
+                reason: row.try_get(3)?,
             })
         })
         .collect()

@@ -15,8 +15,10 @@ use crate::log::Log;
 use crate::retry::Failure;
 use crate::store::Replaced;
 
+const COUNT: usize = 6;
+
 /// Each table, Buildhub's first, with the statement that creates it.
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); COUNT] = [
     (
         "main_build",
         "CREATE TABLE main_build (
@@ -76,6 +78,19 @@ const TABLES: [(&str, &str); 5] = [
             loader text NOT NULL
         )",
     ),
+    (
+        "bh_reject",
+        "CREATE TABLE bh_reject (
+            key text PRIMARY KEY,
+            etag text NOT NULL,
+            kind text NOT NULL,
+            stage text NOT NULL,
+            message text NOT NULL,
+            line text NOT NULL,
+            run text NOT NULL,
+            verdict text
+        )",
+    ),
 ];
 
 /// Any number will do, as long as it is the same in every loader.
@@ -91,7 +106,7 @@ struct Found {
 ///
 /// # Errors
 /// One of them is no table that keeps every row and shows it (78).
-fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 5], Failure> {
+fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; COUNT], Failure> {
     let names: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
     let rows = client.query_typed(
         // A partition that does not last stands for its table.
@@ -113,7 +128,7 @@ fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; 5], Failure> 
          ) p ON true ORDER BY t.n",
         &[(&names, Type::TEXT_ARRAY)],
     )?;
-    let mut found = [None, None, None, None, None];
+    let mut found = [const { None }; COUNT];
     for (place, row) in found.iter_mut().zip(&rows) {
         let Some(oid) = row.try_get(0)? else { continue };
         let schema: String = row.try_get(1)?;
@@ -158,7 +173,7 @@ pub fn check(client: &mut Client) -> Result<(), Failure> {
     check_shape(client, &found)
 }
 
-fn check_shape(client: &mut Client, found: &[Option<Found>; 5]) -> Result<(), Failure> {
+fn check_shape(client: &mut Client, found: &[Option<Found>; COUNT]) -> Result<(), Failure> {
     match &found[0] {
         Some(main_build) => shape::check(client, &main_build.schema),
         None => Ok(()),
@@ -167,7 +182,7 @@ fn check_shape(client: &mut Client, found: &[Option<Found>; 5]) -> Result<(), Fa
 
 /// The tables that a loader writes to, by their oids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tables([u32; 5]);
+pub struct Tables([u32; COUNT]);
 
 impl Tables {
     /// Prepares a new connection for loading. The first one creates tables that
@@ -218,6 +233,7 @@ impl Tables {
                     coalesce(to_regclass('bh_outbox')::oid, 0),
                     coalesce(to_regclass('bh_database')::oid, 0),
                     coalesce(to_regclass('bh_run')::oid, 0),
+                    coalesce(to_regclass('bh_reject')::oid, 0),
                     EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('main_build')
                         AND (c.relkind <> 'r' OR EXISTS (SELECT FROM pg_trigger t
                              WHERE t.tgrelid = c.oid AND NOT t.tgisinternal))),
@@ -232,12 +248,13 @@ impl Tables {
             row.try_get(2)?,
             row.try_get(3)?,
             row.try_get(4)?,
+            row.try_get(5)?,
         ];
         self.compare(oids)?;
-        Ok(row.try_get(5)?)
+        Ok(row.try_get(6)?)
     }
 
-    fn compare(&self, now: [u32; 5]) -> Result<(), Failure> {
+    fn compare(&self, now: [u32; COUNT]) -> Result<(), Failure> {
         let names = TABLES.iter().map(|(name, _)| *name);
         let mut pairs = names.zip(self.0.iter().zip(now));
         // One that was missing is not used by this run, also if it is there now.
@@ -292,6 +309,7 @@ fn lost_without(table: &str) -> &'static str {
     match table {
         "bh_object" => "objects that gave no row of their own are fetched again by every run",
         "bh_run" => "runs are not recorded",
+        "bh_reject" => "rejected objects are fetched again by every run",
         _ => "no index can follow this database",
     }
 }
@@ -302,7 +320,7 @@ fn lost_without(table: &str) -> &'static str {
 /// An index follows the database, and nothing could be queued for it (78).
 fn do_without(
     client: &mut Client,
-    found: &[Option<Found>; 5],
+    found: &[Option<Found>; COUNT],
     denied: &str,
     log: &Log,
 ) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
+use super::rejects;
 use crate::store::plan::{ContentStatus, Plan, Refusal};
 use crate::store::{BuildRow, LoadOutcome, StoredRow, metadata, quoted};
 
@@ -47,6 +48,7 @@ pub fn load(
     for row in plan.objects.iter().map(|at| &rows[*at]) {
         upsert_object.execute(params![row.key, row.etag, row.hash])?;
     }
+    rejects::remove(transaction, plan.objects.iter().map(|at| &rows[*at]))?;
     Ok((plan.outcomes, changes))
 }
 

@@ -3,6 +3,7 @@
 mod batch;
 mod outbox;
 mod place;
+mod rejects;
 mod runs;
 mod shape;
 
@@ -16,12 +17,13 @@ use self::place::OpenFiles;
 pub use self::place::parse_path;
 use super::plan::ContentStatus;
 use super::{
-    ALL_QUEUED, BuildRow, DatabaseIdentity, LoadOutcome, NewRun, ORPHANS, RefusedRow, RunEnd,
-    RunFence, RunRecord, RunRows, Store, StoredBuild, StoredRun, fenced_off, known_queries,
-    orphans_of,
+    ALL_QUEUED, BuildRow, DatabaseIdentity, KnownReject, LoadOutcome, NewRun, ORPHANS, RefusedRow,
+    RejectedObject, RunEnd, RunFence, RunRecord, RunRows, Store, StoredBuild, StoredRun,
+    fenced_off, known_queries, orphans_of,
 };
 use crate::error::{Error, Kind, Result};
 use crate::log::{Log, SlowNotice};
+use crate::record::coverage::Interval;
 
 /// Times are RFC 3339 in UTC, documents the text that was hashed.
 const TABLES: &str = include_str!("tables.sql");
@@ -239,6 +241,25 @@ impl Store for Sqlite {
         Ok(())
     }
 
+    fn for_each_reject(&mut self, each: &mut dyn FnMut(&KnownReject<'_>)) -> Result<()> {
+        if self.columns("bh_reject")?.is_empty() {
+            return Ok(());
+        }
+        self.within(|connection| rejects::for_each(connection, each))
+    }
+
+    fn record_rejects(&mut self, run: &str, rejects: &[RejectedObject]) -> Result<()> {
+        self.transact(|transaction| rejects::record(transaction, run, rejects))
+    }
+
+    fn meet_rejects(&mut self, run: &str, keys: &[&str]) -> Result<()> {
+        self.transact(|transaction| rejects::meet(transaction, run, keys))
+    }
+
+    fn forget_rejects(&mut self, run: &str, keys: &Interval) -> Result<u64> {
+        self.transact(|transaction| rejects::forget(transaction, run, keys))
+    }
+
     fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>> {
         if self.columns("main_build")?.is_empty() {
             return Ok(vec![ContentStatus::New; hashes.len()]);
@@ -332,19 +353,11 @@ impl Store for Sqlite {
     }
 
     fn last_queued(&mut self) -> Result<i64> {
-        self.within(|connection| {
-            let last = "SELECT coalesce(max(id), 0) FROM bh_outbox";
-            connection.query_row(last, [], |row| row.get(0))
-        })
+        self.within(outbox::last_queued)
     }
 
     fn waiting(&mut self) -> Result<u64> {
-        self.within(|connection| {
-            let waiting = "SELECT count(*) FROM bh_outbox WHERE error IS NULL";
-            connection.query_row(waiting, [], |row| {
-                row.get::<_, i64>(0).map(i64::unsigned_abs)
-            })
-        })
+        self.within(outbox::waiting)
     }
 
     fn orphans(&mut self) -> Result<(u64, Vec<i64>)> {

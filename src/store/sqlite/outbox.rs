@@ -16,6 +16,20 @@ pub fn identity(connection: &Connection) -> Result<DatabaseIdentity> {
         })
 }
 
+/// Returns the highest id of the queue, 0 if it is empty.
+pub fn last_queued(connection: &Connection) -> Result<i64> {
+    let last = "SELECT coalesce(max(id), 0) FROM bh_outbox";
+    connection.query_row(last, [], |row| row.get(0))
+}
+
+/// Returns how many rows wait to be indexed.
+pub fn waiting(connection: &Connection) -> Result<u64> {
+    let waiting = "SELECT count(*) FROM bh_outbox WHERE error IS NULL";
+    connection.query_row(waiting, [], |row| {
+        row.get::<_, i64>(0).map(i64::unsigned_abs)
+    })
+}
+
 pub fn follow(
     transaction: &Transaction<'_>,
     seen: &DatabaseIdentity,

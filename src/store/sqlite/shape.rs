@@ -15,7 +15,7 @@ const COLUMNS: &[&str] = &[
 ];
 
 /// Their names, as SQL lists them.
-const TABLES: &str = "'main_build', 'bh_object', 'bh_outbox', 'bh_database', 'bh_run'";
+const TABLES: &str = "'main_build', 'bh_object', 'bh_reject', 'bh_outbox', 'bh_database', 'bh_run'";
 
 /// Checks that the file is empty or holds tables of builds.
 pub fn check_owner(store: &Sqlite) -> Result<()> {
@@ -53,8 +53,8 @@ pub fn check_columns(store: &Sqlite) -> Result<()> {
     })?;
     if view {
         return Err(Error::configuration(format!(
-            "{}: main_build, bh_object, bh_outbox, bh_database or bh_run is a view, not a table; \
-             use another database",
+            "{}: main_build, bh_object, bh_reject, bh_outbox, bh_database or bh_run is a view, \
+             not a table; use another database",
             store.address
         )));
     }

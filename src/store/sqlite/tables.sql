@@ -12,6 +12,16 @@ CREATE TABLE IF NOT EXISTS bh_object (
     etag text NOT NULL,
     build_hash varchar(45) NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bh_reject (
+    key text PRIMARY KEY,
+    etag text NOT NULL,
+    kind text NOT NULL,
+    stage text NOT NULL,
+    message text NOT NULL,
+    line text NOT NULL,
+    run text NOT NULL,
+    verdict text
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS bh_outbox (
     id integer PRIMARY KEY,
     error text,
