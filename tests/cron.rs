@@ -65,7 +65,7 @@ impl Night {
     }
 
     fn state(&self, name: &str) -> Vec<Value> {
-        lines_of(&self.folder.path().join("state").join(name))
+        lines_of(&self.folder.path().join("backfill").join(name))
     }
 
     /// Returns a member of the line of the last run.
@@ -127,7 +127,7 @@ fn only_one_backfill_runs_at_a_time() {
     let night = Night::new(&s3.url);
     night.ends_with(0, &[]);
     let before = night.state("runs.ndjson");
-    let lock = std::fs::File::open(night.folder.path().join("state/lock")).unwrap();
+    let lock = std::fs::File::open(night.folder.path().join("backfill/lock")).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     let done = night.ends_with(75, &[]);
     let said = String::from_utf8_lossy(&done.stderr);
@@ -183,7 +183,7 @@ fn the_most_serious_exit_status_wins() {
 }
 
 #[test]
-fn what_is_no_exit_status_has_no_rank() {
+fn worst_status_refuses_anything_but_exit_statuses() {
     for statuses in [&["abc"][..], &["0", ""], &["0", "-1"], &["65", "1 2"]] {
         let done = script("worst-status").args(statuses).output().unwrap();
         assert_eq!(done.status.code(), Some(2), "{done:?}");
@@ -228,7 +228,10 @@ fn backfill_refuses_wrong_arguments_before_anything_starts() {
         let text = String::from_utf8_lossy(&done.stderr);
         assert!(text.contains(said), "{text}");
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(!folder.path().join("state").exists(), "{done:?}");
+        assert!(
+            folder.path().read_dir().unwrap().next().is_none(),
+            "{done:?}"
+        );
     }
 }
 

@@ -1,5 +1,5 @@
-//! Whether an input is what the stage reads, by its first records: a mistake in the pipeline
-//! is said once, and ends the run.
+//! Judges by the first records whether the input is what the stage reads: a mistake in the
+//! pipeline is reported once, and ends the run.
 
 use crate::error::{Error, Kind};
 use crate::record::misfit::Misfit;
@@ -20,7 +20,7 @@ pub struct FirstRecords {
 }
 
 impl FirstRecords {
-    /// A record was what the stage reads, whatever became of it.
+    /// Records that a record was what the stage reads, whatever became of it.
     pub fn fit(&mut self) {
         // Where the run ends already, what was read before may still fit.
         self.is_fit |= !self.is_unfit();
@@ -65,7 +65,7 @@ impl FirstRecords {
         first.map(|(_, message)| &**message)
     }
 
-    /// Returns whether the first misfit is to be said at once, whatever comes.
+    /// Returns whether the first misfit is reported at once, whatever follows.
     pub fn is_costly(&self) -> bool {
         matches!(self.first, Some((Misfit::NotABuild, _)))
     }
@@ -82,13 +82,14 @@ impl FirstRecords {
 
 fn message(misfit: Misfit, reject: &Reject) -> String {
     let line = String::from_utf8_lossy(&reject.line);
-    let shown = match misfit {
-        Misfit::NotAnObject(_) => {
-            let start: String = line.trim().chars().take(SHOWN).collect();
-            format!(", in {start:?}")
+    let start: String = line.trim().chars().take(SHOWN).collect();
+    match (misfit, misfit.mistake()) {
+        (Misfit::NotAnObject(_), Some(mistake)) => {
+            let number = reject.number;
+            format!("line {number}: not a JSON object: {start:?}; {mistake}")
         }
-        Misfit::Other(_) | Misfit::NotABuild => String::new(),
-    };
-    let mistake = misfit.mistake().map(|mistake| format!("; {mistake}"));
-    format!("{reject}{shown}{}", mistake.unwrap_or_default())
+        (Misfit::NotAnObject(_), None) => format!("{reject}, in {start:?}"),
+        (_, Some(mistake)) => format!("{reject}; {mistake}"),
+        (_, None) => reject.to_string(),
+    }
 }

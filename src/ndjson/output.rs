@@ -60,6 +60,23 @@ impl Output {
         file.map_err(Error::local("standard output"))
     }
 
+    /// Calls `then` on another thread once the reader of a pipe has left, even if nothing is
+    /// written any more.
+    pub fn when_reader_leaves(&self, then: impl FnOnce(Error) + Send + 'static) {
+        let Ok(file) = self.file.try_clone() else {
+            return;
+        };
+        let watch = move || {
+            let mut gone = [PollFd::new(&file, PollFlags::empty())];
+            while poll(&mut gone, None) == Err(Errno::INTR) {}
+            if gone[0].revents().contains(PollFlags::ERR) {
+                then(reader_left());
+            }
+        };
+        // Without a thread, the next write finds out.
+        drop(std::thread::Builder::new().spawn(watch));
+    }
+
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.len() >= LARGE {
             self.flush()?;
@@ -87,10 +104,7 @@ impl Output {
         let write = || write_all(&mut self.file, bytes);
         let done = self.counters.wait_for(Waiting::Output, write);
         done.map_err(|error| match Errno::from_io_error(&error) {
-            Some(Errno::PIPE) => Error::message(
-                Kind::Signal(SIGPIPE),
-                "the reader of standard output has left",
-            ),
+            Some(Errno::PIPE) => reader_left(),
             Some(Errno::BADF) => Error::local(
                 "standard output is closed, or not open for writing; redirect it to a file, a pipe \
                  or /dev/null",
@@ -98,6 +112,13 @@ impl Output {
             _ => Error::local("standard output")(error),
         })
     }
+}
+
+fn reader_left() -> Error {
+    Error::message(
+        Kind::Signal(SIGPIPE),
+        "the reader of standard output has left",
+    )
 }
 
 /// Does the same as `Write::write_all`, also for a pipe that another program made

@@ -1,17 +1,17 @@
 //! Rejects that say something of the whole input: lines that are not what the stage reads,
-//! and the likely mistake behind them.
+//! and the likely mistake of the user.
 
 use super::reject::Reject;
 use crate::json::{self, Members};
 
-/// What an input is like, by one of its lines.
+/// What one line shows about the whole input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misfit {
-    /// Lines are no JSON objects.
+    /// Lines are not JSON objects.
     NotAnObject(Option<&'static str>),
     /// Lines are objects of another kind.
     Other(Option<&'static str>),
-    /// Objects that are no builds are fetched.
+    /// The fetched objects are not builds.
     NotABuild,
 }
 
@@ -88,7 +88,7 @@ fn is_whole_record(reject: &Reject) -> bool {
     build.is_some_and(|build| json::members(build).is_ok_and(|build| is_build(&build)))
 }
 
-/// Returns the mistake behind objects without the member that the stage needs.
+/// Returns the mistake that explains objects without the member that the stage needs.
 fn member_mistake(stage: &str, members: &Members<'_>) -> Option<&'static str> {
     let has = |name: &str| members.value(name).is_some();
     let has_key = ["key", "Key", "Path"].into_iter().any(has);
@@ -114,7 +114,7 @@ fn member_mistake(stage: &str, members: &Members<'_>) -> Option<&'static str> {
     }
 }
 
-/// Returns the mistake behind lines that are no JSON objects.
+/// Returns the mistake that explains lines that are not JSON objects.
 fn text_mistake(stage: &str, line: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(&line[..line.len().min(400)]);
     let text = text.trim_start_matches('\u{feff}').trim();
@@ -141,7 +141,7 @@ fn text_mistake(stage: &str, line: &[u8]) -> Option<&'static str> {
         _ if is_listing && text.contains('/') && !text.contains(char::is_whitespace) => {
             "these are keys alone: put jq -cR '{key: .}' before"
         }
-        _ => "a line is to be a JSON object",
+        _ => "expected one JSON object per line",
     };
     Some(mistake)
 }
@@ -192,7 +192,11 @@ mod tests {
         says("bh-filter", "[{\"Key\":\"a\"}]", "jq -c '.[]'");
         says("bh-filter", "total 12", "output of ls");
         // A character of several bytes where the mode would end.
-        says("bh-filter", "-rw-r--r-é 1", "a line is to be a JSON object");
+        says(
+            "bh-filter",
+            "-rw-r--r-é 1",
+            "expected one JSON object per line",
+        );
         says(
             "bh-filter",
             "-rw-r--r-- 1 me me 12 Jan 1 2026 a b",

@@ -14,7 +14,7 @@ use crate::marks::written::{begin, end, page};
 const WRONG: &str = "{\"bucket\":\"b\"}";
 
 #[test]
-fn the_likely_mistake_is_said_once() {
+fn the_likely_mistake_is_reported_once() {
     let place = Place::new();
     let build = record(1)["build"].to_string();
     let whole = record(1).to_string();
@@ -38,7 +38,8 @@ fn the_likely_mistake_is_said_once() {
             "bh-filter",
             &[],
             "-rw-r--r-- 1 me me 12 Jan 1 2026 a",
-            "this is the output of ls",
+            "line 1: not a JSON object: \"-rw-r--r-- 1 me me 12 Jan 1 2026 a\"; this is the output \
+             of ls: list a bucket with s3-list",
         ),
         (
             "bh-fetch",
@@ -102,7 +103,7 @@ fn the_likely_mistake_is_said_once() {
 }
 
 #[test]
-fn objects_that_are_no_builds_are_told_from_broken_builds() {
+fn objects_that_are_not_builds_are_distinguished_from_broken_builds() {
     let keys = ["pub/a/image.apk", "pub/b/buildhub.json"];
     let mut objects = keys.map(|key| object(key, "PKK")).to_vec();
     objects.push(object("pub/c/buildhub.json", "{}"));

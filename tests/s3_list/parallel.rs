@@ -1,10 +1,15 @@
 //! s3-list: many pages at a time.
 
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use rustix::process::Signal;
 
 use super::{list, numbered, server_of, tiles};
 use crate::harness::faulty::Faulty;
 use crate::harness::proxy::Proxy;
+use crate::harness::scripted::{Scripted, response};
 use crate::harness::{folder, wait_for};
 
 /// Every key space is listed completely, at any concurrency.
@@ -39,6 +44,43 @@ fn ordered_listings_are_sorted() {
     let nowhere = place.path().join("missing");
     let run = ordered().env("TMPDIR", &nowhere).run().exits(74);
     run.says("TMPDIR").says(nowhere.to_str().unwrap());
+}
+
+/// A reader that takes a few keys, as head does, ends the listing while the server still owes
+/// answers. So an ordered listing sends at most two requests more than a sequential one.
+#[test]
+fn a_reader_that_leaves_ends_the_listing_at_once() {
+    let requests = |args: &[&str]| {
+        let number = AtomicUsize::new(0);
+        let server = Scripted::new(move |_| {
+            if number.fetch_add(1, SeqCst) > 0 {
+                loop {
+                    std::thread::park();
+                }
+            }
+            let body = "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>true\
+                        </IsTruncated><NextContinuationToken>t</NextContinuationToken>\
+                        <Contents><Key>a</Key></Contents><Contents><Key>b</Key></Contents>\
+                        </ListBucketResult>";
+            response(200, "", body)
+        });
+        let (output, stdout) = std::io::pipe().unwrap();
+        let tool = server.tool("s3-list").args(["--tries", "1"]);
+        let tool = tool.args(args).arg("s3://bench");
+        let started = tool.start_with(Stdio::null(), Stdio::from(stdout));
+        let mut first = String::new();
+        BufReader::new(output).read_line(&mut first).unwrap();
+        assert!(first.contains("\"key\":\"a\""), "{first}");
+        let run = started.finish().dies_by(Signal::PIPE.as_raw());
+        assert!(!run.stderr.contains("retrying"), "{run}");
+        server.asked().len()
+    };
+    let sequential = requests(&["--no-marks", "--concurrency", "1"]);
+    let ordered = requests(&["--no-marks", "--ordered"]);
+    assert!(
+        ordered <= sequential + 2,
+        "{ordered} requests, {sequential}"
+    );
 }
 
 /// All workers slow down together; otherwise some 20 requests would be refused

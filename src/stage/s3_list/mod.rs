@@ -224,7 +224,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         Recorder::new(listed, file, io.output.stream().file()?),
     );
     let done = writer.begin(io).and_then(|()| {
-        let pool = WorkerPool::start(runtime, shared, workers);
+        let pool = WorkerPool::start(runtime, shared, workers, io.output.stream());
         writer.list(pool, &gaps, io)
     });
     writer.conclude(done, io)

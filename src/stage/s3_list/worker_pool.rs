@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::listing::{InconsistentListing, Page, Planner, Request, ResponseKeys};
-use crate::ndjson::Io;
+use crate::ndjson::{Io, Output};
 use crate::record::coverage::Interval;
 use crate::remote::concurrency::Permit;
 use crate::remote::s3::{Bucket, ListQuery, S3};
@@ -65,9 +65,15 @@ pub struct Shared {
 }
 
 impl WorkerPool {
-    /// Starts `workers` tasks on `runtime`.
-    pub fn start(runtime: Runtime, shared: Shared, workers: usize) -> Self {
+    /// Starts `workers` tasks on `runtime`. They end when the reader of `output` leaves.
+    pub fn start(runtime: Runtime, shared: Shared, workers: usize, output: &Output) -> Self {
         let (sender, pages) = mpsc::channel(QUEUED_PAGES);
+        let weak = sender.downgrade();
+        output.when_reader_leaves(move |error| {
+            if let Some(sender) = weak.upgrade() {
+                drop(sender.blocking_send(Err(error)));
+            }
+        });
         let shared = Arc::new(shared);
         for _ in 0..workers {
             let (shared, sender) = (Arc::clone(&shared), sender.clone());
