@@ -454,19 +454,16 @@ const DATABASE: &[Entry] = &[
     ),
     (
         "SSL_CERT_FILE",
-        "a file of certificates to trust instead of the system's, if sslmode is verify-full \
-         and no sslrootcert is given; it must be readable. Without sslrootcert, verify-ca is \
-         verify-full.",
+        "a file of certificates to trust instead of the system's, if sslmode is verify-ca or \
+         verify-full and no sslrootcert is given; it must be readable.",
     ),
     (
         "PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
-         PGSSLROOTCERT, PGSSLCRL, PGSSLCERT, PGSSLKEY, PGSSLMINPROTOCOLVERSION, \
-         PGSSLMAXPROTOCOLVERSION, PGCHANNELBINDING, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, \
-         PGAPPNAME, PGOPTIONS",
+         PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, PGAPPNAME, \
+         PGOPTIONS",
         "settings that are not in the PostgreSQL URL, as for psql(1); passwords also come from \
-         ~/.pgpass, which is ignored if others can read it, and certificates from ~/.postgresql. \
-         With authorities to trust, sslmode=require checks as verify-ca does. Settings that guard \
-         the connection and are not supported, such as PGREQUIREAUTH, end the run with 78.",
+         ~/.pgpass, and certificates from ~/.postgresql. With authorities to trust, \
+         sslmode=require checks as verify-ca does.",
     ),
 ];
 const KINTO: &[Entry] = &[
@@ -499,13 +496,10 @@ const KINTO_DATABASE: &[Entry] = &[
     ),
     (
         "PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
-         PGSSLROOTCERT, PGSSLCRL, PGSSLCERT, PGSSLKEY, PGSSLMINPROTOCOLVERSION, \
-         PGSSLMAXPROTOCOLVERSION, PGCHANNELBINDING, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, \
-         PGAPPNAME, PGOPTIONS",
-        "settings that are not in its URL, as for psql(1); passwords also come from ~/.pgpass, \
-         which is ignored if others can read it, and certificates from ~/.postgresql. Settings \
-         that guard the connection and are not supported, such as PGREQUIREAUTH, end the run with \
-         78.",
+         PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, PGAPPNAME, \
+         PGOPTIONS",
+        "settings that are not in its URL, as for psql(1); passwords also come from ~/.pgpass, and \
+         certificates from ~/.postgresql.",
     ),
 ];
 const STATSD: &[Entry] = &[(

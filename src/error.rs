@@ -78,7 +78,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The exit status; `None` for a signal, by which the process dies itself.
+    /// Returns the exit status; `None` for a signal, by which the process dies itself.
     pub fn status(self) -> Option<u8> {
         match self {
             Kind::Usage => Some(2),
@@ -141,7 +141,7 @@ impl Error {
         Self::message(Kind::EndedEarly, text)
     }
 
-    /// A broken promise of our own.
+    /// Returns an internal error (70): a broken promise of our own.
     pub fn internal(text: impl fmt::Display) -> Self {
         Self::message(Kind::Internal, text)
     }
@@ -152,7 +152,7 @@ impl Error {
         move |cause| Self::new(kind, cause).context(&place)
     }
 
-    /// As [`at`](Self::at), of a place on this machine.
+    /// Does the same as [`at`](Self::at), for a place on this machine.
     pub fn local(place: impl fmt::Display) -> impl Fn(io::Error) -> Self {
         Self::at(Kind::LocalIo, place)
     }

@@ -21,7 +21,7 @@ pub enum Verbosity {
     /// Errors and the summary.
     Quiet,
     Normal,
-    /// Also what may come thousands of times.
+    /// Also messages that may be logged thousands of times.
     Verbose,
 }
 
@@ -31,7 +31,7 @@ pub struct Log {
     program: &'static str,
     format: Format,
     verbosity: Verbosity,
-    /// Nobody sees the messages as they come.
+    /// Messages go to a file, so each needs its time.
     is_dated: bool,
 }
 
@@ -87,7 +87,7 @@ impl Log {
         SlowNotice(done)
     }
 
-    /// The run's last line: `text` for people, `json` for programs.
+    /// Logs the run's last line: `text` for people, `json` for programs.
     pub fn summary(&self, text: &str, json: &serde_json::Value) {
         let program = self.program;
         write_line(&match self.format {
@@ -128,7 +128,7 @@ pub fn write_lines(text: &str) {
     }
 }
 
-/// Leaves out the numbers of the system's errors, which help nobody: `(os error 2)`.
+/// Removes the numbers of system errors, which do not help a person: `(os error 2)`.
 fn without_numbers(message: &str) -> String {
     let mut parts = message.split(" (os error ");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -217,7 +217,7 @@ pub fn counted(number: impl Into<u64>, noun: &str) -> String {
     }
 }
 
-/// This moment, as RFC 3339 in UTC with milliseconds.
+/// Returns the time, as RFC 3339 in UTC with milliseconds.
 pub fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }

@@ -1,4 +1,4 @@
-//! The authorities that a connection trusts beside the public ones: the system's, or those
+//! The authorities that a connection trusts besides the public ones: the system's, or those
 //! that OpenSSL's variables name.
 
 use std::fs;

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_is_told_from_a_regular_expression() {
+    fn a_glob_is_distinguished_from_a_regular_expression() {
         let error = pattern("*.json").unwrap_err();
         assert!(
             error.ends_with("this is a regular expression, not a glob: try '.*\\.json$'"),

@@ -214,7 +214,7 @@ fn verbose_programs_say_every_reject() {
 }
 
 #[test]
-fn messages_are_dated_where_nobody_sees_them_as_they_come() {
+fn messages_are_dated_unless_standard_error_is_a_terminal() {
     let place = Place::new();
     let date = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ bh-filter: ").unwrap();
     let run = place

@@ -216,7 +216,7 @@ fn a_refusal_of_kinto_names_the_user_and_the_setting() {
 }
 
 #[test]
-fn what_is_not_elasticsearch_is_named_as_that() {
+fn another_server_than_elasticsearch_is_named() {
     let load = |head: &str, body: &str| {
         let tool = Tool::new("bh-load").args(["--database", "sqlite:b.db"]);
         tool.args(["--elasticsearch", &answering(head, body)]).run()

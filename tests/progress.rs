@@ -310,7 +310,7 @@ fn the_next_program_frees_the_rows_of_a_killed_one() {
 }
 
 #[test]
-fn what_is_to_come_is_shown_once_the_stage_before_has_ended() {
+fn the_total_is_shown_once_the_stage_before_has_ended() {
     let Some(tmux) = Tmux::start(100, 24) else {
         return;
     };

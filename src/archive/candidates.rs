@@ -25,7 +25,7 @@ pub fn number(folder: &str) -> Option<u64> {
     all.then(|| digits.parse().ok())?
 }
 
-/// The names of other tools, whose files are beside the metadata.
+/// The names of other tools, whose files are next to the metadata.
 const OTHERS: [&str; 4] = ["mozinfo", "buildhub", "test_packages", "info"];
 
 /// Returns whether a file holds the metadata of this version.

@@ -48,7 +48,7 @@ impl RecordTarget<'_> {
     }
 }
 
-/// One line feed at the end is ignored.
+/// Removes one line feed at the end.
 fn trimmed(text: &str) -> &str {
     text.strip_suffix('\n').unwrap_or(text)
 }

@@ -76,7 +76,7 @@ struct Created<'a> {
 /// it, or the line of a listing.
 ///
 /// # Errors
-/// The line is none of these.
+/// Something else.
 pub fn read(line: &[u8]) -> Result<Vec<ObjectEvent>, String> {
     let members = json::members(line).map_err(|error| error.to_string())?;
     if members.get("Records").or(members.get("Message")).is_none() {

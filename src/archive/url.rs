@@ -144,7 +144,7 @@ fn strip_version<'a>(text: &'a str, version: &str) -> Option<&'a str> {
     Some(rest.as_str())
 }
 
-/// Parts of the URLs of other tools' files, beside the metadata of builds.
+/// Parts of the URLs of other tools' files, next to the metadata of builds.
 const NO_METADATA: [&str; 5] = [
     "latest-mozilla-central",
     "latest-comm-central",

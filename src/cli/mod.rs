@@ -17,7 +17,6 @@ use rustix::fs::{FileType, Stat, fstat, stat};
 pub use self::args::{InputArgs, SharedArgs, ShowProgress, SinkArgs};
 use crate::context::Context;
 use crate::counters::Counters;
-use crate::disk;
 use crate::error::{Error, Kind, REJECTED, Result};
 use crate::log::{self, Log};
 use crate::ndjson::{Input, Io, MarkOptions, Output, Place, Rejects, StageOutput, WriteMarks};
@@ -41,19 +40,19 @@ Exit status: 0 finished, 65 finished with rejects, 69 server unreachable, 74 loc
 pub trait Program: Parser {
     /// Whether it reads lines; then a terminal as input is an error.
     const READS_LINES: bool = true;
-    /// Where it stands in a pipeline.
+    /// Its place in a pipeline.
     const PLACE: Place = Place::Between;
     /// Whether it has to account for records that it reads.
     const COUNTS_READ: bool = true;
 
     fn shared(&self) -> &SharedArgs;
 
-    /// Whether this run of it reads lines.
+    /// Returns whether this run of it reads lines.
     fn reads_lines(&self) -> bool {
         Self::READS_LINES
     }
 
-    /// The name of written records in the summary.
+    /// Returns the name of written records in the summary.
     fn out(&self) -> &'static str {
         "out"
     }
@@ -62,12 +61,12 @@ pub trait Program: Parser {
         WriteMarks::OffTerminal
     }
 
-    /// Whether fewer records may come than were sent.
+    /// Returns whether fewer records may come than were sent.
     fn allow_drops(&self) -> bool {
         false
     }
 
-    /// Other files that it uses, each with its name in messages.
+    /// Returns other files that it uses, each with its name in messages.
     fn files(&self) -> Vec<(&'static str, PathBuf)> {
         Vec::new()
     }
@@ -113,12 +112,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     let summary = check_distinct_files(shared, &args.files()).and_then(|()| {
         // Opened before the stage runs, to fail early.
         let path = shared.summary.as_ref();
-        let create = |path: &PathBuf| {
-            let checked = disk::follow_links(path);
-            checked
-                .and_then(|_| File::create(path))
-                .map_err(unwritable(path))
-        };
+        let create = |path: &PathBuf| File::create(path).map_err(unwritable(path));
         Ok(path.zip(path.map(create).transpose()?))
     });
     let done = summary.and_then(|summary| {
@@ -218,7 +212,7 @@ fn conclude(done: Result<()>, io: &mut Io) -> Result<()> {
     if let Err(error) = done.and_then(|()| io.context.shutdown.check()) {
         return Err(if is_said { error } else { resumable(error, io) });
     }
-    // Records that are lost here are not to be looked for elsewhere.
+    // Lost records are the cause of whatever else went wrong.
     if !io.context.counters.adds_up() {
         return Err(Error::internal(
             "the counts do not add up: records are missing; run again and report this",

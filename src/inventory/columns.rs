@@ -102,7 +102,7 @@ impl Layout {
         Self { all, ..self }
     }
 
-    /// The names of the columns, as they were given.
+    /// Returns the names of the columns, as they were given.
     pub fn names(&self) -> String {
         self.names.join(", ")
     }

@@ -118,7 +118,7 @@ impl RowReader {
         Ok(())
     }
 
-    /// Whether the last row of a block may be the start of a row: a file is all there is.
+    /// Returns whether the last row of a block may be the start of a row: a file is all there is.
     fn is_cut(&self, block: &RowBlock) -> bool {
         block.unterminated && self.place.is_empty()
     }
@@ -220,7 +220,7 @@ impl RowReader {
             _ if line.ends_with(b"\"") => false,
             // Whether it is whole shows its length, for most are MD5 sums.
             Some(Column::ETag) => is_short(line.len() - memrchr(b',', line).map_or(0, |at| at + 1)),
-            // Half a flag is none.
+            // Half a flag is not a flag.
             Some(Column::IsLatest | Column::IsDeleteMarker) | None => false,
             Some(_) => true,
         }

@@ -65,7 +65,7 @@ impl Value<'_> {
     }
 }
 
-/// Whether a member on the path has a later duplicate.
+/// Returns whether a member on the path has a later duplicate.
 fn is_hidden(path: &[Place<'_, '_>]) -> bool {
     path.iter().any(|(container, count)| match container {
         Value::Object(members) => (members.split_at_checked(*count))

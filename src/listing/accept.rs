@@ -16,7 +16,7 @@ pub struct RangeUpdate {
 }
 
 impl RangeUpdate {
-    /// Nothing of a page is accepted.
+    /// Returns the result for a page of which nothing is accepted.
     fn none() -> Self {
         let accepted = Accepted {
             keys: 0..0,

@@ -104,7 +104,7 @@ impl Evidence {
         dirs.into_iter().flatten().map(String::as_str)
     }
 
-    /// The server said that nothing follows, and `key` does.
+    /// Warns that the server ended a listing before `key`.
     pub fn warn_of_early_end(&mut self, doubted: &DoubtedEnd, key: &str) {
         self.ends_early = true;
         let DoubtedEnd { after, last, .. } = doubted;
@@ -114,7 +114,7 @@ impl Evidence {
         ));
     }
 
-    /// The server may have ended a listing too early, and refuses what would show it.
+    /// Warns that an end cannot be checked, since the server rejects the requests for that.
     pub fn warn_of_unchecked(&mut self, doubted: &DoubtedEnd) {
         self.warnings.push(format!(
             "cannot check that nothing follows {:?}: the server denies listings of a folder by \

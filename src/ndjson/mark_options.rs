@@ -9,7 +9,7 @@ pub enum WriteMarks {
     Never,
 }
 
-/// Where a stage stands in its pipeline.
+/// The place of a stage in its pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// It begins runs of its own.
@@ -19,11 +19,11 @@ pub enum Place {
     Sink,
 }
 
-/// Where a stage stands, and what its user allows.
+/// The place of a stage, and what its user allows.
 #[derive(Debug, Clone, Copy)]
 pub struct MarkOptions {
     pub place: Place,
     pub write: WriteMarks,
-    /// A filter of the user's stands before it: fewer records than were sent are no loss.
+    /// A filter of the user may drop records before it.
     pub allow_drops: bool,
 }

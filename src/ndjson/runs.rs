@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::log::{again_or, counted};
 use crate::record::mark::{Begin, End};
 
-/// What the marks have said so far.
+/// The runs of the marks so far.
 #[derive(Default)]
 pub struct Runs {
     known: Vec<Run>,
@@ -57,7 +57,7 @@ impl Runs {
         (run.units, run.ended) = (0, false);
     }
 
-    /// A unit of `run` is closed; programs that count in their marks write a `begin` too.
+    /// Closes a unit of `run`; programs that count in their marks write a `begin` too.
     pub fn unit(&mut self, run: &str, is_counted: bool) {
         let run = self.run(Some(run));
         run.units += 1;
@@ -71,7 +71,7 @@ impl Runs {
         self.fault(fault);
     }
 
-    /// A mark that names no run: it is one of the run at work.
+    /// Records a mark that names no run: it belongs to the current one.
     pub fn receipt(&mut self) {
         match self.known.iter_mut().rfind(|run| !run.ended) {
             Some(run) => run.units += 1,
@@ -79,7 +79,7 @@ impl Runs {
         }
     }
 
-    /// A run has ended, `left` records behind its last unit mark.
+    /// Records the end of a run, with `left` records after its last unit mark.
     pub fn end(&mut self, end: &End, left: u64) {
         let run = self.run(end.run.as_deref());
         run.ended = true;

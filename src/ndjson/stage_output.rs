@@ -60,7 +60,7 @@ impl<T> Parsed<T> {
 pub struct ClosedUnit {
     /// Nothing of it may be confirmed.
     pub is_held: bool,
-    /// Its mark as it goes on.
+    /// Its mark as it is passed on.
     pub line: Vec<u8>,
 }
 

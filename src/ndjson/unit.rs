@@ -6,7 +6,7 @@ use super::Place;
 use crate::record::stage_counts::StageCounts;
 use crate::record::unit_mark::{self, Held};
 
-/// The records of the unit at work.
+/// The records of the current unit.
 #[derive(Default)]
 pub struct Unit {
     made: u64,
@@ -46,13 +46,13 @@ impl Unit {
         }
     }
 
-    /// A record is put off: its unit cannot be finished now.
+    /// Records that a record is put off: its unit cannot be finished now.
     pub fn put_off(&mut self) {
         self.put_off += 1;
         self.failed = true;
     }
 
-    /// A record that was put off gets its outcome here.
+    /// Records the outcome of a record that was put off.
     pub fn take_up(&mut self) {
         self.taken_up += 1;
     }

@@ -31,7 +31,7 @@ pub struct Canonical {
 }
 
 impl Canonical {
-    /// The text of a build, which is an object of about `bytes`.
+    /// Returns the text of a build, which is an object of about `bytes`.
     pub fn new(build: &Value<'_>, bytes: usize) -> Self {
         let mut text = Vec::with_capacity(bytes + bytes / 8);
         let mut indexed = Vec::new();
@@ -53,7 +53,7 @@ impl Canonical {
         String::from_utf8(self.text).unwrap_or_default()
     }
 
-    /// `v1:` and the MD5, in hexadecimal, of the text. Existing tables are
+    /// Returns `v1:` and the MD5, in hexadecimal, of the text. Existing tables are
     /// keyed by it: one byte off would store every build twice.
     pub fn hash(&self) -> String {
         let mut hash = String::with_capacity(35);

@@ -70,7 +70,7 @@ fn in_order<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Interval>, D::Erro
     }
 }
 
-/// Whether an interval that ends at `through` reaches one that begins at `after`.
+/// Returns whether an interval that ends at `through` reaches one that begins at `after`.
 fn reaches(through: Option<&String>, after: Option<&String>) -> bool {
     match (through, after) {
         (None, _) | (_, None) => true,
@@ -168,7 +168,7 @@ impl Coverage {
         self.intervals.is_empty()
     }
 
-    /// In order, none touching the next.
+    /// Returns the intervals in order; none touches the next.
     pub fn intervals(&self) -> &[Interval] {
         &self.intervals
     }

@@ -12,7 +12,7 @@ use super::stage_counts::StageCounts;
 pub struct Ledger {
     pub listed: u64,
     pub made: u64,
-    /// In the database: known before, or stored by the run. Which of the two cannot be told
+    /// In the database: known before, or stored by the run. Which of the two is uncertain
     /// apart after a kill; only the sum is exact.
     pub there: u64,
     /// By reason: other keys, gone.

@@ -31,7 +31,7 @@ pub fn unquote_etag(etag: &str) -> &str {
     strong.unwrap_or(etag).trim_matches('"')
 }
 
-/// As [`unquote_etag`], of a text that may be owned.
+/// Does the same as [`unquote_etag`], for a text that may be owned.
 pub fn unquote(etag: Cow<'_, str>) -> Cow<'_, str> {
     match etag {
         Cow::Borrowed(etag) => unquote_etag(etag).into(),

@@ -58,7 +58,7 @@ impl Sample {
         self.0.retain(|(key, _)| coverage.holds(key));
     }
 
-    /// How many keys there were.
+    /// Returns how many keys there were.
     pub fn keys(&self) -> u64 {
         self.0.iter().map(|(_, keys)| keys).sum()
     }

@@ -14,14 +14,14 @@ use crate::json;
 /// Which lines a mark closes, and what the stages before made of them.
 #[derive(Debug)]
 pub struct UnitMark {
-    /// `None` of a receipt for somebody else: a queue's message.
+    /// `None` for a receipt that another program acts on: a queue message.
     pub part: Option<RunPart>,
     /// Not every line of the unit was accepted.
     pub held: Option<Held>,
-    /// The number of records that the stage before wrote; `None` where nobody counts, and
+    /// The number of records that the previous stage wrote; `None` if it did not count, and
     /// of the source's own mark.
     pub sent: Option<u64>,
-    /// Where in the line its kind stands.
+    /// The position of its kind in the line.
     kind: Range<usize>,
     /// Where in the line `counts` ends, at its bracket.
     counts_end: Option<usize>,
@@ -35,7 +35,7 @@ pub struct RunPart {
 }
 
 impl fmt::Display for UnitMark {
-    /// For people: which lines they are.
+    /// Writes for people which lines they are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.part {
             None => f.write_str("a mark of no run"),
@@ -94,7 +94,7 @@ impl UnitMark {
     pub(super) fn read(mark: &json::Members<'_>, start: usize) -> Option<Self> {
         let named = |name: &str| mark.get(name);
         let known = ["held", "listed", "page", "message"];
-        // Of another kind it is a receipt for somebody else, and a unit no less.
+        // A mark of another kind is a receipt for another program, but closes a unit too.
         let other = || mark.iter().find(|member| member.name != *"counts");
         let kind = known.into_iter().find_map(named).or_else(other)?;
         let is_held = kind.name == *"held";
@@ -123,7 +123,7 @@ impl UnitMark {
         self.counts_end.is_some()
     }
 
-    /// Returns `line`, which is this mark, as it goes on behind a stage whose counts are
+    /// Returns `line`, which is this mark, as a stage passes it on whose counts are
     /// `entry`, and which holds the unit if `held` says so.
     pub fn extend(&self, line: &[u8], entry: &StageCounts, held: Option<&Held>) -> Vec<u8> {
         let mut extended = Vec::with_capacity(line.len() + 128);
@@ -172,7 +172,7 @@ fn run_part(mark: &json::Members<'_>) -> Option<RunPart> {
     })
 }
 
-/// Returns what the last entry of `counts` wrote, `None` where there is none.
+/// Returns the number of records that the last entry of `counts` wrote, if there is one.
 fn sent(counts: &[u8]) -> serde_json::Result<Option<u64>> {
     #[derive(Deserialize)]
     struct Out {
@@ -186,7 +186,7 @@ fn sent(counts: &[u8]) -> serde_json::Result<Option<u64>> {
     Ok(last.transpose()?.map(|last| last.out))
 }
 
-/// Returns the entries of `counts` in the line of a mark, none where nobody counts.
+/// Returns the entries of `counts` in the line of a mark; empty if no program counted.
 pub fn counts(line: &[u8]) -> Vec<StageCounts> {
     #[derive(Deserialize)]
     struct Line {
@@ -206,7 +206,7 @@ fn text(members: &json::Members<'_>, name: &str) -> Option<String> {
     Some(text.to_str().ok()?.into_owned())
 }
 
-/// Returns a source's unit mark, in which nobody has counted yet, and its line without newline.
+/// Returns a source's unit mark, still without counts, and its line without newline.
 pub fn part(kind: PartKind, run: &str, keys: &Interval) -> (UnitMark, Vec<u8>) {
     let (name, end) = kind.names();
     let mut out = b"{\"mark\":{".to_vec();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_stays_as_it_is() {
+    fn unknown_marks_and_members_pass_unchanged() {
         let line =
             br#"{"mark":{"new":{},"listed":{"run":"r","after":null,"through":"b","x":1},"y":2}}"#;
         let old = unit(line);

@@ -171,12 +171,12 @@ impl S3 {
         })
     }
 
-    /// The address of a server that is not AWS's, without passwords.
+    /// Returns the address of a server that is not AWS's, without passwords.
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
     }
 
-    /// An object, or the start of keys, for messages: with the address of a server that
+    /// Returns an object, or the start of keys, for messages: with the address of a server that
     /// is not AWS's, and of a proxy.
     pub fn place(&self, bucket: &str, key: &str) -> String {
         let mut place = format!("s3://{bucket}/{key}");

@@ -104,7 +104,7 @@ impl RunSource for ListingSource {
         }
     }
 
-    /// The ranges are the run's part.
+    /// Returns the ranges are the run's part.
     fn criteria(&self) -> Value {
         let criteria = Self {
             ranges: None,

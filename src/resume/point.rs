@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_confirmed_is_listed_once_more() {
+    fn unconfirmed_ranges_are_listed_once_more() {
         let mut run = listed();
         run.finish();
         assert_eq!(taken(&run, None, None), None);

@@ -80,7 +80,7 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
         read(&self.shared.state().listed)
     }
 
-    /// Says that the run begins: the first line, before anything is asked for.
+    /// Writes the begin mark, before the first request.
     ///
     /// # Errors
     /// The output is closed.

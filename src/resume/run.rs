@@ -183,7 +183,7 @@ impl<S: Clone> RunState<S> {
     }
 }
 
-/// The content of the loader's file beside the resume file: what it has committed of a run.
+/// The content of the loader's file next to the resume file: what it has committed of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmed {
@@ -228,7 +228,7 @@ impl Default for Confirmed {
 pub struct ConfirmedUnit<'a> {
     pub run: &'a str,
     pub keys: Interval,
-    /// An entry a stage; none where nobody counts.
+    /// One entry per stage; empty if no program counted.
     pub counts: Vec<StageCounts>,
 }
 

@@ -146,7 +146,7 @@ pub trait Store: Send {
     fn load(&mut self, rows: &[BuildRow], fence: Option<&mut RunFence>)
     -> Result<Vec<LoadOutcome>>;
 
-    /// Notes that `loader` stores the run from now on, whoever did before.
+    /// Records that `loader` stores the run from now on.
     fn begin_run(&mut self, run: &NewRun<'_>, loader: &str) -> Result<RunFence>;
 
     /// Returns what the database knows of a run, `None` if it never began here.
@@ -155,7 +155,7 @@ pub trait Store: Send {
     /// Counts rows in `main_build`: those of a run, and all that are newer than it.
     fn count_rows(&mut self, run: &str) -> Result<RunRows>;
 
-    /// Notes how the run has ended, as long as nobody else stores it.
+    /// Records how the run has ended, unless another loader has taken it over.
     fn end_run(&mut self, fence: &RunFence, end: &RunEnd<'_>) -> Result<()>;
 
     /// Returns all runs, the oldest first.
@@ -306,7 +306,7 @@ fn metadata(row: &BuildRow) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// Why a batch of a run is not stored: the run is not this loader's any more.
+/// Returns why a batch is not stored: another loader has taken over its run.
 fn fenced_off(run: &str, loader: Option<&str>, address: &str) -> Error {
     match loader {
         None => Error::new(Kind::EndedEarly, Replaced(address.to_owned())),

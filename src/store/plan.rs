@@ -65,7 +65,7 @@ impl Refusal {
         }
     }
 
-    /// The database refused the row.
+    /// Returns the decision for a row that the database refused.
     pub fn refused(reason: String) -> Self {
         Self {
             kind: "refused",

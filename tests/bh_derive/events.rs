@@ -240,7 +240,7 @@ fn the_event_of_a_deletion_is_dropped() {
 
 /// One odd folder concerns its own builds alone.
 #[test]
-fn a_folder_of_candidates_that_is_none_is_left_out() {
+fn odd_folders_of_candidates_are_skipped() {
     let odd = [
         "dante-candidates-old/",
         "2.0-candidates/",

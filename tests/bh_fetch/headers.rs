@@ -4,7 +4,7 @@ use super::{entry, text};
 use crate::harness::scripted::{Scripted, response};
 
 #[test]
-fn headers_that_nobody_needs_never_make_an_object_unreachable() {
+fn unused_headers_never_make_an_object_unreachable() {
     let many: Vec<String> = (0..300)
         .map(|n| format!("x-amz-meta-{n}: {n}\r\n"))
         .collect();

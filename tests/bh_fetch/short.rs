@@ -40,7 +40,7 @@ fn a_body_shorter_than_listed_is_fetched_again() {
 }
 
 #[test]
-fn a_part_that_nobody_asked_for_is_no_body() {
+fn a_partial_body_that_was_not_requested_is_fetched_again() {
     for first in [
         b"HTTP/1.1 206 X\r\nETag: \"e\"\r\nContent-Range: bytes 0-1/8\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}".as_slice(),
         b"HTTP/1.1 206 X\r\nETag: \"e\"\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",

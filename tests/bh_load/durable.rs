@@ -58,7 +58,7 @@ fn no_commit_is_asynchronous() {
 /// Rows of others may be visible that are not on disk: under `off` the commit
 /// waits for the log also where it adds nothing.
 #[test]
-fn what_is_known_is_on_disk_before_it_is_confirmed() {
+fn known_objects_are_on_disk_before_they_are_confirmed() {
     let Some(database) = Database::new() else {
         return;
     };

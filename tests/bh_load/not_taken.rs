@@ -208,7 +208,7 @@ fn loads(database: &Database, n: usize) -> Run {
 /// What the outbox does not take would never be indexed, and what `bh_object`
 /// does not take would be fetched again by every run.
 #[test]
-fn rows_that_our_own_tables_do_not_take_stop_the_run() {
+fn rows_that_our_own_tables_refuse_stop_the_run() {
     let (Some(database), Some(index)) = (Database::new(), Index::new(8)) else {
         return;
     };

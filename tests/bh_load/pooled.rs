@@ -82,7 +82,7 @@ fn a_search_path_that_a_pooler_drops_is_not_taken_for_set() {
 }
 
 #[test]
-fn what_a_pooler_does_not_take_is_told_at_once() {
+fn parameters_that_a_pooler_refuses_are_reported_at_once() {
     let Some(database) = Database::new() else {
         return;
     };

@@ -101,7 +101,7 @@ fn a_row_that_an_index_of_the_user_refuses_is_rejected_alone() {
 
 /// Nothing that is stored shows that a row is the cause.
 #[test]
-fn what_refuses_every_row_stops_the_run() {
+fn a_database_that_refuses_every_row_stops_the_run() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -120,7 +120,7 @@ fn what_refuses_every_row_stops_the_run() {
 }
 
 #[test]
-fn what_the_encoding_of_the_database_lacks_is_rejected() {
+fn characters_that_the_encoding_of_the_database_lacks_are_rejected() {
     let Some(database) = Database::with("TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'") else {
         return;
     };

@@ -109,7 +109,7 @@ fn a_loader_does_without_tables_of_ours_that_it_may_not_create() {
 }
 
 #[test]
-fn buildhubs_own_table_is_not_done_without() {
+fn a_missing_main_build_that_cannot_be_created_ends_the_run() {
     let Some(database) = database() else { return };
     let role = Role::new(&database);
     role.execute("DROP TABLE main_build CASCADE");

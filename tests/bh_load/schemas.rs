@@ -70,7 +70,7 @@ fn a_schema_named_as_the_role_hides_no_table() {
 }
 
 #[test]
-fn a_second_table_on_the_path_is_told() {
+fn a_second_table_on_the_search_path_is_reported() {
     let Some(database) = loaded() else { return };
     let mut client = database.client();
     let copy = "CREATE SCHEMA app; CREATE TABLE app.main_build (LIKE main_build INCLUDING ALL)";
@@ -82,7 +82,7 @@ fn a_second_table_on_the_path_is_told() {
 
 /// It would be made a second time in the next schema.
 #[test]
-fn a_table_in_a_schema_that_may_not_be_used_is_told() {
+fn a_table_in_a_forbidden_schema_is_reported() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -99,7 +99,7 @@ fn a_table_in_a_schema_that_may_not_be_used_is_told() {
 }
 
 #[test]
-fn what_is_no_lasting_table_is_refused() {
+fn tables_that_do_not_last_are_refused() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -268,7 +268,7 @@ fn a_role_that_does_not_see_every_row_is_refused() {
 }
 
 #[test]
-fn a_session_that_may_not_write_is_told_at_the_start() {
+fn a_read_only_session_is_reported_at_the_start() {
     let Some(database) = loaded() else { return };
     let name = database.url.rsplit('/').next().unwrap();
     let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");

@@ -46,7 +46,7 @@ fn a_url_means_one_file_to_all_programs_or_is_refused() {
 }
 
 #[test]
-fn what_is_no_file_of_ours_is_refused() {
+fn sqlite_files_of_other_applications_are_refused() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);
     std::fs::create_dir(at("folder")).unwrap();
@@ -85,7 +85,7 @@ fn what_is_no_file_of_ours_is_refused() {
 }
 
 #[test]
-fn a_file_that_may_not_be_written_is_told_at_the_start() {
+fn a_read_only_file_is_reported_at_the_start() {
     let folder = folder();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
     run("bh-load", folder.path(), "sqlite:x.db").exits(0);

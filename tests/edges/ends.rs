@@ -83,7 +83,7 @@ fn redirected(tool: Tool, how: &str) -> Tool {
 }
 
 #[test]
-fn what_cannot_be_written_to_a_closed_output_is_an_error() {
+fn writing_to_a_closed_output_is_an_error() {
     let place = Place::new();
     let input = format!("{}\n{}\n{}\n{END}\n", line(0), mark(0), line(1));
     // Loaders write nothing, or marks.

@@ -93,7 +93,7 @@ fn values_that_are_no_times_sizes_dates_or_patterns_are_refused_in_the_same_word
 
 /// A server that is not there: its address names the bucket.
 #[test]
-fn long_names_of_kintos_variables_go_before_short_ones_which_are_warned_of() {
+fn kinto_variables_take_precedence_over_short_names_which_cause_a_warning() {
     let kinto = |names: &[(&str, &str)]| {
         let tool = Tool::plain("kinto-export").args(["--tries", "1"]);
         let tool = names

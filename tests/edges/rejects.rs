@@ -10,7 +10,7 @@ use crate::harness::protocol::{Reject, read};
 use crate::harness::{Tool, folder, left_out};
 
 #[test]
-fn a_reject_begins_on_a_line_of_its_own_behind_half_of_anothers() {
+fn a_reject_begins_a_new_line_after_half_a_line_of_another_program() {
     let place = Place::new();
     let torn = "{\"build\":{\"bui";
     for stage in readers() {

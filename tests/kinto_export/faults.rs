@@ -47,7 +47,7 @@ fn a_next_page_on_another_host_is_requested_from_this_one() {
 }
 
 #[test]
-fn a_collection_that_was_made_anew_is_refused() {
+fn a_recreated_collection_is_refused() {
     let folder = folder();
     let state = folder.path().join("kinto.json");
     let tool = |server: &StandIn| export(server).arg("--resume-file").arg(&state);

@@ -115,7 +115,7 @@ impl<'a> Exports<'a> {
 }
 
 #[test]
-fn a_collection_made_anew_during_an_export_is_refused() {
+fn a_collection_that_is_recreated_during_an_export_is_refused() {
     on_each_way(|kinto, way| {
         let exports = Exports::new(kinto, way);
         let run = exports.run_during(|| {
@@ -133,7 +133,7 @@ fn a_collection_made_anew_during_an_export_is_refused() {
 }
 
 #[test]
-fn a_collection_made_anew_between_two_runs_is_exported_from_its_start() {
+fn a_collection_that_was_recreated_between_two_runs_is_exported_from_its_start() {
     on_each_way(|kinto, way| {
         let exports = Exports::new(kinto, way);
         exports.tool().run().exits(0);

@@ -74,7 +74,7 @@ fn a_recreated_collection_receives_every_record() {
 /// Two builds may have one id: what is there is what the last one said, and
 /// nothing is written when it is there already.
 #[test]
-fn of_two_records_with_one_id_the_last_one_is_kept_unwritten() {
+fn the_last_of_two_records_with_one_id_is_stored() {
     let Some(kinto) = Kinto::new() else { return };
     kinto.fill(0..50);
     let mut all: Vec<_> = (0..50).map(release).collect();

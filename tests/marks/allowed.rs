@@ -154,7 +154,7 @@ fn allowed_drops_hide_no_surplus_and_no_lost_mark() {
 
 /// A record that one line gave as two is a surplus at the next program.
 #[test]
-fn a_filter_that_makes_two_lines_of_one_is_found_out() {
+fn a_filter_that_duplicates_lines_is_detected() {
     let place = Place::new();
     let runs = place.run_altered(|stage, lines| {
         if stage != "bh-validate" {
@@ -178,7 +178,7 @@ fn a_filter_that_makes_two_lines_of_one_is_found_out() {
 
 /// A queue message is held behind a held unit of it, and the next one is not.
 #[test]
-fn a_message_is_held_behind_a_held_unit() {
+fn a_message_is_held_after_a_held_unit() {
     let place = Place::new();
     let listed = place.without_state("s3-list").run().exits(0);
     let message = |n: usize| json!({"mark": {"message": {"queue": "q", "receipt_handle": n.to_string()}, "counts": []}});

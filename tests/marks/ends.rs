@@ -90,7 +90,7 @@ fn the_end_of_one_run_does_not_end_another() {
 }
 
 #[test]
-fn a_lost_begin_or_an_end_alone_is_found_out() {
+fn a_missing_begin_mark_is_detected() {
     let seams = Seams::new();
     for (stage, input) in seams.inputs() {
         let units = units(&input);
@@ -123,7 +123,7 @@ fn through(command: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn lines_in_another_order_are_found_out_and_explained() {
+fn lines_in_another_order_are_detected_and_explained() {
     let seams = Seams::new();
     for (stage, input) in seams.inputs() {
         for command in [
@@ -201,7 +201,7 @@ fn an_empty_input_is_warned_of() {
 
 /// The source dies before its first page: its begin mark is through.
 #[test]
-fn a_source_that_dies_before_its_first_page_is_found_out() {
+fn a_source_that_dies_before_its_first_page_is_detected() {
     let place = Place::new();
     let proxy = Proxy::new(&place.s3.url);
     let hold = proxy.set(Trap {
@@ -312,7 +312,7 @@ fn a_mark_of_another_kind_closes_a_unit_no_less() {
 /// kinto-load confirms nothing: what another process had written into a pipe is
 /// said before it stores anything.
 #[test]
-fn records_that_nobody_confirmed_are_found_out_by_every_sink() {
+fn every_sink_detects_unconfirmed_records() {
     let derived = Derived::new(false);
     let place = Place::new();
     let state = place.folder.path().join("state");

@@ -74,7 +74,7 @@ fn a_unit_that_was_held_before_the_listing_was_resumed_came() {
 }
 
 #[test]
-fn records_behind_the_last_mark_are_a_fault() {
+fn records_after_the_last_mark_are_an_error() {
     let mut lines = whole("r", 0);
     lines.insert(3, record(0));
     load(&lines)
@@ -112,7 +112,7 @@ fn behind_a_loader_its_marks_hold_no_records() {
 }
 
 #[test]
-fn what_a_file_says_is_known_is_not_called_stored() {
+fn objects_known_from_a_file_are_not_counted_as_stored() {
     let folder = folder();
     let file = folder.path().join("known.ndjson");
     std::fs::write(&file, ndjson([&record(0)])).unwrap();

@@ -318,7 +318,7 @@ fn runs_are_a_table_on_a_terminal() {
 
 /// Seams only: where there is no listing, or no database.
 #[test]
-fn what_has_no_ledger_says_so() {
+fn a_ledger_is_printed_only_for_listings() {
     let derived = Derived::new(false);
     let runs = place::run(&DERIVING, |stage| derived.tool(stage), |_, lines| lines);
     place::exit(&runs, &[0; 3]);

@@ -31,7 +31,7 @@ fn show(place: &Place) -> String {
 }
 
 #[test]
-fn what_is_listed_and_not_stored_is_listed_again() {
+fn unconfirmed_pages_are_listed_again() {
     let place = Place::new();
     let runs = place.run_altered(lose_a_line);
     place::exit(&runs, &[0, 0, 0, 0, 75]);
@@ -222,7 +222,7 @@ fn a_second_loader_with_a_hole_ends_with_75_until_it_is_whole() {
 }
 
 #[test]
-fn a_resume_file_that_is_a_link_is_replaced_behind_it() {
+fn the_target_of_a_linked_resume_file_is_replaced() {
     let place = Place::new();
     let elsewhere = crate::harness::folder();
     let targets = ["listed", "loaded"].map(|name| elsewhere.path().join(name));

@@ -24,7 +24,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The keys that an earlier run saw count as listed, and a listing that was interrupted
+    /// Returns the keys that an earlier run saw count as listed, and a listing that was interrupted
     /// resumes in all its gaps at once.
     pub fn new(page_size: usize, gaps: usize, histogram: &[HistogramBound]) -> Self {
         let counts = histogram.iter().map(|&(_, count)| count);

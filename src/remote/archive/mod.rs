@@ -87,7 +87,7 @@ pub enum Fetched<T> {
     Failed(String),
 }
 
-/// The form in which a document is asked for.
+/// The requested form of a document.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Accept {
     Json,
@@ -123,7 +123,7 @@ pub struct Archive {
     slots: Semaphore,
 }
 
-/// How the archive is asked.
+/// How requests to the archive are sent.
 pub struct ArchiveOptions {
     /// Requests at the same time.
     pub concurrency: usize,

@@ -35,7 +35,7 @@ pub fn split(documents: &[SearchDocument]) -> Vec<Vec<usize>> {
     batches
 }
 
-/// The body of a request which indexes `documents`.
+/// Returns the body of a request which indexes `documents`.
 pub fn body<'a>(documents: impl Iterator<Item = &'a SearchDocument> + Clone) -> Bytes {
     let length = |document: &SearchDocument| document.document.members.len() + ACTION;
     let mut body = Vec::with_capacity(documents.clone().map(length).sum());
@@ -91,7 +91,7 @@ struct Result<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// The verdicts of an answer to documents with these ids; `None` when it is not
+/// Returns the verdicts of an answer to documents with these ids; `None` when it is not
 /// one: it names other documents, or in another order.
 pub fn verdicts(text: &str, sent: impl Iterator<Item = i64>) -> Option<Vec<Verdict>> {
     let answer: ElasticAnswer = serde_json::from_str(text).ok()?;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// The mapping type of Elasticsearch 6.
 pub const TYPE: &str = "doc";
 
-/// The mapping that searches rely on.
+/// Returns the mapping that searches rely on.
 pub fn wanted() -> Value {
     let keyword = json!({"type": "keyword"});
     let date = json!({"type": "date"});

@@ -48,7 +48,7 @@ struct Answered {
     mappings: Value,
 }
 
-/// The alias that the documents of a database are written through.
+/// Returns the alias that the documents of a database are written through.
 pub fn write_alias(index: &str, database: &str) -> String {
     format!("{index}-WRITE-{database}")
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 /// Enough for every reason; what is longer quotes the document.
 const LONGEST: usize = 500;
 
-/// The error's type, and all that is said about it.
+/// The error's type, and its whole explanation.
 #[derive(Debug, Default, PartialEq)]
 pub struct Reason {
     pub kind: String,

@@ -187,7 +187,7 @@ impl ElasticServer {
     }
 }
 
-/// The URL, as it may be shown.
+/// Returns the URL, as it may be shown.
 fn address(url: &Url) -> String {
     let origin = url.origin().ascii_serialization();
     format!("{origin}{}", url.path().trim_end_matches('/'))
@@ -211,7 +211,7 @@ fn headers() -> Result<HeaderMap> {
     Ok(headers)
 }
 
-/// What is trusted besides the public authorities: the variable is OpenSSL's,
+/// Returns what is trusted besides the public authorities: the variable is OpenSSL's,
 /// and means the same to the connection to `PostgreSQL`.
 fn roots() -> Result<Option<Certificate>> {
     let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) else {

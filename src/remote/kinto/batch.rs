@@ -40,7 +40,7 @@ pub struct Put {
 const SET_BY_KINTO: [&str; 3] = ["id", "last_modified", "schema"];
 
 impl Put {
-    /// Whether the existing record has the same content, apart from what Kinto sets.
+    /// Returns whether the existing record has the same content, apart from what Kinto sets.
     fn matches(&self, existing: Option<&Value>) -> bool {
         let Ok(Value::Object(mut mine)) = serde_json::from_slice(&self.line[self.data.clone()])
         else {
@@ -86,7 +86,7 @@ struct Responses<'a> {
 #[derive(Deserialize)]
 struct Response<'a> {
     status: u16,
-    /// Decoded, and behind whatever leads to the server's root.
+    /// Decoded, without the path of the server's root.
     path: String,
     #[serde(borrow)]
     body: Option<&'a RawValue>,

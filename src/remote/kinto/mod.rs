@@ -347,18 +347,18 @@ fn parse_auth(text: &str) -> Result<Credentials> {
     }
 }
 
-/// The path of a collection.
+/// Returns the path of a collection.
 pub fn collection_path(bucket: &str, collection: &str) -> String {
     let (bucket, collection) = (escape(bucket), escape(collection));
     format!("/buckets/{bucket}/collections/{collection}")
 }
 
-/// The path of a collection's records.
+/// Returns the path of a collection's records.
 pub fn records_path(bucket: &str, collection: &str) -> String {
     format!("{}/records", collection_path(bucket, collection))
 }
 
-/// An id as a part of a path.
+/// Returns an id as a part of a path.
 pub fn escape(id: &str) -> String {
     utf8_percent_encode(id, ID).to_string()
 }

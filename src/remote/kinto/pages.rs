@@ -34,8 +34,8 @@ pub struct KintoRecord<'a> {
 }
 
 impl KintoRecord<'_> {
-    /// Whether it is the tombstone of a deleted record, which has no other member. A record may
-    /// have a member `deleted` of its own.
+    /// Returns whether it is the tombstone of a deleted record, which has no other member. A
+    /// record may have its own member `deleted`.
     pub fn is_deleted(&self) -> bool {
         let members = || serde_json::from_str::<serde_json::Map<String, Value>>(self.text);
         self.deleted.is_some_and(|deleted| deleted.get() == "true")

@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::record::s3::unquote_etag;
 use crate::retry::{Failure, FailureClass};
 
-/// What is said of an object that has another `ETag` than before.
+/// The message for an object whose `ETag` has changed.
 pub(super) const REPLACED: &str = "it was replaced while it was read; run again";
 
 /// Pieces that are fetched ahead of the reader, of some 100 KB at most.

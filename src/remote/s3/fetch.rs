@@ -24,7 +24,7 @@ use crate::retry::{Failure, FailureClass};
 /// The limits of a [`Fetcher`].
 #[derive(Clone, Copy)]
 pub struct FetchLimits {
-    /// Downloads at work at the same time.
+    /// The number of concurrent downloads.
     pub concurrency: usize,
     /// The largest object that is taken, in bytes.
     pub max_size: u64,
@@ -199,7 +199,7 @@ impl Fetcher {
     }
 }
 
-/// How many units of the budget `bytes` take.
+/// Returns how many units of the budget `bytes` take.
 fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }
@@ -303,7 +303,7 @@ impl DocumentDownload {
         succeeded > before || (succeeded > 0 && failures < MAX_FAILURES && !is_silent)
     }
 
-    /// The bucket and the folder of the object.
+    /// Returns the bucket and the folder of the object.
     fn folder(&self) -> String {
         let FetchRequest { bucket, key, .. } = &self.request;
         let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 pub struct RawBodyInterceptor(Arc<Mutex<Option<ByteStream>>>);
 
 impl RawBodyInterceptor {
-    /// The body, once the request is answered with success.
+    /// Returns the body, once the request is answered with success.
     pub fn body(&self) -> Option<ByteStream> {
         self.0.lock().take()
     }

@@ -1,4 +1,4 @@
-//! Drops what nobody needs from the headers of a response.
+//! Removes headers from a response that the programs do not need.
 //!
 //! The SDK reads all headers strictly: a date in another form, or a letter of Latin-1 in an
 //! object's metadata, would make the object unreachable.

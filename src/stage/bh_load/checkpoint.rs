@@ -1,4 +1,4 @@
-//! Confirms what is committed, in the file beside the resume file and by marks on standard
+//! Confirms what is committed, in the file next to the resume file and by marks on standard
 //! output. A run's ledger is kept in `bh_run`.
 
 use std::fmt;
@@ -121,7 +121,7 @@ impl Checkpoint {
         self.save()
     }
 
-    /// A run begins: from now on this loader stores it.
+    /// Begins a run: from now on this loader stores it.
     ///
     /// # Errors
     /// What is stored of the run so far is in another database (78).
@@ -154,7 +154,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The run is stored in the database `other` so far.
+    /// Returns the error of a run that is stored in the database `other` so far.
     fn elsewhere(&self, other: &str, store: &dyn Store) -> Error {
         let place = self.place();
         Error::configuration(format!(
@@ -178,7 +178,7 @@ impl Checkpoint {
         self.run.as_mut().map(|run| &mut run.fence)
     }
 
-    /// A unit is closed; unless it is held, it is committed.
+    /// Closes a unit; unless it is held, it is committed.
     ///
     /// # Errors
     /// What is stored of the run so far is in another database: none of the two
@@ -224,7 +224,7 @@ impl Checkpoint {
         }
     }
 
-    /// A run has ended: what is confirmed of it has to be all.
+    /// Ends a run: what is confirmed of it has to be all.
     pub fn end(&mut self, end: &End, store: &mut dyn Store) -> Result<Option<Settlement>> {
         let name = end.run.as_deref();
         let lost = self.lost.as_deref().filter(|lost| name == Some(lost));
@@ -336,7 +336,7 @@ impl Checkpoint {
         file.map_or_else(String::new, |file| format!("{}: ", file.path().display()))
     }
 
-    /// Notes that the run at work was stopped, if one is.
+    /// Records that the current run was stopped, if there is one.
     pub fn stop(&mut self, why: impl fmt::Display, store: &mut dyn Store) {
         if let Some(run) = self.run.take() {
             let end = RunEnd {
@@ -350,7 +350,7 @@ impl Checkpoint {
         }
     }
 
-    /// Whether all of the runs has come.
+    /// Checks that all of the runs has come.
     ///
     /// # Errors
     /// A part was taken as done, and is not stored (75).

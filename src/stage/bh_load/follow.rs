@@ -93,7 +93,7 @@ pub fn begin(index: &Index, store: &mut dyn Store, requeue: bool, log: &Log) -> 
     Ok(Following::Generation(identity.generation))
 }
 
-/// How many documents are looked for whose rows would be the next ones.
+/// How many documents are looked up whose rows would be the next ones.
 const NEXT: i64 = 16;
 
 /// Warns of documents that follow the newest row: they are left of rows that were there before
@@ -190,7 +190,7 @@ pub fn end(index: &Index, store: &mut dyn Store) -> Result<()> {
     Err(lost(index, store, &what))
 }
 
-/// Whether nothing may be sent until every row is queued again.
+/// Returns whether nothing may be sent until every row is queued again.
 fn is_lost(held: Option<&HeldIndex>, is_empty: bool) -> bool {
     held.is_none_or(|held| is_empty && held.followed().is_none())
 }
@@ -291,7 +291,7 @@ fn refuse_others(
     )))
 }
 
-/// Whether the parts agree that no program rewrites on the way.
+/// Returns whether the parts agree that no program rewrites on the way.
 fn is_document_of(document: &Value, row: &StoredBuild) -> bool {
     let Ok(build) = serde_json::from_str::<Value>(&row.build) else {
         return true;

@@ -35,7 +35,7 @@ enum Work {
 const UNAVAILABLE: &str = "rows are stored and queued; a later run indexes them";
 
 impl Indexer {
-    /// Connects, and starts with what an earlier loader left; `None` if no
+    /// Connects, and starts with the queue of earlier loaders; `None` if no
     /// Elasticsearch is configured.
     pub fn start(args: &Args, connector: &Connector, io: &Io) -> Result<Option<Self>> {
         let log = io.context.log.clone();

@@ -96,7 +96,7 @@ impl Mozilla {
         }
     }
 
-    /// The bucket that is listed.
+    /// Returns the bucket that is listed.
     fn bucket(self) -> String {
         format!("net-mozaws-prod-delivery-{}", self.text())
     }
@@ -350,7 +350,7 @@ impl Search<'_> {
         )))
     }
 
-    /// The folders directly below a prefix.
+    /// Returns the folders directly below a prefix.
     fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>> {
         let (runtime, s3) = self.s3.open()?;
         let bucket = Bucket::new(bucket, ConcurrencyLimit::new(1, None));

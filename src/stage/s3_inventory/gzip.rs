@@ -20,7 +20,7 @@ impl<R: BufRead> GzipMembers<R> {
         }
     }
 
-    /// Moves behind zeros; returns whether another member follows.
+    /// Skips zeros; returns whether another member follows.
     fn find_member(from: &mut R) -> io::Result<bool> {
         let mut is_padded = false;
         loop {

@@ -82,7 +82,7 @@ fn is_read(column: Column, field: &Type) -> bool {
     if !field.is_primitive() || info.repetition() == Repetition::REPEATED {
         return false;
     }
-    // A time in nanoseconds, for one, is otherwise told from a number by nothing.
+    // Without this, a time in nanoseconds looks like any other number.
     let is_plain = info.logical_type_ref().is_none();
     let is_flag = matches!(column, Column::IsLatest | Column::IsDeleteMarker);
     let is_size = column == Column::Size;

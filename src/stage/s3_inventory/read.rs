@@ -239,7 +239,7 @@ impl Read for InputReader<'_> {
         for (to, byte) in into.iter_mut().zip(self.head.drain(..head)) {
             *to = byte;
         }
-        // A format is told by more than these.
+        // More bytes are needed to recognise a format.
         let read = self.input.read(&mut into[head..]);
         Ok(head + read.map_err(io::Error::other)?)
     }

@@ -121,8 +121,8 @@ pub fn load(
     Ok(outcomes.unwrap_or_default())
 }
 
-/// Whether a named statement is there already, or is gone, as behind a pooler that gives each
-/// transaction another session.
+/// Returns whether a named statement exists already, or is gone, as with a pooler that gives
+/// each transaction another session.
 fn lacks_statement(error: &postgres::Error) -> bool {
     let codes = [
         &SqlState::DUPLICATE_PSTATEMENT,

@@ -17,7 +17,7 @@ pub enum Blame {
     Server,
 }
 
-/// Returns what an error blames, in the transaction that goes on after it.
+/// Returns what an error blames; the transaction continues after it.
 ///
 /// # Errors
 /// The server failed.

@@ -27,7 +27,7 @@ pub fn storable(client: &mut impl GenericClient, text: &str) -> Result<String, p
     Ok(units.collect())
 }
 
-/// A time as a column holds it; `None` where it is none.
+/// Returns a time as the column stores it; `None` if the text is not a time.
 fn time(text: &str) -> Option<SystemTime> {
     let time = text.parse::<Timestamp>().ok()?;
     let since = u64::try_from(time.as_microsecond()).ok()?;

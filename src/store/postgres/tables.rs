@@ -102,14 +102,14 @@ struct Found {
     schema: String,
 }
 
-/// Finds the tables, `None` where there is none.
+/// Returns the tables; `None` for a missing one.
 ///
 /// # Errors
 /// One of them is no table that keeps every row and shows it (78).
 fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; COUNT], Failure> {
     let names: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
     let rows = client.query_typed(
-        // A partition that does not last stands for its table.
+        // A partition that does not last makes the whole table not last.
         "SELECT c.oid, n.nspname::text, coalesce(p.kind, c.relkind::text),
                 coalesce(p.persistence, c.relpersistence::text), row_security_active(c.oid),
                 coalesce(p.name, n.nspname || '.' || t.name)
@@ -304,7 +304,7 @@ fn create(client: &mut Client) -> Result<Option<String>, Failure> {
     Ok(None)
 }
 
-/// What is not possible without a table of ours.
+/// Returns what is not possible without a table of ours.
 fn lost_without(table: &str) -> &'static str {
     match table {
         "bh_object" => "objects that gave no row of their own are fetched again by every run",

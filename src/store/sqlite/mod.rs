@@ -41,7 +41,7 @@ const LOG: i64 = 8192;
 /// How long to wait for another loader that holds the file.
 const BUSY: Duration = Duration::from_mins(1);
 
-/// How long until it is said that the file is locked.
+/// The time after which a message says that the file is locked.
 const LOCKED: Duration = Duration::from_secs(2);
 
 /// Returns the URL of a file with its absolute path.

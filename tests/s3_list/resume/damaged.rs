@@ -6,7 +6,7 @@ use super::Place;
 use crate::s3_list::{numbered, server_of};
 
 #[test]
-fn what_a_state_does_not_say_is_never_guessed() {
+fn a_missing_member_of_a_state_file_is_never_guessed() {
     let (server, place) = (server_of(&numbered(10), &[]), Place::new());
     place.half(&server, |_| {});
     let text = std::fs::read_to_string(&place.file).unwrap();
