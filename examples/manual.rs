@@ -454,16 +454,19 @@ const DATABASE: &[Entry] = &[
     ),
     (
         "SSL_CERT_FILE",
-        "a file of certificates to trust instead of the system's, if sslmode is verify-ca or \
-         verify-full and no sslrootcert is given; it must be readable.",
+        "a file of certificates to trust instead of the system's, if sslmode is verify-full \
+         and no sslrootcert is given; it must be readable. Without sslrootcert, verify-ca is \
+         verify-full.",
     ),
     (
         "PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
-         PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, PGAPPNAME, \
-         PGOPTIONS",
+         PGSSLROOTCERT, PGSSLCRL, PGSSLCERT, PGSSLKEY, PGSSLMINPROTOCOLVERSION, \
+         PGSSLMAXPROTOCOLVERSION, PGCHANNELBINDING, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, \
+         PGAPPNAME, PGOPTIONS",
         "settings that are not in the PostgreSQL URL, as for psql(1); passwords also come from \
-         ~/.pgpass, and certificates from ~/.postgresql. With authorities to trust, \
-         sslmode=require checks as verify-ca does.",
+         ~/.pgpass, which is ignored if others can read it, and certificates from ~/.postgresql. \
+         With authorities to trust, sslmode=require checks as verify-ca does. Settings that guard \
+         the connection and are not supported, such as PGREQUIREAUTH, end the run with 78.",
     ),
 ];
 const KINTO: &[Entry] = &[
@@ -496,10 +499,13 @@ const KINTO_DATABASE: &[Entry] = &[
     ),
     (
         "PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
-         PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, PGAPPNAME, \
-         PGOPTIONS",
-        "settings that are not in its URL, as for psql(1); passwords also come from ~/.pgpass, and \
-         certificates from ~/.postgresql.",
+         PGSSLROOTCERT, PGSSLCRL, PGSSLCERT, PGSSLKEY, PGSSLMINPROTOCOLVERSION, \
+         PGSSLMAXPROTOCOLVERSION, PGCHANNELBINDING, PGCONNECT_TIMEOUT, PGTARGETSESSIONATTRS, \
+         PGAPPNAME, PGOPTIONS",
+        "settings that are not in its URL, as for psql(1); passwords also come from ~/.pgpass, \
+         which is ignored if others can read it, and certificates from ~/.postgresql. Settings \
+         that guard the connection and are not supported, such as PGREQUIREAUTH, end the run with \
+         78.",
     ),
 ];
 const STATSD: &[Entry] = &[(

@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -43,7 +43,8 @@ fn create_alone(path: &Path) -> Result<File> {
             Ok(file) if is_own(&file.metadata()?) => file,
             Err(error) if error.kind() != ErrorKind::InvalidInput => return Err(error),
             _ => {
-                std::fs::remove_file(path)?;
+                // Where everybody may write, nobody removes what is another user's.
+                std::fs::remove_file(path).map_err(|_| foreign(path))?;
                 continue;
             }
         };
@@ -82,14 +83,57 @@ pub fn open_regular(path: &Path, options: &mut OpenOptions) -> Result<File> {
     }
 }
 
+/// Opens a regular file whose content is believed: one of this user, of root, or of the owner
+/// of its folder.
+///
+/// # Errors
+/// [`ErrorKind::PermissionDenied`] if it is another user's, and those of [`follow_links`] and
+/// [`open_regular`].
+pub fn open_own(path: &Path, options: &mut OpenOptions) -> Result<File> {
+    let path = follow_links(path)?;
+    let file = open_regular(&path, options)?;
+    if is_trusted(&file.metadata()?, &folder(&path).metadata()?) {
+        Ok(file)
+    } else {
+        Err(foreign(&path))
+    }
+}
+
+/// Checks that no other user has put there what is at `path`, in a folder that everybody may
+/// write to, such as /tmp. Linux can check this, too, but need not.
+fn check_owner(path: &Path) -> Result<()> {
+    let (Ok(data), Ok(folder)) = (path.symlink_metadata(), folder(path).metadata()) else {
+        return Ok(());
+    };
+    if folder.mode() & Mode::WOTH.bits() == 0 || is_trusted(&data, &folder) {
+        Ok(())
+    } else {
+        Err(foreign(path))
+    }
+}
+
+fn is_trusted(data: &std::fs::Metadata, folder: &std::fs::Metadata) -> bool {
+    [0, geteuid().as_raw(), folder.uid()].contains(&data.uid())
+}
+
+fn foreign(path: &Path) -> Error {
+    let message = format!(
+        "{} belongs to another user; remove it, or use a folder of your own",
+        path.display()
+    );
+    Error::new(ErrorKind::PermissionDenied, message)
+}
+
 /// Returns the path that `path` points to if it is a symbolic link, else `path`;
 /// nothing has to exist there.
 ///
 /// # Errors
-/// The links form a circle.
+/// The links form a circle, or one of them, or the file, is what another user has put into a
+/// folder that everybody may write to ([`ErrorKind::PermissionDenied`]).
 pub fn follow_links(path: &Path) -> Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
+        check_owner(&path)?;
         match path.read_link() {
             Ok(target) => path = folder(&path).join(target),
             Err(_) => return Ok(path),

@@ -1,5 +1,8 @@
 //! Keys, files and servers that somebody else has chosen.
 
+mod files;
+mod libpq;
+mod passfile;
 mod text;
 
 use std::io::{Read, Write};

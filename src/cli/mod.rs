@@ -17,6 +17,7 @@ use rustix::fs::{FileType, Stat, fstat, stat};
 pub use self::args::{InputArgs, SharedArgs, ShowProgress, SinkArgs};
 use crate::context::Context;
 use crate::counters::Counters;
+use crate::disk;
 use crate::error::{Error, Kind, REJECTED, Result};
 use crate::log::{self, Log};
 use crate::ndjson::{Input, Io, MarkOptions, Output, Place, Rejects, StageOutput, WriteMarks};
@@ -112,7 +113,12 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     let summary = check_distinct_files(shared, &args.files()).and_then(|()| {
         // Opened before the stage runs, to fail early.
         let path = shared.summary.as_ref();
-        let create = |path: &PathBuf| File::create(path).map_err(unwritable(path));
+        let create = |path: &PathBuf| {
+            let checked = disk::follow_links(path);
+            checked
+                .and_then(|_| File::create(path))
+                .map_err(unwritable(path))
+        };
         Ok(path.zip(path.map(create).transpose()?))
     });
     let done = summary.and_then(|summary| {

@@ -118,6 +118,7 @@ fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {
 }
 
 fn append(path: &Path) -> std::io::Result<File> {
+    disk::follow_links(path)?;
     let mut file = File::options()
         .create(true)
         .append(true)

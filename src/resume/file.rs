@@ -112,8 +112,10 @@ pub fn peek<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     }
 }
 
-/// Checks that there is no pipe, which would be waited for, and no folder at `path`.
+/// Checks that there is no pipe, which would be waited for, no folder, and nothing that another
+/// user has put there at `path`.
 fn check_regular(path: &Path) -> Result<()> {
+    disk::follow_links(path).map_err(Error::local(path.display()))?;
     if path.metadata().is_ok_and(|data| !data.is_file()) {
         return Err(Error::configuration(format!(
             "{}: not a regular file; use another file for the state",

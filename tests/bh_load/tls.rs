@@ -39,7 +39,8 @@ struct Server {
 }
 
 impl Server {
-    fn new() -> Option<Self> {
+    /// Starts a server; `certify` makes `server.crt` and `server.key` in a folder.
+    fn new(certify: impl FnOnce(&Path)) -> Option<Self> {
         let found = std::fs::read_dir("/usr/lib/postgresql").ok();
         let newest = found.and_then(|all| all.filter_map(|entry| Some(entry.ok()?.path())).max());
         let Some(programs) = newest.map(|version| version.join("bin")) else {
@@ -49,8 +50,7 @@ impl Server {
         let folder = folder();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
         std::fs::set_permissions(folder.path(), mode).unwrap();
-        certificate(folder.path(), "server", "30");
-        certificate(folder.path(), "other", "30");
+        certify(folder.path());
         let command = |program: &str| {
             let program = programs.join(program);
             if rustix::process::geteuid().is_root() {
@@ -136,7 +136,13 @@ impl Drop for Server {
 
 #[test]
 fn a_self_signed_certificate_is_checked_as_by_libpq() {
-    let Some(server) = Server::new() else { return };
+    let certify = |folder: &Path| {
+        certificate(folder, "server", "30");
+        certificate(folder, "other", "30");
+    };
+    let Some(server) = Server::new(certify) else {
+        return;
+    };
     let file = |name: &str| server.folder.path().join(name);
     let (own, other) = (file("server.crt"), file("other.crt"));
     let home = server.folder.path().join("home");
@@ -174,4 +180,122 @@ fn a_self_signed_certificate_is_checked_as_by_libpq() {
     server.load(&client, &[]).exits(0);
     let keyless = client.split("&sslkey").next().unwrap();
     server.load(keyless, &[]).exits(2).says("sslkey");
+}
+
+/// What an authority needs to sign, and to revoke.
+const AUTHORITY: &str = "
+[ca]
+default_ca = own
+[own]
+database = index
+serial = serial
+crlnumber = crlnumber
+new_certs_dir = .
+certificate = ca.crt
+private_key = ca.key
+default_md = sha256
+default_days = 30
+default_crl_days = 30
+policy = any
+copy_extensions = copy
+[any]
+commonName = supplied
+[req]
+distinguished_name = any
+";
+
+/// Makes an authority, a certificate for 127.0.0.1 that it signs, and its lists of revoked
+/// certificates: `none.crl`, and `server.crl`, which names that one.
+fn sign(folder: &Path) {
+    std::fs::write(folder.join("ca.conf"), AUTHORITY).unwrap();
+    std::fs::write(folder.join("index"), "").unwrap();
+    std::fs::write(folder.join("serial"), "01\n").unwrap();
+    std::fs::write(folder.join("crlnumber"), "01\n").unwrap();
+    for command in [
+        "req -x509 -nodes -days 30 -subj /CN=authority -keyout ca.key -out ca.crt",
+        "req -new -nodes -subj /CN=x -addext subjectAltName=IP:127.0.0.1 -keyout server.key \
+         -out server.csr",
+        "ca -batch -notext -config ca.conf -in server.csr -out server.crt",
+        "ca -config ca.conf -gencrl -out none.crl",
+        "ca -config ca.conf -revoke server.crt",
+        "ca -config ca.conf -gencrl -out server.crl",
+    ] {
+        let mut openssl = Command::new("openssl");
+        let openssl = openssl.args(command.split_whitespace()).current_dir(folder);
+        let done = openssl.output().unwrap();
+        assert!(done.status.success(), "{command}: {done:?}");
+    }
+}
+
+#[test]
+fn settings_that_guard_tls_are_obeyed() {
+    let Some(server) = Server::new(sign) else {
+        return;
+    };
+    let file = |name: &str| server.folder.path().join(name);
+    let roots = |mode: &str| format!("sslmode={mode}&sslrootcert={}", file("ca.crt").display());
+    for (revoked, status) in [
+        ("none.crl", 0),
+        ("server.crl", 77),
+        ("ca.crt", 78),
+        ("no.crl", 78),
+    ] {
+        let path = file(revoked);
+        for mode in ["require", "verify-ca", "verify-full"] {
+            let query = format!("{}&sslcrl={}", roots(mode), path.display());
+            server.load(&query, &[]).exits(status);
+        }
+        server
+            .load(&roots("verify-ca"), &[("PGSSLCRL", &path)])
+            .exits(status);
+    }
+    let home = server.folder.path().join("home");
+    std::fs::create_dir_all(home.join(".postgresql")).unwrap();
+    std::fs::copy(file("server.crl"), home.join(".postgresql/root.crl")).unwrap();
+    server
+        .load(&roots("verify-full"), &[("HOME", &home)])
+        .exits(77);
+
+    // The authorities of the system sign for every name.
+    let public = [("SSL_CERT_FILE", &*file("ca.crt"))];
+    let other_name = |mode: &str| {
+        let (tool, port) = (Tool::new("bh-load"), server.port);
+        let url =
+            format!("postgres://postgres@localhost:{port}/postgres?hostaddr=127.0.0.1&{mode}");
+        let tool = tool
+            .args(["--database", &url])
+            .env(public[0].0, public[0].1);
+        tool.input(ndjson(&[record(0)])).run()
+    };
+    server.load("sslmode=verify-ca", &public).exits(0);
+    other_name("sslmode=verify-ca").exits(77);
+    other_name("sslmode=verify-ca&sslrootcert=system").exits(77);
+    other_name(&roots("verify-ca")).exits(0);
+
+    for versions in [
+        "ssl_min_protocol_version=TLSv1.3",
+        "ssl_max_protocol_version=TLSv1.2",
+        "ssl_min_protocol_version=TLSv1&ssl_max_protocol_version=TLSv1.3",
+    ] {
+        server
+            .load(&format!("{}&{versions}", roots("verify-full")), &[])
+            .exits(0);
+    }
+    let key = file("server.key");
+    let client = format!(
+        "sslmode=require&sslcert={}&sslkey={}",
+        file("server.crt").display(),
+        key.display()
+    );
+    server.load(&client, &[]).exits(0);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&key, mode).unwrap();
+    server
+        .load(&client, &[])
+        .exits(78)
+        .says("server.key")
+        .says("chmod 600");
+    server
+        .load(&format!("{client}&sslcertmode=disable"), &[])
+        .exits(0);
 }

@@ -16,10 +16,11 @@ use crate::harness::{folder, left_out, program};
 use crate::s3_inventory::manifests::manifest;
 use crate::s3_inventory::{encoded, gzip};
 
-pub const DOCUMENTS: [&str; 8] = [
+pub const DOCUMENTS: [&str; 9] = [
     "README.md",
     "docs/compatibility.md",
     "docs/limits.md",
+    "docs/security.md",
     "docs/listing.md",
     "docs/performance.md",
     "docs/protocol.md",

@@ -125,7 +125,7 @@ impl KintoDatabase {
             ..Policy::requests(tries)
         };
         Ok(Self {
-            target: ConnectionTarget::new(url)?,
+            target: ConnectionTarget::new(url, &context.log)?,
             address: without_password(url),
             retry: Retry::new(policy, context),
             bucket: format!("/buckets/{bucket}"),

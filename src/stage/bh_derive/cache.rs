@@ -98,8 +98,9 @@ impl Cache {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
         let local = disk::in_folder("--cache-folder", folder, &path);
-        let options = File::options().create(true).append(true).read(true).clone();
-        let mut file = options.open(&path).map_err(&local)?;
+        let mut options = File::options();
+        options.create(true).append(true).read(true);
+        let mut file = disk::open_own(&path, &mut options).map_err(&local)?;
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => Error::message(
                 Kind::EndedEarly,
@@ -211,11 +212,13 @@ fn damaged(place: &str, error: &dyn std::fmt::Display) -> Error {
 /// Imports the file of the v1 jobs, without what they did not find or may have read wrongly: the
 /// metadata of releases, which may be those of another version, and of .txt files.
 fn read_first(path: &Path) -> Result<HashMap<CacheKey, Lookup>> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
+    let mut text = Vec::new();
+    let opened = disk::open_own(path, File::options().read(true));
+    match opened.and_then(|mut file| file.read_to_end(&mut text)) {
+        Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
         Err(error) => return Err(Error::local(path.display())(error)),
-    };
+    }
     let damaged = |error: json::ParseError| damaged(&path.display().to_string(), &error);
     let groups = json::members(&text).map_err(damaged)?;
     let mut known = HashMap::new();

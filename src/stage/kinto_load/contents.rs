@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::hash::Hasher;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::versions::{RecordVersion, Superseded};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::json::{self, ParseError};
+use crate::log::Log;
 use crate::record::release::write_members;
 use crate::remote::kinto::KintoServer;
 use crate::remote::kinto::pages::Collection;
@@ -68,9 +70,10 @@ impl KintoContents {
     pub fn read(
         server: &Arc<KintoServer>,
         (folder, bucket, collection): (&Path, &str, &str),
+        log: &Log,
     ) -> Result<Self> {
         let place = format!("{} {bucket} {collection}", server.address());
-        let mut known = load(folder.join(name(&place)), place);
+        let mut known = load(folder.join(name(&place)), place, log);
         let collection = Collection::new(Arc::clone(server), bucket, collection, PAGE);
         let head = collection.head(None, None)?;
         // The server was restored from a backup, so the file is outdated.
@@ -198,12 +201,20 @@ fn name(place: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Reads the file; if it is damaged, it is ignored, because everything in it can be read
-/// from the server again.
-fn load(file: PathBuf, place: String) -> KintoContents {
-    let known = std::fs::File::open(&file)
-        .ok()
-        .and_then(|cache| parse(BufReader::new(cache), &place));
+/// Reads the file; if it is damaged or another user's, it is ignored, because everything in it
+/// can be read from the server again.
+fn load(file: PathBuf, place: String, log: &Log) -> KintoContents {
+    let known = match disk::open_own(&file, File::options().read(true)) {
+        Ok(cache) => parse(BufReader::new(cache), &place),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => {
+            log.warn(format_args!(
+                "cannot read the cache {}: {error}; asking the server for all records",
+                file.display()
+            ));
+            None
+        }
+    };
     KintoContents {
         file,
         place,

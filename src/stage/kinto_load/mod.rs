@@ -132,7 +132,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         let waiting = format!("reading the records of {}", server.address());
         let _notice = io.context.log.notify_if_slow(waiting);
         let place = (&*args.cache_folder, bucket, collection);
-        let known = KintoContents::read(&server, place)?;
+        let known = KintoContents::read(&server, place, &io.context.log)?;
         io.context
             .counters
             .note("records in Kinto", known.len() as u64);

@@ -11,8 +11,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::parameters::Parameters;
 use super::pgpass;
-use super::tls::{self, TlsFiles, TlsMode};
+use super::tls::{self, TlsMode, TlsSettings};
 use crate::error::{Error, Kind, Result};
+use crate::log::Log;
 use crate::retry::Failure;
 
 /// Everything needed to connect, again and again.
@@ -33,19 +34,19 @@ impl ConnectionTarget {
     ///
     /// # Errors
     /// One of them cannot be used.
-    pub fn new(url: &str) -> Result<Self> {
+    pub fn new(url: &str, log: &Log) -> Result<Self> {
         let mut parameters = Parameters::read(url)?;
         fill(&mut parameters);
-        let files = TlsFiles::take(&mut parameters);
+        let settings = TlsSettings::take(&mut parameters)?;
         let mode = parameters.take("sslmode");
-        let mode = files.mode(mode.map(|mode| mode.parse()).transpose()?)?;
+        let mode = settings.mode(mode.map(|mode| mode.parse()).transpose()?)?;
         let password_file = parameters.take("passfile").map(PathBuf::from);
         let search_path = parameters.get("options").and_then(search_path);
         // The text of a parse error may quote the password.
         let mut config = Config::from_str(&parameters.conninfo()?)
             .map_err(|_| Error::usage("the database's URL has a part that cannot be used"))?;
         if config.get_password().is_none()
-            && let Some(password) = pgpass::password(&config, password_file)
+            && let Some(password) = pgpass::password(&parameters, password_file, log)?
         {
             config.password(password);
         }
@@ -56,7 +57,7 @@ impl ConnectionTarget {
         });
         let tls = match mode {
             TlsMode::Disable | TlsMode::Allow => None,
-            _ => Some(tls::config(mode, files)?),
+            _ => Some(tls::config(mode, settings)?),
         };
         Ok(Self {
             config,

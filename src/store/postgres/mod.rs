@@ -74,7 +74,7 @@ impl Postgres {
     /// another shape (78).
     pub fn open(url: &str, context: &Context, access: Access) -> Result<Self> {
         let mut store = Self {
-            target: ConnectionTarget::new(url)?,
+            target: ConnectionTarget::new(url, &context.log)?,
             address: without_password(url),
             retry: Retry::new(POLICY, context),
             client: None,

@@ -1,12 +1,13 @@
 //! The parameters of a connection, by libpq's rules: those of the URL, then the `PG*` variables.
 
 use std::collections::BTreeMap;
+use std::env::VarError;
 use std::fmt::Write as _;
 
 use percent_encoding::percent_decode_str;
 
 use super::connect::variable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Parameters by name. A list of hosts or ports is one value, with commas.
 #[derive(Debug, Default)]
@@ -33,7 +34,12 @@ const VARIABLES: &[(&str, &str)] = &[
     ("sslkey", "PGSSLKEY"),
     ("sslcrl", "PGSSLCRL"),
     ("sslcrldir", "PGSSLCRLDIR"),
+    ("sslcertmode", "PGSSLCERTMODE"),
     ("sslnegotiation", "PGSSLNEGOTIATION"),
+    ("sslsni", "PGSSLSNI"),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
+    ("min_protocol_version", "PGMINPROTOCOLVERSION"),
     ("gssencmode", "PGGSSENCMODE"),
     ("requirepeer", "PGREQUIREPEER"),
     ("require_auth", "PGREQUIREAUTH"),
@@ -46,8 +52,37 @@ const WITHOUT_EFFECT: &[&str] = &[
     "gssdelegation",
     "gsslib",
     "krbsrvname",
+    "max_protocol_version",
     "sslcompression",
-    "sslsni",
+];
+
+/// Parameters of libpq that are refused: without them, a connection might be less safe than was
+/// asked for, or another one.
+const REFUSED: &[&str] = &[
+    "gssencmode",
+    "min_protocol_version",
+    "oauth_client_id",
+    "oauth_client_secret",
+    "oauth_issuer",
+    "oauth_scope",
+    "replication",
+    "require_auth",
+    "requirepeer",
+    "scram_client_key",
+    "scram_server_key",
+    "service",
+    "servicefile",
+    "sslcertmode",
+    "sslcrldir",
+    "sslkeylogfile",
+    "sslpassword",
+];
+
+/// Values of parameters that ask for no more than is always so.
+const HARMLESS: &[(&str, &[&str])] = &[
+    ("gssencmode", &["disable", "prefer"]),
+    ("min_protocol_version", &["3.0"]),
+    ("sslcertmode", &["allow"]),
 ];
 
 /// The parameters that the driver takes as they are.
@@ -76,23 +111,30 @@ impl Parameters {
     /// Reads a URL and the environment.
     ///
     /// # Errors
-    /// A part that is not valid, or a parameter that is not supported (2).
+    /// A part that is not valid (2).
     pub fn read(url: &str) -> Result<Self> {
         let mut parameters = Self::parse(url)?;
         for (name, variable_name) in VARIABLES {
             if !parameters.0.contains_key(*name)
-                && let Some(value) = variable(variable_name)
+                && let Some(value) = text_of(variable_name)?
             {
                 parameters.0.insert((*name).to_owned(), value);
             }
         }
-        if let Some(mode) = parameters.take("gssencmode")
-            && mode == "require"
-        {
-            return Err(unsupported("gssencmode=require"));
+        // As libpq still reads this old variable.
+        if variable("PGREQUIRESSL").is_some_and(|value| value.starts_with('1')) {
+            parameters.set_default("sslmode", || "require".to_owned());
         }
         for name in WITHOUT_EFFECT {
             parameters.take(name);
+        }
+        for (name, values) in HARMLESS {
+            if parameters
+                .get(name)
+                .is_some_and(|value| values.contains(&value))
+            {
+                parameters.take(name);
+            }
         }
         if let Some(count) = parameters.take("keepalives_count") {
             parameters.set("keepalives_retries", count);
@@ -184,7 +226,7 @@ impl Parameters {
     /// Returns the parameters as the driver reads them.
     ///
     /// # Errors
-    /// A parameter that is not supported (2).
+    /// A parameter of libpq that is not supported (78), or an unknown one (2).
     pub fn conninfo(&self) -> Result<String> {
         let mut text = String::new();
         for (name, value) in self.0.iter().filter(|(_, value)| !value.is_empty()) {
@@ -199,10 +241,32 @@ impl Parameters {
 }
 
 fn unsupported(name: &str) -> Error {
-    Error::usage(format!(
-        "cannot use {name:?} for PostgreSQL: it is not supported; leave it out of the URL and of \
-         the PG* variables"
-    ))
+    let variable = VARIABLES.iter().find(|(parameter, _)| *parameter == name);
+    let variable = variable.map_or(String::new(), |(_, variable)| format!(" ({variable})"));
+    let kind = if REFUSED.contains(&name) {
+        Kind::Configuration
+    } else {
+        Kind::Usage
+    };
+    let message = format!(
+        "cannot use the setting {name}{variable} of PostgreSQL as it is set: it is not supported; \
+         leave it out of the URL and of the environment"
+    );
+    Error::message(kind, message)
+}
+
+/// Returns a variable that is set and not empty.
+///
+/// # Errors
+/// It is not UTF-8 (78): without it, the connection might be less safe than was asked for.
+fn text_of(name: &str) -> Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(Error::configuration(format!(
+            "cannot use {name}: it is not valid UTF-8; set it to another value"
+        ))),
+    }
 }
 
 /// Returns a host, whose IPv6 address may be in brackets, and its port.

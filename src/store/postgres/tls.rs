@@ -1,5 +1,6 @@
 //! TLS by libpq's `sslmode`.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -7,10 +8,14 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
+};
 use rustls::server::ParsedCertificate;
+use rustls::version::{TLS12, TLS13};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
 };
 
 use super::connect::variable;
@@ -47,31 +52,47 @@ impl FromStr for TlsMode {
     }
 }
 
-/// The files that TLS uses.
+/// The files that TLS uses, and its versions.
 #[derive(Debug, Default)]
-pub struct TlsFiles {
+pub struct TlsSettings {
     /// The authorities to trust; `system` means those of the system.
     roots: Option<PathBuf>,
+    /// The certificates that the authorities have revoked.
+    revoked: Option<PathBuf>,
     /// The client's certificate.
     certificate: Option<PathBuf>,
     /// The certificate's key.
     key: Option<PathBuf>,
+    versions: Vec<&'static SupportedProtocolVersion>,
+    /// Whether the host's name is not sent before the connection is encrypted.
+    hides_name: bool,
 }
 
-impl TlsFiles {
+impl TlsSettings {
     /// Takes the files that are named, or those of `~/.postgresql` that are there.
-    pub fn take(parameters: &mut Parameters) -> Self {
+    ///
+    /// # Errors
+    /// A version of TLS that is not known (2), or versions that are not supported (78).
+    pub fn take(parameters: &mut Parameters) -> Result<Self> {
         let folder = variable("HOME").map(|home| PathBuf::from(home).join(".postgresql"));
         let mut file = |parameter: &str, name: &str| {
             let named = parameters.take(parameter).map(PathBuf::from);
             let own = || Some(folder.as_ref()?.join(name)).filter(|path| path.exists());
             named.or_else(own)
         };
-        Self {
+        let mut settings = Self {
             roots: file("sslrootcert", "root.crt"),
+            revoked: file("sslcrl", "root.crl"),
             certificate: file("sslcert", "postgresql.crt"),
             key: file("sslkey", "postgresql.key"),
+            versions: versions(parameters)?,
+            hides_name: parameters.take("sslsni").is_some_and(|value| value == "0"),
+        };
+        if parameters.get("sslcertmode") == Some("disable") {
+            parameters.take("sslcertmode");
+            settings.certificate = None;
         }
+        Ok(settings)
     }
 
     fn are_system(&self) -> bool {
@@ -91,9 +112,13 @@ impl TlsFiles {
                     "sslrootcert=system needs sslmode=verify-full: a weaker mode checks nothing",
                 ));
             }
-            None | Some(TlsMode::Prefer | TlsMode::Require) if self.are_system() => {
+            None | Some(TlsMode::Prefer | TlsMode::Require | TlsMode::VerifyCa)
+                if self.are_system() =>
+            {
                 TlsMode::VerifyFull
             }
+            // Public authorities sign for everybody, so that only the name tells who it is.
+            Some(TlsMode::VerifyCa) if self.roots.is_none() => TlsMode::VerifyFull,
             Some(TlsMode::Require) if self.roots.is_some() => TlsMode::VerifyCa,
             mode => mode.unwrap_or(TlsMode::Prefer),
         })
@@ -104,33 +129,45 @@ impl TlsFiles {
 ///
 /// # Errors
 /// The certificates cannot be read, or there are none (78).
-pub fn config(mode: TlsMode, files: TlsFiles) -> Result<ClientConfig> {
+pub fn config(mode: TlsMode, settings: TlsSettings) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let broken = |error: &dyn std::fmt::Display| Error::configuration(format!("TLS: {error}"));
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&settings.versions)
         .map_err(|error| broken(&error))?
         .dangerous();
     let schemes = provider.signature_verification_algorithms;
     let (mut chain, mut own) = (None, Vec::new());
     if matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyFull) {
-        let roots = files.roots.as_deref().filter(|_| !files.are_system());
+        let roots = settings.roots.as_deref().filter(|_| !settings.are_system());
         own = roots.map_or(Ok(Vec::new()), trust::read)?;
         let store = Arc::new(root_store(roots, &own)?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(store, provider).build();
-        chain = Some(verifier.map_err(|error| broken(&error))?);
+        let mut verifier = WebPkiServerVerifier::builder_with_provider(store, provider);
+        if let Some(path) = &settings.revoked {
+            let lists = revocation_lists(path)?;
+            verifier = verifier.with_crls(lists).enforce_revocation_expiration();
+        }
+        chain = Some(verifier.build().map_err(|error| broken(&error))?);
     }
     let verifier = Verifier {
         chain,
-        own,
+        // Whether an authority has revoked itself is not checked.
+        own: own
+            .into_iter()
+            .filter(|_| settings.revoked.is_none())
+            .collect(),
         name: mode == TlsMode::VerifyFull,
         schemes,
     };
     let builder = builder.with_custom_certificate_verifier(Arc::new(verifier));
-    let Some(certificate) = files.certificate else {
-        return Ok(builder.with_no_client_auth());
+    let with_name = |mut config: ClientConfig| {
+        config.enable_sni = !settings.hides_name;
+        config
     };
-    let key = files.key.ok_or_else(|| {
+    let Some(certificate) = settings.certificate else {
+        return Ok(with_name(builder.with_no_client_auth()));
+    };
+    let key = settings.key.ok_or_else(|| {
         Error::usage(format!(
             "cannot use the certificate {}: its key is missing; name it by sslkey",
             certificate.display()
@@ -138,9 +175,72 @@ pub fn config(mode: TlsMode, files: TlsFiles) -> Result<ClientConfig> {
     })?;
     let place =
         |error: &dyn std::fmt::Display| Error::configuration(format!("{}: {error}", key.display()));
+    check_private(&key)?;
     let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| place(&error))?;
     let configured = builder.with_client_auth_cert(trust::read(&certificate)?, private);
-    configured.map_err(|error| place(&error))
+    configured.map(with_name).map_err(|error| place(&error))
+}
+
+/// Returns the versions of TLS between those that are named; TLS 1.2 is the oldest one.
+fn versions(parameters: &mut Parameters) -> Result<Vec<&'static SupportedProtocolVersion>> {
+    const NAMES: [&str; 4] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+    let mut number = |parameter: &str, default: usize| {
+        let Some(name) = parameters.take(parameter) else {
+            return Ok(default);
+        };
+        let found = NAMES
+            .iter()
+            .position(|known| known.eq_ignore_ascii_case(&name));
+        found.ok_or_else(|| {
+            let names = NAMES.join(", ");
+            Error::usage(format!(
+                "unknown {parameter} {name:?}; expected one of {names}"
+            ))
+        })
+    };
+    let oldest = number("ssl_min_protocol_version", 2)?;
+    let newest = number("ssl_max_protocol_version", 3)?;
+    let supported = [(2, &TLS12), (3, &TLS13)].into_iter();
+    let asked = supported.filter(|(number, _)| (oldest..=newest).contains(number));
+    let versions: Vec<_> = asked.map(|(_, version)| version).collect();
+    if versions.is_empty() {
+        return Err(Error::configuration(
+            "no version of TLS fits ssl_min_protocol_version and ssl_max_protocol_version; \
+             TLSv1.2 and TLSv1.3 are supported",
+        ));
+    }
+    Ok(versions)
+}
+
+fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>> {
+    let place = |error: &dyn std::fmt::Display| {
+        Error::configuration(format!(
+            "cannot use the revocation list {}: {error}; name another file by sslcrl",
+            path.display()
+        ))
+    };
+    let lists = CertificateRevocationListDer::pem_file_iter(path);
+    let lists = lists.and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let lists = lists.map_err(|error| place(&error))?;
+    if lists.is_empty() {
+        return Err(place(&"there is none in it"));
+    }
+    Ok(lists)
+}
+
+/// Checks, as libpq does, that nobody else can read a key; a group may read one of root's.
+fn check_private(key: &Path) -> Result<()> {
+    let Ok(data) = key.metadata() else {
+        return Ok(());
+    };
+    let others = if data.uid() == 0 { 0o037 } else { 0o077 };
+    if data.is_file() && data.mode() & others != 0 {
+        return Err(Error::configuration(format!(
+            "cannot use the key {}: others can read or write it; run: chmod 600 {0}",
+            key.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Returns the authorities of the file `roots`, else those of the system.

@@ -33,8 +33,13 @@ pub fn parse_path(text: &str) -> Result<PathBuf> {
 /// Checks that a database can be opened at `path`, or created there.
 ///
 /// # Errors
-/// Something else is there, or rows without their database (78).
+/// Something else is there, or rows without their database (78); one of its files is what another
+/// user has put into a folder that everybody may write to (74).
 pub fn check_free(path: &Path, address: &str) -> Result<()> {
+    let file = disk::follow_links(path).map_err(Error::local(address))?;
+    for ending in ["-wal", "-shm", "-journal"] {
+        disk::follow_links(&disk::beside(&file, ending)).map_err(Error::local(address))?;
+    }
     let found = path.metadata();
     if found.as_ref().is_ok_and(|data| !data.is_file()) {
         return Err(Error::configuration(format!(
