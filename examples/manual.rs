@@ -77,7 +77,7 @@ const PAGES: &[Page] = &[
              prefix, the run ends with 78.",
         ],
         files: &[RESUME_FILE, LOADED_FILE],
-        environment: &[S3, TERMINAL],
+        environment: &[S3, PROXY, TERMINAL],
     },
     Page {
         name: "s3-inventory",
@@ -123,7 +123,7 @@ const PAGES: &[Page] = &[
              input that does not begin with the same data is refused (78).",
         ],
         files: &[RESUME_FILE, LOADED_FILE],
-        environment: &[S3, TERMINAL],
+        environment: &[S3, PROXY, TERMINAL],
     },
     Page {
         name: "bh-filter",
@@ -159,13 +159,14 @@ const PAGES: &[Page] = &[
              byte order mark, UTF-16 and UTF-32. An object that is empty, not JSON, not a JSON \
              object, or larger than --max-size is rejected. An object that no longer exists is \
              dropped, reported and counted as gone. A truncated body is fetched again and never \
-             passed on.",
+             passed on. An object that its server never gives is rejected, if the server gives \
+             another one; if it does not, the run ends with 69.",
             "The amount of data in flight is limited in bytes, not in lines. The lines of other \
              tools are written with the names of bh-lines(5); if they do not name the bucket, use \
              --bucket.",
         ],
         files: &[],
-        environment: &[S3, TERMINAL],
+        environment: &[S3, PROXY, TERMINAL],
     },
     Page {
         name: "bh-validate",
@@ -213,7 +214,7 @@ const PAGES: &[Page] = &[
              to one server or database, bucket, collection and --since.",
         ],
         files: &[RESUME_FILE, LOADED_FILE],
-        environment: &[KINTO, KINTO_DATABASE, STATSD, TERMINAL],
+        environment: &[KINTO, KINTO_DATABASE, PROXY, STATSD, TERMINAL],
     },
     Page {
         name: "bh-load",
@@ -281,7 +282,7 @@ const PAGES: &[Page] = &[
              renew ETag, nothing, refuse), build_hash and key.",
         ],
         files: &[DATABASE_FILE, LOADED_FILE],
-        environment: &[DATABASE, ELASTICSEARCH, STATSD, TERMINAL],
+        environment: &[DATABASE, ELASTICSEARCH, PROXY, STATSD, TERMINAL],
     },
     Page {
         name: "kinto-load",
@@ -319,7 +320,7 @@ const PAGES: &[Page] = &[
             ".kinto-load-*",
             "in --cache-folder: what --skip-unchanged knows of a collection.",
         )],
-        environment: &[KINTO, KINTO_LOAD, STATSD, TERMINAL],
+        environment: &[KINTO, KINTO_LOAD, PROXY, STATSD, TERMINAL],
     },
     Page {
         name: "bh-derive",
@@ -371,7 +372,7 @@ const PAGES: &[Page] = &[
              .pkg, next to an .exe or .dmg, remain unknown.",
         ],
         files: &[METADATA_FILE, FIRST_METADATA_FILE],
-        environment: &[ARCHIVE, S3, TERMINAL],
+        environment: &[ARCHIVE, S3, PROXY, TERMINAL],
     },
 ];
 
@@ -422,13 +423,13 @@ const S3: &[Entry] = &[
         "AWS_CA_BUNDLE",
         "a file of certificates to trust instead of the system's; else ca_bundle of the profile.",
     ),
-    (
-        "http_proxy, HTTPS_PROXY, ALL_PROXY, NO_PROXY",
-        "the proxies for http, for https and for both, and the hosts that are reached without \
-         one, as curl reads them: also in lower case, and http_proxy in lower case alone. AWS's \
-         metadata services are never asked through a proxy.",
-    ),
 ];
+const PROXY: &[Entry] = &[(
+    "http_proxy, HTTPS_PROXY, ALL_PROXY, NO_PROXY",
+    "the proxies for http, for https and for both, and the hosts that are reached without one, as \
+     curl reads them: also in lower case, and http_proxy in lower case alone. AWS's metadata \
+     services and PostgreSQL are never asked through a proxy.",
+)];
 const ARCHIVE: &[Entry] = &[
     (
         "ARCHIVE_URL, CACHE_FOLDER, PRODUCTS",

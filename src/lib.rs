@@ -35,6 +35,7 @@ pub mod cli;
 mod context;
 mod counters;
 mod disk;
+mod environment;
 pub mod error;
 mod file_format;
 mod hex;

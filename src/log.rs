@@ -8,6 +8,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
+use crate::environment::variable;
+
 /// How messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -204,9 +206,7 @@ pub struct SlowNotice(#[expect(dead_code, reason = "dropping it is the signal")]
 /// Returns what to run again: what the script that started this program has put into
 /// `BUILDHUB_PIPES_RERUN`, or else `otherwise`.
 pub fn again_or(otherwise: impl Display) -> String {
-    let script = std::env::var("BUILDHUB_PIPES_RERUN").ok();
-    let script = script.filter(|command| !command.is_empty());
-    script.unwrap_or_else(|| otherwise.to_string())
+    variable("BUILDHUB_PIPES_RERUN").unwrap_or_else(|| otherwise.to_string())
 }
 
 /// Returns a number with its noun: `1 range`, `2 ranges`.

@@ -2,13 +2,14 @@
 
 use std::net::UdpSocket;
 
+use crate::environment::variable;
+
 /// Sends counts by UDP. It never blocks or fails; a lost datagram is a lost count.
 pub struct Metrics(Option<(UdpSocket, String)>);
 
 impl Metrics {
     /// Reads `STATSD_HOST`, `STATSD_PORT` and `STATSD_NAMESPACE`.
     pub fn from_environment() -> Self {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self(variable("STATSD_HOST").and_then(|host| {
             let port = variable("STATSD_PORT").map_or(Some(8125), |port| port.parse().ok())?;
             let socket = UdpSocket::bind("[::]:0").or_else(|_| UdpSocket::bind("0.0.0.0:0"));

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::log::counted;
 
 /// What a failed request means.
 #[derive(Debug)]
@@ -197,6 +198,12 @@ impl Attempts {
         self.announced |= should_announce;
         should_announce
     }
+
+    /// Returns whether nothing was logged yet although the wait is long, which counts as logged.
+    fn is_wait_unexplained(&mut self, wait: Duration, asked: Option<Duration>) -> bool {
+        let is_asked = asked.is_some_and(|asked| asked >= SLOW);
+        wait >= SLOW && (is_asked || !std::mem::replace(&mut self.announced, true))
+    }
 }
 
 /// Retries the requests to one server; clones share the limit of its warnings.
@@ -205,6 +212,20 @@ pub struct Retry {
     pub policy: Policy,
     pub context: Context,
     announced: Arc<Mutex<Option<Instant>>>,
+    silence: Arc<Mutex<Silence>>,
+}
+
+/// After this long without an answer a person begins to wonder.
+pub const SLOW: Duration = Duration::from_secs(2);
+
+/// How long a server has sent nothing.
+struct Silence {
+    heard: Instant,
+    is_reported: bool,
+}
+
+fn waiting(what: impl Display) -> String {
+    format!("waiting for {what}: no answer for {} s", SLOW.as_secs())
 }
 
 /// The minimum time between two warnings: a server in trouble fails many requests at once.
@@ -217,6 +238,31 @@ impl Retry {
             policy,
             context: context.clone(),
             announced: Arc::default(),
+            silence: Arc::new(Mutex::new(Silence {
+                heard: Instant::now(),
+                is_reported: false,
+            })),
+        }
+    }
+
+    /// Returns when the server was last heard.
+    pub fn heard(&self) -> Instant {
+        self.silence.lock().heard
+    }
+
+    /// Notes that the server has answered a request, and whether that took long.
+    pub fn hear(&self, is_slow: bool) {
+        *self.silence.lock() = Silence {
+            heard: Instant::now(),
+            is_reported: is_slow,
+        };
+    }
+
+    /// Logs that the server sends nothing, unless its last answer was as slow. `what` names the
+    /// request.
+    pub fn report_silence(&self, what: impl Display) {
+        if !std::mem::replace(&mut self.silence.lock().is_reported, true) {
+            self.context.log.info(waiting(what));
         }
     }
 
@@ -233,13 +279,25 @@ impl Retry {
         let mut attempts = Attempts::new(self.policy);
         loop {
             self.context.shutdown.check()?;
-            let wait = match request() {
+            let done = self.watch_blocking(what, &mut request);
+            let wait = match done {
                 Ok(done) => return Ok(done),
                 Err(failure) => self.step(&mut attempts, what, failure),
             };
             let wait = wait.map_err(|failure| failure.into_error(what))?;
             self.context.shutdown.sleep(wait)?;
         }
+    }
+
+    /// Runs `request`. Logs if it takes more than two seconds, unless the last one did.
+    fn watch_blocking<T>(&self, what: &str, request: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let is_reported = self.silence.lock().is_reported;
+        let notice = (!is_reported).then(|| self.context.log.notify_after(SLOW, waiting(what)));
+        let done = request();
+        drop(notice);
+        self.hear(begun.elapsed() >= SLOW);
+        done
     }
 
     /// Counts and announces a failure; returns how long to wait before the next try.
@@ -272,10 +330,14 @@ impl Retry {
             return Err(Failure::transient(class, reason));
         };
         self.context.counters.note(counted_as, 1);
+        let again = match wait.as_secs() {
+            seconds @ 2.. => format!("retrying in {}", counted(seconds, "second")),
+            _ => "retrying".to_owned(),
+        };
         if self.context.log.is_verbose() {
-            self.context.log.warn(format!("{reason}; retrying"));
-        } else if attempts.should_announce(class) {
-            self.announce(format!("{reason}; retrying"));
+            self.context.log.warn(format!("{reason}; {again}"));
+        } else if attempts.should_announce(class) || attempts.is_wait_unexplained(wait, after) {
+            self.announce(format!("{reason}; {again}"));
         }
         Ok(wait)
     }

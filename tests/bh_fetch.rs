@@ -3,6 +3,7 @@
 mod bodies;
 mod denied;
 mod encoded;
+mod failing;
 mod headers;
 mod short;
 

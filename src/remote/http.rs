@@ -15,9 +15,11 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::cause::{find_tls, no_connection, root_cause};
+use super::proxy::{self, CREDENTIALS, Proxies};
 use crate::backoff::LONGEST_ASKED;
 use crate::error::{Error, Kind, Result};
-use crate::retry::{Failure, FailureClass};
+use crate::log::counted;
+use crate::retry::{Failure, FailureClass, Retry, SLOW};
 use crate::trust;
 
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -32,6 +34,9 @@ const MOST_REDIRECTS: usize = 10;
 pub struct HttpClient {
     client: Client,
     credentials: Option<Credentials>,
+    /// Names the proxy in messages.
+    proxy: String,
+    retry: Retry,
     /// The server has asked for no requests until then.
     quiet: Mutex<Option<Instant>>,
 }
@@ -87,29 +92,38 @@ impl HttpClient {
     /// public authorities.
     ///
     /// # Errors
-    /// The certificates to trust cannot be read (78).
+    /// The certificates to trust cannot be read, or the address of the proxy is not a URL (78).
     pub fn open(
         address: &str,
         timeout: Duration,
         redirects: Policy,
         credentials: Option<Credentials>,
+        retry: &Retry,
     ) -> Result<Self> {
         let mut builder = Client::builder()
             .user_agent(AGENT)
             .connect_timeout(CONNECT.min(timeout))
             .timeout(timeout)
-            .redirect(redirects);
+            .redirect(redirects)
+            .no_proxy();
         if address.starts_with("https:") {
             builder = roots()?
                 .into_iter()
                 .fold(builder, reqwest::ClientBuilder::add_root_certificate);
         }
-        let client = builder
-            .build()
-            .map_err(|error| Error::configuration(format!("HTTP: {}", root_cause(&error))))?;
+        let unusable =
+            |error: reqwest::Error| Error::configuration(format!("HTTP: {}", root_cause(&error)));
+        // Redirects stay on the server.
+        let proxies = Proxies::from_env()?;
+        let proxy = proxies.find(address);
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(unusable)?);
+        }
         Ok(Self {
-            client,
+            client: builder.build().map_err(unusable)?,
             credentials,
+            proxy: proxy.map(proxy::through).unwrap_or_default(),
+            retry: retry.clone(),
             quiet: Mutex::new(None),
         })
     }
@@ -125,8 +139,17 @@ impl HttpClient {
         url: &str,
         build: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<HttpAnswer, Failure> {
+        let place = self.place(url);
         let quiet = *self.quiet.lock();
         if let Some(until) = quiet {
+            let wait = until.saturating_duration_since(Instant::now());
+            if wait >= SLOW {
+                let seconds = counted(wait.as_secs(), "second");
+                let retry = &self.retry;
+                retry.announce(format!(
+                    "{place}: the server asks for no request for {seconds}"
+                ));
+            }
             tokio::time::sleep_until(until.into()).await;
         }
         let mut request = self.client.request(method.clone(), url);
@@ -135,26 +158,82 @@ impl HttpClient {
             Some(Credentials::Bearer(token)) => request.bearer_auth(token),
             None => request,
         };
-        let response = build(request)
-            .send()
-            .await
-            .map_err(|error| classify(&error))?;
+        let response = self.retry.watch(&place, build(request).send()).await;
+        let response = response.map_err(|error| self.classify(&error))?;
         let (code, headers) = (response.status(), response.headers().clone());
         if let Some(wait) = backoff(&headers) {
             let until = Instant::now() + wait.min(LONGEST_ASKED);
             let mut quiet = self.quiet.lock();
             *quiet = quiet.max(Some(until));
         }
+        if code == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(Failure::permanent(
+                Kind::Refused,
+                format!("{code}{}; {CREDENTIALS}", self.proxy),
+            ));
+        }
         let body = if code.as_u16() < 400 {
-            read_body(response).await?
+            self.read_body(response, &place).await?
         } else {
-            read_explanation(reqwest::Body::from(response), None).await
+            let explanation = read_explanation(reqwest::Body::from(response), None);
+            self.retry.watch(&place, explanation).await
         };
         Ok(HttpAnswer {
             code,
             headers,
             body,
         })
+    }
+
+    /// Returns the URL of a request without its query, and the proxy, for messages.
+    pub fn place(&self, url: &str) -> String {
+        let url = url.split('?').next().unwrap_or_default();
+        format!("{url}{}", self.proxy)
+    }
+
+    async fn read_body(&self, mut response: Response, place: &str) -> Result<Bytes, Failure> {
+        let mut body = BytesMut::new();
+        loop {
+            let piece = self.retry.watch(place, response.chunk()).await;
+            let Some(piece) = piece.map_err(|error| self.classify(&error))? else {
+                return Ok(body.freeze());
+            };
+            if body.len() + piece.len() > LONGEST_ANSWER {
+                let limit = LONGEST_ANSWER >> 20;
+                let reason =
+                    format!("the answer is longer than {limit} MiB; is the address right?");
+                return Err(Failure::transient(FailureClass::Answered, reason));
+            }
+            body.extend_from_slice(&piece);
+        }
+    }
+
+    /// Returns what a request without a response means. A refused connection concerns this
+    /// request only; a silent server has failed as a whole.
+    fn classify(&self, error: &reqwest::Error) -> Failure {
+        if error.is_timeout() {
+            return Failure::transient(FailureClass::Silent, "no answer in time");
+        }
+        let cause = root_cause(error);
+        if proxy::is_unauthorized(&cause) {
+            let cause = format!("{cause}{}; {CREDENTIALS}", self.proxy);
+            return Failure::permanent(Kind::Refused, cause);
+        }
+        if find_tls(error).is_some() {
+            return Failure::permanent(
+                Kind::Refused,
+                format!("TLS: {cause}; is the certificate trusted (SSL_CERT_FILE)?"),
+            );
+        }
+        if error.is_builder() {
+            return Failure::Object(Error::configuration(cause));
+        }
+        let reason = if error.is_connect() {
+            no_connection(&cause)
+        } else {
+            cause
+        };
+        Failure::transient(FailureClass::Answered, reason)
     }
 }
 
@@ -175,19 +254,6 @@ impl HttpAnswer {
             },
         }
     }
-}
-
-async fn read_body(mut response: Response) -> Result<Bytes, Failure> {
-    let mut body = BytesMut::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| classify(&error))? {
-        if body.len() + piece.len() > LONGEST_ANSWER {
-            let limit = LONGEST_ANSWER >> 20;
-            let reason = format!("the answer is longer than {limit} MiB; is the address right?");
-            return Err(Failure::transient(FailureClass::Answered, reason));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body.freeze())
 }
 
 /// Reads the start of a body that only explains a status, as far as it comes within `limit`.
@@ -218,33 +284,14 @@ fn roots() -> Result<Vec<Certificate>> {
     Ok(roots.filter_map(Result::ok).collect())
 }
 
-/// Returns what a request without a response means. A refused connection concerns this
-/// request only; a silent server has failed as a whole.
-fn classify(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() {
-        return Failure::transient(FailureClass::Silent, "no answer in time");
-    }
-    let cause = root_cause(error);
-    if find_tls(error).is_some() {
-        return Failure::permanent(
-            Kind::Refused,
-            format!("TLS: {cause}; is the certificate trusted (SSL_CERT_FILE)?"),
-        );
-    }
-    if error.is_builder() {
-        return Failure::Object(Error::configuration(cause));
-    }
-    let reason = if error.is_connect() {
-        no_connection(&cause)
-    } else {
-        cause
-    };
-    Failure::transient(FailureClass::Answered, reason)
-}
-
 /// Returns the delay that the server asks for: seconds, or until a date.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    parse_retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?)
+}
+
+/// Parses a number of seconds, or a date.
+pub fn parse_retry_after(text: &str) -> Option<Duration> {
+    let text = text.trim();
     seconds(text).or_else(|| {
         let until = rfc2822::parse(text).ok()?.timestamp();
         let left = until.duration_since(Timestamp::now());

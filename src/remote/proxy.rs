@@ -10,12 +10,27 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use url::Url;
 
 use crate::address::without_password;
+use crate::environment::trimmed;
 use crate::error::{Error, Result};
 
 pub use self::connector::{ProxyConnector, ProxyError};
 
 /// The addresses of the metadata services of EC2, ECS and EKS.
 const METADATA: &str = "169.254.169.254,fd00:ec2::254,169.254.170.2,169.254.170.23,fd00:ec2::23";
+
+/// What to do about a proxy that asks for credentials.
+pub const CREDENTIALS: &str =
+    "put the proxy's user name and password into the address that http_proxy or https_proxy holds";
+
+/// Returns whether a connection failed for this `cause`: the library's error has no name.
+pub fn is_unauthorized(cause: &str) -> bool {
+    cause.ends_with("proxy authorization required")
+}
+
+/// Returns the words that name the proxy of an address after the address, in messages.
+pub fn through(proxy: &Url) -> String {
+    format!(" through the proxy {}", without_password(proxy.as_str()))
+}
 
 /// Which proxy a request goes through.
 #[derive(Debug)]
@@ -39,12 +54,12 @@ impl Proxies {
             "AWS_EC2_METADATA_SERVICE_ENDPOINT",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         ];
-        for url in services.iter().filter_map(|name| variable(name)) {
+        for url in services.iter().filter_map(|name| trimmed(name)) {
             let host = Url::parse(&url).ok();
             let host = host.as_ref().and_then(Url::host_str).unwrap_or_default();
             direct.extend([",", host.trim_matches(['[', ']'])]);
         }
-        let named = variable("no_proxy").or_else(|| variable("NO_PROXY"));
+        let named = trimmed("no_proxy").or_else(|| trimmed("NO_PROXY"));
         let named = named.unwrap_or_default();
         // The library takes the star for names of hosts alone.
         let is_direct = named == "*";
@@ -86,15 +101,8 @@ impl Proxies {
     }
 }
 
-/// Returns a variable that is set and not blank.
-pub fn variable(name: &str) -> Option<String> {
-    let value = std::env::var(name).ok()?;
-    let value = value.trim();
-    (!value.is_empty()).then(|| value.to_owned())
-}
-
 fn read(names: &[&str]) -> Result<Option<Url>> {
-    let set = names.iter().find_map(|name| Some((name, variable(name)?)));
+    let set = names.iter().find_map(|name| Some((name, trimmed(name)?)));
     let Some((name, value)) = set else {
         return Ok(None);
     };

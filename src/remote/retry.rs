@@ -1,7 +1,12 @@
 //! The asynchronous driver of [`Retry`].
 
+use std::fmt::Display;
+use std::pin::pin;
+
+use tokio::time::{Instant, timeout_at};
+
 use crate::error::Result;
-use crate::retry::{Attempts, Failure, Retry};
+use crate::retry::{Attempts, Failure, Retry, SLOW};
 
 impl Retry {
     /// Returns the response of the first try of `request` that gives one. `what` names the
@@ -37,6 +42,28 @@ impl Retry {
                 Err(failure) => self.pause(&mut attempts, what, failure).await?,
             }
         }
+    }
+
+    /// Waits for the answer to `request`. Logs once if the server sends nothing for two seconds,
+    /// to this request or another one. `what` names the request and its server.
+    pub async fn watch<T>(&self, what: impl Display, request: impl Future<Output = T>) -> T {
+        let mut request = pin!(request);
+        let begun = std::time::Instant::now();
+        loop {
+            let silent_since = self.heard().max(begun);
+            let slow = Instant::from_std(silent_since + SLOW);
+            if let Ok(answer) = timeout_at(slow, &mut request).await {
+                self.hear(false);
+                return answer;
+            }
+            if self.heard() <= silent_since {
+                break;
+            }
+        }
+        self.report_silence(what);
+        let answer = request.await;
+        self.hear(true);
+        answer
     }
 
     /// Waits before the next try after `failure`.

@@ -6,6 +6,7 @@ mod credentials;
 mod denials;
 pub mod download;
 mod encoding;
+mod evidence;
 mod failure;
 pub mod fetch;
 mod http_client;
@@ -32,9 +33,10 @@ use self::response_headers::ResponseHeaders;
 use self::settings::Profile;
 use crate::address::without_password;
 use crate::context::Context;
+use crate::environment::trimmed;
 use crate::error::{Error, Result};
 use crate::record::s3::unquote_etag;
-use crate::remote::proxy::{Proxies, variable};
+use crate::remote::proxy::{Proxies, through};
 use crate::retry::{Failure, FailureClass, Policy, Retry};
 use crate::values;
 
@@ -94,6 +96,7 @@ pub struct S3 {
     timeout: Duration,
     payer: Option<RequestPayer>,
     endpoint: Option<String>,
+    /// Names the proxy in messages.
     proxy: Option<String>,
 }
 
@@ -136,7 +139,7 @@ impl S3 {
         let shared = loader.load().await;
         let endpoint = profile.endpoint(args, &shared)?;
         for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
-            if std::env::var_os(name).is_some() && variable(name).is_none() {
+            if std::env::var_os(name).is_some() && trimmed(name).is_none() {
                 let log = &context.log;
                 log.info(format!("{name} is blank, so it counts as not set"));
             }
@@ -167,7 +170,7 @@ impl S3 {
             timeout,
             payer: args.request_payer.then_some(RequestPayer::Requester),
             endpoint: endpoint.as_deref().map(without_password),
-            proxy: proxy.map(|url| without_password(url.as_str())),
+            proxy: proxy.map(through),
         })
     }
 
@@ -184,7 +187,7 @@ impl S3 {
             place = format!("{place} at {endpoint}");
         }
         if let Some(proxy) = &self.proxy {
-            place = format!("{place} through the proxy {proxy}");
+            place += proxy;
         }
         place
     }
@@ -206,7 +209,8 @@ impl S3 {
         etag: Option<&str>,
     ) -> Result<GetObjectOutput, Failure> {
         fits_address(&[Some(bucket), Some(key)])?;
-        self.client
+        let answer = self
+            .client
             .get_object()
             .bucket(bucket)
             .key(key)
@@ -214,9 +218,9 @@ impl S3 {
             // A weak one never matches.
             .set_if_match(etag.map(|etag| format!("\"{}\"", unquote_etag(etag))))
             .set_request_payer(self.payer.clone())
-            .send()
-            .await
-            .map_err(|error| classify(&error))
+            .send();
+        let answer = self.retry.watch(self.place(bucket, key), answer).await;
+        answer.map_err(|error| classify(&error))
     }
 }
 

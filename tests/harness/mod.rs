@@ -285,7 +285,7 @@ pub const NOTICES: &[&str] = &[
     "getting s3://",
     "listing s3://",
     "reading the ",
-    "waiting for Elasticsearch at ",
+    "waiting for ",
 ];
 
 impl Run {

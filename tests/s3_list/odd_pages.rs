@@ -34,16 +34,16 @@ fn a_time_or_size_that_cannot_be_read_is_left_out_with_one_warning() {
 }
 
 #[test]
-fn a_key_that_cannot_be_read_is_left_out_alone() {
+fn a_key_that_cannot_be_read_is_rejected_alone() {
     let server = Scripted::new(|_| {
         page(
             "<Contents><Key>a</Key></Contents><Contents><Key>b%ff</Key></Contents>\
              <Contents><Key>&#xd800;</Key></Contents><Contents><Key>z</Key></Contents>",
         )
     });
-    let run = server.tool("s3-list").arg("s3://bench").run().exits(0);
+    let run = server.tool("s3-list").arg("s3://bench").run().exits(65);
     assert_eq!(run.listing().keys(), ["a", "z"], "{run}");
-    assert_eq!(run.count("/notes/keys left out"), 2, "{run}");
+    assert_eq!(run.count("/rejected/unreadable_key"), 2, "{run}");
     run.says("the key \"b%ff\" cannot be read")
         .says("the key \"&#xd800;\" cannot be read");
 }

@@ -110,7 +110,7 @@ pub struct FolderFile {
 }
 
 enum Source {
-    Web(HttpClient),
+    Web(Box<HttpClient>),
     Bucket(Box<ArchiveBucket>),
 }
 
@@ -143,22 +143,23 @@ impl Archive {
     /// (78).
     pub fn open(args: &ArchiveArgs, s3: Option<S3>, options: &ArchiveOptions) -> Result<Self> {
         let (base, credentials) = address(&args.archive_url)?;
+        let policy = Policy {
+            backoff: BACKOFF,
+            ..Policy::requests(options.tries)
+        };
+        let retry = Retry::new(policy, &options.context);
         let source = if let (Some(bucket), Some(s3)) = (&args.bucket, s3) {
             let bucket = ArchiveBucket::new(s3, bucket, options.concurrency);
             Source::Bucket(Box::new(bucket))
         } else {
             let redirects = http::within_server();
-            let client = HttpClient::open(&base, options.timeout, redirects, credentials);
-            Source::Web(client?)
-        };
-        let policy = Policy {
-            backoff: BACKOFF,
-            ..Policy::requests(options.tries)
+            let client = HttpClient::open(&base, options.timeout, redirects, credentials, &retry);
+            Source::Web(Box::new(client?))
         };
         Ok(Self {
             source,
             base,
-            retry: Retry::new(policy, &options.context),
+            retry,
             slots: Semaphore::new(options.concurrency),
         })
     }
@@ -178,7 +179,10 @@ impl Archive {
                 response => response,
             }
         };
-        let what = format!("get {url}");
+        let what = match &self.source {
+            Source::Web(client) => format!("get {}", client.place(url)),
+            Source::Bucket(_) => format!("get {url}"),
+        };
         Ok(match self.retry.try_run(&what, attempt).await {
             Ok(document) => Fetched::Found(document),
             Err(Failure::NotFound) => Fetched::Missing(format!("there is no {url}")),

@@ -3,6 +3,7 @@
 use super::reason::Reason;
 use crate::error::{Error, Kind};
 use crate::remote::cause::{find_tls, root_cause};
+use crate::remote::proxy::{CREDENTIALS, is_unauthorized};
 use crate::retry::{Failure, FailureClass};
 
 /// What Elasticsearch says of the alias of [`super::ownership`] when the index
@@ -65,6 +66,12 @@ pub fn classify(error: &elasticsearch::Error) -> Failure {
             _ => "does the server speak https?",
         };
         return Failure::permanent(Kind::Refused, format!("TLS: {error}; {hint}"));
+    }
+    if is_unauthorized(&root_cause(error)) {
+        return Failure::permanent(
+            Kind::Refused,
+            format!("{}; {CREDENTIALS}", root_cause(error)),
+        );
     }
     let reason = if error.is_timeout() {
         "timed out".to_owned()

@@ -13,9 +13,11 @@ use super::failure::{blocked, classify};
 use super::reason::Reason;
 use crate::backoff::Backoff;
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::environment::variable;
+use crate::error::{Error, Kind, Result};
 use crate::log::Log;
 use crate::remote::cause::root_cause;
+use crate::remote::proxy::{CREDENTIALS, Proxies, through};
 use crate::remote::{http, runtime};
 use crate::retry::{Announce, Attempts, Failure, FailureClass, Limit, Policy, Retry};
 
@@ -41,6 +43,8 @@ pub struct ElasticServer {
     transport: Transport,
     headers: HeaderMap,
     address: String,
+    /// The address and its proxy, for messages.
+    route: String,
     retry: Retry,
 }
 
@@ -75,11 +79,21 @@ pub struct ElasticAnswer {
 impl ElasticServer {
     pub fn new(url: Url, context: &Context) -> Result<Self> {
         let address = address(&url);
+        let mut route = address.clone();
         let secure = url.scheme() == "https";
+        let proxies = Proxies::from_env()?;
+        let proxy = proxies.find(url.as_str()).cloned();
         let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url));
         if secure && let Some(roots) = roots()? {
             builder = builder.cert_validation(CertificateValidation::Full(roots));
         }
+        builder = match proxy {
+            None => builder.disable_proxy(),
+            Some(proxy) => {
+                route += &through(&proxy);
+                builder.proxy(proxy, None, None)
+            }
+        };
         let transport = builder
             .build()
             .map_err(|error| Error::configuration(format!("{address}: {}", root_cause(&error))))?;
@@ -89,6 +103,7 @@ impl ElasticServer {
             transport,
             headers: headers()?,
             address,
+            route,
             retry: Retry::new(BULK, context),
         })
     }
@@ -142,16 +157,22 @@ impl ElasticServer {
             request.body.clone(),
             Some(request.timeout),
         );
-        let response = sent.await.map_err(|error| classify(&error))?;
+        let response = self.retry.watch(&self.route, sent).await;
+        let response = response.map_err(|error| classify(&error))?;
         let code = response.status_code();
         let retry_after = http::retry_after(response.headers());
-        let text = response.text().await.map_err(|error| classify(&error))?;
+        let text = self.retry.watch(&self.route, response.text()).await;
+        let text = text.map_err(|error| classify(&error))?;
         let status = code.as_u16();
         match status {
             401 | 403 => {
                 let reason = Reason::from_answer(&text);
                 Err(Failure::Permanent(blocked(status, &reason)))
             }
+            407 => Err(Failure::permanent(
+                Kind::Refused,
+                format!("{code}; {CREDENTIALS}"),
+            )),
             408 | 429 | 500.. => {
                 let reason = Reason::from_answer(&text).text;
                 let colon = if reason.is_empty() { "" } else { ": " };
@@ -177,8 +198,8 @@ impl ElasticServer {
     /// # Errors
     /// The last failure (69), or a signal.
     pub async fn pause(&self, attempts: &mut Attempts, failure: Failure) -> Result<()> {
-        let waited = self.retry.pause(attempts, &self.address, failure).await;
-        waited.map_err(|failure| failure.into_error(&self.address))
+        let waited = self.retry.pause(attempts, &self.route, failure).await;
+        waited.map_err(|failure| failure.into_error(&self.route))
     }
 
     /// Returns where an index is.
@@ -197,7 +218,7 @@ fn headers() -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-    let key = std::env::var("ELASTICSEARCH_API_KEY").unwrap_or_default();
+    let key = variable("ELASTICSEARCH_API_KEY").unwrap_or_default();
     if !key.trim().is_empty() {
         let mut value = HeaderValue::from_str(&format!("ApiKey {}", key.trim())).map_err(|_| {
             Error::configuration(

@@ -2,12 +2,8 @@
 //! first jobs, which other programs may set for something else.
 
 use super::KintoArgs;
+use crate::environment::variable;
 use crate::log::Log;
-
-/// Returns what a variable holds, unless that is nothing.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
 
 /// Returns what the short name holds, for a flag whose variable is the long one.
 pub fn short(name: &str, default: &str) -> String {

@@ -172,13 +172,14 @@ impl KintoServer {
             Credentials::Bearer(_) => "of the token".to_owned(),
         });
         let redirects = redirect::Policy::none();
+        let retry = Retry::new(Policy::requests(args.tries()), &io.context);
         Ok(Self {
             runtime: runtime("kinto", Some(1))?,
-            client: HttpClient::open(root.as_str(), args.timeout, redirects, credentials)?,
+            client: HttpClient::open(root.as_str(), args.timeout, redirects, credentials, &retry)?,
             root,
             versioned: OnceLock::new(),
             user,
-            retry: Retry::new(Policy::requests(args.tries()), &io.context),
+            retry,
         })
     }
 
@@ -276,8 +277,7 @@ impl KintoServer {
         build: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<HttpAnswer> {
         let url = format!("{}{path}", self.address());
-        let place = url.split('?').next().unwrap_or_default();
-        let what = format!("{method} {place}");
+        let what = format!("{method} {}", self.client.place(&url));
         let answer = self.runtime.block_on(self.retry.run(&what, || async {
             let answer = self.client.send(method, &url, &build).await?;
             match answer.status() {

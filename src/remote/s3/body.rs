@@ -65,7 +65,8 @@ impl PacedBody {
                 self.limit.min(REPORTED)
             };
             let start = Instant::now();
-            let piece = timeout(next.saturating_sub(self.waited), self.body.next()).await;
+            let piece = self.retry.watch(&self.place, self.body.next());
+            let piece = timeout(next.saturating_sub(self.waited), piece).await;
             self.waited += start.elapsed();
             let piece = match piece {
                 Ok(None) => return Ok(None),

@@ -11,7 +11,8 @@ use super::download::REPLACED;
 use crate::error::{Error, Kind};
 use crate::listing::find_text;
 use crate::remote::cause::{find_exhausted, find_tls, no_connection, root_cause};
-use crate::remote::proxy::ProxyError;
+use crate::remote::http::parse_retry_after;
+use crate::remote::proxy::{CREDENTIALS, ProxyError, is_unauthorized};
 use crate::retry::{Failure, FailureClass};
 
 /// Returns what an error of the SDK means; a permanent one has the exit status of its kind.
@@ -48,9 +49,8 @@ fn dispatch_failed(error: &ConnectorError) -> Failure {
     if let Some(proxy) = find::<ProxyError>(error) {
         cause = format!("{proxy}: {cause}");
     }
-    // The library's error has no name.
-    if cause.ends_with("proxy authorization required") {
-        return Failure::permanent(Kind::Refused, format!("{cause}; {PROXY_CREDENTIALS}"));
+    if is_unauthorized(&cause) {
+        return Failure::permanent(Kind::Refused, format!("{cause}; {CREDENTIALS}"));
     }
     if error.is_timeout() {
         return unanswered();
@@ -70,9 +70,6 @@ fn dispatch_failed(error: &ConnectorError) -> Failure {
     }
     Failure::transient(FailureClass::Silent, no_connection(&cause))
 }
-
-const PROXY_CREDENTIALS: &str =
-    "put the proxy's user name and password into the address that http_proxy or https_proxy holds";
 
 /// Returns the `E` among the causes of an error.
 fn find<'a, E: std::error::Error + 'static>(
@@ -98,7 +95,6 @@ where
         return Failure::transient(FailureClass::Silent, chain(error));
     };
     let headers = raw.headers();
-    let seconds = headers.get("retry-after");
     let body = raw.body().bytes().unwrap_or_default();
     let answer = Answer {
         status: raw.status().as_u16(),
@@ -115,9 +111,7 @@ where
             .get("x-amz-bucket-region")
             .map(str::to_owned)
             .or_else(|| find_text(body, "Region")),
-        after: seconds
-            .and_then(|seconds| seconds.parse().ok())
-            .map(Duration::from_secs),
+        after: headers.get("retry-after").and_then(parse_retry_after),
     };
     answer.classify(|| chain(error))
 }
@@ -206,7 +200,7 @@ impl Answer {
                     Kind::Configuration,
                     format!("unexpected redirect ({said}); is this an S3 endpoint?"),
                 ),
-                407 => Failure::permanent(Kind::Refused, format!("{said}; {PROXY_CREDENTIALS}")),
+                407 => Failure::permanent(Kind::Refused, format!("{said}; {CREDENTIALS}")),
                 401 | 403 => denied(format!(
                     "access denied: {said}; check the credentials and --endpoint-url"
                 )),

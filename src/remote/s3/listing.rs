@@ -1,7 +1,7 @@
 //! The pages of a bucket's listing.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use aws_sdk_s3::types::EncodingType;
 use parking_lot::Mutex;
@@ -52,6 +52,8 @@ pub struct Bucket {
     checked: OnceCell<()>,
     /// What was reported as unreadable.
     reported: Mutex<HashSet<String>>,
+    /// Keys that could not be read.
+    unreadable: AtomicU64,
 }
 
 impl Bucket {
@@ -63,7 +65,14 @@ impl Bucket {
             plain: AtomicBool::new(false),
             checked: OnceCell::new(),
             reported: Mutex::default(),
+            unreadable: AtomicU64::new(0),
         }
+    }
+
+    /// Returns how many keys could not be read, and so are in no page. Beyond a thousand, one
+    /// that is listed twice counts twice.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable.load(Relaxed)
     }
 
     /// Waits for a permit to send a request.
@@ -246,18 +255,25 @@ impl S3 {
                 }
             };
             let mut reported = bucket.reported.lock();
-            if reported.len() < REPORTED && reported.insert(id) {
-                let context = &self.retry.context;
+            if reported.contains(&id) {
+                continue;
+            }
+            if let Oddity::Key(_) = oddity {
+                bucket.unreadable.fetch_add(1, Relaxed);
+            }
+            if reported.len() < REPORTED {
+                reported.insert(id);
                 let place = self.place(&bucket.name, prefix);
-                context.log.warn(format!("list {place}: {text}"));
-                if let Oddity::Key(_) = oddity {
-                    context.counters.note("keys left out", 1);
-                }
+                self.retry.context.log.warn(format!("list {place}: {text}"));
             }
         }
     }
 
-    async fn try_page(&self, bucket: &Bucket, request: ListQuery<'_>) -> Result<Page, Failure> {
+    pub(super) async fn try_page(
+        &self,
+        bucket: &Bucket,
+        request: ListQuery<'_>,
+    ) -> Result<Page, Failure> {
         let start_after = request.start_after.filter(|_| request.token.is_none());
         let raw = RawBodyInterceptor::default();
         let encoding = bucket.encoding();
@@ -269,7 +285,8 @@ impl S3 {
             request.token,
         ];
         fits_address(&texts)?;
-        self.client
+        let answer = self
+            .client
             .list_objects_v2()
             .bucket(&bucket.name)
             .set_prefix((!request.prefix.is_empty()).then(|| request.prefix.to_owned()))
@@ -281,10 +298,10 @@ impl S3 {
             .set_request_payer(self.payer.clone())
             .customize()
             .interceptor(raw.clone())
-            .send()
-            .await
-            .map_err(|error| classify(&error))?;
+            .send();
         let place = self.place(&bucket.name, request.prefix);
+        let answer = self.retry.watch(&place, answer).await;
+        answer.map_err(|error| classify(&error))?;
         let body = self.paced(raw.body().unwrap_or_default(), place);
         let permanent = |error: Error| {
             let place = self.place(&bucket.name, request.prefix);

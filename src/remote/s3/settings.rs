@@ -13,8 +13,8 @@ use url::Url;
 
 use super::S3Args;
 use crate::address::without_password;
+use crate::environment::trimmed;
 use crate::error::{Error, Result};
-use crate::remote::proxy::variable;
 
 /// The profile that is used, and the others of its files.
 pub struct Profile {
@@ -29,7 +29,7 @@ impl Profile {
     /// # Errors
     /// A file that cannot be read or parsed, or a chosen profile that does not exist (78).
     pub async fn read(args: &S3Args) -> Result<Self> {
-        let chosen = args.profile.clone().or_else(|| variable("AWS_PROFILE"));
+        let chosen = args.profile.clone().or_else(|| trimmed("AWS_PROFILE"));
         let name = chosen.clone().unwrap_or_else(|| "default".to_owned());
         let (fs, env) = (Fs::real(), Env::real());
         let files = EnvConfigFiles::default();
@@ -70,7 +70,7 @@ impl Profile {
 
     /// Returns the file of certificates to trust instead of the system's, and who names it.
     pub fn certificates(&self) -> Option<(PathBuf, &'static str)> {
-        let named = variable("AWS_CA_BUNDLE").map(|path| (path, "AWS_CA_BUNDLE"));
+        let named = trimmed("AWS_CA_BUNDLE").map(|path| (path, "AWS_CA_BUNDLE"));
         let own = || {
             Some((
                 self.get("ca_bundle")?.to_owned(),
@@ -86,7 +86,7 @@ impl Profile {
     /// # Errors
     /// It is not a valid URL of http or https (2).
     pub fn endpoint(&self, args: &S3Args, config: &SdkConfig) -> Result<Option<String>> {
-        let ignored = variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+        let ignored = trimmed("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
             .is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let configured = || {
             let key = ServiceConfigKey::builder()
@@ -97,8 +97,8 @@ impl Profile {
                 .ok()?;
             let own = config.service_config()?.load_config(key);
             let filled = |url: &String| !url.trim().is_empty();
-            variable("AWS_ENDPOINT_URL_S3")
-                .or_else(|| variable("AWS_ENDPOINT_URL"))
+            trimmed("AWS_ENDPOINT_URL_S3")
+                .or_else(|| trimmed("AWS_ENDPOINT_URL"))
                 .or_else(|| own.filter(filled))
                 .or_else(|| self.get("endpoint_url").map(str::to_owned))
         };
@@ -143,7 +143,7 @@ fn unreadable(error: &ProfileFileLoadError, profile: &str) -> Error {
 
 /// Returns the names of the files that profiles are read from.
 pub fn files_of_profiles() -> String {
-    let path = |name, default: &str| variable(name).unwrap_or_else(|| default.to_owned());
+    let path = |name, default: &str| trimmed(name).unwrap_or_else(|| default.to_owned());
     let config = path("AWS_CONFIG_FILE", "~/.aws/config");
     let credentials = path("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials");
     format!("{config} or {credentials}")

@@ -218,7 +218,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         io.context.counters.expect(left);
     }
     let planner = Planner::new(settings, gaps.clone(), histogram.unwrap_or_default());
-    let shared = Shared::new(client, planner, io);
+    let shared = Shared::new(Arc::clone(&client), planner, io);
     let mut writer = ListingWriter::new(
         args,
         Recorder::new(listed, file, io.output.stream().file()?),
@@ -227,5 +227,8 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         let pool = WorkerPool::start(runtime, shared, workers, io.output.stream());
         writer.list(pool, &gaps, io)
     });
+    let (counters, unreadable) = (&io.context.counters, client.bucket.unreadable());
+    counters.add_read(unreadable);
+    counters.add_rejected("unreadable_key", unreadable);
     writer.conclude(done, io)
 }

@@ -12,6 +12,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::parameters::Parameters;
 use super::pgpass;
 use super::tls::{self, TlsMode, TlsSettings};
+use crate::environment::variable;
 use crate::error::{Error, Kind, Result};
 use crate::log::Log;
 use crate::retry::Failure;
@@ -22,11 +23,6 @@ pub struct ConnectionTarget {
     tls: Option<ClientConfig>,
     /// The search path that `options` asks for.
     search_path: Option<String>,
-}
-
-/// Returns an environment variable that is set and not empty.
-pub fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl ConnectionTarget {

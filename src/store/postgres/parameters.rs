@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use percent_encoding::percent_decode_str;
 
-use super::connect::variable;
+use crate::environment::variable;
 use crate::error::{Error, Kind, Result};
 
 /// Parameters by name. A list of hosts or ports is one value, with commas.

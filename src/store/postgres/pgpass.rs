@@ -4,8 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use super::connect::variable;
 use super::parameters::Parameters;
+use crate::environment::variable;
 use crate::error::{Error, Result};
 use crate::log::Log;
 

@@ -18,8 +18,8 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-use super::connect::variable;
 use super::parameters::Parameters;
+use crate::environment::variable;
 use crate::error::{Error, Result};
 use crate::trust;
 

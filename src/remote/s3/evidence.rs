@@ -1,0 +1,111 @@
+//! Whether a server gives other objects than one that fails.
+
+use std::borrow::Cow;
+
+use super::{Bucket, ListQuery, S3};
+use crate::listing::ResponseKeys;
+use crate::remote::concurrency::ConcurrencyLimit;
+use crate::retry::{Announce, Failure, Policy, Retry};
+
+/// Objects that are asked for, and how often each.
+const OTHERS: usize = 4;
+const TRIES: u32 = 2;
+/// Bytes that are read of each.
+const ENOUGH: usize = 1 << 20;
+
+/// What a server does when it is asked for other objects.
+pub enum Evidence {
+    /// It gives this one.
+    Gives(String),
+    /// It answers, but no other object could be asked for.
+    Answers,
+    /// It fails too.
+    Fails,
+}
+
+impl S3 {
+    /// Asks for other objects than `key`: for `known`, or else for some that are listed with it.
+    pub async fn evidence(&self, bucket: &str, key: &str, known: Option<String>) -> Evidence {
+        let mut retry = self.retry.clone();
+        retry.policy = Policy {
+            announce: Announce::Never,
+            ..Policy::requests(TRIES)
+        };
+        let start = |key: String| {
+            let retry = &retry;
+            async move {
+                let what = format!("get {}", self.place(bucket, &key));
+                let started = retry.try_run(&what, || self.read_start(bucket, &key)).await;
+                (key, started)
+            }
+        };
+        if let Some(known) = known
+            && let (known, Ok(())) = start(known).await
+        {
+            return Evidence::Gives(known);
+        }
+        let others = match self.list_others(&retry, bucket, key).await {
+            Err(Failure::Transient { .. }) => return Evidence::Fails,
+            others => others.unwrap_or_default(),
+        };
+        let mut fails = false;
+        for other in others {
+            match start(other).await {
+                (other, Ok(())) => return Evidence::Gives(other),
+                // Deleted since, or refused for a reason of its own.
+                (_, Err(Failure::NotFound | Failure::Object(_))) => {}
+                (_, Err(_)) => fails = true,
+            }
+        }
+        if fails {
+            return Evidence::Fails;
+        }
+        match start(format!("{key}.buildhub-pipes-probe")).await.1 {
+            Ok(()) | Err(Failure::NotFound | Failure::Object(_)) => Evidence::Answers,
+            Err(_) => Evidence::Fails,
+        }
+    }
+
+    /// Returns keys from all over a page of those that share the first folder of `key`; none if
+    /// there are none.
+    async fn list_others(
+        &self,
+        retry: &Retry,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Vec<String>, Failure> {
+        let query = ListQuery {
+            prefix: key
+                .split_inclusive('/')
+                .next()
+                .filter(|it| it.ends_with('/'))
+                .unwrap_or(""),
+            delimiter: None,
+            start_after: None,
+            token: None,
+            size: 1000,
+        };
+        let lister = Bucket::new(bucket, ConcurrencyLimit::new(1, None));
+        let what = format!("list {}", self.place(bucket, query.prefix));
+        let page = retry
+            .try_run(&what, || self.try_page(&lister, query))
+            .await?;
+        let step = page.len().div_ceil(OTHERS).max(1);
+        let keys = (0..page.len()).step_by(step).map(|at| page.key(at));
+        let others = keys.filter(|other| other != key);
+        Ok(others.map(Cow::into_owned).collect())
+    }
+
+    /// Reads the start of an object.
+    async fn read_start(&self, bucket: &str, key: &str) -> Result<(), Failure> {
+        let answer = self.try_get(bucket, key).await?;
+        let mut body = self.paced(answer.body, self.place(bucket, key));
+        let mut read = 0;
+        while read < ENOUGH
+            && let Some(piece) = body.next().await?
+        {
+            read += piece.len();
+        }
+        Ok(())
+    }
+}

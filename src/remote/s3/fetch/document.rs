@@ -1,0 +1,278 @@
+//! The download of one object, and its document.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::super::body::cut;
+use super::super::encoding::{DecodeError, decode, decoded_length, encodings};
+use super::super::evidence::Evidence;
+use super::{BUDGET, FetchAnswer, FetchRequest, FetchedDocument, Shared, units};
+use crate::error::{Kind, Result};
+use crate::json;
+use crate::record::s3::unquote_etag;
+use crate::retry::{Failure, FailureClass};
+
+/// How often, and after what time, a connection is tried without file descriptors left while
+/// no other download can return one.
+const SCARCE_TRIES: u32 = 20;
+const SCARCE_WAIT: Duration = Duration::from_millis(20);
+
+/// After this many failed objects in a row the server is at fault, if there is no other object
+/// to ask for.
+const MAX_FAILURES: u64 = 3;
+
+/// The download of one object.
+pub struct DocumentDownload {
+    pub shared: Arc<Shared>,
+    pub request: FetchRequest,
+    /// The place of the object in the input.
+    pub number: u64,
+    pub head: watch::Receiver<u64>,
+    /// Its share of the budget, in bytes.
+    pub held: u64,
+}
+
+/// The response to a request for an object.
+enum Body {
+    Bytes {
+        etag: String,
+        /// Its size, as stored.
+        stored: u64,
+        bytes: Vec<u8>,
+        extra: Option<OwnedSemaphorePermit>,
+    },
+    TooLarge(u64),
+    Undecodable(DecodeError),
+}
+
+impl DocumentDownload {
+    pub async fn run(self, memory: OwnedSemaphorePermit) -> Result<FetchAnswer> {
+        let shared = &self.shared;
+        let before = shared.succeeded.load(Relaxed);
+        let FetchRequest { bucket, key, .. } = &self.request;
+        let what = format!("get {}", shared.s3.place(bucket, key));
+        let answer = match shared.s3.retry.try_run(&what, || self.get()).await {
+            Ok(Body::Bytes {
+                etag,
+                stored,
+                bytes,
+                extra,
+            }) => match document(&bytes) {
+                Err((kind, message)) if self.is_listed(&etag) => {
+                    FetchAnswer::Refused(kind, message)
+                }
+                Err((kind, message)) => FetchAnswer::ReplacedAndRefused(kind, message),
+                Ok(text) => FetchAnswer::Document(FetchedDocument {
+                    etag,
+                    size: stored,
+                    text,
+                    _memory: std::iter::once(memory).chain(extra).collect(),
+                }),
+            },
+            Ok(Body::TooLarge(size)) => FetchAnswer::Refused(
+                "too_large",
+                format!(
+                    "the object has {size} bytes, more than --max-size {}",
+                    shared.max_size
+                ),
+            ),
+            Ok(Body::Undecodable(DecodeError::TooLarge(limit))) => FetchAnswer::Refused(
+                "too_large",
+                format!("the object has more than --max-size {limit} bytes when it is decoded"),
+            ),
+            Ok(Body::Undecodable(error)) => {
+                FetchAnswer::Refused("content_encoding", error.to_string())
+            }
+            Err(Failure::NotFound) => FetchAnswer::Gone,
+            Err(Failure::Object(error)) => {
+                let error = match error.kind {
+                    Kind::Refused => shared.denials.judge(self.folder(), error).await?,
+                    _ => error,
+                };
+                return Ok(FetchAnswer::Failed(error.to_string()));
+            }
+            Err(failure) => {
+                let at_fault = self.is_object_at_fault(before).await;
+                shared.s3.retry.context.shutdown.check()?;
+                let error = failure.into_error(&what);
+                return match error.kind {
+                    Kind::Unavailable | Kind::Configuration if at_fault => {
+                        Ok(FetchAnswer::Failed(error.to_string()))
+                    }
+                    _ => Err(error),
+                };
+            }
+        };
+        if let FetchAnswer::Document(_) = answer {
+            shared
+                .known
+                .lock()
+                .get_or_insert_with(|| (bucket.clone(), key.clone()));
+        }
+        shared.succeeded.fetch_add(1, Relaxed);
+        shared.failed.store(0, Relaxed);
+        Ok(answer)
+    }
+
+    /// Returns whether the failure is that of this object only: other objects succeeded while it
+    /// was tried, or the server gives another one now.
+    async fn is_object_at_fault(&self, before: u64) -> bool {
+        let shared = &self.shared;
+        let failures = shared.failed.fetch_add(1, Relaxed) + 1;
+        if shared.succeeded.load(Relaxed) > before {
+            return true;
+        }
+        let FetchRequest { bucket, key, .. } = &self.request;
+        let known = shared.known.lock().clone();
+        let known = known.filter(|(of, _)| of == bucket).map(|(_, key)| key);
+        match shared.s3.evidence(bucket, key, known).await {
+            Evidence::Gives(other) => {
+                *shared.known.lock() = Some((bucket.clone(), other));
+                true
+            }
+            Evidence::Answers => failures < MAX_FAILURES,
+            Evidence::Fails => false,
+        }
+    }
+
+    /// Returns the bucket and the folder of the object.
+    fn folder(&self) -> String {
+        let FetchRequest { bucket, key, .. } = &self.request;
+        let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{bucket}/{folder}")
+    }
+
+    /// Gets the body. Those that find no file descriptor left go on one at a time, so that
+    /// there are fewer requests.
+    async fn get(&self) -> Result<Body, Failure> {
+        let mut body = self.get_counted().await;
+        if exhausted(&body).is_none() {
+            return body;
+        }
+        let _turn = self.shared.scarce.lock().await;
+        let mut tries = 0;
+        while let Some(reason) = exhausted(&body) {
+            if tries == SCARCE_TRIES {
+                return Err(Failure::permanent(Kind::LocalIo, reason));
+            }
+            tokio::time::sleep(SCARCE_WAIT).await;
+            let is_alone = self.shared.connected.load(Relaxed) == 0;
+            tries = if is_alone { tries + 1 } else { 0 };
+            body = self.get_counted().await;
+        }
+        body
+    }
+
+    async fn get_counted(&self) -> Result<Body, Failure> {
+        self.shared.connected.fetch_add(1, Relaxed);
+        let body = self.get_body().await;
+        self.shared.connected.fetch_sub(1, Relaxed);
+        body
+    }
+
+    async fn get_body(&self) -> Result<Body, Failure> {
+        let FetchRequest { bucket, key, .. } = &self.request;
+        let s3 = &self.shared.s3;
+        let answer = s3.try_get(bucket, key).await?;
+        let etag = unquote_etag(answer.e_tag().unwrap_or_default()).to_owned();
+        let encodings = encodings(answer.content_encoding());
+        let length = answer
+            .content_length()
+            .and_then(|length| u64::try_from(length).ok());
+        let expected = length.unwrap_or(self.held);
+        if expected > self.shared.max_size {
+            return Ok(Body::TooLarge(expected));
+        }
+        let mut extra = self.room_for(expected).await;
+        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
+        let mut body = s3.paced(answer.body, s3.place(bucket, key));
+        while let Some(piece) = body.next().await? {
+            if (bytes.len() + piece.len()) as u64 > self.shared.max_size {
+                return Ok(Body::TooLarge((bytes.len() + piece.len()) as u64));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        let stored = bytes.len() as u64;
+        if let Some(length) = length.filter(|length| *length != stored) {
+            return Err(cut(stored, Some(length), ""));
+        }
+        if let Some(listed) = self.listed_size(&etag).filter(|listed| stored < *listed) {
+            return Err(cut(stored, Some(listed), ""));
+        }
+        if !encodings.is_empty() {
+            match decoded_length(&encodings, &bytes, self.shared.max_size) {
+                Ok(length) => {
+                    drop(extra);
+                    extra = self.room_for(stored + length).await;
+                }
+                Err(error) => return Ok(Body::Undecodable(error)),
+            }
+        }
+        Ok(match decode(&encodings, bytes, self.shared.max_size) {
+            Err(error) => Body::Undecodable(error),
+            Ok(bytes) => Body::Bytes {
+                etag,
+                stored,
+                bytes,
+                extra,
+            },
+        })
+    }
+
+    /// Returns the size by the listing, unless the object was replaced since.
+    fn listed_size(&self, etag: &str) -> Option<u64> {
+        self.request.size.filter(|_| self.is_listed(etag))
+    }
+
+    /// Returns whether the object with this ETag may be the one that was listed.
+    fn is_listed(&self, etag: &str) -> bool {
+        let listed = self.request.etag.as_deref();
+        listed.is_none_or(|listed| etag.is_empty() || listed == etag)
+    }
+
+    /// Waits for memory for a body that is larger than expected. The object that the caller
+    /// waits for does not, or there would be a deadlock.
+    async fn room_for(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let missing = bytes.saturating_sub(self.held);
+        if missing == 0 {
+            return None;
+        }
+        let mut head = self.head.clone();
+        let memory = Arc::clone(&self.shared.memory);
+        tokio::select! {
+            room = memory.acquire_many_owned(units(missing.min(BUDGET))) => room.ok(),
+            _ = head.wait_for(|head| *head >= self.number) => None,
+        }
+    }
+}
+
+/// Returns the reason, if there was no file descriptor left.
+fn exhausted<T>(answer: &Result<T, Failure>) -> Option<&str> {
+    match answer {
+        Err(Failure::Transient { reason, class, .. }) if *class == FailureClass::Exhausted => {
+            Some(reason)
+        }
+        _ => None,
+    }
+}
+
+/// Returns the JSON object that `bytes` hold, in UTF-8 and compact; otherwise the kind of
+/// the reject, and its message.
+fn document(bytes: &[u8]) -> Result<Vec<u8>, (&'static str, String)> {
+    if bytes.is_empty() {
+        return Err(("not_json", "the object is empty".to_owned()));
+    }
+    let not_json = |error: &dyn std::fmt::Display| ("not_json", error.to_string());
+    let text = json::decode(bytes).map_err(|error| not_json(&error))?;
+    let mut compact = Vec::with_capacity(text.len());
+    match json::compact(&text, &mut compact).map_err(|error| not_json(&error))? {
+        json::ValueKind::Object => Ok(compact),
+        other => Err((
+            "not_an_object",
+            format!("expected a JSON object, found {other}"),
+        )),
+    }
+}
