@@ -7,6 +7,7 @@ mod index;
 mod index_faults;
 mod not_taken;
 mod pooled;
+mod queue;
 mod refused;
 mod roles;
 mod rows;

@@ -28,6 +28,8 @@ struct Run {
     source: Option<String>,
     /// Unit marks since it began.
     units: u64,
+    /// Records that the source wrote in the units that came.
+    listed: u64,
     /// Records of which only the source knows that they were written once.
     unconfirmed: u64,
     ended: bool,
@@ -53,14 +55,18 @@ impl Runs {
         self.resumable |= begin.resumable;
         let run = self.run(Some(&begin.run));
         run.source = Some(begin.source.clone());
-        run.unconfirmed = begin.unconfirmed.unwrap_or(0);
+        // They are here if a file was appended to.
+        let unconfirmed = begin.unconfirmed.filter(|records| *records > run.listed);
+        run.unconfirmed = unconfirmed.unwrap_or(0);
         (run.units, run.ended) = (0, false);
     }
 
-    /// Closes a unit of `run`; programs that count in their marks write a `begin` too.
-    pub fn unit(&mut self, run: &str, is_counted: bool) {
+    /// Closes a unit of `run`, of which the source wrote `listed` records; programs that count
+    /// in their marks write a `begin` too.
+    pub fn unit(&mut self, run: &str, is_counted: bool, listed: u64) {
         let run = self.run(Some(run));
         run.units += 1;
+        run.listed += listed;
         let fault = if run.ended {
             format!("a mark of {} came after its end: {ORDER}", run.name())
         } else if is_counted && run.source.is_none() {
@@ -206,6 +212,7 @@ impl Runs {
                 id: id.map(str::to_owned),
                 source: None,
                 units: 0,
+                listed: 0,
                 unconfirmed: 0,
                 ended: false,
             });

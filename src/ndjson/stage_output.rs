@@ -282,7 +282,11 @@ impl StageOutput {
 
     fn judge(&mut self, unit: Unit, mark: &UnitMark, line: &[u8]) -> ClosedUnit {
         match &mark.part {
-            Some(part) => self.runs.unit(&part.run, mark.is_counted()),
+            Some(part) => {
+                let counts = unit_mark::counts(line);
+                let listed = counts.first().map_or(0, |source| source.out);
+                self.runs.unit(&part.run, mark.is_counted(), listed);
+            }
             None => self.runs.receipt(),
         }
         let stage = self.context.counters.program();

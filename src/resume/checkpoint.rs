@@ -191,6 +191,13 @@ fn is_in_doubt<S>(args: &ResumeArgs, state: &RunState<S>, io: &Io) -> bool {
         && !state.coverage.is_empty()
 }
 
+/// Returns whether the output is an empty file, which does not have what was listed before.
+fn is_emptied<S>(args: &ResumeArgs, state: &RunState<S>, io: &Io) -> bool {
+    let relies_on_listing =
+        args.checkpoint.is_none() && !state.finished && !state.coverage.is_empty();
+    relies_on_listing && !state.delivery_unknown && io.output.stream().is_empty_file()
+}
+
 /// Returns what a loader has confirmed. A loader creates its file first of all; one that is
 /// started together with this program may not have done so yet, so this waits for it.
 fn find_confirmed<S>(
@@ -219,7 +226,8 @@ fn choose<S: RunSource>(
     trust: impl FnOnce(&mut RunState<S>),
     io: &Io,
 ) -> (RunState<S>, String) {
-    if confirmed.is_none() && is_in_doubt(args, &state, io) {
+    let is_missed = is_in_doubt(args, &state, io) || is_emptied(args, &state, io);
+    if confirmed.is_none() && is_missed {
         state.unconfirmed = state.records;
     }
     let (coverage, why) = resume_point(&state, confirmed, args.checkpoint);
@@ -236,18 +244,16 @@ fn choose<S: RunSource>(
 
 /// Warns of records that are taken as done, although they may be lost.
 fn warn_of_loss<S>(args: &ResumeArgs, state: &RunState<S>, confirmed: Option<&Confirmed>, io: &Io) {
-    let relies_on_listing =
-        confirmed.is_none() && args.checkpoint.is_none() && !state.coverage.is_empty();
-    if state.unconfirmed > 0 {
+    if confirmed.is_none() && !state.piped && is_emptied(args, state, io) {
+        io.context.log.warn(
+            "standard output is an empty file, but a part of the run was listed before; if that \
+             part is not in another file, use --checkpoint loaded to list it again",
+        );
+    } else if state.unconfirmed > 0 {
         io.context.log.warn(format!(
             "{} written before and never confirmed by bh-load, so some may be lost; use \
              --checkpoint loaded to list them again",
             counted(state.unconfirmed, "record")
         ));
-    } else if relies_on_listing && io.output.stream().is_empty_file() {
-        io.context.log.warn(
-            "standard output is an empty file, but a part of the run was listed before; if that \
-             part is not in another file, use --checkpoint loaded to list it again",
-        );
     }
 }

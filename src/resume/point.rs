@@ -79,7 +79,10 @@ pub fn resume_point<S: RunSource>(
             Some(confirmed.coverage.clone()),
             format!("run {run} resumes after what the loader has confirmed"),
         ),
-        Some(_) => from_start("the loader has confirmed nothing of this run"),
+        Some(_) => from_start(
+            "the loader has confirmed nothing of this run (if none takes part any more, delete its \
+             file FILE.loaded)",
+        ),
         None if checkpoint == Some(ResumeFrom::Loaded) => {
             from_start("no loader has confirmed anything")
         }

@@ -429,3 +429,33 @@ fn a_killed_load_resumes_to_the_same_rows() {
         all.all_is_confirmed();
     }
 }
+
+/// Whether it was stopped in a file, at the end of one, or not at all: that is the machine's.
+#[test]
+fn a_file_that_a_resumed_run_has_appended_to_has_marks_for_all() {
+    let place = Place::new();
+    let (mut output, stdout) = std::io::pipe().unwrap();
+    let running = place.tool().start_with(Stdio::null(), stdout.into());
+    let mut lines = vec![0; 1000];
+    output.read_exact(&mut lines).unwrap();
+    running.signal(Signal::TERM);
+    output.read_to_end(&mut lines).unwrap();
+    let first = running.finish();
+    if first.status.code() != Some(0) {
+        // As after a file: what was written is here.
+        let rest = place.resume().args(["--checkpoint", "listed"]);
+        lines.extend(rest.run().exits(0).stdout);
+    }
+    let lines = crate::harness::lines(&lines);
+    let records = lines.iter().filter(|line| line.get("mark").is_none());
+    assert_eq!(records.count(), 3 * EACH);
+    let listed: Vec<&Value> = lines
+        .iter()
+        .filter_map(|line| line["mark"].get("listed"))
+        .collect();
+    assert_eq!(listed[0]["after"], Value::Null);
+    assert_eq!(listed[listed.len() - 1]["through"], Value::Null);
+    for pair in listed.windows(2) {
+        assert_eq!(pair[0]["through"], pair[1]["after"], "{pair:?}");
+    }
+}

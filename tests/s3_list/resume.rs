@@ -18,6 +18,7 @@ use crate::harness::hold::Hold;
 use crate::harness::kinto::{StandIn, answer};
 use crate::harness::protocol::{self, listing};
 use crate::harness::proxy::{Point, Proxy, Trap};
+use crate::harness::scripted::{Scripted, response};
 use crate::harness::{Run, Tool, folder, pipeline, wait_for};
 
 /// The resume file, declared once more.
@@ -391,6 +392,37 @@ fn an_emptied_output_file_is_reported() {
     run.finish()
         .exits(0)
         .says("10 records written before and never confirmed by bh-load");
+}
+
+/// kinto-load has no state of its own: what a file lacks, only the source knows.
+#[test]
+fn a_file_without_the_first_part_of_its_run_is_not_whole() {
+    let (server, place) = (server_of(&numbered(10), &[]), Place::new());
+    let first = place.tool(&server).run().exits(0).stdout;
+    let text = String::from_utf8(first).unwrap();
+    let (first, _) = text.split_once("{\"mark\":{\"end\"").unwrap();
+    let mut state = place.state();
+    (state.finished, state.piped) = (false, false);
+    state.coverage = vec![part(("", "k00004"))];
+    write(&place.file, &state);
+    let second = place.folder.path().join("keys");
+    let file = std::fs::File::create(&second).unwrap();
+    let run = place.resume(&server).start_with(Stdio::null(), file.into());
+    run.finish().exits(0);
+    let rest = std::fs::read_to_string(&second).unwrap();
+    let kinto = r#"{"project_name":"kinto","settings":{"batch_max_requests":25}}"#;
+    let kinto = Scripted::new(move |_| response(200, "", kinto));
+    let load = |input: String| {
+        let tool = Tool::new("kinto-load").args(["--server", &format!("{}/v1", kinto.url)]);
+        tool.args(["--rejects", "/dev/null"]).input(input).run()
+    };
+    load(rest.clone())
+        .exits(75)
+        .says("after 10 records that no loader has confirmed");
+    // Both parts, one after the other.
+    let run = load([first, &*rest].concat());
+    assert!(!run.stderr.contains("no loader has confirmed"), "{run}");
+    run.exits(65);
 }
 
 #[test]

@@ -70,21 +70,32 @@ impl InventoryWriter {
                 check: None,
             };
             let is_stdin = inventory.files[at].place == FileLocation::Stdin;
-            while let Some(piece) = output.receive(&pieces)? {
-                shutdown.check()?;
-                let rows = match piece {
-                    FeedItem::Rows(rows, check) => {
-                        unit.check = check;
-                        output.receive(&rows)?.ok_or_else(lost)?
+            let mut write = || {
+                while let Some(piece) = output.receive(&pieces)? {
+                    shutdown.check()?;
+                    let rows = match piece {
+                        FeedItem::Rows(rows, check) => {
+                            unit.check = check;
+                            output.receive(&rows)?.ok_or_else(lost)?
+                        }
+                        FeedItem::Failed(error) if is_stdin => return Err(error),
+                        FeedItem::Failed(error) => return Err(self.failed(error, at, files)),
+                    };
+                    self.rows(rows, &mut unit, output, counters)?;
+                    if is_stdin && unit.line >= unit.after + UNIT {
+                        let through = position::after(at, unit.line);
+                        self.close(&mut unit, through, output)?;
                     }
-                    FeedItem::Failed(error) if is_stdin => return Err(error),
-                    FeedItem::Failed(error) => return Err(self.failed(error, at, files)),
-                };
-                self.rows(rows, &mut unit, output, counters)?;
-                if is_stdin && unit.line >= unit.after + UNIT {
-                    let through = position::after(at, unit.line);
-                    self.close(&mut unit, through, output)?;
                 }
+                Ok(())
+            };
+            if let Err(stop) = write() {
+                // The rest may be appended to the same file. The reader may have left.
+                if matches!(stop.kind, Kind::Signal(_)) && unit.line > unit.after {
+                    let through = position::after(at, unit.line);
+                    drop(self.close(&mut unit, through, output));
+                }
+                return Err(stop);
             }
             let end = position::end(at, files);
             self.close(&mut unit, end, output)?;
