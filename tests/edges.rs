@@ -482,7 +482,7 @@ fn a_terminal_as_input_is_an_error_with_an_example() {
         let said = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(said("out"), "");
         let err = said("err");
-        let first = format!("{stage}: reads NDJSON from standard input; pipe something into it");
+        let first = format!("{stage} reads NDJSON from standard input; pipe something into it");
         assert!(err.starts_with(&first), "{err}");
         assert!(
             err.ends_with(&format!("({stage} --help for more)\n")),

@@ -378,7 +378,7 @@ fn an_error_of_s3_is_named_with_the_next_step() {
     for (head, code, status, says) in cases {
         let body = match code {
             "" => "{}".to_owned(),
-            code => format!("<Error><Code>{code}</Code><Message>no</Message></Error>"),
+            code => format!("<Error><Code>{code}</Code><Message>no.</Message></Error>"),
         };
         let url = answering(head, &body);
         let tool = Tool::new("s3-list").args(["--endpoint-url", &url, "--no-sign-request"]);

@@ -92,7 +92,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         let examples = command::<P>().get_before_help().map(ToString::to_string);
         let example = examples.as_deref().and_then(|text| text.lines().nth(1));
         log::write_lines(&format!(
-            "{program}: reads NDJSON from standard input; pipe something into it, for example:\n\
+            "{program} reads NDJSON from standard input; pipe something into it, for example:\n\
              {}\n({program} --help for more)",
             example.unwrap_or_default()
         ));

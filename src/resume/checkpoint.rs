@@ -104,7 +104,7 @@ impl RunSource for ListingSource {
         }
     }
 
-    /// Returns the ranges are the run's part.
+    /// Returns the source without its ranges, which are the part of the run.
     fn criteria(&self) -> Value {
         let criteria = Self {
             ranges: None,

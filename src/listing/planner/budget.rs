@@ -24,8 +24,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Returns the keys that an earlier run saw count as listed, and a listing that was interrupted
-    /// resumes in all its gaps at once.
+    /// Returns the budget at the start of a listing. The keys that an earlier run saw count as
+    /// listed, and a listing that was interrupted resumes in all its gaps at once.
     pub fn new(page_size: usize, gaps: usize, histogram: &[HistogramBound]) -> Self {
         let counts = histogram.iter().map(|&(_, count)| count);
         let keys = counts.fold(0, u64::saturating_add);

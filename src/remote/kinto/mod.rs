@@ -222,7 +222,10 @@ impl KintoServer {
         let said = format!("HTTP {status} {said}");
         Error::message(
             kind,
-            format!("{what}: {reason} ({}); {hint}", said.trim_end()),
+            format!(
+                "{what}: {reason} ({}); {hint}",
+                said.trim_end_matches([' ', '.'])
+            ),
         )
     }
 

@@ -137,8 +137,10 @@ impl Answer {
             region,
             after,
         } = self;
+        // The next step follows.
+        let message = message.trim_end_matches('.');
         let said = match &code {
-            Some(code) => format!("{code} ({status}) {message}"),
+            Some(code) => format!("{code} ({status}) {message}").trim_end().to_owned(),
             None => format!("HTTP {status}"),
         };
         let with = |class, reason: String| Failure::Transient {
