@@ -1,16 +1,19 @@
 //! How a range takes a page: it accepts the keys that belong to it, if the page agrees with
 //! itself and with all other responses.
 
+use super::doubt::{BegunDir, DoubtedEnd};
 use super::evidence::Evidence;
 use super::order::{check_order, partition};
 use super::position::{is_before, is_flat};
-use super::range::{ActiveRange, DoubtedEnd, Step};
+use super::range::{ActiveRange, Step};
 use super::token::names_key;
 use super::{Accepted, Continuation, InconsistentListing, ResponseKeys};
 use crate::record::coverage::Interval;
 
 /// How a response changed a range.
 pub struct RangeUpdate {
+    /// The end is doubted, and the directories around the cursor have to be listed.
+    pub doubted: bool,
     pub accepted: Accepted,
     pub finished: bool,
 }
@@ -25,6 +28,7 @@ impl RangeUpdate {
         Self {
             accepted,
             finished: false,
+            doubted: false,
         }
     }
 }
@@ -45,7 +49,11 @@ impl ActiveRange {
             self.take_check(name, page, next, evidence)?;
             return Ok(RangeUpdate::none());
         }
-        check_order(self.cursor.as_deref(), page)?;
+        let restart = self.restart.clone();
+        if !page.is_empty() || next == Continuation::End {
+            self.restart = None;
+        }
+        check_order(restart.as_deref().or(self.cursor.as_deref()), page)?;
         let last = page.len().checked_sub(1).map(|last| page.key(last));
         let reaches_end = last
             .as_deref()
@@ -59,28 +67,43 @@ impl ActiveRange {
         let reached = last.as_deref().unwrap_or_default().max(self.cursor());
         let reached = reached.to_owned();
         if self.refuses(page, &reached, (is_last, ends), &scope, evidence)? {
+            return Ok(RangeUpdate {
+                doubted: is_last && self.by_dir,
+                ..RangeUpdate::none()
+            });
+        }
+        if restart.is_some() && !page.is_empty() && !is_last && reached == self.cursor() {
+            // More keys came before the cursor than fit into a page.
+            self.chain.token = None;
             return Ok(RangeUpdate::none());
         }
-        let keys = partition(page.len(), |index| match self.end() {
+        let first = partition(page.len(), |index| *page.key(index) <= *self.cursor());
+        let past = partition(page.len(), |index| match self.end() {
             Some(end) => *page.key(index) <= *end,
             None => true,
         });
         if let Some(last) = &last {
             self.insisted = None;
+            self.begun = BegunDir::find(page, self.cursor(), &evidence.prefix);
             self.note_keys(page, last, evidence);
         }
         let before = self.cursor.clone();
-        let finished = reaches_end || self.advance(last.as_deref(), &scope, next, evidence)?;
+        let finished = reaches_end
+            || self.advance(last.as_deref(), restart.is_some(), &scope, next, evidence)?;
         if finished {
             self.cursor.clone_from(&self.end);
         }
         let covers =
             (finished || self.cursor != before).then(|| Interval::new(before, self.cursor.clone()));
         let accepted = Accepted {
-            keys: 0..keys,
+            keys: first.min(past)..past,
             covers,
         };
-        Ok(RangeUpdate { accepted, finished })
+        Ok(RangeUpdate {
+            accepted,
+            finished,
+            doubted: false,
+        })
     }
 
     /// Returns whether a page through `reached` cannot be accepted, because its end is
@@ -106,6 +129,7 @@ impl ActiveRange {
                 after: self.cursor().to_owned(),
                 last: reached.to_owned(),
             };
+            let denied = missing.is_some();
             match missing {
                 Some(name) if evidence.no_prefix => return Err(left_out(&name)),
                 Some(name) => evidence.warn_of_early_end(&doubted, &name),
@@ -115,10 +139,7 @@ impl ActiveRange {
                 }
                 None => {}
             }
-            self.doubted = Some(doubted);
-            self.by_dir = true;
-            self.chain.proven = false;
-            self.chain.token = None;
+            self.doubt(doubted, page.len(), denied, evidence);
             return Ok(true);
         }
         let Some(name) = missing else {
@@ -201,13 +222,15 @@ impl ActiveRange {
     fn advance(
         &mut self,
         last: Option<&str>,
+        restarted: bool,
         scope: &str,
         next: Continuation,
         evidence: &Evidence,
     ) -> Result<bool, InconsistentListing> {
-        let guessed = self.chain.token.is_none() && !self.at_key && self.cursor.is_some();
+        let guessed =
+            restarted || self.chain.token.is_none() && !self.at_key && self.cursor.is_some();
         if let Some(last) = last {
-            self.cursor = Some(last.to_owned());
+            self.cursor = Some(last.max(self.cursor()).to_owned());
             self.at_key = true;
         }
         let dir_end = matches!(self.step, Step::DirEnd(_));

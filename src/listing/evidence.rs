@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::ResponseKeys;
+use super::doubt::DoubtedEnd;
 use super::levels::Levels;
 use super::order::partition;
-use super::range::DoubtedEnd;
 
 /// Directories remembered at a time.
 const MAX_DIRS: usize = 50_000;
@@ -17,6 +17,8 @@ const MAX_EMPTY_DIRS: usize = 8;
 pub struct Evidence {
     /// The prefix of the listing.
     pub prefix: String,
+    /// Keys of a full page.
+    pub page_size: usize,
     pub levels: Levels,
     /// Directories without a listed key yet.
     dirs: BTreeSet<String>,
@@ -36,9 +38,10 @@ pub struct Evidence {
 
 impl Evidence {
     /// Starts a listing of the keys with `prefix`. `last` is a key of an earlier run.
-    pub fn new(prefix: &str, last: Option<&str>) -> Self {
+    pub fn new(prefix: &str, page_size: usize, last: Option<&str>) -> Self {
         Self {
             prefix: prefix.to_owned(),
+            page_size,
             last: last.unwrap_or_default().to_owned(),
             ..Self::default()
         }

@@ -1,15 +1,21 @@
 //! What is known of the directories directly below a directory: the last of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::ResponseKeys;
 use super::position::{dir_end, dirs_of, parent_dir};
+use crate::record::coverage::{Coverage, Interval};
 
-/// The last entry of a directory that was seen.
+/// What listings of a directory showed of it.
 #[derive(Debug, Default)]
 struct Level {
+    /// Its last entry.
     last: String,
     /// Whether a listing ended there.
     complete: bool,
+    listed: Coverage,
+    /// Its keys that end a directory, as `v10` ends `v1/`.
+    dir_ends: BTreeSet<String>,
 }
 
 /// What comes in a directory after one of its entries.
@@ -25,8 +31,9 @@ pub enum Rest {
 pub enum Climb {
     /// Not at all.
     Finished,
-    /// There is more after this directory.
-    Continue(String),
+    /// There is more after this directory; the key at its end, too, unless that is known to be
+    /// `free`.
+    Continue { dir: String, free: bool },
     /// That depends on what comes after this directory.
     Unknown(String),
 }
@@ -41,10 +48,27 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// Records a listing of `dir` whose last entry is `last`, or that found nothing after
-    /// `last`. It started beside the directories in `dir`, so its end can be believed.
-    pub fn record(&mut self, dir: &str, last: &str, truncated: bool) {
+    /// Records a listing of `dir` that started after `start`, and whose last entry is `last`,
+    /// or that found nothing after `last`. It started beside the directories in `dir`, so its
+    /// end can be believed.
+    pub fn record(
+        &mut self,
+        dir: &str,
+        start: &str,
+        keys: &impl ResponseKeys,
+        last: &str,
+        truncated: bool,
+    ) {
         let level = self.levels.entry(dir.to_owned()).or_default();
+        let through = truncated.then(|| last.to_owned());
+        let listed = Interval::new(Some(start.to_owned()), through);
+        level.listed.insert(listed);
+        for index in 0..keys.len() {
+            let key = keys.key(index);
+            if key.ends_with('0') {
+                level.dir_ends.insert(key.into_owned());
+            }
+        }
         if *level.last < *last {
             last.clone_into(&mut level.last);
         }
@@ -58,6 +82,14 @@ impl Levels {
             Some(level) if level.complete => Rest::Nothing,
             _ => Rest::Unknown,
         }
+    }
+
+    /// Returns whether no key lies at the end of `child`, which is a directory in `dir`.
+    pub fn is_end_free(&self, dir: &str, child: &str) -> bool {
+        let level = self.levels.get(dir);
+        level
+            .zip(dir_end(child))
+            .is_some_and(|(level, end)| level.listed.holds(&end) && !level.dir_ends.contains(&end))
     }
 
     /// Records that the rest of a directory after `child` is requested, or was listed.
@@ -111,7 +143,11 @@ impl Levels {
             let parent = parent_dir(prefix, dir);
             match self.rest(parent, dir) {
                 Rest::Nothing => dir = parent,
-                Rest::Something => return Climb::Continue(dir.to_owned()),
+                Rest::Something => {
+                    let free = self.is_end_free(parent, dir);
+                    let dir = dir.to_owned();
+                    return Climb::Continue { dir, free };
+                }
                 Rest::Unknown => return Climb::Unknown(dir.to_owned()),
             }
         }

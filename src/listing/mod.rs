@@ -16,6 +16,7 @@
 mod accept;
 mod alphabet;
 mod dir_class;
+mod doubt;
 mod evidence;
 mod interpolate;
 mod levels;

@@ -270,6 +270,12 @@ impl RangeModel {
         }
     }
 
+    /// Returns whether the model can be split at `position`.
+    pub fn starts_before(&self, position: &str) -> bool {
+        let first = self.segments.front();
+        first.is_some_and(|first| *first.start < *position)
+    }
+
     /// Returns the index of the segment that starts at `position`; makes one if needed.
     pub fn boundary(&mut self, position: &str, share: f64) -> usize {
         let at = self

@@ -1,6 +1,7 @@
 //! The state of a listing: chooses requests and takes their responses.
 
 mod budget;
+mod doubts;
 mod probes;
 
 use self::budget::Budget;
@@ -54,7 +55,7 @@ impl Planner {
         let ranges = ranges.collect();
         let connections = settings.connections;
         let last = histogram.last().map(|(key, _)| key.as_str());
-        let evidence = Evidence::new(&settings.prefix, last);
+        let evidence = Evidence::new(&settings.prefix, settings.page_size, last);
         Self {
             settings,
             ranges,
@@ -167,6 +168,7 @@ impl Planner {
     fn may_split(&self, index: usize) -> bool {
         let range = &self.ranges[index];
         !range.stuck
+            && range.doubted.is_none()
             && range.step == Step::Page
             && (self.probes.is_empty() || !range.model.unconfirmed)
     }
@@ -195,7 +197,7 @@ impl Planner {
         let range = &mut self.ranges[index];
         let is_full = !page.is_empty() && next != Continuation::End;
         let update = range.accept(page, next, &mut self.evidence)?;
-        let accepted = update.accepted.keys.end;
+        let accepted = update.accepted.keys.len();
         let last = range.cursor.as_deref().filter(|_| accepted > 0);
         self.budget
             .add(accepted as u64, last, is_full, range.end.is_none());
@@ -204,11 +206,19 @@ impl Planner {
         } else {
             self.requests.wasted += 1;
         }
+        if update.doubted {
+            self.divide(index);
+            return Ok(update.accepted);
+        }
+        let range = &mut self.ranges[index];
         let through = range.cursor.clone();
         if accepted > 0 || update.finished {
-            range
-                .model
-                .advance(page, accepted, through.as_deref(), &mut self.stats);
+            range.model.advance(
+                page,
+                update.accepted.keys.end,
+                through.as_deref(),
+                &mut self.stats,
+            );
         }
         if update.finished {
             range.model.finish(&mut self.stats);

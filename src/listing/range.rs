@@ -1,9 +1,10 @@
 //! The unlisted rest of an interval: which page to request next, and its estimates.
 
+use super::doubt::{BegunDir, DoubtedEnd};
 use super::evidence::Evidence;
 use super::levels::Climb;
 use super::model::{BucketStats, RangeModel};
-use super::position::{dir_end, dirs_of, is_flat, sendable};
+use super::position::{dir_end, dirs_of, is_before, is_flat, sendable};
 use super::prefix_listing::PrefixListing;
 use super::segment::Bounds;
 use super::split::SplitStep;
@@ -22,15 +23,6 @@ pub enum Step {
     Check(String),
     /// Nothing, until it is known what comes after this directory, which is listed.
     Wait(String),
-}
-
-/// The end of a listing that may not be one.
-#[derive(Debug, Clone)]
-pub struct DoubtedEnd {
-    pub prefix: String,
-    /// Where the server was asked to start, and the last key that it returned.
-    pub after: String,
-    pub last: String,
 }
 
 /// Requests of which each starts where the response to the one before it ended.
@@ -60,6 +52,10 @@ pub struct ActiveRange {
     /// Whether to list each directory separately, because an end was doubted.
     pub by_dir: bool,
     pub doubted: Option<DoubtedEnd>,
+    /// The outermost first.
+    pub begun: Vec<BegunDir>,
+    /// Where the next page starts again, before the cursor: beside directories.
+    pub restart: Option<String>,
     /// What the last page left out, although it was still there.
     pub insisted: Option<String>,
     /// Empty pages in a row, and a token saved after a power of two of them: it comes again
@@ -85,6 +81,8 @@ impl ActiveRange {
             at_key: false,
             by_dir: false,
             doubted: None,
+            begun: Vec::new(),
+            restart: None,
             insisted: None,
             empty: 0,
             met: None,
@@ -123,6 +121,7 @@ impl ActiveRange {
             .cursor
             .clone()
             .filter(|cursor| *cursor >= self.chain.scope);
+        let after = self.restart.clone().or(after);
         Request::Page {
             prefix: self.chain.scope.clone(),
             after,
@@ -133,7 +132,7 @@ impl ActiveRange {
     /// Narrows the prefix of the next request: the narrower, the more likely it starts
     /// beside directories. A token keeps its prefix, unless its end would be doubted.
     fn choose_scope(&mut self, evidence: &Evidence) {
-        if self.chain.token.is_some() && self.chain.proven {
+        if self.restart.is_some() || self.chain.token.is_some() && self.chain.proven {
             return;
         }
         let cursor = self.cursor.as_deref().unwrap_or_default();
@@ -161,6 +160,7 @@ impl ActiveRange {
         }
         self.chain.token = None;
         self.chain.proven = false;
+        self.restart = None;
     }
 
     /// Continues outside of the directory `dir`, which is listed to its end. Returns
@@ -175,7 +175,15 @@ impl ActiveRange {
             Climb::Unknown(dir) if asks(&dir) => {
                 self.step = Step::Wait(dir);
             }
-            Climb::Unknown(dir) | Climb::Continue(dir) => {
+            Climb::Continue { dir, free: true } => {
+                self.by_dir = true;
+                self.step = Step::Page;
+                self.chain.proven = false;
+                self.cursor = dir_end(&dir);
+                self.at_key = false;
+                return !is_before(self.cursor(), self.end());
+            }
+            Climb::Unknown(dir) | Climb::Continue { dir, .. } => {
                 self.by_dir = true;
                 self.step = Step::DirEnd(dir_end(&dir).unwrap_or_default());
             }
@@ -214,6 +222,7 @@ impl ActiveRange {
         let end = self.end.replace(position.clone());
         Self {
             by_dir: self.by_dir,
+            doubted: self.doubted.clone(),
             ..Self::new(Interval::new(Some(position), end), model)
         }
     }

@@ -47,10 +47,9 @@ fn sixty_million_keys_take_at_most_3_percent_more_requests() {
 
 #[test]
 fn a_million_keys_take_few_more_requests_and_rounds() {
-    // To widen by the pages that arrive takes three rounds; deep folders take more, and so do
-    // ends inside of them, which are listed once more.
+    // To widen by the pages that arrive takes three rounds; deep folders take more.
     for (name, percent, rounds) in [
-        ("archive", 140.0, 31.0),
+        ("archive", 140.0, 30.0),
         ("prefix", 112.0, 28.0),
         ("sequential", 112.0, 24.0),
         ("hash", 112.0, 24.0),
@@ -78,9 +77,9 @@ fn other_key_layouts_take_at_most_45_percent_more_requests() {
     for space in layouts::all(MILLION) {
         let outcome = list(&Run::default(), &space);
         let rounds = match space.name {
-            "deep" => 33.0,
+            "deep" => 30.0,
             "events" => 29.0,
-            _ => 28.0,
+            _ => 26.0,
         };
         at_most(145.0, rounds, space.name, MILLION, &outcome);
     }
@@ -230,15 +229,8 @@ fn small_buckets_take_few_requests() {
     }
 }
 
-/// Requests beyond that, which show where directories in directories end: at most four per
-/// level.
-const PROOFS: [(&str, u64); 5] = [
-    ("archive", 8),
-    ("backups", 12),
-    ("deep", 14),
-    ("hive", 9),
-    ("tiny-dirs", 4),
-];
+/// Requests beyond that, which show where directories in directories end.
+const PROOFS: [(&str, u64); 2] = [("archive", 3), ("hive", 2)];
 
 #[test]
 fn an_interrupted_listing_resumes_with_the_gaps() {

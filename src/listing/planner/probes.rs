@@ -52,11 +52,11 @@ impl Planner {
     /// Returns a directory that a range waits for, and its parent.
     pub(super) fn waited_for(&self) -> Option<(String, String)> {
         let waits = self.ranges.iter().find_map(|range| match &range.step {
-            Step::Wait(dir) if !self.evidence.levels.was_asked(dir) => Some(dir),
-            _ => None,
+            Step::Wait(dir) if !self.evidence.levels.was_asked(dir) => Some(dir.as_str()),
+            _ => self.unproven(range),
         })?;
         let parent = parent_dir(&self.settings.prefix, waits);
-        Some((parent.to_owned(), waits.clone()))
+        Some((parent.to_owned(), waits.to_owned()))
     }
 
     /// Probes where the directories end that contain the last key known, if the end of the
@@ -121,7 +121,7 @@ impl Planner {
         let end = listing.last.max(&probe.start);
         self.evidence
             .levels
-            .record(&probe.dir, end, listing.truncated);
+            .record(&probe.dir, &probe.start, page, end, listing.truncated);
         self.evidence.see(listing.last);
         let stop = dir_end(&probe.dir);
         for range in &mut self.ranges {
@@ -138,7 +138,9 @@ impl Planner {
                 }
             }
         }
-        Ok(self.resume_waiting())
+        let done = self.resume_waiting();
+        self.divide_doubted();
+        Ok(done)
     }
 
     /// Continues the ranges that wait, as far as it is known now what comes next. Returns
@@ -149,10 +151,13 @@ impl Planner {
             let Step::Wait(dir) = range.step.clone() else {
                 return true;
             };
+            let before = range.cursor.clone();
             let finished = range.leave(&dir, &self.evidence);
             if finished {
-                done.push(Interval::new(range.cursor.take(), range.end.take()));
+                done.push(Interval::new(before, range.end.take()));
                 range.model.finish(&mut self.stats);
+            } else if range.cursor != before {
+                done.push(Interval::new(before, range.cursor.clone()));
             }
             !finished
         });
