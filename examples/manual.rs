@@ -149,6 +149,33 @@ const PAGES: &[Page] = &[
         environment: &[DATABASE, TERMINAL],
     },
     Page {
+        name: "bh-audit",
+        description: &[
+            "Compares a listing, in any order, with the objects in the database, and passes the \
+             records that differ, with the member audit: missing if the database has no such \
+             object, changed if it has another ETag. Marks pass as through bh-filter(1), so that \
+             bh-fetch, bh-validate and bh-load behind it mend both. Objects that were rejected \
+             with this ETag, and would be again, are counted as known bad, and do not differ.",
+            "An object that is in the database, but not in the part of the bucket that was listed, \
+             is extra. All are counted; --kind extra also prints them, without a bucket, before \
+             the last mark. Rows are never removed, so there is nothing to mend. What was listed \
+             is what the marks say; of an inventory, all of its files must have come. Pages with \
+             rejects, or with records that another program dropped, do not count as listed.",
+            "Loaders and uploads may be at work meanwhile. Each difference is looked up once more \
+             before it is printed. What was stored after the listing began is newer than the \
+             listing, and is not judged; the clocks of the database and of the listing must agree. \
+             --settle leaves out objects that were written so recently that no loader may have \
+             stored them; they are counted as too new. An object without a row of its own, because \
+             another key has the same content, is not judged if a loader was at work.",
+            "The exit status is 65 if anything differs, printed or not. Without an end mark it is \
+             75: then the listing may be cut, and nothing is extra. The objects take less than 40 \
+             bytes of memory per key. bh-audit reads the tables main_build, bh_object, bh_reject \
+             and bh_run, and writes nothing.",
+        ],
+        files: &[DATABASE_FILE],
+        environment: &[DATABASE, TERMINAL],
+    },
+    Page {
         name: "bh-fetch",
         description: &[
             "Downloads the object of each record, many at a time, and writes the record with the \

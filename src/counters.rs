@@ -82,6 +82,8 @@ pub struct Counters {
     expected: AtomicU64,
     waiting: AtomicU8,
     named: Mutex<Vec<(Class, String, u64)>>,
+    /// What a comparison has found; no part of the sum.
+    findings: AtomicU64,
     /// What became of the runs that were stored: for programs.
     runs: Mutex<Vec<Value>>,
 }
@@ -101,6 +103,7 @@ impl Counters {
             expected: AtomicU64::new(0),
             waiting: AtomicU8::new(0),
             named: Mutex::default(),
+            findings: AtomicU64::new(0),
             runs: Mutex::default(),
         }
     }
@@ -182,6 +185,16 @@ impl Counters {
     /// Returns how many records were rejected, here or by a later server.
     pub fn rejections(&self) -> u64 {
         self.sum(Class::Rejected) + self.sum(Class::RefusedLater)
+    }
+
+    /// Counts differences that were found, which make the exit status 65.
+    pub fn add_findings(&self, count: u64) {
+        self.findings.fetch_add(count, Relaxed);
+    }
+
+    /// Returns whether somebody has to look at what was found.
+    pub fn has_findings(&self) -> bool {
+        self.rejections() + self.findings.load(Relaxed) > 0
     }
 
     /// Returns whether every record that came in is accounted for:

@@ -31,8 +31,9 @@ fn is_source(stage: &str) -> bool {
 
 /// The programs that read lines.
 fn readers() -> impl Iterator<Item = &'static str> {
-    // bh-derive has its own edge cases, in tests/bh_derive.
-    stages().filter(|stage| !is_source(stage) && *stage != "bh-derive")
+    // These have their own edge cases, in tests/bh_derive and tests/bh_audit.
+    let own = ["bh-derive", "bh-audit"];
+    stages().filter(move |stage| !is_source(stage) && !own.contains(stage))
 }
 
 /// The surroundings of the programs: bucket `b` with the objects of the
@@ -71,6 +72,7 @@ impl Place {
             "s3-inventory" => vec![self.1.path().to_str().unwrap()],
             "bh-fetch" => server.to_vec(),
             "bh-filter" => vec!["--known", "none"],
+            "bh-audit" => vec!["--database", "sqlite:b.db"],
             "bh-validate" | "bh-derive" => vec![],
             "bh-load" => vec![
                 "--database",

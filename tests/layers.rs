@@ -124,6 +124,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("resume", &[BASE, "json", "ndjson", "record"]),
     // The process: only programs know it.
     ("cli", &[BASE, "ndjson", "panics", "progress"]),
+    ("stage/bh_audit", &[STAGE, "schema", "store"]),
     ("stage/bh_derive", &[STAGE, "archive", "remote"]),
     ("stage/bh_fetch", &[STAGE, "remote"]),
     ("stage/bh_filter", &[STAGE, "schema", "store"]),

@@ -19,6 +19,7 @@ mod harness;
 mod synthetic;
 
 mod archive;
+mod bh_audit;
 mod bh_derive;
 mod bh_fetch;
 mod bh_filter;

@@ -29,6 +29,14 @@ const RECIPES: &[Recipe] = &[
         },
     },
     Recipe {
+        section: "Is it complete?",
+        exits: &[65, 65, 0, 65],
+        leaves: |place| {
+            assert_eq!(place.rows(), 200);
+            assert_eq!(place.records("differences.ndjson"), 211);
+        },
+    },
+    Recipe {
         section: "Known rejects",
         exits: &[65, 65],
         leaves: |place| {
@@ -236,7 +244,7 @@ fn the_readme_installs_uninstalls_and_loads() {
     let folders = [".cargo", ".local", ".config"];
     let files = || -> usize { folders.iter().map(|name| walk(&place.path(name))).sum() };
     place.run(("README.md", "Install"), 1);
-    assert_eq!(files(), 9 + 2 + 3 * 9, "{place}");
+    assert_eq!(files(), 10 + 2 + 3 * 10, "{place}");
     place.exits(&[0, 0]);
     assert_eq!(files(), 0, "{place}");
 
@@ -284,7 +292,7 @@ fn every_block_is_run_or_says_why_not() {
     let expected = [
         ("README.md", (5, 3)),
         ("docs/compatibility.md", (0, 1)),
-        ("docs/recipes.md", (34, 5)),
+        ("docs/recipes.md", (38, 5)),
     ];
     count.retain(|_, counts| *counts != (0, 0));
     assert_eq!(count, std::collections::BTreeMap::from(expected));

@@ -147,7 +147,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
     }
     drop(progress);
     match done.map_err(|error| error.kind) {
-        Ok(()) if counters.rejections() > 0 => ExitCode::from(REJECTED),
+        Ok(()) if counters.has_findings() => ExitCode::from(REJECTED),
         Ok(()) => ExitCode::SUCCESS,
         Err(Kind::Signal(signal)) => {
             shutdown::die_by(signal);

@@ -13,6 +13,7 @@ mod rejects;
 mod runs;
 mod stage_output;
 mod unit;
+mod wanted;
 
 pub use batched::{BatchLimits, BatchSink, batched};
 pub use emitted::Emitted;
@@ -24,6 +25,7 @@ pub use output::Output;
 pub use parallel::{Polled, Results, cores, par_filter, par_map_ordered, with_reader};
 pub use rejects::Rejects;
 pub use stage_output::{ClosedUnit, Parsed, StageOutput};
+pub use wanted::{OTHER, Selected, Wanted, WantedArgs};
 
 use crate::context::Context;
 

@@ -325,6 +325,12 @@ impl StageOutput {
         self.unit.is_open()
     }
 
+    /// Returns whether the unit that `mark` closes came whole, and nothing of it was rejected.
+    pub fn is_whole(&self, mark: &UnitMark) -> bool {
+        let came = self.unit.came();
+        mark.held.is_none() && !self.unit.has_rejects() && mark.sent == Some(came)
+    }
+
     /// Returns the runs that the marks have spoken of.
     pub fn runs(&self) -> &Runs {
         &self.runs

@@ -66,6 +66,10 @@ impl Unit {
         self.homeless || self.failed
     }
 
+    pub fn has_rejects(&self) -> bool {
+        !self.rejected.is_empty()
+    }
+
     /// Returns why the unit is not accepted.
     fn fault(&self) -> Option<&'static str> {
         match (self.failed, self.homeless) {

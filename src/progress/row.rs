@@ -10,11 +10,12 @@ use crate::counters::Counters;
 
 /// The programs in the order of their rows; `tests/layers.rs` compares them
 /// with the table of programs.
-pub const PROGRAMS: [&str; 9] = [
+pub const PROGRAMS: [&str; 10] = [
     "s3-list",
     "s3-inventory",
     "kinto-export",
     "bh-filter",
+    "bh-audit",
     "bh-fetch",
     "bh-derive",
     "bh-validate",

@@ -12,6 +12,9 @@ use super::s3;
 
 const PARTITIONS: usize = 256;
 
+/// The hash of an ETag that is not known.
+const ANY: u64 = 0;
+
 /// Entries per chunk.
 const CHUNK: usize = 128;
 
@@ -30,6 +33,18 @@ impl Entry {
             etag: hash(s3::unquote_etag(etag))[0],
         }
     }
+
+    /// Whose ETag is not known: it is that of any other entry of the key.
+    pub fn with_any_etag(key: &str) -> Self {
+        Self {
+            key: hash(key),
+            etag: ANY,
+        }
+    }
+
+    fn matches(&self, etag: u64) -> bool {
+        self.etag == etag || self.etag == ANY || etag == ANY
+    }
 }
 
 /// Chunks of entries, each but the last full; sorted by key once sealed.
@@ -37,11 +52,26 @@ impl Entry {
 struct Partition(Vec<Vec<Entry>>);
 
 /// A set of (key, ETag) pairs with one ETag per key: the one inserted last.
-pub struct Known(Vec<Partition>);
+pub struct Known {
+    partitions: Vec<Partition>,
+    /// The number of entries before each partition.
+    starts: Vec<usize>,
+}
+
+/// Where a key was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Located {
+    /// Below [`Known::len`], another for each key.
+    pub index: usize,
+    pub has_same_etag: bool,
+}
 
 impl Default for Known {
     fn default() -> Self {
-        Self((0..PARTITIONS).map(|_| Partition::default()).collect())
+        Self {
+            partitions: (0..PARTITIONS).map(|_| Partition::default()).collect(),
+            starts: Vec::new(),
+        }
     }
 }
 
@@ -53,13 +83,13 @@ impl Known {
 
     /// Adds an entry.
     pub fn add(&mut self, entry: Entry) {
-        self.0[partition(entry.key)].push(entry);
+        self.partitions[partition(entry.key)].push(entry);
     }
 
     /// Sorts the entries. Must be called after the last [`add`](Self::add) and before the
     /// first [`contains`](Self::contains).
     pub fn seal(&mut self) {
-        let (low, high) = self.0.split_at_mut(PARTITIONS / 2);
+        let (low, high) = self.partitions.split_at_mut(PARTITIONS / 2);
         std::thread::scope(|scope| {
             for half in [low, high] {
                 scope.spawn(|| {
@@ -70,12 +100,26 @@ impl Known {
                 });
             }
         });
+        let mut start = 0;
+        self.starts.clear();
+        for partition in &self.partitions {
+            self.starts.push(start);
+            start += partition.len();
+        }
     }
 
-    /// Returns for each of `entries` whether it is known. The lookups are interleaved, so
-    /// that the waits for memory overlap.
+    /// Returns for each of `entries` whether it is known.
     pub fn contains(&self, entries: &[Entry]) -> Vec<bool> {
-        let partition = |entry: &Entry| &self.0[partition(entry.key)];
+        let located = self.locate(entries).into_iter();
+        let is_same = |located: Option<Located>| located.is_some_and(|found| found.has_same_etag);
+        located.map(is_same).collect()
+    }
+
+    /// Returns where the key of each of `entries` is. The lookups are interleaved, so that the
+    /// waits for memory overlap.
+    pub fn locate(&self, entries: &[Entry]) -> Vec<Option<Located>> {
+        let start_of = |entry: &Entry| self.starts.get(partition(entry.key));
+        let partition = |entry: &Entry| &self.partitions[partition(entry.key)];
         let start = |entry: &Entry| partition(entry).expected_place(entry.key);
         let mut places: Vec<usize> = entries.iter().map(start).collect();
         for _ in 0..2 {
@@ -85,16 +129,24 @@ impl Known {
         }
         let found = entries.iter().zip(places);
         found
-            .map(|(entry, place)| partition(entry).find(place, entry.key) == Some(entry.etag))
+            .map(|(entry, place)| {
+                let (place, etag) = partition(entry).find(place, entry.key)?;
+                Some(Located {
+                    index: start_of(entry)? + place,
+                    has_same_etag: entry.matches(etag),
+                })
+            })
             .collect()
     }
 
     pub fn len(&self) -> usize {
-        self.0.iter().map(Partition::len).sum()
+        self.partitions.iter().map(Partition::len).sum()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|partition| partition.0.is_empty())
+        self.partitions
+            .iter()
+            .all(|partition| partition.0.is_empty())
     }
 }
 
@@ -159,8 +211,8 @@ impl Partition {
             .min(self.len() - 1)
     }
 
-    /// Returns the hash of a key's ETag; the search for the key starts at `place`.
-    fn find(&self, mut place: usize, key: [u64; 2]) -> Option<u64> {
+    /// Returns the place of a key and the hash of its ETag; the search starts at `place`.
+    fn find(&self, mut place: usize, key: [u64; 2]) -> Option<(usize, u64)> {
         let mut there = self.get(place)?;
         while there.key > key {
             place = place.checked_sub(1)?;
@@ -170,7 +222,7 @@ impl Partition {
             place += 1;
             there = self.get(place)?;
         }
-        (there.key == key).then_some(there.etag)
+        (there.key == key).then_some((place, there.etag))
     }
 }
 
@@ -227,6 +279,26 @@ mod tests {
     }
 
     #[test]
+    fn each_key_has_an_index_of_its_own() {
+        let mut known = Known::default();
+        (0..5_000).for_each(|i| known.insert(&i.to_string(), "e"));
+        known.add(Entry::with_any_etag("any"));
+        known.seal();
+        let keys = (0..5_000).map(|i| Entry::new(&i.to_string(), "other"));
+        let entries: Vec<Entry> = keys.chain([Entry::new("any", "e")]).collect();
+        let located = known.locate(&entries);
+        let mut indexes: Vec<usize> = located.iter().map(|found| found.unwrap().index).collect();
+        indexes.sort_unstable();
+        assert_eq!(indexes, (0..known.len()).collect::<Vec<_>>());
+        let same: Vec<bool> = located
+            .iter()
+            .map(|found| found.unwrap().has_same_etag)
+            .collect();
+        assert_eq!(same.iter().position(|same| *same), Some(5_000));
+        assert_eq!(known.locate(&[Entry::new("none", "e")]), [None]);
+    }
+
+    #[test]
     fn a_key_needs_at_most_forty_bytes() {
         let mut known = Known::default();
         let long = "x".repeat(1000);
@@ -234,7 +306,7 @@ mod tests {
             known.insert(&format!("{long}{i}"), "e");
         }
         known.seal();
-        let chunks = known.0.iter().flat_map(|partition| &partition.0);
+        let chunks = known.partitions.iter().flat_map(|partition| &partition.0);
         let bytes: usize = chunks
             .map(|chunk| size_of_val(chunk) + chunk.capacity() * size_of::<Entry>())
             .sum();

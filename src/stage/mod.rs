@@ -1,5 +1,6 @@
 //! The programs, one module each, and the table that names them.
 
+pub mod bh_audit;
 pub mod bh_derive;
 pub mod bh_fetch;
 pub mod bh_filter;
@@ -45,6 +46,13 @@ pub const STAGES: &[Stage] = &[
         writes: "the wanted records that are not in the database yet",
         touches: "the database (reads)",
         command: command::<bh_filter::Args>,
+    },
+    Stage {
+        name: "bh-audit",
+        reads: "any listing, with marks",
+        writes: "the records that differ from the database, with `audit`",
+        touches: "the database (reads)",
+        command: command::<bh_audit::Args>,
     },
     Stage {
         name: "bh-fetch",

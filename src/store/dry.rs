@@ -2,8 +2,9 @@
 
 use super::plan::{ContentStatus, Plan};
 use super::{
-    BuildRow, DatabaseIdentity, KnownReject, LoadOutcome, NewRun, RefusedRow, RejectedObject,
-    RunEnd, RunFence, RunRecord, RunRows, Store, StoredBuild, StoredRun,
+    AuditStore, BuildRow, DatabaseIdentity, KnownReject, LoadOutcome, NewRun, RefusedRow,
+    RejectedObject, RunEnd, RunFence, RunRecord, RunRows, Store, StoredBuild, StoredObject,
+    StoredRun,
 };
 use crate::error::Result;
 use crate::record::coverage::Interval;
@@ -15,6 +16,33 @@ impl DryRun {
     #[must_use]
     pub fn new(store: Option<Box<dyn Store>>) -> Self {
         Self(store)
+    }
+}
+
+impl AuditStore for DryRun {
+    fn next_id(&mut self) -> Result<i64> {
+        Ok(0)
+    }
+
+    fn for_each_stored(
+        &mut self,
+        _since: &str,
+        _each: &mut dyn FnMut(&StoredObject<&str>),
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn look_up_objects(
+        &mut self,
+        _keys: &[&str],
+        _since: &str,
+        _from: i64,
+    ) -> Result<Vec<StoredObject<String>>> {
+        Ok(Vec::new())
+    }
+
+    fn is_loaded_since(&mut self, _since: &str) -> Result<bool> {
+        Ok(false)
     }
 }
 

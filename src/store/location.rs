@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::postgres::{self, Access};
-use super::{Store, sqlite};
+use super::{AuditStore, Store, sqlite};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -91,6 +91,11 @@ impl Location {
 
     /// Opens it for reading; `None` if there is no database file yet.
     pub fn open_existing(&self) -> Result<Option<Box<dyn Store>>> {
+        Ok(self.open_audited()?.map(|store| store as Box<dyn Store>))
+    }
+
+    /// Does the same, for comparing it.
+    pub fn open_audited(&self) -> Result<Option<Box<dyn AuditStore>>> {
         match &self.address {
             Address::Sqlite(path) => match path.try_exists() {
                 Ok(true) => Ok(Some(Box::new(sqlite::Sqlite::open(

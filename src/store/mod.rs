@@ -7,6 +7,7 @@
 //! that Elasticsearch has not confirmed, `bh_run` a row per run, and
 //! `bh_database` the one row that tells this database from every other.
 
+mod audit;
 mod dry;
 mod location;
 mod plan;
@@ -17,6 +18,7 @@ mod sqlite;
 
 use std::sync::Arc;
 
+pub use self::audit::{AuditStore, StoredObject};
 pub use self::dry::DryRun;
 pub use self::location::{Connector, DEFAULT_FILE, DatabaseArgs, Location};
 use self::plan::{ContentStatus, Refusal};

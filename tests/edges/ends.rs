@@ -160,7 +160,8 @@ fn a_file_that_cannot_be_written_is_named() {
     let place = Place::new();
     let full = "No space left on device";
     let no_folder = "Not a directory";
-    for stage in stages() {
+    // A listing without an end mark ends an audit with 75.
+    for stage in stages().filter(|stage| *stage != "bh-audit") {
         let mut cases = vec![
             ("--rejects", "/dev/null/x", no_folder),
             ("--summary", "/dev/null/x", no_folder),
@@ -240,7 +241,8 @@ fn with_log_format_json_every_message_is_json() {
     let place = Place::with(3, &["--slowdown", "100", "--most", "2"]);
     // A local inventory causes no message, and no build of
     // the archive is among these records.
-    for stage in stages().filter(|stage| !["s3-inventory", "bh-derive"].contains(stage)) {
+    for stage in stages().filter(|stage| !["s3-inventory", "bh-derive", "bh-audit"].contains(stage))
+    {
         let input = format!("{}\n{GARBAGE}\n{}\n{}", line(0), mark(0), line(2));
         let tool = place
             .tool(stage)

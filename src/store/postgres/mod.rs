@@ -1,5 +1,6 @@
 //! The store in PostgreSQL.
 
+mod audit;
 mod batch;
 mod connect;
 mod content;

@@ -28,7 +28,7 @@ pub fn storable(client: &mut impl GenericClient, text: &str) -> Result<String, p
 }
 
 /// Returns a time as the column stores it; `None` if the text is not a time.
-fn time(text: &str) -> Option<SystemTime> {
+pub fn time(text: &str) -> Option<SystemTime> {
     let time = text.parse::<Timestamp>().ok()?;
     let since = u64::try_from(time.as_microsecond()).ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_micros(since))

@@ -1,5 +1,6 @@
 //! The store in an SQLite file.
 
+mod audit;
 mod batch;
 mod outbox;
 mod place;
