@@ -1,7 +1,9 @@
 //! Keys, files and servers that somebody else has chosen.
 
+mod every_secret;
 mod files;
 mod libpq;
+mod limits;
 mod passfile;
 mod text;
 

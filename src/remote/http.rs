@@ -79,6 +79,35 @@ pub fn within_server() -> Policy {
     })
 }
 
+/// Returns the connections to one server, for requests that take `timeout` at most, and its
+/// proxy, for messages. For an `address` of https it trusts what the system trusts, or what
+/// `SSL_CERT_FILE` names, besides the public authorities.
+///
+/// # Errors
+/// The certificates to trust cannot be read, or the address of the proxy is not a URL (78).
+pub fn client(address: &str, timeout: Duration, redirects: Policy) -> Result<(Client, String)> {
+    let mut builder = Client::builder()
+        .user_agent(AGENT)
+        .connect_timeout(CONNECT.min(timeout))
+        .timeout(timeout)
+        .redirect(redirects)
+        .no_proxy();
+    if address.starts_with("https:") {
+        let roots = roots()?.into_iter();
+        builder = roots.fold(builder, reqwest::ClientBuilder::add_root_certificate);
+    }
+    let unusable =
+        |error: reqwest::Error| Error::configuration(format!("HTTP: {}", root_cause(&error)));
+    // Redirects stay on the server.
+    let proxies = Proxies::from_env()?;
+    let proxy = proxies.find(address);
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(unusable)?);
+    }
+    let client = builder.build().map_err(unusable)?;
+    Ok((client, proxy.map(proxy::through).unwrap_or_default()))
+}
+
 /// What a server answered, whatever its status.
 pub struct HttpAnswer {
     pub code: StatusCode,
@@ -100,29 +129,11 @@ impl HttpClient {
         credentials: Option<Credentials>,
         retry: &Retry,
     ) -> Result<Self> {
-        let mut builder = Client::builder()
-            .user_agent(AGENT)
-            .connect_timeout(CONNECT.min(timeout))
-            .timeout(timeout)
-            .redirect(redirects)
-            .no_proxy();
-        if address.starts_with("https:") {
-            builder = roots()?
-                .into_iter()
-                .fold(builder, reqwest::ClientBuilder::add_root_certificate);
-        }
-        let unusable =
-            |error: reqwest::Error| Error::configuration(format!("HTTP: {}", root_cause(&error)));
-        // Redirects stay on the server.
-        let proxies = Proxies::from_env()?;
-        let proxy = proxies.find(address);
-        if let Some(proxy) = proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(unusable)?);
-        }
+        let (client, proxy) = client(address, timeout, redirects)?;
         Ok(Self {
-            client: builder.build().map_err(unusable)?,
+            client,
             credentials,
-            proxy: proxy.map(proxy::through).unwrap_or_default(),
+            proxy,
             retry: retry.clone(),
             quiet: Mutex::new(None),
         })
@@ -173,7 +184,8 @@ impl HttpClient {
             ));
         }
         let body = if code.as_u16() < 400 {
-            self.read_body(response, &place).await?
+            let classify = |error: &reqwest::Error| self.classify(error);
+            read_body(response, (&place, &self.retry), classify).await?
         } else {
             let explanation = read_explanation(reqwest::Body::from(response), None);
             self.retry.watch(&place, explanation).await
@@ -189,23 +201,6 @@ impl HttpClient {
     pub fn place(&self, url: &str) -> String {
         let url = url.split('?').next().unwrap_or_default();
         format!("{url}{}", self.proxy)
-    }
-
-    async fn read_body(&self, mut response: Response, place: &str) -> Result<Bytes, Failure> {
-        let mut body = BytesMut::new();
-        loop {
-            let piece = self.retry.watch(place, response.chunk()).await;
-            let Some(piece) = piece.map_err(|error| self.classify(&error))? else {
-                return Ok(body.freeze());
-            };
-            if body.len() + piece.len() > LONGEST_ANSWER {
-                let limit = LONGEST_ANSWER >> 20;
-                let reason =
-                    format!("the answer is longer than {limit} MiB; is the address right?");
-                return Err(Failure::transient(FailureClass::Answered, reason));
-            }
-            body.extend_from_slice(&piece);
-        }
     }
 
     /// Returns what a request without a response means. A refused connection concerns this
@@ -253,6 +248,30 @@ impl HttpAnswer {
                 _ => FailureClass::Answered,
             },
         }
+    }
+}
+
+/// Reads a whole body, decompressed.
+///
+/// # Errors
+/// It is too long (69), or what `classify` makes of a failure.
+pub async fn read_body(
+    mut response: Response,
+    (place, retry): (&str, &Retry),
+    classify: impl Fn(&reqwest::Error) -> Failure,
+) -> Result<Bytes, Failure> {
+    let mut body = BytesMut::new();
+    loop {
+        let piece = retry.watch(place, response.chunk()).await;
+        let Some(piece) = piece.map_err(|error| classify(&error))? else {
+            return Ok(body.freeze());
+        };
+        if body.len() + piece.len() > LONGEST_ANSWER {
+            let limit = LONGEST_ANSWER >> 20;
+            let reason = format!("the answer is longer than {limit} MiB; is the address right?");
+            return Err(Failure::permanent(Kind::Unavailable, reason));
+        }
+        body.extend_from_slice(&piece);
     }
 }
 

@@ -2,6 +2,7 @@
 //! (`fetch`), one large object (`download`), and what failures mean (`failure`).
 
 mod body;
+mod body_room;
 mod credentials;
 mod denials;
 pub mod download;

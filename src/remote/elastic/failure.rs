@@ -57,7 +57,7 @@ pub fn unexpected(status: u16, text: &str) -> Error {
 }
 
 /// Returns what a request without a response means.
-pub fn classify(error: &elasticsearch::Error) -> Failure {
+pub fn classify(error: &reqwest::Error) -> Failure {
     if let Some(error) = find_tls(error) {
         let hint = match error {
             rustls::Error::InvalidCertificate(_) => {

@@ -17,7 +17,7 @@ mod version;
 use std::fmt;
 use std::sync::Arc;
 
-use elasticsearch::http::{Method, Url};
+use reqwest::{Method, Url};
 
 use self::batch::Verdict;
 pub use self::failure::MEND;
@@ -181,7 +181,7 @@ impl Index {
             let request = ElasticRequest {
                 query: BULK_QUERY,
                 body: Some(batch::body(batch.iter().map(|&at| &documents[at]))),
-                ..ElasticRequest::new(Method::Post, &path)
+                ..ElasticRequest::new(Method::POST, &path)
             };
             let answer = match self.server.once(&request).await {
                 Ok(answer) => answer,

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use elasticsearch::http::Method;
+use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ impl Index {
     pub fn look(&self) -> Result<Option<HeldIndex>> {
         self.server.run(async {
             let path = format!("/{}", self.name);
-            let answer = self.ask(Method::Get, &path, None).await?;
+            let answer = self.ask(Method::GET, &path, None).await?;
             match answer.status {
                 200 => self.held(&answer.text).map(Some),
                 404 => Ok(None),
@@ -110,7 +110,7 @@ impl Index {
         });
         self.server.run(async {
             let path = format!("/{}", self.name);
-            let answer = self.ask(Method::Put, &path, Some(&body)).await?;
+            let answer = self.ask(Method::PUT, &path, Some(&body)).await?;
             if answer.status == 200 {
                 let (version, address) = (&self.version, self.server.address());
                 let message = format!("created index {} on {address} ({version})", self.name);
@@ -142,7 +142,7 @@ impl Index {
             }
             if body != json!({}) {
                 let path = format!("/{}/_mapping{}", held.name, self.document_type());
-                self.demand(Method::Put, &path, &body).await?;
+                self.demand(Method::PUT, &path, &body).await?;
             }
             if body["properties"].is_object() {
                 let message = format!("completed the mapping of {}", self.place());
@@ -157,7 +157,7 @@ impl Index {
 
     async fn move_alias(&self, index: &str) -> Result<()> {
         let path = format!("/_alias/{}", self.alias);
-        let answer = self.ask(Method::Get, &path, None).await?;
+        let answer = self.ask(Method::GET, &path, None).await?;
         let owners: BTreeMap<String, Value> = match answer.status {
             200 => serde_json::from_str(&answer.text).unwrap_or_default(),
             404 => BTreeMap::new(),
@@ -168,7 +168,7 @@ impl Index {
         let mut actions: Vec<Value> = owners.keys().map(|old| action("remove", old)).collect();
         actions.push(action("add", index));
         let body = json!({"actions": actions});
-        self.demand(Method::Post, "/_aliases", &body).await?;
+        self.demand(Method::POST, "/_aliases", &body).await?;
         Ok(())
     }
 
@@ -261,7 +261,7 @@ impl Index {
         let request = ElasticRequest {
             query,
             body: Some(body.to_string().into()),
-            ..ElasticRequest::new(Method::Post, path)
+            ..ElasticRequest::new(Method::POST, path)
         };
         self.server.ask(request, &mut Attempts::new(OPEN)).await
     }

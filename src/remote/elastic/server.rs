@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use elasticsearch::cert::{Certificate, CertificateValidation};
-use elasticsearch::http::headers::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
-use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
-use elasticsearch::http::{Method, Url};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Body, Client, Method, Url};
 use tokio::runtime::Runtime;
 
 use super::failure::{blocked, classify};
@@ -16,8 +14,7 @@ use crate::context::Context;
 use crate::environment::variable;
 use crate::error::{Error, Kind, Result};
 use crate::log::Log;
-use crate::remote::cause::root_cause;
-use crate::remote::proxy::{CREDENTIALS, Proxies, through};
+use crate::remote::proxy::CREDENTIALS;
 use crate::remote::{http, runtime};
 use crate::retry::{Announce, Attempts, Failure, FailureClass, Limit, Policy, Retry};
 
@@ -40,8 +37,10 @@ pub const OPEN: Policy = Policy {
 /// A server and its retries.
 pub struct ElasticServer {
     runtime: Runtime,
-    transport: Transport,
+    client: Client,
     headers: HeaderMap,
+    /// With user and password, and a slash at its end.
+    url: Url,
     address: String,
     /// The address and its proxy, for messages.
     route: String,
@@ -77,33 +76,18 @@ pub struct ElasticAnswer {
 }
 
 impl ElasticServer {
-    pub fn new(url: Url, context: &Context) -> Result<Self> {
+    pub fn new(mut url: Url, context: &Context) -> Result<Self> {
         let address = address(&url);
-        let mut route = address.clone();
-        let secure = url.scheme() == "https";
-        let proxies = Proxies::from_env()?;
-        let proxy = proxies.find(url.as_str()).cloned();
-        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url));
-        if secure && let Some(roots) = roots()? {
-            builder = builder.cert_validation(CertificateValidation::Full(roots));
-        }
-        builder = match proxy {
-            None => builder.disable_proxy(),
-            Some(proxy) => {
-                route += &through(&proxy);
-                builder.proxy(proxy, None, None)
-            }
-        };
-        let transport = builder
-            .build()
-            .map_err(|error| Error::configuration(format!("{address}: {}", root_cause(&error))))?;
+        url.set_path(&format!("{}/", url.path().trim_end_matches('/')));
+        let (client, proxy) = http::client(url.as_str(), TIMEOUT, http::within_server())?;
         // A separate thread serves the connections, so any number of callers can wait.
         Ok(Self {
             runtime: runtime("elasticsearch", Some(1))?,
-            transport,
+            client,
             headers: headers()?,
+            url,
+            route: format!("{address}{proxy}"),
             address,
-            route,
             retry: Retry::new(BULK, context),
         })
     }
@@ -149,20 +133,30 @@ impl ElasticServer {
 
     /// Sends a request once.
     pub async fn once(&self, request: &ElasticRequest<'_>) -> Result<ElasticAnswer, Failure> {
-        let sent = self.transport.send(
-            request.method,
-            request.path,
-            self.headers.clone(),
-            Some(request.query),
-            request.body.clone(),
-            Some(request.timeout),
-        );
-        let response = self.retry.watch(&self.route, sent).await;
+        let path = request.path.trim_start_matches('/');
+        let url = self.url.join(path);
+        let url = url.map_err(|error| Failure::permanent(Kind::Internal, error.to_string()))?;
+        let sent = self
+            .client
+            .request(request.method.clone(), url)
+            .headers(self.headers.clone())
+            .query(request.query)
+            .timeout(request.timeout);
+        let sent = match &request.body {
+            Some(body) => sent.body(Body::from(body.clone())),
+            None => sent,
+        };
+        let response = self.retry.watch(&self.route, sent.send()).await;
         let response = response.map_err(|error| classify(&error))?;
-        let code = response.status_code();
-        let retry_after = http::retry_after(response.headers());
-        let text = self.retry.watch(&self.route, response.text()).await;
-        let text = text.map_err(|error| classify(&error))?;
+        let (code, headers) = (response.status(), response.headers().clone());
+        let body = if code.is_server_error() {
+            let explanation = http::read_explanation(Body::from(response), None);
+            self.retry.watch(&self.route, explanation).await
+        } else {
+            http::read_body(response, (&self.route, &self.retry), classify).await?
+        };
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let retry_after = http::retry_after(&headers);
         let status = code.as_u16();
         match status {
             401 | 403 => {
@@ -216,8 +210,9 @@ fn address(url: &Url) -> String {
 
 fn headers() -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
-    let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(CONTENT_TYPE, json.clone());
+    headers.insert(ACCEPT, json);
     let key = variable("ELASTICSEARCH_API_KEY").unwrap_or_default();
     if !key.trim().is_empty() {
         let mut value = HeaderValue::from_str(&format!("ApiKey {}", key.trim())).map_err(|_| {
@@ -230,21 +225,6 @@ fn headers() -> Result<HeaderMap> {
         headers.insert(AUTHORIZATION, value);
     }
     Ok(headers)
-}
-
-/// Returns what is trusted besides the public authorities: the variable is OpenSSL's,
-/// and means the same to the connection to `PostgreSQL`.
-fn roots() -> Result<Option<Certificate>> {
-    let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) else {
-        return Ok(None);
-    };
-    let place = path.display();
-    let pem = std::fs::read(&path)
-        .map_err(|error| Error::configuration(format!("SSL_CERT_FILE: {place}: {error}")))?;
-    let certificate = Certificate::from_pem(&pem).map_err(|error| {
-        Error::configuration(format!("SSL_CERT_FILE: {place}: {}", root_cause(&error)))
-    })?;
-    Ok(Some(certificate))
 }
 
 #[cfg(test)]

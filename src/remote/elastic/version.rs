@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use elasticsearch::http::Method;
+use reqwest::Method;
 use serde::Deserialize;
 
 use super::server::{ElasticRequest, ElasticServer};
@@ -46,7 +46,7 @@ impl ElasticServer {
     pub async fn version(&self, attempts: &mut Attempts) -> Result<Version> {
         let get = |path| ElasticRequest {
             timeout: GREETING,
-            ..ElasticRequest::new(Method::Get, path)
+            ..ElasticRequest::new(Method::GET, path)
         };
         let mut answer = self.ask(get("/"), attempts).await?;
         // A bare Elasticsearch 8 has no root resource.

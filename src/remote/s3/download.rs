@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 
 use super::body::{PacedBody, cut};
-use super::encoding::{decode, encodings};
+use super::encoding::{DecodeError, decode, encodings};
 use super::{S3, refuse_part};
 use crate::error::{Error, Kind, Result};
 use crate::record::s3::unquote_etag;
@@ -17,6 +17,9 @@ pub(super) const REPLACED: &str = "it was replaced while it was read; run again"
 
 /// Pieces that are fetched ahead of the reader, of some 100 KB at most.
 const AHEAD: usize = 32;
+
+/// The maximum length in bytes of an object that is read whole, such as a manifest.
+const LONGEST_SMALL: u64 = 64 << 20;
 
 /// The bytes of an object, in pieces.
 pub struct Download(mpsc::Receiver<Result<Bytes>>);
@@ -101,14 +104,26 @@ impl S3 {
         let mut body = self.paced(answer.body, self.place(bucket, key));
         let mut bytes = Vec::new();
         while let Some(piece) = body.next().await? {
+            if (bytes.len() + piece.len()) as u64 > LONGEST_SMALL {
+                return Err(too_long());
+            }
             bytes.extend_from_slice(&piece);
         }
         if length.is_some_and(|length| u64::try_from(length) != Ok(bytes.len() as u64)) {
             return Err(cut(bytes.len() as u64, None, ""));
         }
         let object = |error| Failure::Object(Error::configuration(error));
-        decode(&encodings, bytes, u64::MAX).map_err(|error| object(error.to_string()))
+        decode(&encodings, bytes, LONGEST_SMALL).map_err(|error| match error {
+            DecodeError::TooLarge(_) => too_long(),
+            error => object(error.to_string()),
+        })
     }
+}
+
+fn too_long() -> Failure {
+    let limit = LONGEST_SMALL >> 20;
+    let message = format!("it is longer than {limit} MiB; is this a manifest?");
+    Failure::Object(Error::configuration(message))
 }
 
 #[derive(Default)]

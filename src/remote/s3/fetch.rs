@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use self::document::DocumentDownload;
 use super::S3;
+use super::body_room::{BUDGET, budget, units};
 use super::denials::Denials;
 use crate::error::{Error, Result};
 use crate::ndjson::Promise;
@@ -27,12 +28,8 @@ pub struct FetchLimits {
     pub max_size: u64,
 }
 
-/// Bytes of bodies in memory; one object of any allowed size comes on top.
-const BUDGET: u64 = 16 << 20;
 /// The assumed size of an object whose size is unknown.
 const USUAL: u64 = 16 << 10;
-/// The unit of the budget, in bytes.
-const UNIT: u64 = 1 << 10;
 
 /// Downloads objects as JSON documents.
 pub struct Fetcher {
@@ -123,7 +120,7 @@ impl Fetcher {
             shared: Arc::new(Shared {
                 s3,
                 max_size: limits.max_size,
-                memory: Arc::new(Semaphore::new(units(BUDGET) as usize)),
+                memory: budget(),
                 slots: Arc::new(Semaphore::new(limits.concurrency)),
                 scarce: Mutex::new(()),
                 connected: AtomicU64::new(0),
@@ -189,9 +186,4 @@ impl Fetcher {
             reply,
         })
     }
-}
-
-/// Returns how many units of the budget `bytes` take.
-fn units(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }

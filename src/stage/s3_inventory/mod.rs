@@ -5,6 +5,7 @@ mod find;
 mod gzip;
 mod location;
 mod parquet;
+mod parquet_pages;
 mod parquet_schema;
 mod position;
 mod proof;

@@ -8,6 +8,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row as Fields};
 use parquet::schema::types::Type;
 
+use super::parquet_pages::PagedFile;
 use super::parquet_schema::{ParquetColumns, columns};
 use super::send::RowSender;
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ use crate::panics;
 use crate::record::line::LastModified;
 use crate::record::reject::Reject;
 
+/// The maximum length of a text in bytes; a key has 1024 at most.
+const LONGEST_TEXT: usize = 16 << 10;
 /// Rows per message to the writer.
 const BATCH: usize = 2048;
 
@@ -49,7 +52,7 @@ fn read_rows(name: &str, file: File, out: &RowSender<'_>) -> Result<()> {
             },
         )
     };
-    let reader = SerializedFileReader::new(file).map_err(wrong)?;
+    let reader = SerializedFileReader::new(PagedFile(file)).map_err(wrong)?;
     let schema = reader.metadata().file_metadata().schema();
     let columns = columns(schema, &out.reader.layout)
         .map_err(|what| Error::configuration(format!("{name}: {what}")))?;
@@ -160,12 +163,19 @@ fn wrong_value(column: Column, found: &dyn std::fmt::Display) -> String {
 }
 
 fn text(column: Column, field: &Field) -> Result<Option<&[u8]>, String> {
-    match field {
-        Field::Null => Ok(None),
-        Field::Str(text) => Ok(Some(text.as_bytes())),
-        Field::Bytes(bytes) => Ok(Some(bytes.data())),
-        other => Err(wrong_value(column, other)),
+    let text = match field {
+        Field::Null => return Ok(None),
+        Field::Str(text) => text.as_bytes(),
+        Field::Bytes(bytes) => bytes.data(),
+        other => return Err(wrong_value(column, other)),
+    };
+    if text.len() > LONGEST_TEXT {
+        return Err(format!(
+            "{column} has {} bytes, more than 16 KiB",
+            text.len()
+        ));
     }
+    Ok(Some(text))
 }
 
 fn flag(column: Column, field: &Field) -> Result<Option<bool>, String> {
@@ -197,7 +207,7 @@ fn time<'a>(
     Ok(Some(LastModified::Instant(stamp)))
 }
 
-/// Returns a row as a JSON object, for the rejects file.
+/// Returns a row as a JSON object, for the rejects file; texts that are too long are cut.
 fn write_fields(fields: &Fields) -> Vec<u8> {
     let mut line = b"{".to_vec();
     for (name, field) in fields.get_column_iter() {
@@ -206,12 +216,14 @@ fn write_fields(fields: &Fields) -> Vec<u8> {
         }
         json::write_str(name, &mut line);
         line.push(b':');
+        let start = |bytes: &[u8]| {
+            let kept = bytes.get(..LONGEST_TEXT).unwrap_or(bytes);
+            String::from_utf8_lossy(kept).into_owned()
+        };
         match field {
             Field::Null => line.extend_from_slice(b"null"),
-            Field::Str(text) => json::write_str(text, &mut line),
-            Field::Bytes(bytes) => {
-                json::write_str(&String::from_utf8_lossy(bytes.data()), &mut line);
-            }
+            Field::Str(text) => json::write_str(&start(text.as_bytes()), &mut line),
+            Field::Bytes(bytes) => json::write_str(&start(bytes.data()), &mut line),
             other => json::write_str(&other.to_string(), &mut line),
         }
     }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::super::body::cut;
+use super::super::body_room::BodyRoom;
 use super::super::encoding::{DecodeError, decode, decoded_length, encodings};
 use super::super::evidence::Evidence;
-use super::{BUDGET, FetchAnswer, FetchRequest, FetchedDocument, Shared, units};
+use super::{FetchAnswer, FetchRequest, FetchedDocument, Shared};
 use crate::error::{Kind, Result};
 use crate::json;
 use crate::record::s3::unquote_etag;
@@ -186,13 +187,17 @@ impl DocumentDownload {
         if expected > self.shared.max_size {
             return Ok(Body::TooLarge(expected));
         }
-        let mut extra = self.room_for(expected).await;
+        let mut room = self.room();
+        room.reserve(expected).await;
         let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
         let mut body = s3.paced(answer.body, s3.place(bucket, key));
         while let Some(piece) = body.next().await? {
-            if (bytes.len() + piece.len()) as u64 > self.shared.max_size {
-                return Ok(Body::TooLarge((bytes.len() + piece.len()) as u64));
+            let grown = (bytes.len() + piece.len()) as u64;
+            if grown > self.shared.max_size {
+                return Ok(Body::TooLarge(grown));
             }
+            // A server need not tell the length.
+            room.grow(grown).await;
             bytes.extend_from_slice(&piece);
         }
         let stored = bytes.len() as u64;
@@ -205,8 +210,8 @@ impl DocumentDownload {
         if !encodings.is_empty() {
             match decoded_length(&encodings, &bytes, self.shared.max_size) {
                 Ok(length) => {
-                    drop(extra);
-                    extra = self.room_for(stored + length).await;
+                    drop(std::mem::replace(&mut room, self.room()));
+                    room.reserve(stored + length).await;
                 }
                 Err(error) => return Ok(Body::Undecodable(error)),
             }
@@ -217,9 +222,13 @@ impl DocumentDownload {
                 etag,
                 stored,
                 bytes,
-                extra,
+                extra: room.into_permit(),
             },
         })
+    }
+
+    fn room(&self) -> BodyRoom {
+        BodyRoom::new(&self.shared.memory, self.number, &self.head, self.held)
     }
 
     /// Returns the size by the listing, unless the object was replaced since.
@@ -231,21 +240,6 @@ impl DocumentDownload {
     fn is_listed(&self, etag: &str) -> bool {
         let listed = self.request.etag.as_deref();
         listed.is_none_or(|listed| etag.is_empty() || listed == etag)
-    }
-
-    /// Waits for memory for a body that is larger than expected. The object that the caller
-    /// waits for does not, or there would be a deadlock.
-    async fn room_for(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let missing = bytes.saturating_sub(self.held);
-        if missing == 0 {
-            return None;
-        }
-        let mut head = self.head.clone();
-        let memory = Arc::clone(&self.shared.memory);
-        tokio::select! {
-            room = memory.acquire_many_owned(units(missing.min(BUDGET))) => room.ok(),
-            _ = head.wait_for(|head| *head >= self.number) => None,
-        }
     }
 }
 
