@@ -224,10 +224,6 @@ struct Silence {
     is_reported: bool,
 }
 
-fn waiting(what: impl Display) -> String {
-    format!("waiting for {what}: no answer for {} s", SLOW.as_secs())
-}
-
 /// The minimum time between two warnings: a server in trouble fails many requests at once.
 /// The summary counts all.
 const QUIET: Duration = Duration::from_secs(5);
@@ -262,7 +258,9 @@ impl Retry {
     /// request.
     pub fn report_silence(&self, what: impl Display) {
         if !std::mem::replace(&mut self.silence.lock().is_reported, true) {
-            self.context.log.info(waiting(what));
+            let time = SLOW.as_secs();
+            let log = &self.context.log;
+            log.info(format!("waiting for {what}: no answer for {time} s"));
         }
     }
 
@@ -293,7 +291,10 @@ impl Retry {
     fn watch_blocking<T>(&self, what: &str, request: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let is_reported = self.silence.lock().is_reported;
-        let notice = (!is_reported).then(|| self.context.log.notify_after(SLOW, waiting(what)));
+        let notice = (!is_reported).then(|| {
+            let message = format!("waiting for {what}: a request takes long");
+            self.context.log.notify_after(SLOW, message)
+        });
         let done = request();
         drop(notice);
         self.hear(begun.elapsed() >= SLOW);

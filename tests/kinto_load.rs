@@ -3,6 +3,7 @@
 mod faults;
 mod initialize;
 mod migrate;
+mod permissions;
 mod unchanged;
 
 use serde_json::{Value, json};

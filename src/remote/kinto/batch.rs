@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -75,6 +76,8 @@ pub struct Batches {
     pub size: usize,
     /// Shared by the batches in flight, or held exclusively by one.
     turn: RwLock<()>,
+    /// Whether the user was let write any record.
+    may_write: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -149,6 +152,7 @@ impl Batches {
             if_not_exists,
             size: most.map_or(LARGEST, |most: usize| most.min(LARGEST)),
             turn: RwLock::new(()),
+            may_write: AtomicBool::new(false),
         })
     }
 
@@ -193,6 +197,10 @@ impl Batches {
                 .find(|response| response.status == 409 || response.status >= 500);
             let Some(taken_back) = taken_back else {
                 halving.is_stored = true;
+                let is_let = |response: &Response<'_>| matches!(response.status, 200 | 201);
+                if responses.iter().any(is_let) {
+                    self.may_write.store(true, Relaxed);
+                }
                 let all = puts.iter().zip(&responses).zip(earlier);
                 return all
                     .map(|((put, response), earlier)| self.outcome(put, response, earlier))
@@ -257,6 +265,11 @@ impl Batches {
             412 if stayed && earlier == 201 => PutOutcome::Created,
             412 if stayed => PutOutcome::Updated,
             412 if self.if_not_exists => PutOutcome::Existing,
+            // One of its own permissions.
+            403 if self.may_write.load(Relaxed) => {
+                let (user, said) = (self.server.user(), refusal(response).text());
+                PutOutcome::Refused(format!("403 {said} ({user} may not write this record)"))
+            }
             401 | 403 => {
                 let said = refusal(response).text();
                 return Err(Error::message(
