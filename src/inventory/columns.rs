@@ -102,6 +102,12 @@ impl Layout {
         Self { all, ..self }
     }
 
+    /// Returns whether a row is a line of names.
+    pub fn is_header(fields: &[&[u8]]) -> bool {
+        let name = |field: &&[u8]| Column::parse(std::str::from_utf8(field).ok()?);
+        fields.iter().any(|field| name(field).is_some())
+    }
+
     /// Returns the names of the columns, as they were given.
     pub fn names(&self) -> String {
         self.names.join(", ")

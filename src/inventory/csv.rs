@@ -17,6 +17,9 @@ use crate::record::reject::Reject;
 /// The hexadecimal digits of an MD5 sum.
 const MD5: usize = 32;
 
+/// Rows that a first row which does not fit is compared with.
+const COMPARED: usize = 10;
+
 /// Complete rows, and their position in the file.
 pub struct RowBlock {
     /// The rows, each with its newline.
@@ -63,7 +66,8 @@ pub struct Rows {
 }
 
 impl RowReader {
-    /// Checks the first row whose quotes are closed, in the blocks before any row is read.
+    /// Checks the first row whose quotes are closed, in the blocks before any row is read. If it
+    /// does not fit but those after it do, it is odd alone, and rejected when it is read.
     ///
     /// # Errors
     /// The file is not CSV, or has other columns.
@@ -82,6 +86,8 @@ impl RowReader {
         let bytes = &block.bytes[..];
         let mut ends = RowEnds::default();
         let mut at = 0;
+        let mut misfit = None;
+        let mut fit = Vec::new();
         for number in block.first_line.. {
             let Some(newline) = memchr(b'\n', &bytes[at..]) else {
                 break;
@@ -101,21 +107,38 @@ impl RowReader {
                 continue;
             };
             let fields: Vec<&[u8]> = record.iter().collect();
-            let parsed = self.parse(&fields).map_err(|what| {
-                format!(
-                    "line {number}: {what}; expected the columns {}; use --columns for others, \
-                     and remove a header line",
-                    self.layout.names()
-                )
-            })?;
-            // No other code sets it.
-            let _ = self.first.set(FirstRow {
-                fields: fields.len(),
-                etag: parsed.etag.map_or(0, <[u8]>::len),
-            });
-            break;
+            match self.parse(&fields) {
+                Ok(parsed) => fit.push(FirstRow {
+                    fields: fields.len(),
+                    etag: parsed.etag.map_or(0, <[u8]>::len),
+                }),
+                Err(what) => {
+                    let error = format!(
+                        "line {number}: {what}; expected the columns {}; use --columns for \
+                         others, and remove a header line",
+                        self.layout.names()
+                    );
+                    if let Some(first) = misfit.replace(error) {
+                        return Err(first);
+                    }
+                    if Layout::is_header(&fields) {
+                        break;
+                    }
+                }
+            }
+            if misfit.is_none() || fit.len() == COMPARED {
+                break;
+            }
         }
-        Ok(())
+        match (fit.first(), misfit) {
+            (Some(first), _) => {
+                // No other code sets it.
+                let _ = self.first.set(*first);
+                Ok(())
+            }
+            (None, Some(misfit)) => Err(misfit),
+            (None, None) => Ok(()),
+        }
     }
 
     /// Returns whether the last row of a block may be the start of a row: a file is all there is.

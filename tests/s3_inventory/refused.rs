@@ -80,6 +80,32 @@ fn columns_that_do_not_fit_the_first_row_are_an_error() {
     run.says("line 3: bad_row: expected 5 columns, as in the first row, found 7");
 }
 
+#[test]
+fn a_first_row_that_is_odd_alone_is_rejected() {
+    let folder = folder();
+    let odd = row("odd", 1).replace("\"1\"", "\"\"");
+    let text = format!("{odd}{}", rows(0..3));
+    let file = write(folder.path(), "x.csv", &text);
+    let zipped = write(folder.path(), "x.csv.gz", gzip([&text]));
+    let tools = [
+        inventory().input(&*text),
+        inventory().arg(file),
+        inventory().arg(zipped),
+    ];
+    for tool in tools {
+        let run = tool.run().exits(65);
+        let run = run.says("expected a number for Size, found \"\"");
+        assert_eq!(run.records(), records(0..3), "{run}");
+    }
+    // The columns are others, or it has their names.
+    let header = "Bucket,Key,Size,LastModifiedDate,ETag\n";
+    for start in [format!("{odd}{odd}"), header.to_owned()] {
+        let run = inventory().input(start + &rows(0..3)).run().exits(78);
+        run.prints_nothing()
+            .says("line 1: expected a number for Size");
+    }
+}
+
 /// Its rows would be half of the one, half of the other.
 #[test]
 fn an_object_that_is_replaced_before_it_is_read_is_named() {
