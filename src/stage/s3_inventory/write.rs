@@ -91,7 +91,7 @@ impl InventoryWriter {
             };
             if let Err(stop) = write() {
                 // The rest may be appended to the same file. The reader may have left.
-                if matches!(stop.kind, Kind::Signal(_)) && unit.line > unit.after {
+                if matches!(stop.kind, Kind::Signal(_)) && !is_stdin && unit.line > unit.after {
                     let through = position::after(at, unit.line);
                     drop(self.close(&mut unit, through, output));
                 }
