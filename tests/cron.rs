@@ -122,6 +122,42 @@ fn rejects_are_kept_until_their_run_is_finished() {
 }
 
 #[test]
+fn an_audit_finds_what_the_next_backfill_mends() {
+    let mut all = objects(30);
+    all[7]["body"] = json!("{}");
+    let s3 = Faulty::start(&all, &[]);
+    let night = Night::new(&s3.url);
+    let audit = |status: i32| {
+        let mut command = night.command(&["--audit"]);
+        let done = command
+            .env(
+                "BACKFILL_BH_FILTER",
+                "--retry-rejects --suffix buildhub.json",
+            )
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(status), "{done:?}");
+        let mut lines = night.state("audit.ndjson");
+        lines.retain(|line| line.get("mark").is_none());
+        lines
+    };
+    assert_eq!(audit(65).len(), 30);
+    night.ends_with(65, &[]);
+    assert_eq!(audit(0).len(), 0);
+    let database = rusqlite::Connection::open(night.folder.path().join("b.db")).unwrap();
+    let delete = "DELETE FROM main_build WHERE s3_object_key = ?1";
+    database.execute(delete, [key(3)]).unwrap();
+    let found = audit(65);
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (&found[0]["key"], &found[0]["audit"]),
+        (&json!(key(3)), &json!("missing"))
+    );
+    night.ends_with(0, &[]);
+    assert_eq!(audit(0).len(), 0);
+}
+
+#[test]
 fn only_one_backfill_runs_at_a_time() {
     let s3 = Faulty::start(&objects(1), &[]);
     let night = Night::new(&s3.url);

@@ -80,7 +80,7 @@ impl<'a> Report<'a> {
                     self.close_pending(output)?;
                     match record {
                         Compared::Others(records) => output.drop(OTHER, records),
-                        Compared::Known => output.drop(KNOWN, 1),
+                        Compared::Known(records) => output.drop(KNOWN, records),
                         Compared::KnownBad => output.drop(KNOWN_BAD, 1),
                         Compared::TooNew => output.drop(TOO_NEW, 1),
                         Compared::Bad(reject) => output.reject(&reject)?,

@@ -33,7 +33,7 @@ pub enum Compared {
     Mark(Mark, Vec<u8>),
     Bad(Reject),
     Others(u64),
-    Known,
+    Known(u64),
     KnownBad,
     TooNew,
     Suspect(Suspect),
@@ -93,7 +93,11 @@ impl Table {
                         self.note_listed(located.index);
                     }
                     let is_bad = known_bad.next() == Some(true);
-                    compared.push(self.judge(line, object, located, is_bad));
+                    let judged = self.judge(line, object, located, is_bad);
+                    match (compared.last_mut(), judged) {
+                        (Some(Compared::Known(sum)), Compared::Known(one)) => *sum += one,
+                        (_, judged) => compared.push(judged),
+                    }
                 }
             }
         }
@@ -108,7 +112,7 @@ impl Table {
         is_bad: bool,
     ) -> Compared {
         let difference = match located {
-            Some(located) if located.has_same_etag => return Compared::Known,
+            Some(located) if located.has_same_etag => return Compared::Known(1),
             Some(_) => Difference::Changed,
             None => Difference::Missing,
         };
