@@ -189,7 +189,7 @@ fn a_stopped_backfill_keeps_what_it_has_stored() {
     assert!(said.contains(&again), "{said}");
     assert_eq!(night.last("/status"), 143);
     // Only the failed object is left.
-    night.ends_with(69, &["--tries", "1"]);
+    night.ends_with(65, &["--tries", "1"]);
     assert_eq!(night.rows().len(), 39);
     assert_eq!(night.last("/stages/bh-filter/summary/out"), 1);
 }
