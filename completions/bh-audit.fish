@@ -6,6 +6,7 @@ extra\t'The object is in the database, and not in the part of the bucket that wa
 complete -c bh-audit -l settle -d 'Do not judge objects younger than this: they may be on their way into the database' -r
 complete -c bh-audit -l schema -d 'Use this schema instead of the built-in one: YAML or JSON' -r -F
 complete -c bh-audit -l database -d 'sqlite:FILE or postgres://… [default: sqlite:buildhub.db]' -r
+complete -c bh-audit -l tries -d 'Maximum number of attempts per request to a server [default: 9, and 16 to Elasticsearch]' -r
 complete -c bh-audit -l rejects -d 'Append rejected records to this file, with the reason; it can be piped in again' -r -F
 complete -c bh-audit -l log-format -d 'Write messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"

@@ -3,6 +3,7 @@ complete -c bh-filter -l key-regex -d 'Of these, keep only keys that match this 
 complete -c bh-filter -l known -d 'The known objects: a file of records or a listing [default: those in the database]' -r
 complete -c bh-filter -l schema -d 'Use this schema instead of the built-in one: YAML or JSON' -r -F
 complete -c bh-filter -l database -d 'sqlite:FILE or postgres://… [default: sqlite:buildhub.db]' -r
+complete -c bh-filter -l tries -d 'Maximum number of attempts per request to a server [default: 9, and 16 to Elasticsearch]' -r
 complete -c bh-filter -l rejects -d 'Append rejected records to this file, with the reason; it can be piped in again' -r -F
 complete -c bh-filter -l log-format -d 'Write messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"

@@ -98,10 +98,9 @@ pub enum Announce {
     Second,
 }
 
-/// How the requests to one server are retried. Users set the number of tries for object
-/// storage, Kinto and the archive. `PostgreSQL` is retried for about 20 seconds, because
-/// nothing can be loaded without it, and Elasticsearch for as long as it takes to restart,
-/// because its documents stay queued.
+/// How the requests to one server are retried. Users may set the number of tries. By default,
+/// `PostgreSQL` is retried for about 20 seconds, because nothing can be loaded without it, and
+/// Elasticsearch for as long as it takes to restart, because its documents stay queued.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     pub limit: Limit,
@@ -112,6 +111,14 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Returns the same policy with another number of tries, if one is given.
+    pub fn with_tries(self, tries: Option<u32>) -> Self {
+        Self {
+            limit: tries.map_or(self.limit, Limit::Tries),
+            ..self
+        }
+    }
+
     /// Returns the policy of object storage, Kinto and the archive: `tries` tries in all.
     pub const fn requests(tries: u32) -> Self {
         Self {

@@ -116,6 +116,16 @@ const LOCAL: &[Row] = &[
          after 2 tries",
     ),
     row(
+        "bh-load --database postgres://127.0.0.1:1/b --tries 2",
+        69,
+        "cannot connect: Connection refused (is PostgreSQL running there?); gave up after 2 tries",
+    ),
+    row(
+        "bh-load --elasticsearch http://127.0.0.1:1 --tries 2",
+        69,
+        "gave up after 2 tries",
+    ),
+    row(
         "bh-load --runs",
         78,
         "no such database; name the one that holds the runs with --database or DATABASE_URL",

@@ -22,6 +22,10 @@ pub struct DatabaseArgs {
         help_heading = "Database"
     )]
     pub database: Option<String>,
+
+    /// Maximum number of attempts per request to a server [default: 9, and 16 to Elasticsearch]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Database")]
+    pub tries: Option<u32>,
 }
 
 /// The SQLite file that is used if no database is named.
@@ -64,6 +68,7 @@ pub struct Location {
     address: Address,
     /// No database was named.
     pub is_default: bool,
+    tries: Option<u32>,
     context: Context,
 }
 
@@ -76,6 +81,7 @@ impl Location {
         Ok(Self {
             address: choose(args)?,
             is_default: args.named().is_none(),
+            tries: args.tries,
             context: io.context.clone(),
         })
     }
@@ -107,7 +113,7 @@ impl Location {
                 Err(error) => Err(Error::local(path.display())(error)),
             },
             Address::Postgres(url) => {
-                let store = postgres::Postgres::open(url, &self.context, Access::Read)?;
+                let store = postgres::Postgres::open(url, self.tries, &self.context, Access::Read)?;
                 Ok(Some(Box::new(store)))
             }
         }
@@ -126,7 +132,8 @@ impl Location {
                 Connector::Sqlite(sqlite::Sqlite::open(&path, false, &self.context.log)?)
             }
             Address::Postgres(url) => {
-                Connector::Postgres(url, self.context, Access::Load(Arc::default()))
+                let access = Access::Load(Arc::default());
+                Connector::Postgres(url, self.tries, self.context, access)
             }
         })
     }
@@ -135,7 +142,7 @@ impl Location {
 /// Opens a store for loading, once per thread.
 pub enum Connector {
     Sqlite(sqlite::Sqlite),
-    Postgres(String, Context, Access),
+    Postgres(String, Option<u32>, Context, Access),
 }
 
 impl Connector {
@@ -144,9 +151,12 @@ impl Connector {
     pub fn connect(&self) -> Result<Box<dyn Store>> {
         Ok(match self {
             Self::Sqlite(store) => Box::new(store.clone()),
-            Self::Postgres(url, context, access) => {
-                Box::new(postgres::Postgres::open(url, context, access.clone())?)
-            }
+            Self::Postgres(url, tries, context, access) => Box::new(postgres::Postgres::open(
+                url,
+                *tries,
+                context,
+                access.clone(),
+            )?),
         })
     }
 }

@@ -110,16 +110,21 @@ const BULK_QUERY: &[(&str, &str)] = &[
 impl Index {
     /// Learns what the server of `args` is, and prepares the index for the
     /// database with the id `database`; `None` when no URL is configured.
-    pub fn open(args: &ElasticArgs, database: &str, context: &Context) -> Result<Option<Self>> {
+    pub fn open(
+        args: &ElasticArgs,
+        tries: Option<u32>,
+        database: &str,
+        context: &Context,
+    ) -> Result<Option<Self>> {
         let Some(url) = args.url()? else {
             return Ok(None);
         };
         let name = args.name()?;
-        let server = ElasticServer::new(url, context)?;
+        let server = ElasticServer::new(url, tries, context)?;
         let waiting = context
             .log
             .notify_if_slow(format!("waiting for Elasticsearch at {}", server.address()));
-        let version = server.run(server.version(&mut Attempts::new(OPEN)))?;
+        let version = server.run(server.version(&mut server.attempts(OPEN)))?;
         drop(waiting);
         Ok(Some(Self {
             server: Arc::new(server),
@@ -175,7 +180,7 @@ impl Index {
         // In the path, because servers with `rest.action.multi.allow_explicit_index` off
         // reject it in the lines.
         let path = format!("/{}{}/_bulk", self.alias, self.document_type());
-        let mut attempts = Attempts::new(BULK);
+        let mut attempts = self.server.attempts(BULK);
         let mut batches = batch::split(documents);
         while let Some(batch) = batches.pop() {
             let request = ElasticRequest {

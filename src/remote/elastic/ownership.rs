@@ -18,7 +18,6 @@ use super::reason::Reason;
 use super::server::{ElasticRequest, OPEN};
 use super::{ElasticAnswer, Index};
 use crate::error::{Error, Kind, Result};
-use crate::retry::Attempts;
 
 /// The member of `_meta` that is ours, named like the table.
 const MEMBER: &str = "bh_database";
@@ -263,7 +262,8 @@ impl Index {
             body: Some(body.to_string().into()),
             ..ElasticRequest::new(Method::POST, path)
         };
-        self.server.ask(request, &mut Attempts::new(OPEN)).await
+        let mut attempts = self.server.attempts(OPEN);
+        self.server.ask(request, &mut attempts).await
     }
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<ElasticAnswer> {
@@ -271,7 +271,8 @@ impl Index {
             body: body.map(|body| body.to_string().into()),
             ..ElasticRequest::new(method, path)
         };
-        self.server.ask(request, &mut Attempts::new(OPEN)).await
+        let mut attempts = self.server.attempts(OPEN);
+        self.server.ask(request, &mut attempts).await
     }
 
     async fn demand(&self, method: Method, path: &str, body: &Value) -> Result<()> {

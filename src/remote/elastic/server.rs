@@ -45,6 +45,8 @@ pub struct ElasticServer {
     /// The address and its proxy, for messages.
     route: String,
     retry: Retry,
+    /// Tries of each request, if the user has set them.
+    tries: Option<u32>,
 }
 
 /// A request; `path` begins with a slash.
@@ -76,7 +78,7 @@ pub struct ElasticAnswer {
 }
 
 impl ElasticServer {
-    pub fn new(mut url: Url, context: &Context) -> Result<Self> {
+    pub fn new(mut url: Url, tries: Option<u32>, context: &Context) -> Result<Self> {
         let address = address(&url);
         url.set_path(&format!("{}/", url.path().trim_end_matches('/')));
         let (client, proxy) = http::client(url.as_str(), TIMEOUT, http::within_server())?;
@@ -89,7 +91,13 @@ impl ElasticServer {
             route: format!("{address}{proxy}"),
             address,
             retry: Retry::new(BULK, context),
+            tries,
         })
+    }
+
+    /// Returns the attempts of a request by `policy`, or by the number that the user has set.
+    pub fn attempts(&self, policy: Policy) -> Attempts {
+        Attempts::new(policy.with_tries(self.tries))
     }
 
     /// Returns its URL, without user and password.

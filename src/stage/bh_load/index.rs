@@ -49,7 +49,12 @@ impl Indexer {
             queue.check_queue()?;
         }
         let identity = queue.identity()?;
-        let begun = match Index::open(&args.elastic, &identity.id, &io.context) {
+        let begun = match Index::open(
+            &args.elastic,
+            args.database.tries,
+            &identity.id,
+            &io.context,
+        ) {
             Ok(Some(index)) => {
                 let following = follow::begin(&index, &mut *queue, args.requeue, &log);
                 following.map(|following| (index, following))

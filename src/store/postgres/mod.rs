@@ -68,16 +68,17 @@ pub enum Access {
 }
 
 impl Postgres {
-    /// Connects; for loading, tables that are missing are created.
+    /// Connects; for loading, tables that are missing are created. A request is tried `tries`
+    /// times, 9 by default.
     ///
     /// # Errors
     /// Not reachable (69), refused (77), no such database or a table of
     /// another shape (78).
-    pub fn open(url: &str, context: &Context, access: Access) -> Result<Self> {
+    pub fn open(url: &str, tries: Option<u32>, context: &Context, access: Access) -> Result<Self> {
         let mut store = Self {
             target: ConnectionTarget::new(url, &context.log)?,
             address: without_password(url),
-            retry: Retry::new(POLICY, context),
+            retry: Retry::new(POLICY.with_tries(tries), context),
             client: None,
             access,
             is_pooled: false,
