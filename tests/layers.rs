@@ -268,7 +268,7 @@ const CRATES: &[(&str, &str)] = &[
         "http_body_util hyper hyper_rustls hyper_util tower_service",
         "remote",
     ),
-    ("reqwest", "remote"),
+    ("elasticsearch reqwest", "remote"),
     // Kinto's own database is PostgreSQL too.
     ("postgres", "remote store"),
     ("rusqlite tokio_postgres_rustls", "store"),

@@ -17,6 +17,7 @@ mod version;
 use std::fmt;
 use std::sync::Arc;
 
+use elasticsearch::BulkParts;
 use reqwest::{Method, Url};
 
 use self::batch::Verdict;
@@ -151,6 +152,12 @@ impl Index {
         if self.typed { "/doc" } else { "" }
     }
 
+    /// Returns the path of an API of documents, with their type after the index if they have
+    /// one.
+    fn typed_path(&self, path: &str) -> String {
+        path.replacen("/_", &format!("{}/_", self.document_type()), 1)
+    }
+
     /// Indexes `documents` and says, in their order, what became of each.
     ///
     /// Documents that the server cannot take now are sent again, and only these.
@@ -179,7 +186,7 @@ impl Index {
     ) -> Result<()> {
         // In the path, because servers with `rest.action.multi.allow_explicit_index` off
         // reject it in the lines.
-        let path = format!("/{}{}/_bulk", self.alias, self.document_type());
+        let path = self.typed_path(&BulkParts::Index(&self.alias).url());
         let mut attempts = self.server.attempts(BULK);
         let mut batches = batch::split(documents);
         while let Some(batch) = batches.pop() {

@@ -7,6 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use elasticsearch::indices::{
+    IndicesCreateParts, IndicesGetAliasParts, IndicesGetParts, IndicesPutMappingParts,
+};
+use elasticsearch::{MgetParts, SearchParts};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -63,7 +67,7 @@ impl Index {
     /// Returns the index as it is now; `None` if there is none.
     pub fn look(&self) -> Result<Option<HeldIndex>> {
         self.server.run(async {
-            let path = format!("/{}", self.name);
+            let path = IndicesGetParts::Index(&[&self.name]).url();
             let answer = self.ask(Method::GET, &path, None).await?;
             match answer.status {
                 200 => self.held(&answer.text).map(Some),
@@ -108,7 +112,7 @@ impl Index {
             "aliases": {&*self.alias: {}},
         });
         self.server.run(async {
-            let path = format!("/{}", self.name);
+            let path = IndicesCreateParts::Index(&self.name).url();
             let answer = self.ask(Method::PUT, &path, Some(&body)).await?;
             if answer.status == 200 {
                 let (version, address) = (&self.version, self.server.address());
@@ -140,7 +144,8 @@ impl Index {
                 body["_meta"][MEMBER] = followed;
             }
             if body != json!({}) {
-                let path = format!("/{}/_mapping{}", held.name, self.document_type());
+                let path = IndicesPutMappingParts::Index(&[&held.name]).url();
+                let path = format!("{path}{}", self.document_type());
                 self.demand(Method::PUT, &path, &body).await?;
             }
             if body["properties"].is_object() {
@@ -155,7 +160,7 @@ impl Index {
     }
 
     async fn move_alias(&self, index: &str) -> Result<()> {
-        let path = format!("/_alias/{}", self.alias);
+        let path = IndicesGetAliasParts::Name(&[&self.alias]).url();
         let answer = self.ask(Method::GET, &path, None).await?;
         let owners: BTreeMap<String, Value> = match answer.status {
             200 => serde_json::from_str(&answer.text).unwrap_or_default(),
@@ -193,7 +198,7 @@ impl Index {
         let names: Vec<String> = ids.iter().map(i64::to_string).collect();
         let body = json!({"ids": names});
         self.server.run(async {
-            let path = format!("/{}{}/_mget", self.name, self.document_type());
+            let path = self.typed_path(&MgetParts::Index(&self.name).url());
             let answer = self.query(&path, &[("_source", "false")], &body).await?;
             let found: Option<Answer> = serde_json::from_str(&answer.text).ok();
             let complete = found.filter(|answer| answer.docs.iter().map(|doc| &doc.id).eq(&names));
@@ -233,7 +238,7 @@ impl Index {
         }
         let body = json!({"size": 50, "_source": ["source", "target"]});
         self.server.run(async {
-            let path = format!("/{}/_search", self.name);
+            let path = SearchParts::Index(&[&self.name]).url();
             let answer = self.query(&path, &[], &body).await?;
             let found: Option<Answer> = serde_json::from_str(&answer.text).ok();
             let found = found.ok_or_else(|| self.refused(&answer))?;

@@ -228,7 +228,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         writer.list(pool, &gaps, io)
     });
     let (counters, unreadable) = (&io.context.counters, client.bucket.unreadable());
-    counters.add_read(unreadable);
-    counters.add_rejected("unreadable_key", unreadable);
+    if unreadable > 0 {
+        counters.add_read(unreadable);
+        counters.add_rejected("unreadable_key", unreadable);
+    }
     writer.conclude(done, io)
 }
