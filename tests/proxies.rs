@@ -43,7 +43,7 @@ fn a_request_goes_through_its_proxy() {
             });
             let address = proxy.url.replace("http://", "http://me:a%20b@");
             let run = ask(program, "http://server.test", &[(name, &address)]);
-            assert!(!run.stderr.contains("407"), "{run}");
+            assert!(!run.stderr.contains("user name and password"), "{run}");
             assert!(!run.stderr.contains("a%20b"), "{run}");
             let asked = proxy.asked();
             let is_absolute = |line: &String| line.contains(" http://server.test/");
