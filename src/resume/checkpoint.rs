@@ -54,7 +54,7 @@ pub enum ResumeFrom {
 }
 
 /// How long to wait for a loader's file to appear, and how often to look.
-const LOADER: Duration = Duration::from_millis(500);
+const LOADER: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// What a run reads: a part of its state.
