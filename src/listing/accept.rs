@@ -77,7 +77,10 @@ impl ActiveRange {
             self.chain.token = None;
             return Ok(RangeUpdate::none());
         }
-        let first = partition(page.len(), |index| *page.key(index) <= *self.cursor());
+        let first = match restart {
+            Some(_) => partition(page.len(), |index| *page.key(index) <= *self.cursor()),
+            None => 0,
+        };
         let past = partition(page.len(), |index| match self.end() {
             Some(end) => *page.key(index) <= *end,
             None => true,

@@ -134,6 +134,16 @@ impl Levels {
         levels.filter(|(dir, entry)| self.rest(dir, entry) != Rest::Nothing)
     }
 
+    /// Returns those of them whose entry is a directory.
+    pub fn unproven_dirs<'a>(
+        &'a self,
+        prefix: &'a str,
+        last: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let levels = self.unproven(prefix, last);
+        levels.filter(|(dir, entry)| dir != entry && entry.ends_with('/'))
+    }
+
     /// Returns where the keys after the directory `dir`, through `end`, have to be listed.
     pub fn climb<'a>(&self, prefix: &'a str, mut dir: &'a str, end: Option<&str>) -> Climb {
         loop {

@@ -9,6 +9,7 @@ mod mark_options;
 mod ordered;
 mod output;
 mod parallel;
+mod parsed;
 mod rejects;
 mod runs;
 mod stage_output;
@@ -23,8 +24,9 @@ pub use mark_options::{MarkOptions, Place, WriteMarks};
 pub use ordered::{PendingQueue, Promise, ordered};
 pub use output::Output;
 pub use parallel::{Polled, Results, cores, par_filter, par_map_ordered, with_reader};
+pub use parsed::Parsed;
 pub use rejects::Rejects;
-pub use stage_output::{ClosedUnit, Parsed, StageOutput};
+pub use stage_output::{ClosedUnit, StageOutput};
 pub use wanted::{OTHER, Selected, Wanted, WantedArgs};
 
 use crate::context::Context;

@@ -5,6 +5,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::emitted::{Emitted, Part, UnitPart};
 use super::first_records::FirstRecords;
+use super::parsed::Parsed;
 use super::runs::Runs;
 use super::unit::Unit;
 use super::{MarkOptions, Output, Place, Rejects, WriteMarks};
@@ -15,46 +16,6 @@ use crate::record::ledger;
 use crate::record::mark::Mark;
 use crate::record::reject::Reject;
 use crate::record::unit_mark::{self, Held, PartKind, UnitMark};
-
-/// The result of a line, before its turn in the output.
-pub enum Parsed<T> {
-    /// A record to work on.
-    Record(T),
-    /// The reason and the number of records that are not wanted.
-    Dropped(&'static str, u64),
-    /// So many records beyond the first that a line gives.
-    Made(u64),
-    /// A record whose outcome comes in a later unit.
-    PutOff,
-    /// One that was put off comes next.
-    TakenUp,
-    Reject(Box<Reject>),
-    /// A mark, and the line that it was read from.
-    Mark(Box<(Mark, Vec<u8>)>),
-}
-
-impl<T> Parsed<T> {
-    pub fn reject(reject: Reject) -> Self {
-        Self::Reject(Box::new(reject))
-    }
-
-    pub fn mark(mark: Mark, line: &[u8]) -> Self {
-        Self::Mark(Box::new((mark, line.to_vec())))
-    }
-
-    /// Returns what `make` makes of a record, and all else as it is.
-    pub fn and_then<U>(self, make: impl FnOnce(T) -> Parsed<U>) -> Parsed<U> {
-        match self {
-            Self::Record(record) => make(record),
-            Self::Dropped(reason, records) => Parsed::Dropped(reason, records),
-            Self::Made(records) => Parsed::Made(records),
-            Self::PutOff => Parsed::PutOff,
-            Self::TakenUp => Parsed::TakenUp,
-            Self::Reject(reject) => Parsed::Reject(reject),
-            Self::Mark(mark) => Parsed::Mark(mark),
-        }
-    }
-}
 
 /// A unit that is closed: its rejects are on disk.
 pub struct ClosedUnit {

@@ -90,8 +90,7 @@ impl Planner {
         let prefix = self.settings.prefix.as_str();
         let cursor = self.ranges.last().map_or("", ActiveRange::cursor);
         let last = self.evidence.last.as_str().max(cursor);
-        let levels = self.evidence.levels.unproven(prefix, last);
-        let dirs = levels.filter(|(dir, entry)| dir != entry && entry.ends_with('/'));
+        let dirs = self.evidence.levels.unproven_dirs(prefix, last);
         dirs.count() as u64 + DOUBT - u64::from(!has_page)
     }
 }

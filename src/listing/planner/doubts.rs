@@ -2,7 +2,7 @@
 
 use super::Planner;
 use crate::listing::levels::Rest;
-use crate::listing::position::{dir_end, dirs_of, is_before, sendable};
+use crate::listing::position::{dir_end, is_before, sendable};
 use crate::listing::range::ActiveRange;
 
 impl Planner {
@@ -21,12 +21,10 @@ impl Planner {
         let levels = &self.evidence.levels;
         let range = &mut self.ranges[index];
         let cursor = range.cursor().to_owned();
-        let mut parent = self.settings.prefix.as_str();
         let mut parts = Vec::new();
-        for dir in dirs_of(parent, &cursor) {
-            let dir_in_it = std::mem::replace(&mut parent, dir);
-            let divides = levels.rest(dir_in_it, dir) == Rest::Something
-                && levels.is_end_free(dir_in_it, dir);
+        for (parent, dir) in levels.unproven_dirs(&self.settings.prefix, &cursor) {
+            let divides =
+                levels.rest(parent, dir) == Rest::Something && levels.is_end_free(parent, dir);
             let end = dir_end(dir).filter(|end| divides && range.can_end(end));
             parts.extend(end.map(|end| range.split_off(end, false, 0.5)));
         }
@@ -42,18 +40,19 @@ impl Planner {
             return None;
         }
         let levels = &self.evidence.levels;
-        let mut parent = self.settings.prefix.as_str();
         // The page that restarts lists the inner ones.
         let inner = range
             .restart
             .as_ref()
             .map_or(usize::MAX, |_| range.chain.scope.len());
-        let mut dirs = dirs_of(parent, range.cursor()).take_while(|dir| dir.len() <= inner);
-        dirs.find(|dir| {
-            let parent = std::mem::replace(&mut parent, dir);
+        let mut unproven = levels
+            .unproven_dirs(&self.settings.prefix, range.cursor())
+            .take_while(|(_, dir)| dir.len() <= inner);
+        let asked = unproven.find(|&(parent, dir)| {
             let asks = levels.rest(parent, dir) == Rest::Unknown && !levels.was_asked(dir);
             asks && dir_end(dir).is_some_and(|end| range.can_end(&end))
-        })
+        });
+        asked.map(|(_, dir)| dir)
     }
 }
 

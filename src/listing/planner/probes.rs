@@ -3,7 +3,7 @@
 use super::Planner;
 use crate::listing::levels::Rest;
 use crate::listing::order::check_order;
-use crate::listing::position::{dir_end, dirs_of, flat_before, is_before, parent_dir, sendable};
+use crate::listing::position::{dir_end, flat_before, is_before, parent_dir, sendable};
 use crate::listing::prefix_listing::PrefixListing;
 use crate::listing::range::Step;
 use crate::listing::{Continuation, InconsistentListing, Request, RequestId, ResponseKeys};
@@ -69,18 +69,13 @@ impl Planner {
         if self.stats.no_delimiter || !doubts {
             return None;
         }
-        let mut dir = prefix.as_str();
         let levels = &self.evidence.levels;
-        let mut unknown = None;
-        for child in dirs_of(prefix, last).chain([last]) {
+        let unknown = levels.unproven(prefix, last).find(|&(dir, child)| {
             let asks = sendable(child) == child && !levels.was_asked(child);
-            if levels.rest(dir, child) == Rest::Unknown && asks {
-                unknown = Some((dir.to_owned(), child.to_owned()));
-                break;
-            }
-            dir = child;
-        }
+            levels.rest(dir, child) == Rest::Unknown && asks
+        });
         let (dir, child) = unknown?;
+        let (dir, child) = (dir.to_owned(), child.to_owned());
         Some(self.probe_rest(&dir, &child))
     }
 

@@ -146,9 +146,11 @@ impl<'a> Report<'a> {
         if let Some((unit, _)) = &pending {
             self.note_listed(unit, output);
         }
-        self.pending = pending;
         self.find_extra(output)?;
-        self.close_pending(output)
+        match pending {
+            Some((unit, line)) => output.mark(&Mark::Unit(unit), &line),
+            None => Ok(()),
+        }
     }
 
     /// Looks the suspects up once more, since a loader may have stored them meanwhile.

@@ -96,14 +96,18 @@ impl DocumentDownload {
                 return Ok(FetchAnswer::Failed(error.to_string()));
             }
             Err(failure) => {
-                let at_fault = self.is_object_at_fault(before).await;
-                shared.s3.retry.context.shutdown.check()?;
                 let error = failure.into_error(&what);
-                return match error.kind {
-                    Kind::Unavailable | Kind::Configuration if at_fault => {
-                        Ok(FetchAnswer::Failed(error.to_string()))
+                let at_fault = match error.kind {
+                    Kind::Unavailable | Kind::Configuration => {
+                        self.is_object_at_fault(before).await
                     }
-                    _ => Err(error),
+                    _ => false,
+                };
+                shared.s3.retry.context.shutdown.check()?;
+                return if at_fault {
+                    Ok(FetchAnswer::Failed(error.to_string()))
+                } else {
+                    Err(error)
                 };
             }
         };
