@@ -38,6 +38,7 @@ mod layers;
 mod listing;
 mod marks;
 mod messages;
+mod names;
 mod pipeline;
 mod progress;
 mod proxies;

@@ -32,7 +32,7 @@ pub struct ManifestFile {
 
 /// The format of the files of an inventory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileFormat {
+pub enum InventoryFormat {
     Csv,
     Parquet,
 }
@@ -55,10 +55,10 @@ impl InventoryManifest {
 
     /// # Errors
     /// The format is not supported.
-    pub fn format(&self) -> Result<FileFormat, String> {
+    pub fn format(&self) -> Result<InventoryFormat, String> {
         match self.file_format.as_deref().unwrap_or("CSV") {
-            "CSV" => Ok(FileFormat::Csv),
-            "Parquet" => Ok(FileFormat::Parquet),
+            "CSV" => Ok(InventoryFormat::Csv),
+            "Parquet" => Ok(InventoryFormat::Parquet),
             other => Err(format!(
                 "its files are {other}, and CSV and Parquet are read: configure the inventory so"
             )),

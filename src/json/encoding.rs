@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 /// Bytes that are invalid in the encoding that their first four indicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {encoding} at byte {offset}")]
-pub struct DecodeError {
+pub struct InvalidEncoding {
     /// `UTF-8`, `UTF-16LE`, `UTF-16BE`, `UTF-32LE` or `UTF-32BE`
     pub encoding: &'static str,
     /// Offset of the invalid sequence in the input, BOM included.
@@ -31,8 +31,11 @@ enum Order {
 /// The encoding is detected as by `json.detect_encoding`: by a BOM of UTF-8, UTF-16 or UTF-32,
 /// otherwise by which of the first four bytes are NUL. One BOM is removed; a second one stays (and
 /// is not JSON). Surrogates, which `json.loads` lets pass, are written as their escapes: the two
-/// mean the same. Errors: other sequences that are invalid in the encoding.
-pub fn decode(bytes: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
+/// mean the same.
+///
+/// # Errors
+/// Other sequences that are invalid in the encoding.
+pub fn decode(bytes: &[u8]) -> Result<Cow<'_, [u8]>, InvalidEncoding> {
     let (encoding, bom) = detect(bytes);
     let body = &bytes[bom..];
     let text = match encoding {
@@ -45,7 +48,7 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, [u8]>, DecodeError> {
     };
     match text {
         Ok(text) => Ok(Cow::Owned(text.into_bytes())),
-        Err(at) => Err(DecodeError {
+        Err(at) => Err(InvalidEncoding {
             encoding: name(encoding),
             offset: bom + at,
         }),

@@ -38,7 +38,7 @@ use std::ops::Range;
 
 use crate::record::coverage::Interval;
 
-pub use page::{Encoding, Oddity, Page, PageParser, ParseError, find_text};
+pub use page::{Encoding, Oddity, Page, PageError, PageParser, find_text};
 pub use planner::Planner;
 pub use survey::{PlannedRange, Survey};
 

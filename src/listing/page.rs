@@ -21,7 +21,7 @@ pub use self::text::Encoding;
 
 /// Why a document is not a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ParseError {
+pub enum PageError {
     /// Another document, such as an error.
     NotAListing,
     /// It ends, or contradicts itself, before it is complete.
@@ -68,7 +68,7 @@ impl Page {
         encoding: Encoding,
         prefix: &RecordPrefix,
         is_declared: bool,
-    ) -> Result<(), ParseError> {
+    ) -> Result<(), PageError> {
         // S3's order first, which is fast; otherwise by name.
         let mut key = scanner.element(b"Key");
         let mut time = scanner.element(b"LastModified");
@@ -93,7 +93,7 @@ impl Page {
         let raw = key;
         let key = match XmlText::new(raw, encoding).parse() {
             Ok(key) => key,
-            Err(ParseError::Invalid(_)) if is_declared => {
+            Err(PageError::Invalid(_)) if is_declared => {
                 let raw = String::from_utf8_lossy(raw).into_owned();
                 self.oddities.push(Oddity::Key(raw));
                 self.skipped += 1;
@@ -124,7 +124,7 @@ impl Page {
         .write(&mut self.lines);
         let end = |length| {
             u32::try_from(length)
-                .map_err(|_| ParseError::Invalid("the server lists a page of 4 GiB".to_owned()))
+                .map_err(|_| PageError::Invalid("the server lists a page of 4 GiB".to_owned()))
         };
         let ends = (end(self.keys.len())?, end(self.lines.len())?);
         self.ends.push(ends);
@@ -156,7 +156,7 @@ impl Page {
         }
     }
 
-    fn prefix(&mut self, scanner: &mut Scanner<'_>, encoding: Encoding) -> Result<(), ParseError> {
+    fn prefix(&mut self, scanner: &mut Scanner<'_>, encoding: Encoding) -> Result<(), PageError> {
         let mut prefix = None;
         loop {
             match scanner.tag()? {
@@ -229,17 +229,17 @@ impl ResponseKeys for Page {
     }
 }
 
-fn without_key() -> ParseError {
-    ParseError::Invalid("the server lists an object without a key".to_owned())
+fn without_key() -> PageError {
+    PageError::Invalid("the server lists an object without a key".to_owned())
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn wrong(what: &str, text: &[u8]) -> ParseError {
+fn wrong(what: &str, text: &[u8]) -> PageError {
     let text = String::from_utf8_lossy(text);
-    ParseError::Invalid(format!(
+    PageError::Invalid(format!(
         "the server lists {what} that cannot be read: {text}"
     ))
 }

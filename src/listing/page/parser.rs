@@ -2,7 +2,7 @@
 
 use super::text::XmlText;
 use super::xml::{Scanner, Tag};
-use super::{Encoding, Page, ParseError, number, without_key, wrong};
+use super::{Encoding, Page, PageError, number, without_key, wrong};
 use crate::record::line::RecordPrefix;
 
 /// The usual size of an object's element, in bytes.
@@ -60,7 +60,7 @@ impl PageParser {
     ///
     /// # Errors
     /// The document is not a page.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), ParseError> {
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), PageError> {
         self.length += bytes.len();
         if self.length > LONGEST_PAGE {
             return Err(too_long("a page", LONGEST_PAGE));
@@ -91,14 +91,14 @@ impl PageParser {
     }
 
     /// Scans all complete elements and returns how many bytes are left.
-    fn scan_elements(&mut self, bytes: &[u8]) -> Result<usize, ParseError> {
+    fn scan_elements(&mut self, bytes: &[u8]) -> Result<usize, PageError> {
         let mut scanner = Scanner::new(bytes);
         loop {
             let left = scanner.left();
             match self.scan_element(&mut scanner) {
                 Ok(()) => {}
                 // The rest of the element has not arrived yet.
-                Err(ParseError::Incomplete) => return Ok(left),
+                Err(PageError::Incomplete) => return Ok(left),
                 Err(error) => return Err(error),
             }
         }
@@ -108,9 +108,9 @@ impl PageParser {
     ///
     /// # Errors
     /// The document is incomplete, or uses another encoding than expected.
-    pub fn finish(mut self) -> Result<Page, ParseError> {
+    pub fn finish(mut self) -> Result<Page, PageError> {
         if self.state != ParserState::End {
-            return Err(ParseError::Incomplete);
+            return Err(PageError::Incomplete);
         }
         // A body without a length may be cut anywhere without an error.
         let keys = self.page.ends.len() as u64 + self.page.skipped;
@@ -120,16 +120,16 @@ impl PageParser {
             .key_count
             .is_some_and(|key_count| key_count != got && key_count != keys)
         {
-            return Err(ParseError::Incomplete);
+            return Err(PageError::Incomplete);
         }
         if self.declared != self.encoding && got > 0 {
-            return Err(ParseError::Encoding(self.declared));
+            return Err(PageError::Encoding(self.declared));
         }
-        self.page.truncated = self.truncated.ok_or(ParseError::Incomplete)?;
+        self.page.truncated = self.truncated.ok_or(PageError::Incomplete)?;
         Ok(self.page)
     }
 
-    fn object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
+    fn object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), PageError> {
         let is_declared = self.declared == self.encoding;
         let read = self
             .page
@@ -138,23 +138,23 @@ impl PageParser {
     }
 
     /// Returns a failure to decode a key as an encoding that the server did not declare.
-    fn or_unexpected_encoding(&self, error: ParseError) -> ParseError {
+    fn or_unexpected_encoding(&self, error: PageError) -> PageError {
         match error {
-            ParseError::Invalid(_) if self.declared != self.encoding => {
-                ParseError::Encoding(self.declared)
+            PageError::Invalid(_) if self.declared != self.encoding => {
+                PageError::Encoding(self.declared)
             }
             error => error,
         }
     }
 
     /// Scans one complete element.
-    fn scan_element(&mut self, scanner: &mut Scanner<'_>) -> Result<(), ParseError> {
+    fn scan_element(&mut self, scanner: &mut Scanner<'_>) -> Result<(), PageError> {
         if self.state == ParserState::Inside && scanner.passed(b"<Contents>") {
             return self.object(scanner);
         }
         if self.state == ParserState::Start {
             if scanner.root()? != b"ListBucketResult" {
-                return Err(ParseError::NotAListing);
+                return Err(PageError::NotAListing);
             }
             self.state = ParserState::Inside;
             return Ok(());
@@ -206,9 +206,9 @@ impl PageParser {
     }
 }
 
-fn too_long(what: &str, most: usize) -> ParseError {
+fn too_long(what: &str, most: usize) -> PageError {
     let most = most >> 20;
-    ParseError::Invalid(format!(
+    PageError::Invalid(format!(
         "the server lists {what} of more than {most} MiB; is it an S3 server?"
     ))
 }

@@ -8,7 +8,7 @@ const OBJECT: &str = "<Contents><Key>a+b%2B%C3%A9</Key>\
     <StorageClass>STANDARD</StorageClass></Contents>";
 
 /// Whatever way the document is cut, the page is the same.
-fn scan(body: &str, encoding: Encoding) -> Result<Page, ParseError> {
+fn scan(body: &str, encoding: Encoding) -> Result<Page, PageError> {
     let pieces = |size: usize| {
         let mut parser = PageParser::new(&RecordPrefix::new("b"), encoding, 0);
         for piece in body.as_bytes().chunks(size) {
@@ -46,10 +46,10 @@ fn the_declared_encoding_counts_before_or_after_the_keys() {
     let other = |body: &str, encoding| scan(body, encoding).err();
     for body in [&before, &after] {
         let said = other(body, Encoding::Plain);
-        assert_eq!(said, Some(ParseError::Encoding(Encoding::Url)));
+        assert_eq!(said, Some(PageError::Encoding(Encoding::Url)));
     }
     let said = other(&without, Encoding::Url);
-    assert_eq!(said, Some(ParseError::Encoding(Encoding::Plain)));
+    assert_eq!(said, Some(PageError::Encoding(Encoding::Plain)));
 }
 
 #[test]
@@ -77,14 +77,14 @@ fn an_incomplete_document_is_not_a_page() {
     let body = format!("{HEAD}<IsTruncated>false</IsTruncated>{OBJECT}</ListBucketResult>");
     for end in 0..body.len() {
         let cut = scan(&body[..end], Encoding::Plain);
-        assert_eq!(cut.err(), Some(ParseError::Incomplete), "{end}");
+        assert_eq!(cut.err(), Some(PageError::Incomplete), "{end}");
     }
     for (part, instead) in [
         ("<IsTruncated>false</IsTruncated>", ""),
         ("<Name>b</Name>", "<KeyCount>2</KeyCount>"),
     ] {
         let page = scan(&body.replace(part, instead), Encoding::Plain);
-        assert_eq!(page.err(), Some(ParseError::Incomplete), "{instead}");
+        assert_eq!(page.err(), Some(PageError::Incomplete), "{instead}");
     }
 }
 
@@ -93,14 +93,14 @@ fn invalid_documents_are_reported() {
     let scan = |body: &str| scan(body, Encoding::Plain).err();
     assert_eq!(
         scan("<Error><Code>SlowDown</Code></Error>"),
-        Some(ParseError::NotAListing)
+        Some(PageError::NotAListing)
     );
     let whole = format!("{HEAD}<IsTruncated>false</IsTruncated>{OBJECT}</ListBucketResult>");
     for (part, instead, said) in [
         ("<Key>a+b", "<Key><b>a</b>", "an element"),
         ("<Key>a+b%2B%C3%A9</Key>", "", "without a key"),
     ] {
-        let Some(ParseError::Invalid(why)) = scan(&whole.replace(part, instead)) else {
+        let Some(PageError::Invalid(why)) = scan(&whole.replace(part, instead)) else {
             panic!("{instead}")
         };
         assert!(why.contains(said), "{why}");
@@ -209,7 +209,7 @@ fn only_true_and_false_say_whether_a_page_is_truncated() {
         assert_eq!(next(text), Ok(Continuation::End), "{text}");
     }
     for text in ["", "yes", "truee"] {
-        assert!(matches!(next(text), Err(ParseError::Invalid(_))), "{text}");
+        assert!(matches!(next(text), Err(PageError::Invalid(_))), "{text}");
     }
 }
 
@@ -231,10 +231,10 @@ fn variants_of_other_servers_are_read() {
     assert_eq!((page.len(), page.next()), (1, Continuation::More(None)));
     // An object without anything.
     let empty = scan(&document("<Contents/>"), Encoding::Plain);
-    assert!(matches!(empty, Err(ParseError::Invalid(why)) if why.contains("without a key")));
+    assert!(matches!(empty, Err(PageError::Invalid(why)) if why.contains("without a key")));
     // What cannot be decoded is no escape, where the server does not say so.
     let raw = document("<Contents><Key>100%ff</Key></Contents>");
     let error = scan(&raw, Encoding::Url).err();
-    assert_eq!(error, Some(ParseError::Encoding(Encoding::Plain)));
+    assert_eq!(error, Some(PageError::Encoding(Encoding::Plain)));
     assert_eq!(scan(&raw, Encoding::Plain).unwrap().key(0), "100%ff");
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::fmt::rfc2822;
 use memchr::memchr;
 
-use super::{ParseError, wrong};
+use super::{PageError, wrong};
 use crate::record::line::{LastModified, RecordText};
 use crate::record::s3;
 
@@ -38,18 +38,18 @@ impl<'a> XmlText<'a> {
     }
 
     /// Returns it decoded, as a string of a record.
-    pub fn parse(&self) -> Result<RecordText<'a>, ParseError> {
+    pub fn parse(&self) -> Result<RecordText<'a>, PageError> {
         if is_simple(self.raw) {
             return Ok(RecordText::Plain(self.raw));
         }
         self.decoded().map(RecordText::Text)
     }
 
-    pub fn owned(&self) -> Result<String, ParseError> {
+    pub fn owned(&self) -> Result<String, PageError> {
         self.decoded().map(Cow::into_owned)
     }
 
-    fn decoded(&self) -> Result<Cow<'a, str>, ParseError> {
+    fn decoded(&self) -> Result<Cow<'a, str>, PageError> {
         let plain = unescape(self.raw)?;
         let bytes = match self.encoding {
             Encoding::Plain => plain,
@@ -61,13 +61,13 @@ impl<'a> XmlText<'a> {
         };
         text.ok_or_else(|| {
             let raw = String::from_utf8_lossy(self.raw);
-            ParseError::Invalid(format!("the server lists a key that is not UTF-8: {raw}"))
+            PageError::Invalid(format!("the server lists a key that is not UTF-8: {raw}"))
         })
     }
 }
 
 /// Returns an `ETag` without its quotes.
-pub fn parse_etag(raw: &[u8]) -> Result<RecordText<'_>, ParseError> {
+pub fn parse_etag(raw: &[u8]) -> Result<RecordText<'_>, PageError> {
     const QUOTE: &[u8] = b"&quot;";
     let inner = raw
         .strip_prefix(QUOTE)
@@ -92,7 +92,7 @@ pub fn parse_time(raw: &[u8]) -> Option<LastModified<'_>> {
 }
 
 /// Resolves XML's references.
-fn unescape(raw: &[u8]) -> Result<Cow<'_, [u8]>, ParseError> {
+fn unescape(raw: &[u8]) -> Result<Cow<'_, [u8]>, PageError> {
     let Some(first) = memchr(b'&', raw) else {
         return Ok(Cow::Borrowed(raw));
     };

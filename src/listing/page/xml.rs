@@ -3,7 +3,7 @@
 
 use memchr::{memchr, memmem};
 
-use super::ParseError;
+use super::PageError;
 
 /// A position in a document.
 pub struct Scanner<'a> {
@@ -30,20 +30,20 @@ impl<'a> Scanner<'a> {
     }
 
     /// Returns the name of the root element.
-    pub fn root(&mut self) -> Result<&'a [u8], ParseError> {
+    pub fn root(&mut self) -> Result<&'a [u8], PageError> {
         match self.tag()? {
             Tag::Open(name) => Ok(name),
-            Tag::Empty(_) | Tag::Close => Err(ParseError::NotAListing),
+            Tag::Empty(_) | Tag::Close => Err(PageError::NotAListing),
         }
     }
 
     /// Returns the next tag, and skips the text before it.
-    pub fn tag(&mut self) -> Result<Tag<'a>, ParseError> {
+    pub fn tag(&mut self) -> Result<Tag<'a>, PageError> {
         loop {
             // Elements mostly follow each other without a gap.
             let start = match self.rest {
                 [b'<', ..] => 1,
-                rest => memchr(b'<', rest).ok_or(ParseError::Incomplete)? + 1,
+                rest => memchr(b'<', rest).ok_or(PageError::Incomplete)? + 1,
             };
             let rest = &self.rest[start..];
             let (ending, skipped): (&[u8], usize) = match rest {
@@ -51,11 +51,11 @@ impl<'a> Scanner<'a> {
                 [b'!', b'-', b'-', ..] => (b"-->", 3),
                 _ => {
                     let ends = |byte: &u8| *byte == b'>' || byte.is_ascii_whitespace();
-                    let name = rest.iter().position(ends).ok_or(ParseError::Incomplete)?;
+                    let name = rest.iter().position(ends).ok_or(PageError::Incomplete)?;
                     // Attributes follow after a space.
                     let end = match rest[name] {
                         b'>' => name,
-                        _ => name + memchr(b'>', &rest[name..]).ok_or(ParseError::Incomplete)?,
+                        _ => name + memchr(b'>', &rest[name..]).ok_or(PageError::Incomplete)?,
                     };
                     self.rest = &rest[end + 1..];
                     return Ok(match rest[..end] {
@@ -67,7 +67,7 @@ impl<'a> Scanner<'a> {
                     });
                 }
             };
-            let end = memmem::find(rest, ending).ok_or(ParseError::Incomplete)?;
+            let end = memmem::find(rest, ending).ok_or(PageError::Incomplete)?;
             self.rest = &rest[end + skipped..];
         }
     }
@@ -93,28 +93,28 @@ impl<'a> Scanner<'a> {
     }
 
     /// Returns the text of the element `name` that was just opened, and skips its end.
-    pub fn text(&mut self, name: &[u8]) -> Result<&'a [u8], ParseError> {
-        let end = memchr(b'<', self.rest).ok_or(ParseError::Incomplete)?;
+    pub fn text(&mut self, name: &[u8]) -> Result<&'a [u8], PageError> {
+        let end = memchr(b'<', self.rest).ok_or(PageError::Incomplete)?;
         let text = &self.rest[..end];
         match self.rest.get(end + 1) {
             Some(b'/') => {}
-            None => return Err(ParseError::Incomplete),
+            None => return Err(PageError::Incomplete),
             Some(_) => {
                 let what = "the server lists an element where text is expected";
-                return Err(ParseError::Invalid(what.to_owned()));
+                return Err(PageError::Invalid(what.to_owned()));
             }
         }
         let after = &self.rest[end..];
         let close = match after.get(name.len() + 2) {
             Some(b'>') => name.len() + 2,
-            _ => memchr(b'>', after).ok_or(ParseError::Incomplete)?,
+            _ => memchr(b'>', after).ok_or(PageError::Incomplete)?,
         };
         self.rest = &after[close + 1..];
         Ok(text)
     }
 
     /// Skips to the end of the element that was just opened.
-    pub fn skip(&mut self) -> Result<(), ParseError> {
+    pub fn skip(&mut self) -> Result<(), PageError> {
         let mut depth = 1;
         while depth > 0 {
             match self.tag()? {

@@ -12,7 +12,7 @@ use super::failure::{classify, classify_document};
 use super::raw_body::RawBodyInterceptor;
 use super::{S3, fits_address};
 use crate::error::{Error, Kind, Result};
-use crate::listing::{Continuation, Encoding, Oddity, Page, PageParser, ParseError, ResponseKeys};
+use crate::listing::{Continuation, Encoding, Oddity, Page, PageError, PageParser, ResponseKeys};
 use crate::record::line::RecordPrefix;
 use crate::record::s3::decode_key;
 use crate::remote::concurrency::{ConcurrencyLimit, Permit};
@@ -111,7 +111,7 @@ impl Bucket {
             match parser.feed(&piece) {
                 Ok(()) => {}
                 // S3 may send an error with the status of success.
-                Err(ParseError::NotAListing) => {
+                Err(PageError::NotAListing) => {
                     let mut document = piece.to_vec();
                     while document.len() < LONGEST_EXPLANATION
                         && let Some(piece) = body.next().await?
@@ -124,18 +124,18 @@ impl Bucket {
             }
         };
         page.map_err(|error| match error {
-            ParseError::Incomplete | ParseError::NotAListing => {
+            PageError::Incomplete | PageError::NotAListing => {
                 transient("the page was cut".to_owned())
             }
-            ParseError::Encoding(Encoding::Plain) => {
+            PageError::Encoding(Encoding::Plain) => {
                 self.plain.store(true, Relaxed);
                 transient("the server does not say how it encodes keys".to_owned())
             }
-            ParseError::Encoding(Encoding::Url) => Failure::permanent(
+            PageError::Encoding(Encoding::Url) => Failure::permanent(
                 Kind::Configuration,
                 "the server encodes keys in some pages, and does not say so in others",
             ),
-            ParseError::Invalid(what) => Failure::Permanent(Error::configuration(what)),
+            PageError::Invalid(what) => Failure::Permanent(Error::configuration(what)),
         })
     }
 }

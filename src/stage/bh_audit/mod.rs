@@ -1,6 +1,6 @@
 //! bh-audit: compares a listing with the database, and passes the records that differ.
 
-mod extra;
+mod listed_part;
 mod report;
 mod table;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::extra::Listed;
+use super::listed_part::ListedPart;
 use super::table::{Compared, Suspect, Table};
 use super::{Args, Difference};
 use crate::context::Context;
@@ -32,7 +32,7 @@ pub struct Report<'a> {
     /// When this began: what is stored later is newer than a listing without a begin mark.
     started: String,
     suspects: Vec<Suspect>,
-    listed: Listed,
+    listed: ListedPart,
     /// The mark of a unit, if extra objects may have to be written before it.
     pending: Option<(UnitMark, Vec<u8>)>,
     has_ended: bool,
@@ -57,7 +57,7 @@ impl<'a> Report<'a> {
             context,
             started: log::now(),
             suspects: Vec::new(),
-            listed: Listed::default(),
+            listed: ListedPart::default(),
             pending: None,
             has_ended: false,
             missing: 0,

@@ -14,7 +14,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::hex;
 use crate::inventory::columns::{Layout, USUAL};
-use crate::inventory::manifest::{self, FileFormat, InventoryManifest};
+use crate::inventory::manifest::{self, InventoryFormat, InventoryManifest};
 use crate::record::s3::split_url;
 use crate::remote::concurrency::ConcurrencyLimit;
 use crate::remote::s3::Bucket;
@@ -233,8 +233,10 @@ impl Search<'_> {
         let wrong = |error: String| Error::configuration(format!("{name}: {error}"));
         let manifest = InventoryManifest::parse(text).map_err(wrong)?;
         let layout = match (manifest.format().map_err(wrong)?, &manifest.file_schema) {
-            (FileFormat::Csv, Some(schema)) => Layout::parse(schema).map_err(wrong)?.complete(),
-            (FileFormat::Parquet, Some(schema)) => match promised(schema) {
+            (InventoryFormat::Csv, Some(schema)) => {
+                Layout::parse(schema).map_err(wrong)?.complete()
+            }
+            (InventoryFormat::Parquet, Some(schema)) => match promised(schema) {
                 Some(layout) => layout.map_err(wrong)?,
                 None => self.layout.clone(),
             },

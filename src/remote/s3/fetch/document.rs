@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::super::body::cut;
 use super::super::body_room::BodyRoom;
 use super::super::encoding::{DecodeError, decode, decoded_length, encodings};
-use super::super::evidence::Evidence;
+use super::super::health::ServerHealth;
 use super::{FetchAnswer, FetchRequest, FetchedDocument, Shared};
 use crate::error::{Kind, Result};
 use crate::json;
@@ -133,13 +133,13 @@ impl DocumentDownload {
         let FetchRequest { bucket, key, .. } = &self.request;
         let known = shared.known.lock().clone();
         let known = known.filter(|(of, _)| of == bucket).map(|(_, key)| key);
-        match shared.s3.evidence(bucket, key, known).await {
-            Evidence::Gives(other) => {
+        match shared.s3.check_health(bucket, key, known).await {
+            ServerHealth::ServesOthers(other) => {
                 *shared.known.lock() = Some((bucket.clone(), other));
                 true
             }
-            Evidence::Answers => failures < MAX_FAILURES,
-            Evidence::Fails => false,
+            ServerHealth::Answers => failures < MAX_FAILURES,
+            ServerHealth::Fails => false,
         }
     }
 

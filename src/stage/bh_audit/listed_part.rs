@@ -7,20 +7,21 @@ use crate::record::mark::Begin;
 
 /// The part of a bucket that the units of a run have listed.
 #[derive(Default)]
-pub struct Listed {
+pub struct ListedPart {
     begin: Option<Begin>,
     coverage: Coverage,
 }
 
-impl Listed {
+impl ListedPart {
+    /// Begins a run; one that is resumed keeps what it has listed so far.
     pub fn begin(&mut self, begin: &Begin) {
-        // A resumed listing may follow in the same file.
         if self.run() != Some(&begin.run) {
             self.coverage = Coverage::default();
         }
         self.begin = Some(begin.clone());
     }
 
+    /// Returns the id of the run; `None` before its begin mark.
     pub fn run(&self) -> Option<&str> {
         self.begin.as_ref().map(|begin| &*begin.run)
     }
@@ -30,13 +31,13 @@ impl Listed {
         self.begin.as_ref().map(|begin| &*begin.started)
     }
 
-    /// A unit of the run has come whole.
+    /// Adds a unit that came whole.
     pub fn add(&mut self, keys: Interval) {
         self.coverage.insert(keys);
     }
 
-    /// Returns whether an object with this key would have been listed. What is listed of an
-    /// inventory are not keys but positions in its files: only all of them are all keys.
+    /// Returns whether an object with this key would have been listed. The coverage of an
+    /// inventory has positions in its files instead of keys, so only a whole one counts.
     pub fn holds(&self, key: &str) -> bool {
         let criteria = self.begin.as_ref().map(|begin| &begin.criteria);
         match criteria.map(|criteria| (&criteria["prefix"], &criteria["inputs"])) {

@@ -1,4 +1,4 @@
-//! Whether a server gives other objects than one that fails.
+//! Whether a server still serves other objects when requests for one of them fail.
 
 use std::borrow::Cow;
 
@@ -7,25 +7,31 @@ use crate::listing::ResponseKeys;
 use crate::remote::concurrency::ConcurrencyLimit;
 use crate::retry::{Announce, Failure, Policy, Retry};
 
-/// Objects that are asked for, and how often each.
+/// How many other objects are requested, and how often each.
 const OTHERS: usize = 4;
 const TRIES: u32 = 2;
-/// Bytes that are read of each.
+/// How many bytes of each are read.
 const ENOUGH: usize = 1 << 20;
 
-/// What a server does when it is asked for other objects.
-pub enum Evidence {
-    /// It gives this one.
-    Gives(String),
-    /// It answers, but no other object could be asked for.
+/// How a server responds to requests for other objects.
+pub enum ServerHealth {
+    /// It serves the one with this key.
+    ServesOthers(String),
+    /// It responds, but there was no other object to request.
     Answers,
     /// It fails too.
     Fails,
 }
 
 impl S3 {
-    /// Asks for other objects than `key`: for `known`, or else for some that are listed with it.
-    pub async fn evidence(&self, bucket: &str, key: &str, known: Option<String>) -> Evidence {
+    /// Requests `known`, an object that the server has served before, or else some objects that
+    /// are listed with `key`.
+    pub async fn check_health(
+        &self,
+        bucket: &str,
+        key: &str,
+        known: Option<String>,
+    ) -> ServerHealth {
         let mut retry = self.retry.clone();
         retry.policy = Policy {
             announce: Announce::Never,
@@ -42,32 +48,31 @@ impl S3 {
         if let Some(known) = known
             && let (known, Ok(())) = start(known).await
         {
-            return Evidence::Gives(known);
+            return ServerHealth::ServesOthers(known);
         }
         let others = match self.list_others(&retry, bucket, key).await {
-            Err(Failure::Transient { .. }) => return Evidence::Fails,
+            Err(Failure::Transient { .. }) => return ServerHealth::Fails,
             others => others.unwrap_or_default(),
         };
         let mut fails = false;
         for other in others {
             match start(other).await {
-                (other, Ok(())) => return Evidence::Gives(other),
-                // Deleted since, or refused for a reason of its own.
+                (other, Ok(())) => return ServerHealth::ServesOthers(other),
+                // It was deleted since, or has a fault of its own.
                 (_, Err(Failure::NotFound | Failure::Object(_))) => {}
                 (_, Err(_)) => fails = true,
             }
         }
         if fails {
-            return Evidence::Fails;
+            return ServerHealth::Fails;
         }
         match start(format!("{key}.buildhub-pipes-probe")).await.1 {
-            Ok(()) | Err(Failure::NotFound | Failure::Object(_)) => Evidence::Answers,
-            Err(_) => Evidence::Fails,
+            Ok(()) | Err(Failure::NotFound | Failure::Object(_)) => ServerHealth::Answers,
+            Err(_) => ServerHealth::Fails,
         }
     }
 
-    /// Returns keys from all over a page of those that share the first folder of `key`; none if
-    /// there are none.
+    /// Returns other keys below the first folder of `key`, spread over a page.
     async fn list_others(
         &self,
         retry: &Retry,
