@@ -350,6 +350,41 @@ const PAGES: &[Page] = &[
         environment: &[KINTO, KINTO_LOAD, PROXY, STATSD, TERMINAL],
     },
     Page {
+        name: "bh-export",
+        description: &[
+            "Writes a table of the database as lines, all from one snapshot, while loaders may be \
+             at work. Memory does not grow with the table. With --table rows, the default, a line \
+             is a record with bucket (if the row came with a run over a bucket), key, etag, \
+             build_hash, created_at, id, metadata and build, in the order of the ids. \
+             bh-validate(1) and bh-load(1) take these records. A row without an object, such as \
+             one from Kinto, has no key. The build has the tokens that the database has: \
+             PostgreSQL has its own form of some numbers, and SQLite keeps the text.",
+            "--table objects writes key, etag and build_hash of each object that was loaded, also \
+             of one whose build has another object's key. --table rejects writes the rejected \
+             objects that bh-load --record-rejects has stored, as lines of a file of rejects, so \
+             that they can be piped in again. (--rejects names the file of rejects, as in every \
+             program.)",
+            "The marks are those of other sources: begin, a mark for each page of up to 1000 \
+             records, and end. On a terminal, and with --no-marks, only records are written. The \
+             end mark has the snapshot: given as --since, the next export writes only what this \
+             one has not seen. --since names the whole output, a file with its last line, or the \
+             value itself. A file without an end mark is of an export that did not finish, and is \
+             refused (78).",
+            "In PostgreSQL --since is exact. What a loader had written and not committed when the \
+             first export ran comes with the next one, and no row comes twice; a row that was \
+             changed since, such as one with a renewed ETag, comes again. In SQLite, --since \
+             writes the rows that were added, and does not know of other changes; objects and \
+             rejects have none. Rows that were deleted are not named. A snapshot of another \
+             database or table, or of a server that was restored or has failed over since, is \
+             refused (78): export everything then. A standby can only be exported as a whole.",
+            "A row whose text is not JSON, as SQLite allows, is rejected. If the server is lost \
+             during the export, the run ends with 69 and without an end mark. bh-export reads the \
+             exported table, and bh_run if it may, and writes nothing.",
+        ],
+        files: &[DATABASE_FILE],
+        environment: &[DATABASE, TERMINAL],
+    },
+    Page {
         name: "bh-derive",
         description: &[
             "Decides by the key which lines of a listing of Mozilla's archive are builds. It makes \

@@ -9,6 +9,7 @@ mod wrong_input;
 
 use std::fs::File;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use buildhub_pipes::stage::STAGES;
 use rustix::fs::{FlockOperation, flock};
@@ -17,7 +18,7 @@ use serde_json::json;
 use crate::harness::faulty::{Faulty, object};
 use crate::harness::kinto::{self, StandIn};
 use crate::harness::protocol::{Reject, read};
-use crate::harness::sample::{build, key, record};
+use crate::harness::sample::{build, key, ndjson, record};
 use crate::harness::{Tool, folder, left_out, program};
 
 fn stages() -> impl Iterator<Item = &'static str> {
@@ -26,7 +27,7 @@ fn stages() -> impl Iterator<Item = &'static str> {
 
 /// The programs that begin a pipeline.
 fn is_source(stage: &str) -> bool {
-    ["s3-list", "s3-inventory", "kinto-export"].contains(&stage)
+    ["s3-list", "s3-inventory", "kinto-export", "bh-export"].contains(&stage)
 }
 
 /// The programs that read lines.
@@ -37,8 +38,28 @@ fn readers() -> impl Iterator<Item = &'static str> {
 }
 
 /// The surroundings of the programs: bucket `b` with the objects of the
-/// sample's records 0 to 2, an inventory of it, and a Kinto with as many records.
-struct Place(Faulty, tempfile::NamedTempFile, StandIn);
+/// sample's records 0 to 2, an inventory of it, and a Kinto and a database with as many records.
+struct Place(Faulty, tempfile::NamedTempFile, StandIn, LoadedDatabase);
+
+/// A database with some of the sample's records, which is filled when it is needed.
+struct LoadedDatabase {
+    folder: tempfile::TempDir,
+    records: usize,
+    url: OnceLock<String>,
+}
+
+impl LoadedDatabase {
+    fn url(&self) -> &str {
+        self.url.get_or_init(|| {
+            let path = self.folder.path().join("builds.db");
+            let url = format!("sqlite:{}", path.display());
+            let records: Vec<_> = (0..self.records).map(record).collect();
+            let tool = Tool::new("bh-load").args(["--database", &url]);
+            tool.input(ndjson(&records)).run().exits(0);
+            url
+        })
+    }
+}
 
 impl Place {
     fn new() -> Self {
@@ -62,7 +83,12 @@ impl Place {
             })
         });
         let s3 = Faulty::start(&objects, &[&["--bucket", "b"], flags].concat());
-        Self(s3, inventory, kinto)
+        let database = LoadedDatabase {
+            folder: folder(),
+            records: total,
+            url: OnceLock::new(),
+        };
+        Self(s3, inventory, kinto, database)
     }
 
     fn args(&self, stage: &str) -> Vec<&str> {
@@ -73,6 +99,7 @@ impl Place {
             "bh-fetch" => server.to_vec(),
             "bh-filter" => vec!["--known", "none"],
             "bh-audit" => vec!["--database", "sqlite:b.db"],
+            "bh-export" => vec!["--database", self.3.url()],
             "bh-validate" | "bh-derive" => vec![],
             "bh-load" => vec![
                 "--database",
@@ -417,6 +444,7 @@ fn a_report_never_overwrites_another_file_of_the_run() {
         ("s3-inventory", "--resume-file", "the resume file"),
         ("kinto-export", "--resume-file", "the resume file"),
         ("bh-load", "--resume-file", "the resume file"),
+        ("bh-export", "--since", "the earlier export"),
         ("bh-filter", "--known", "what is known"),
         ("bh-validate", "--schema", "the schema"),
     ] {

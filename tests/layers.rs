@@ -126,6 +126,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &[BASE, "ndjson", "panics", "progress"]),
     ("stage/bh_audit", &[STAGE, "schema", "store"]),
     ("stage/bh_derive", &[STAGE, "archive", "remote"]),
+    ("stage/bh_export", &[STAGE, "resume", "store"]),
     ("stage/bh_fetch", &[STAGE, "remote"]),
     ("stage/bh_filter", &[STAGE, "schema", "store"]),
     (

@@ -21,6 +21,7 @@ mod synthetic;
 mod archive;
 mod bh_audit;
 mod bh_derive;
+mod bh_export;
 mod bh_fetch;
 mod bh_filter;
 mod bh_load;

@@ -3,6 +3,8 @@
 
 mod place;
 
+use buildhub_pipes::stage::STAGES;
+
 use crate::bh_derive::cases::{BASE, cases};
 use crate::harness::elastic::Index;
 use crate::harness::kinto::Kinto;
@@ -119,6 +121,7 @@ const RECIPES: &[Recipe] = &[
     },
 ];
 
+const EXPORT: &str = "Rows of the database as lines";
 const SHOW_STATE: &str = "How far is it, and what was loaded?";
 const REPAIR: &str = "Repair rejects, and load them";
 const SEARCH: &str = "PostgreSQL and Elasticsearch";
@@ -127,7 +130,9 @@ const INTO_KINTO: &str = "Release records into Kinto";
 const EVENTS: &str = "Release records from S3 events";
 
 /// The sections with a test of their own.
-const OTHERS: [&str; 6] = [SHOW_STATE, REPAIR, SEARCH, FROM_KINTO, INTO_KINTO, EVENTS];
+const OTHERS: [&str; 7] = [
+    EXPORT, SHOW_STATE, REPAIR, SEARCH, FROM_KINTO, INTO_KINTO, EVENTS,
+];
 
 const FIRST_RUN: (&str, &str) = ("README.md", "The first run on your own bucket");
 
@@ -157,6 +162,20 @@ fn a_run_is_shown() {
             .count(),
         1
     );
+}
+
+#[test]
+fn rows_are_exported() {
+    let Some(place) = Place::new("docs/recipes.md", EXPORT) else {
+        return;
+    };
+    place.run(FIRST_RUN, 1);
+    std::fs::write(place.path("next.yaml"), include_str!("../schema.yaml")).unwrap();
+    place.exits(&[0, 0, 0, 0]);
+    let lines = ["builds.ndjson", "newer.ndjson", "objects.ndjson"].map(|name| place.records(name));
+    assert_eq!((lines[0], lines[1]), (200, 0), "{place}");
+    assert!(lines[2] >= 200, "{place}");
+    assert!(place.path("next.db").exists());
 }
 
 #[test]
@@ -244,7 +263,8 @@ fn the_readme_installs_uninstalls_and_loads() {
     let folders = [".cargo", ".local", ".config"];
     let files = || -> usize { folders.iter().map(|name| walk(&place.path(name))).sum() };
     place.run(("README.md", "Install"), 1);
-    assert_eq!(files(), 10 + 2 + 3 * 10, "{place}");
+    let programs = STAGES.len();
+    assert_eq!(files(), programs + 2 + 3 * programs, "{place}");
     place.exits(&[0, 0]);
     assert_eq!(files(), 0, "{place}");
 
@@ -292,7 +312,7 @@ fn every_block_is_run_or_says_why_not() {
     let expected = [
         ("README.md", (5, 3)),
         ("docs/compatibility.md", (0, 1)),
-        ("docs/recipes.md", (38, 5)),
+        ("docs/recipes.md", (42, 6)),
     ];
     count.retain(|_, counts| *counts != (0, 0));
     assert_eq!(count, std::collections::BTreeMap::from(expected));

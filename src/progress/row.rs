@@ -10,10 +10,11 @@ use crate::counters::Counters;
 
 /// The programs in the order of their rows; `tests/layers.rs` compares them
 /// with the table of programs.
-pub const PROGRAMS: [&str; 10] = [
+pub const PROGRAMS: [&str; 11] = [
     "s3-list",
     "s3-inventory",
     "kinto-export",
+    "bh-export",
     "bh-filter",
     "bh-audit",
     "bh-fetch",

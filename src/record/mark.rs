@@ -1,6 +1,7 @@
 //! A mark: the receipt `{"mark":{…}}` that closes the unit of lines before it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::coverage::Interval;
 use super::unit_mark::UnitMark;
@@ -30,7 +31,7 @@ pub struct Begin {
     /// RFC 3339, UTC.
     pub started: String,
     /// The settings that decide what the source writes.
-    pub criteria: serde_json::Value,
+    pub criteria: Value,
     /// Whether the source keeps a resume file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumable: bool,
@@ -54,6 +55,9 @@ pub struct End {
     /// The time of which the source says what there is: RFC 3339, UTC.
     #[serde(default)]
     pub as_of: Option<String>,
+    /// What an export of a database has seen, for the next one.
+    #[serde(default)]
+    pub snapshot: Option<String>,
     /// As in [`Begin`]; of programs that wrote no `begin`.
     #[serde(default)]
     pub unconfirmed: u64,
@@ -92,16 +96,16 @@ pub fn begin(begin: &Begin) -> Vec<u8> {
     format!("{{\"mark\":{{\"begin\":{body}}}}}").into_bytes()
 }
 
-/// Returns the line of the `end` mark, without newline, with the counts of the run.
-pub fn end(run: &str, units: u64, as_of: &str, counts: &[(&str, u64)]) -> Vec<u8> {
+/// Returns the line of the `end` mark, without newline, with `members` such as the counts.
+pub fn end(run: &str, units: u64, as_of: &str, members: &[(&str, Value)]) -> Vec<u8> {
     let mut out = b"{\"mark\":{\"end\":{\"run\":".to_vec();
     json::write_str(run, &mut out);
     out.extend_from_slice(format!(",\"units\":{units},\"as_of\":").as_bytes());
     json::write_str(as_of, &mut out);
-    for (name, count) in counts {
+    for (name, value) in members {
         out.push(b',');
         json::write_str(name, &mut out);
-        out.extend_from_slice(format!(":{count}").as_bytes());
+        out.extend_from_slice(format!(":{value}").as_bytes());
     }
     out.extend_from_slice(b"}}}");
     out

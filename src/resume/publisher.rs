@@ -1,5 +1,7 @@
 //! Publishes the pages of a source: writes the lines with their mark, then records them.
 
+use serde_json::Value;
+
 use super::{Recorder, RunSource, RunState};
 use crate::error::Result;
 use crate::ndjson::StageOutput;
@@ -75,9 +77,12 @@ impl<S: RunSource + Send + 'static> Publisher<S> {
     ///
     /// # Errors
     /// The mark or the state could not be written.
-    pub fn end(&mut self, more: &[(&str, u64)], output: &mut StageOutput) -> Result<()> {
-        let mut counts = vec![("records", self.records), ("pages", self.pages)];
-        counts.extend_from_slice(more);
-        self.recorder.end(&counts, output)
+    pub fn end(&mut self, more: &[(&str, Value)], output: &mut StageOutput) -> Result<()> {
+        let mut members = vec![
+            ("records", self.records.into()),
+            ("pages", self.pages.into()),
+        ];
+        members.extend_from_slice(more);
+        self.recorder.end(&members, output)
     }
 }

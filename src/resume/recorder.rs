@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{ListingSource, RunSource, RunState, StateFile};
 use crate::error::{Error, Kind, Result};
@@ -104,10 +105,10 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
     ///
     /// # Errors
     /// One of them could not be written.
-    pub fn end(&mut self, counts: &[(&str, u64)], output: &mut StageOutput) -> Result<()> {
+    pub fn end(&mut self, members: &[(&str, Value)], output: &mut StageOutput) -> Result<()> {
         let (run, started) = self.read(|listed| (listed.run.clone(), listed.started.clone()));
         let units = output.runs().units(&run);
-        let line = mark::end(&run, units, &started, counts);
+        let line = mark::end(&run, units, &started, members);
         let end = End {
             run: Some(run),
             units: Some(units),

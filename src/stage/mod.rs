@@ -2,6 +2,7 @@
 
 pub mod bh_audit;
 pub mod bh_derive;
+pub mod bh_export;
 pub mod bh_fetch;
 pub mod bh_filter;
 pub mod bh_load;
@@ -81,6 +82,13 @@ pub const STAGES: &[Stage] = &[
         writes: "with --marks, the marks of what is stored",
         touches: "the database, Elasticsearch, the confirmed part of the resume file",
         command: command::<bh_load::Args>,
+    },
+    Stage {
+        name: "bh-export",
+        reads: "nothing",
+        writes: "the rows of the database as records, with marks",
+        touches: "the database (reads)",
+        command: command::<bh_export::Args>,
     },
     Stage {
         name: "bh-derive",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::postgres::{self, Access};
-use super::{AuditStore, Store, sqlite};
+use super::{AuditStore, ExportStore, Store, sqlite};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -63,6 +63,11 @@ enum Address {
     Postgres(String),
 }
 
+/// A database that is open for reading.
+trait ReadStore: AuditStore + ExportStore {}
+
+impl<T: AuditStore + ExportStore> ReadStore for T {}
+
 /// A database that is not open yet.
 pub struct Location {
     address: Address,
@@ -102,6 +107,15 @@ impl Location {
 
     /// Does the same, for comparing it.
     pub fn open_audited(&self) -> Result<Option<Box<dyn AuditStore>>> {
+        Ok(self.open_read()?.map(|store| store as Box<dyn AuditStore>))
+    }
+
+    /// Does the same, for exporting it.
+    pub fn open_exported(&self) -> Result<Option<Box<dyn ExportStore>>> {
+        Ok(self.open_read()?.map(|store| store as Box<dyn ExportStore>))
+    }
+
+    fn open_read(&self) -> Result<Option<Box<dyn ReadStore>>> {
         match &self.address {
             Address::Sqlite(path) => match path.try_exists() {
                 Ok(true) => Ok(Some(Box::new(sqlite::Sqlite::open(

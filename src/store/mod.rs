@@ -9,6 +9,7 @@
 
 mod audit;
 mod dry;
+mod export;
 mod location;
 mod plan;
 pub mod postgres;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use self::audit::{AuditStore, StoredObject};
 pub use self::dry::DryRun;
+pub use self::export::{ExportStore, ExportTable, ExportedRow, Selection};
 pub use self::location::{Connector, DEFAULT_FILE, DatabaseArgs, Location};
 use self::plan::{ContentStatus, Refusal};
 pub use self::reject::{KnownReject, RejectedObject};

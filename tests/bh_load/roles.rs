@@ -50,6 +50,24 @@ fn a_filter_needs_to_read_two_tables_only() {
 }
 
 #[test]
+fn an_export_needs_to_read_one_table_only() {
+    let Some(database) = database() else { return };
+    let role = Role::new(&database);
+    role.execute("GRANT SELECT ON main_build TO ROLE");
+    let whole = run("bh-export", &role.url, 0).exits(0);
+    assert_eq!(whole.count("/out"), 1, "{whole}");
+    let folder = crate::harness::folder();
+    let file = folder.path().join("whole");
+    std::fs::write(&file, whole.stdout).unwrap();
+    let tool = Tool::new("bh-export").args(["--database", &role.url]);
+    let since = tool.arg("--since").arg(file).run().exits(0);
+    assert_eq!(since.count("/out"), 0, "{since}");
+    let tool = Tool::new("bh-export").args(["--database", &role.url]);
+    let refused = tool.args(["--table", "objects"]).run().exits(78);
+    refused.says("permission denied");
+}
+
+#[test]
 fn a_loader_does_without_tables_of_ours_that_it_may_not_create() {
     for missing in [
         &["bh_object"][..],

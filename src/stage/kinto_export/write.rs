@@ -86,7 +86,8 @@ impl ExportWriter {
             .and_then(|through| through.parse().ok())
             .unwrap_or(0);
         let since = self.unit.milliseconds(through);
-        self.publisher.end(&[("since", since)], &mut io.output)?;
+        self.publisher
+            .end(&[("since", since.into())], &mut io.output)?;
         io.context
             .log
             .info(format!("to export later changes, use --since {since}"));

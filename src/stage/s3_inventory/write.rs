@@ -108,6 +108,7 @@ impl InventoryWriter {
             self.close_part(&Interval::new(None, None), output)?;
         }
         let counts = [("records", self.records), ("files", self.files)];
+        let counts = counts.map(|(name, count)| (name, count.into()));
         self.recorder.end(&counts, output)
     }
 

@@ -5,6 +5,7 @@ mod batch;
 mod connect;
 mod content;
 mod copy;
+mod export;
 mod failure;
 mod outbox;
 mod parameters;

@@ -35,7 +35,7 @@ fn stored_form(time: &str) -> String {
 }
 
 impl Sqlite {
-    fn has(&self, table: &str) -> Result<bool> {
+    pub(super) fn has(&self, table: &str) -> Result<bool> {
         Ok(!self.columns(table)?.is_empty())
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod batch;
+mod export;
 mod outbox;
 mod place;
 mod rejects;
