@@ -1,6 +1,6 @@
 //! Recognizes files that are neither CSV nor lines of JSON by their first bytes.
 
-/// What is not text of lines.
+/// A format that is recognized by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFormat {
     /// A name with its article, if it has one.
@@ -35,7 +35,7 @@ const FORMATS: &[(usize, &[u8], FileFormat)] = &[
     (0, b"<", Markup),
     (0, b"{", Json),
     (0, b"[", Json),
-    // After those that any text may follow.
+    // Last, as text of any format may have this word there.
     (257, b"ustar", Other("a tar archive")),
 ];
 

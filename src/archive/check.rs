@@ -23,6 +23,8 @@ pub struct RecordTarget<'a> {
 }
 
 impl RecordTarget<'_> {
+    /// Checks the members.
+    ///
     /// # Errors
     /// The first failed check: its kind, and a message.
     pub fn check(&self) -> Result<(), (&'static str, String)> {

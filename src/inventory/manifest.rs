@@ -38,6 +38,8 @@ pub enum InventoryFormat {
 }
 
 impl InventoryManifest {
+    /// Parses a manifest.
+    ///
     /// # Errors
     /// The text is not a manifest, or it names no file, or one file twice.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
@@ -53,6 +55,8 @@ impl InventoryManifest {
         }
     }
 
+    /// Returns the format of the files.
+    ///
     /// # Errors
     /// The format is not supported.
     pub fn format(&self) -> Result<InventoryFormat, String> {

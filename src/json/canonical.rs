@@ -155,7 +155,7 @@ fn start<'v, 'a>(
 fn sort<'v, 'a>(members: &'v [(Text<'a>, Value<'a>)], order: &mut Vec<&'v (Text<'a>, Value<'a>)>) {
     let from = order.len();
     order.extend(members);
-    // a stable sort keeps duplicates in the order of the text
+    // A stable sort keeps duplicates in the order of the text
     order[from..].sort_by_key(|(name, _)| *name);
     let mut kept = from;
     for next in from..order.len() {

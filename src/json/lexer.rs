@@ -26,15 +26,18 @@ impl<'a> Lexer<'a> {
         self.bytes.get(self.at).copied().unwrap_or(0)
     }
 
+    /// Returns whether the whole text is consumed.
     pub(super) fn at_end(&self) -> bool {
         self.at >= self.bytes.len()
     }
 
+    /// Returns the error `message` at this position.
     pub(super) fn fail<T>(&self, message: &'static str) -> Result<T, ParseError> {
         fail(self.at, message)
     }
 
     #[inline]
+    /// Consumes white space.
     pub(super) fn space(&mut self) {
         while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;

@@ -99,7 +99,7 @@ fn write_float(value: f64, out: &mut Vec<u8>) {
     } else if value == 0.0 || value.abs() >= 1e-4 {
         out.extend_from_slice(text.as_bytes());
     } else {
-        // ryu uses an exponent one digit later: 0.0000123
+        // Ryu uses an exponent one digit later: 0.0000123
         let text = text.strip_prefix('-').unwrap_or(text);
         let (first, rest) = text.trim_start_matches(['0', '.']).split_at(1);
         let point = if rest.is_empty() { "" } else { "." };

@@ -7,7 +7,8 @@ use super::{ParseError, Text, Value, ValueKind, utf8};
 /// members are all kept, integers may have any number of digits.
 ///
 /// `text` is UTF-8 without a BOM (see [`decode`](super::decode)); the value borrows from it.
-/// Errors: the first byte that is not UTF-8, not JSON, or nested deeper than
+/// # Errors
+/// The first byte that is not UTF-8, not JSON, or nested deeper than
 /// [`MAX_DEPTH`](super::MAX_DEPTH).
 pub fn parse(text: &[u8]) -> Result<Value<'_>, ParseError> {
     let mut builder = Builder::new();
@@ -38,6 +39,7 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Returns the value of the whole text.
     pub(super) fn finish(mut self) -> Value<'a> {
         self.items.pop().unwrap_or(Value::Null)
     }

@@ -109,8 +109,10 @@ impl<'m, 'a> IntoIterator for &'m Members<'a> {
 
 /// Returns the members of the object in `line`; the whole line is checked.
 ///
-/// Accepts what [`parse`](super::parse) accepts. Errors: what it refuses, and a line that is not an
-/// object.
+/// Accepts what [`parse`](super::parse) accepts.
+///
+/// # Errors
+/// What `parse` refuses, and a line that is not an object.
 pub fn members(line: &[u8]) -> Result<Members<'_>, ParseError> {
     let mut points = Points::new(line);
     walk(object_text(line)?, &mut points)?;

@@ -10,7 +10,7 @@ pub struct Unstorable {
     /// JSON pointer (RFC 6901) to the value, or to the member with that name; U+FFFD for lone
     /// surrogates.
     pub pointer: String,
-    /// What is there
+    /// Why it cannot be stored.
     pub reason: UnstorableReason,
 }
 
@@ -119,7 +119,7 @@ fn text_reason(text: Text<'_>) -> Option<UnstorableReason> {
     if text.is_plain() {
         return None;
     }
-    // control characters are refused unless they are escaped
+    // A control character can only be in an escape.
     text.pieces().find_map(|piece| match piece {
         Piece::Lone(_) => Some(UnstorableReason::LoneSurrogate),
         Piece::Char('\0') => Some(UnstorableReason::Nul),
@@ -143,7 +143,7 @@ fn number_reason(number: Number<'_>) -> Option<UnstorableReason> {
     let fraction = mantissa
         .split_once('.')
         .map_or(0, |(_, digits)| digits.len());
-    // only zero is finite with a large exponent, and it has no digits before the point
+    // Only zero is finite with a large exponent, and it has no digits before the point
     let places = exponent.parse::<i64>().ok().and_then(|exponent| {
         let places = i64::try_from(fraction).ok()?.checked_sub(exponent)?;
         (exponent < i64::from(i32::MAX / 2)).then_some(places)

@@ -56,7 +56,10 @@ impl<'a> Text<'a> {
         self.shape == Shape::Plain
     }
 
-    /// Returns the string, borrowed if it has no escape. Error: it has a lone surrogate.
+    /// Returns the string, borrowed if it has no escape.
+    ///
+    /// # Errors
+    /// It has a lone surrogate.
     pub fn to_str(self) -> Result<Cow<'a, str>, LoneSurrogate> {
         if self.shape != Shape::Escaped {
             return Ok(Cow::Borrowed(self.raw));

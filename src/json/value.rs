@@ -99,7 +99,7 @@ impl<'a> Value<'a> {
     }
 }
 
-// loops, not iterators: every level of nesting costs stack frames
+// Loops, not iterators: every level of nesting costs stack frames.
 
 fn items_to_serde(items: &[Value<'_>]) -> serde_json::Value {
     let mut array = Vec::with_capacity(items.len());

@@ -46,13 +46,13 @@ impl ActiveRange {
     /// into a page. Otherwise the range continues with the innermost directory.
     pub fn doubt(&mut self, end: DoubtedEnd, left: usize, denied: bool, evidence: &Evidence) {
         let again = !denied && self.doubted.is_none() && !evidence.ends_early;
-        let beside = again
-            .then(|| self.beside(&end.prefix, left, evidence.page_size))
+        let restart = again
+            .then(|| self.flat_restart(&end.prefix, left, evidence.page_size))
             .flatten();
         self.by_dir = true;
         self.chain.token = None;
-        self.chain.proven = beside.is_some();
-        if let Some((dir, position)) = beside {
+        self.chain.proven = restart.is_some();
+        if let Some((dir, position)) = restart {
             self.by_dir = dir != end.prefix;
             self.chain.scope = dir;
             self.restart = Some(position);
@@ -62,7 +62,7 @@ impl ActiveRange {
 
     /// Returns a directory in `scope`, or `scope` itself, and a position beside its
     /// directories from which one page reaches its end.
-    fn beside(&self, scope: &str, left: usize, page_size: usize) -> Option<(String, String)> {
+    fn flat_restart(&self, scope: &str, left: usize, page_size: usize) -> Option<(String, String)> {
         let cursor = self.cursor();
         let mut parent = scope;
         for dir in dirs_of(scope, cursor) {

@@ -54,6 +54,7 @@ impl Evidence {
         }
     }
 
+    /// Records the first key of a range, which other responses have to show too.
     pub fn add_key(&mut self, key: &str) {
         self.keys.insert(key.to_owned());
         self.see(key);

@@ -54,6 +54,7 @@ impl Interpolation<'_> {
 }
 
 impl RangeModel {
+    /// Returns the names of the segment `index` as numbers; `None` if too little is known of them.
     pub fn interpolation<'a>(
         &self,
         index: usize,

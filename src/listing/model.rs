@@ -32,6 +32,7 @@ impl BucketStats {
         }
     }
 
+    /// Returns the alphabet of a directory, empty if nothing is known of it.
     pub fn alphabet(&mut self, dir: &str) -> &mut Alphabet {
         // The alphabets still in use are learned again.
         if self.alphabets.len() >= MAX_ALPHABETS && !self.alphabets.contains_key(dir) {

@@ -35,41 +35,43 @@ pub enum PageError {
 /// One complete response.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Decoded UTF-8, concatenated.
+    /// The decoded keys, concatenated.
     keys: Vec<u8>,
+    /// The lines of the records, each with its newline.
     lines: Vec<u8>,
-    /// The ends of each key and each line.
+    /// The ends of each key in `keys` and of its line in `lines`.
     ends: Vec<(u32, u32)>,
-    /// The first key that is not after the one before it.
+    /// The index of the first key that is not after the one before it.
     unordered: Option<usize>,
     /// Common prefixes, decoded.
     pub prefixes: Vec<String>,
-    /// What could not be read and was left out, one of each kind, and every key.
+    /// Values that could not be read: every such key, and one example per member.
     pub oddities: Vec<Oddity>,
-    /// Keys that were left out.
+    /// The number of keys that could not be read.
     skipped: u64,
     truncated: bool,
     token: Option<String>,
 }
 
-/// A value that a server lists, and that cannot be read.
+/// A listed value that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Oddity {
-    /// The object has no record; this is its key as it came.
+    /// The key of an object, as it came; the object is left out.
     Key(String),
-    /// The record lacks this member; an example of its value.
+    /// A member that records lack, and an example of its value.
     Member(&'static str, String),
 }
 
 impl Page {
-    fn object(
+    /// Parses the rest of a `Contents` element, and adds its key and its line.
+    fn parse_object(
         &mut self,
         scanner: &mut Scanner<'_>,
         encoding: Encoding,
         prefix: &RecordPrefix,
         is_declared: bool,
     ) -> Result<(), PageError> {
-        // S3's order first, which is fast; otherwise by name.
+        // Tries S3's order first, which is fast, and then looks at the names.
         let mut key = scanner.element(b"Key");
         let mut time = scanner.element(b"LastModified");
         let mut etag = scanner.element(b"ETag");
@@ -104,7 +106,7 @@ impl Page {
         let start = self.keys.len();
         self.keys.extend_from_slice(key.as_bytes());
         if let Some(before) = self.ends.len().checked_sub(1)
-            && self.keys[start..] <= *self.bytes(before)
+            && self.keys[start..] <= *self.key_bytes(before)
         {
             self.unordered.get_or_insert(before + 1);
         }
@@ -131,7 +133,7 @@ impl Page {
         Ok(())
     }
 
-    /// Returns the value of a member, and notes one that cannot be read.
+    /// Returns the value of a member; keeps an example if it cannot be read.
     #[inline]
     fn member<'a, T>(
         &mut self,
@@ -142,13 +144,13 @@ impl Page {
         let raw = raw?;
         let value = read(raw);
         if value.is_none() {
-            self.note(name, raw);
+            self.note_unreadable(name, raw);
         }
         value
     }
 
     #[cold]
-    fn note(&mut self, name: &'static str, raw: &[u8]) {
+    fn note_unreadable(&mut self, name: &'static str, raw: &[u8]) {
         let is_same = |other: &Oddity| matches!(other, Oddity::Member(other, _) if *other == name);
         if !self.oddities.iter().any(is_same) {
             let raw = String::from_utf8_lossy(raw).into_owned();
@@ -156,7 +158,12 @@ impl Page {
         }
     }
 
-    fn prefix(&mut self, scanner: &mut Scanner<'_>, encoding: Encoding) -> Result<(), PageError> {
+    /// Parses the rest of a `CommonPrefixes` element.
+    fn parse_prefix(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        encoding: Encoding,
+    ) -> Result<(), PageError> {
         let mut prefix = None;
         loop {
             match scanner.tag()? {
@@ -173,7 +180,7 @@ impl Page {
     }
 
     /// Returns a key as UTF-8.
-    fn bytes(&self, at: usize) -> &[u8] {
+    fn key_bytes(&self, at: usize) -> &[u8] {
         let start = at.checked_sub(1).map_or(0, |at| self.ends[at].0 as usize);
         &self.keys[start..self.ends[at].0 as usize]
     }
@@ -181,7 +188,7 @@ impl Page {
     /// Returns a key or common prefix that does not begin with `prefix`.
     pub fn foreign(&self, prefix: &str) -> Option<Cow<'_, str>> {
         let last = self.ends.len().saturating_sub(1);
-        // All keys between two that begin with it do so too.
+        // In sorted keys, all between two that begin with the prefix do so too.
         let step = match self.unordered {
             None => last.max(1),
             Some(_) => 1,
@@ -221,7 +228,7 @@ impl ResponseKeys for Page {
     }
 
     fn key(&self, at: usize) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.bytes(at))
+        String::from_utf8_lossy(self.key_bytes(at))
     }
 
     fn unordered(&self) -> Option<usize> {

@@ -32,6 +32,7 @@ impl PrefixListing<'_> {
 }
 
 impl RangeModel {
+    /// Replaces the segments that a listing with the delimiter covers by what it shows.
     pub fn refine(&mut self, listing: &PrefixListing, bounds: Bounds, stats: &mut BucketStats) {
         let dir = listing.dir;
         let from = listing.after.max(bounds.cursor);

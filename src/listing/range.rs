@@ -93,10 +93,12 @@ impl ActiveRange {
         }
     }
 
+    /// Returns the last key that is listed, empty at the start of the bucket.
     pub fn cursor(&self) -> &str {
         self.cursor.as_deref().unwrap_or_default()
     }
 
+    /// Returns the last position of the range; `None` is the end of the bucket.
     pub fn end(&self) -> Option<&str> {
         self.end.as_deref()
     }
@@ -198,16 +200,19 @@ impl ActiveRange {
         *self.estimate.get_or_insert_with(compute)
     }
 
+    /// Replaces the estimates by those of an earlier run.
     pub fn apply_histogram(&mut self, histogram: &[HistogramBound], stats: &mut BucketStats) {
         let bounds = Bounds::new(self.cursor.as_deref(), self.end.as_deref());
         self.model.apply_histogram(histogram, bounds, stats);
     }
 
+    /// Chooses where to split the range, see [`RangeModel::choose_split`].
     pub fn choose_split(&mut self, goal: f64, spare: bool, stats: &BucketStats) -> SplitStep {
         let bounds = Bounds::new(self.cursor.as_deref(), self.end.as_deref());
         self.model.choose_split(goal, spare, bounds, stats)
     }
 
+    /// Improves the estimates by a listing with the delimiter.
     pub fn refine(&mut self, listing: &PrefixListing, stats: &mut BucketStats) {
         let bounds = Bounds::new(self.cursor.as_deref(), self.end.as_deref());
         self.model.refine(listing, bounds, stats);

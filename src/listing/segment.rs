@@ -91,6 +91,7 @@ impl Segment {
         Self::new(name.to_owned(), name.len(), size, Strategy::ListPrefixes)
     }
 
+    /// Returns the directory that contains the segment.
     pub fn dir(&self) -> &str {
         &self.start[..self.dir]
     }

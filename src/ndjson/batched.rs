@@ -10,7 +10,7 @@ use super::{Block, Io, Line, Parsed, Polled, RecordLine, Results, StageOutput, p
 use crate::error::{Error, Result};
 use crate::record::mark::Mark;
 
-/// When a batch is submitted at the latest.
+/// The limits at which a batch is submitted.
 pub struct BatchLimits {
     pub records: usize,
     /// The maximum number of bytes in it.
@@ -25,7 +25,7 @@ pub trait BatchSink<T>: Send {
     fn submit(&mut self, batch: Vec<Parsed<T>>, output: &mut StageOutput) -> Result<()>;
 
     /// Waits for all batches in flight; called when the input is idle, and at the end.
-    fn settle(&mut self, output: &mut StageOutput) -> Result<()>;
+    fn wait_for_all(&mut self, output: &mut StageOutput) -> Result<()>;
 }
 
 /// Calls `parse` for each record of the input, and submits the results to `sink`, which runs
@@ -45,18 +45,18 @@ pub fn batched<T: Send>(
     let parse = |block: &Block| parse_block(block, &parse);
     par_map_ordered(input, shutdown, parse, |results| {
         let (batches, gathered) = bounded(0);
-        let (idle, asked) = bounded(1);
+        let (idle, idle_signals) = bounded(1);
         std::thread::scope(|scope| {
             let submitter = scope.spawn(move || {
-                let done = submit_all(&gathered, &asked, sink, output);
+                let done = submit_all(&gathered, &idle_signals, sink, output);
                 if done.is_err() {
                     // The input may be idle for long.
                     shutdown.cancel_reader();
                 }
                 done
             });
-            // It only fails if the sink has failed, which returns the reason.
-            drop(gather(results, limits, weigh, &batches, &idle));
+            // This only fails if the sink has failed, which returns the reason.
+            drop(fill_batches(results, limits, weigh, &batches, &idle));
             drop(batches);
             let lost = |_| Err(Error::internal("the committer panicked"));
             submitter.join().unwrap_or_else(lost)
@@ -75,7 +75,7 @@ fn parse_block<T>(block: &Block, parse: impl Fn(RecordLine<'_>) -> Parsed<T>) ->
 }
 
 /// Gathers `results` into `batches`, and signals `idle` when no more are available.
-fn gather<T>(
+fn fill_batches<T>(
     results: &mut Results<Vec<Parsed<T>>>,
     limits: &BatchLimits,
     mut weigh: impl FnMut(&mut T) -> (usize, usize),
@@ -83,14 +83,14 @@ fn gather<T>(
     idle: &Sender<()>,
 ) -> Result<(), SendError<Vec<Parsed<T>>>> {
     // One pending signal is enough.
-    let rest = || _ = idle.try_send(());
+    let signal_idle = || _ = idle.try_send(());
     let (mut batch, mut records, mut bytes) = (Vec::new(), 0, 0);
     let mut deadline: Option<Instant> = None;
     loop {
         let now = Some(Instant::now());
         let polled = match (deadline, results.next(deadline.or(now))) {
             (None, Polled::Late) => {
-                rest();
+                signal_idle();
                 results.next(None)
             }
             (_, polled) => polled,
@@ -136,14 +136,14 @@ fn gather<T>(
             return Ok(());
         }
         if late {
-            rest();
+            signal_idle();
         }
         let next = || Instant::now() + limits.wait;
         deadline = (!batch.is_empty()).then(|| deadline.unwrap_or_else(next));
     }
 }
 
-/// Submits `batches` to `sink`, and lets it settle when the input is idle.
+/// Submits `batches` to `sink`, and has it wait for all of them when the input is idle.
 fn submit_all<T>(
     batches: &Receiver<Vec<Parsed<T>>>,
     idle: &Receiver<()>,
@@ -155,9 +155,9 @@ fn submit_all<T>(
         select_biased! {
             recv(batches) -> batch => match batch {
                 Ok(batch) => sink.submit(batch, output)?,
-                Err(_) => return sink.settle(output),
+                Err(_) => return sink.wait_for_all(output),
             },
-            recv(idle) -> _ => sink.settle(output)?,
+            recv(idle) -> _ => sink.wait_for_all(output)?,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a stage makes of a block of lines.
+//! The results of a block of lines.
 
 use std::ops::Range;
 
@@ -11,16 +11,17 @@ use crate::record::reject::Reject;
 #[derive(Default)]
 pub struct Emitted {
     pub out: Vec<u8>,
-    /// Each with its place in `out`.
+    /// What comes between the bytes of `out`, each with its offset there.
     pub(super) parts: Vec<(usize, Part)>,
-    /// What was counted since the last mark.
+    /// The counts since the last [`Part::Counted`].
     pub(super) unit: UnitPart,
 }
 
+/// What comes between written bytes.
 pub(super) enum Part {
-    /// Lines of the input.
+    /// A range of the input that passes unchanged.
     Lines(Range<usize>),
-    /// What of the unit was counted up to here.
+    /// The counts since the last one, which are due before what follows.
     Counted(UnitPart),
     Reject(Box<Reject>),
     KnownBad(Box<Reject>),
@@ -63,6 +64,7 @@ impl Emitted {
         self.unit.written += records;
     }
 
+    /// Counts records that are left out on purpose.
     pub fn drop(&mut self, reason: &'static str, records: u64) {
         if records == 0 {
             return;
@@ -74,14 +76,16 @@ impl Emitted {
         }
     }
 
+    /// Adds a mark, which closes the unit of all records so far.
     pub fn mark(&mut self, mark: Mark, line: &[u8]) {
         let counted = Part::Counted(std::mem::take(&mut self.unit));
         self.push(counted);
         self.push(Part::Mark(mark, line.to_vec()));
     }
 
+    /// Adds a reject.
     pub fn reject(&mut self, reject: Reject) {
-        // What was finished before it is counted before it.
+        // Records before it have to be counted before it, as `FirstRecords` looks at their order.
         if self.unit.written > 0 || !self.unit.dropped.is_empty() {
             let counted = Part::Counted(std::mem::take(&mut self.unit));
             self.push(counted);

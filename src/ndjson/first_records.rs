@@ -5,12 +5,12 @@ use crate::error::{Error, Kind};
 use crate::record::misfit::Misfit;
 use crate::record::reject::Reject;
 
-/// So many misfits without a record that fits end the run.
+/// The number of misfits that ends the run, if no record fits.
 const ENOUGH: u64 = 100;
-/// Characters of a line that a message shows.
+/// How many characters of a line a message shows.
 const SHOWN: usize = 40;
 
-/// What the first records were.
+/// What the first records say about the input.
 #[derive(Default)]
 pub struct FirstRecords {
     is_fit: bool,
@@ -20,13 +20,13 @@ pub struct FirstRecords {
 }
 
 impl FirstRecords {
-    /// Records that a record was what the stage reads, whatever became of it.
+    /// Notes that a record was what the stage reads, whatever became of it.
     pub fn fit(&mut self) {
-        // Where the run ends already, what was read before may still fit.
+        // Once the run is to end, records that were in flight do not change that.
         self.is_fit |= !self.is_unfit();
     }
 
-    /// Looks at a reject; returns the message of a misfit, empty where an earlier one says
+    /// Looks at a reject; returns the message of a misfit, which is empty if an earlier one says
     /// the same.
     pub fn reject(&mut self, stage: &str, reject: &Reject) -> Option<&str> {
         let is_said = self.first.is_some() || stage != "bh-fetch";
@@ -37,7 +37,7 @@ impl FirstRecords {
             return None;
         }
         let misfit = Misfit::recognize(stage, reject);
-        // Where some objects are builds, it costs a download each that others are not.
+        // Each object that is not a build costs a download, so it is reported even if others fit.
         let Some(misfit) = misfit.filter(|misfit| !self.is_fit || *misfit == Misfit::NotABuild)
         else {
             self.is_fit = true;

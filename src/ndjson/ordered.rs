@@ -27,7 +27,7 @@ struct Pending<P> {
     promise: P,
 }
 
-/// The queue from the reader to the writer.
+/// The queue from the thread that reads records to the one that writes their answers.
 pub struct PendingQueue<P> {
     sender: Sender<Parsed<Pending<P>>>,
     /// Consecutive dropped records, by reason.
@@ -48,10 +48,12 @@ impl<P> PendingQueue<P> {
         }));
     }
 
+    /// Adds a reject.
     pub fn reject(&mut self, reject: Reject) {
         self.push(Parsed::reject(reject));
     }
 
+    /// Counts a dropped record; consecutive ones are added together.
     pub fn drop(&mut self, reason: &'static str) {
         self.given += 1;
         match self.dropped.iter_mut().find(|(own, _)| *own == reason) {
@@ -106,7 +108,7 @@ pub fn ordered<P: Promise>(
         move || read(input, queue, shutdown, &mut ask),
         move || {
             while let Some(parsed) = output.receive(&pending)? {
-                let Some(mut next) = output.settle(parsed)? else {
+                let Some(mut next) = output.take_record(parsed)? else {
                     continue;
                 };
                 let answer = if let Some(answer) = next.promise.poll() {

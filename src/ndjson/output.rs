@@ -18,6 +18,7 @@ const BLOCK: usize = 256 * 1024;
 /// The size from which a separate write is cheaper than a copy.
 const LARGE: usize = 64 * 1024;
 
+/// Standard output, buffered.
 pub struct Output {
     file: File,
     counters: Arc<Counters>,
@@ -38,7 +39,7 @@ impl Output {
         }
     }
 
-    /// Returns whether it is a terminal.
+    /// Returns whether the output is a terminal.
     pub fn is_terminal(&self) -> bool {
         self.file.is_terminal()
     }
@@ -48,13 +49,14 @@ impl Output {
         self.file.metadata().is_ok_and(|data| data.is_file())
     }
 
-    /// Returns whether it is an empty file on disk.
+    /// Returns whether the output is an empty file on disk.
     pub fn is_empty_file(&self) -> bool {
         let data = self.file.metadata();
         data.is_ok_and(|data| data.is_file() && data.len() == 0)
     }
 
-    /// Returns another handle on it if it is a file on disk, to sync it on another thread.
+    /// Returns another handle on the output if it is a file on disk, to sync it on another
+    /// thread.
     pub fn file(&self) -> Result<Option<File>> {
         let file = self.is_file().then(|| self.file.try_clone()).transpose();
         file.map_err(Error::local("standard output"))
@@ -77,6 +79,10 @@ impl Output {
         drop(std::thread::Builder::new().spawn(watch));
     }
 
+    /// Writes bytes, at first to the buffer.
+    ///
+    /// # Errors
+    /// The reader has left (SIGPIPE), or the output cannot be written (74).
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.len() >= LARGE {
             self.flush()?;
@@ -89,6 +95,10 @@ impl Output {
         Ok(())
     }
 
+    /// Writes what is in the buffer.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
     pub fn flush(&mut self) -> Result<()> {
         if self.buffer.is_empty() {
             return Ok(());

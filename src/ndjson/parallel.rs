@@ -11,22 +11,22 @@ use crate::shutdown::Shutdown;
 /// The next result of the workers.
 pub enum Polled<T> {
     Item(T),
-    /// There was none until the deadline.
+    /// There was no result until the deadline.
     Late,
     End,
 }
 
-/// The results, in order.
+/// The results of the workers, in the order of the input.
 pub struct Results<T> {
     order: Receiver<Receiver<T>>,
     next: Option<Receiver<T>>,
-    done_with: Sender<Block>,
+    spare_blocks: Sender<Block>,
 }
 
 impl<T> Results<T> {
-    /// Returns the buffer of `block` to the reader.
-    fn done_with(&self, block: Block) {
-        drop(self.done_with.try_send(block));
+    /// Returns `block` to the reader, which reuses its buffer.
+    fn recycle(&self, block: Block) {
+        drop(self.spare_blocks.try_send(block));
     }
 
     /// Returns the next result if it is available.
@@ -66,13 +66,13 @@ fn receive<T>(from: &Receiver<T>, deadline: Option<Instant>) -> Result<T, RecvTi
 pub fn par_filter(io: &mut Io, work: impl Fn(&Block) -> Emitted + Sync) -> Result<()> {
     let output = &mut io.output;
     let work = |block: Block| ((work(&block), block), None);
-    each(&mut io.input, &io.context.shutdown, work, |results| {
+    run_workers(&mut io.input, &io.context.shutdown, work, |results| {
         let mut next = results.ready();
         loop {
             next = match next {
                 Polled::Item((emitted, block)) => {
                     output.emit(emitted, block.bytes())?;
-                    results.done_with(block);
+                    results.recycle(block);
                     results.ready()
                 }
                 Polled::Late => {
@@ -85,6 +85,7 @@ pub fn par_filter(io: &mut Io, work: impl Fn(&Block) -> Emitted + Sync) -> Resul
     })
 }
 
+/// Returns the number of threads that share the work: one per core.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -102,12 +103,12 @@ pub fn par_map_ordered<T: Send>(
     sink: impl FnOnce(&mut Results<T>) -> Result<()>,
 ) -> Result<()> {
     let work = |block: Block| (work(&block), Some(block));
-    each(input, shutdown, work, sink)
+    run_workers(input, shutdown, work, sink)
 }
 
 /// Does the same as [`par_map_ordered`]; `work` returns the block if it is not needed any
 /// more.
-fn each<T: Send>(
+fn run_workers<T: Send>(
     input: &mut Input,
     shutdown: &Shutdown,
     work: impl Fn(Block) -> (T, Option<Block>) + Sync,
@@ -115,18 +116,18 @@ fn each<T: Send>(
 ) -> Result<()> {
     let threads = cores();
     let (jobs, waiting) = bounded::<(Block, Sender<T>)>(threads);
-    let (done_with, spares) = bounded(2 * threads);
+    let (spare_blocks, spares) = bounded(2 * threads);
     let (ordered, order) = bounded(threads + 1);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            let (waiting, done_with, work) = (waiting.clone(), done_with.clone(), &work);
+            let (waiting, spare_blocks, work) = (waiting.clone(), spare_blocks.clone(), &work);
             scope.spawn(move || {
                 for (block, done) in waiting {
                     let (made, block) = work(block);
                     // The receiver is gone once the sink has failed.
                     drop(done.send(made));
                     if let Some(block) = block {
-                        drop(done_with.try_send(block));
+                        drop(spare_blocks.try_send(block));
                     }
                 }
             });
@@ -145,7 +146,7 @@ fn each<T: Send>(
             sink(&mut Results {
                 order,
                 next: None,
-                done_with,
+                spare_blocks,
             })
         })
     })

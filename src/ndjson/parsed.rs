@@ -1,4 +1,4 @@
-//! What a line was parsed to.
+//! The result of a parsed line.
 
 use crate::record::mark::Mark;
 use crate::record::reject::Reject;
@@ -9,11 +9,11 @@ pub enum Parsed<T> {
     Record(T),
     /// The reason and the number of records that are not wanted.
     Dropped(&'static str, u64),
-    /// So many records beyond the first that a line gives.
+    /// The number of records beyond the first that a line gives.
     Made(u64),
     /// A record whose outcome comes in a later unit.
     PutOff,
-    /// One that was put off comes next.
+    /// A record that was put off comes next.
     TakenUp,
     Reject(Box<Reject>),
     /// A mark, and the line that it was read from.
@@ -21,15 +21,17 @@ pub enum Parsed<T> {
 }
 
 impl<T> Parsed<T> {
+    /// Returns a reject as a result.
     pub fn reject(reject: Reject) -> Self {
         Self::Reject(Box::new(reject))
     }
 
+    /// Returns a mark as a result.
     pub fn mark(mark: Mark, line: &[u8]) -> Self {
         Self::Mark(Box::new((mark, line.to_vec())))
     }
 
-    /// Returns what `make` makes of a record, and all else as it is.
+    /// Applies `make` to a record; other results stay as they are.
     pub fn and_then<U>(self, make: impl FnOnce(T) -> Parsed<U>) -> Parsed<U> {
         match self {
             Self::Record(record) => make(record),

@@ -1,4 +1,4 @@
-//! The file of rejects.
+//! Keeps the rejects of a stage: in the file of `--rejects`, or without one in the log.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -13,14 +13,16 @@ use crate::record::reject::Reject;
 /// Rejects that are logged in full if there is no file for them.
 const SHOWN: u64 = 10;
 
+/// Where rejects are kept.
 pub struct Rejects {
     stage: &'static str,
     file: Option<(PathBuf, File)>,
     buffer: Vec<u8>,
     unsynced: bool,
-    homeless: u64,
+    /// How many rejects are not in a file, and how many of these were logged.
+    unsaved: u64,
     shown: u64,
-    /// The run whose lines come.
+    /// The run that the current lines belong to.
     run: Option<String>,
     log: Log,
 }
@@ -31,7 +33,7 @@ impl Rejects {
     /// open too, that line only gets its newline before the next reject.
     pub fn open(stage: &'static str, path: Option<&Path>, log: Log) -> Result<Self> {
         let open = |path: &Path| {
-            let file = append(path).map_err(unwritable(path))?;
+            let file = open_to_append(path).map_err(unwritable(path))?;
             Ok::<_, Error>((path.to_owned(), file))
         };
         Ok(Self {
@@ -39,7 +41,7 @@ impl Rejects {
             file: path.map(open).transpose()?,
             buffer: Vec::new(),
             unsynced: false,
-            homeless: 0,
+            unsaved: 0,
             shown: 0,
             run: None,
             log,
@@ -52,7 +54,7 @@ impl Rejects {
         if self.append(reject)? {
             return Ok(true);
         }
-        self.homeless += 1;
+        self.unsaved += 1;
         if (self.shown < SHOWN || self.log.is_verbose()) && message != Some("") {
             self.shown += 1;
             match message {
@@ -75,7 +77,7 @@ impl Rejects {
         Ok(true)
     }
 
-    /// Sets the run that the rejects to come are of.
+    /// Sets the run that the next rejects belong to.
     pub fn set_run(&mut self, run: Option<&str>) {
         self.run = run.map(str::to_owned);
     }
@@ -95,19 +97,20 @@ impl Rejects {
         }
     }
 
+    /// Returns whether there is a file for rejects.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
     }
 
     /// Syncs a last time, and logs how many rejects were not kept.
     pub fn close(&mut self) -> Result<()> {
-        if self.homeless > 0 {
+        if self.unsaved > 0 {
             let shown = self.shown;
             self.log.warn(format!(
                 "{} rejected but not saved ({shown} shown): run again with --rejects FILE to keep them",
-                counted(self.homeless, "record")
+                counted(self.unsaved, "record")
             ));
-            self.homeless = 0;
+            self.unsaved = 0;
         }
         self.sync()
     }
@@ -117,12 +120,12 @@ fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {
     Error::local(format!("cannot write --rejects {}", path.display()))
 }
 
-fn append(path: &Path) -> std::io::Result<File> {
+fn open_to_append(path: &Path) -> std::io::Result<File> {
     disk::follow_links(path)?;
     let mut file = File::options()
         .create(true)
         .append(true)
-        // Not for a pipe, which would block without a reader.
+        // A pipe that is open for reading too would block instead of fail without its reader.
         .read(path.metadata().map_or(true, |data| data.is_file()))
         .open(path)?;
     if !file.metadata()?.is_file() {
@@ -134,7 +137,7 @@ fn append(path: &Path) -> std::io::Result<File> {
     }
     // Another stage may be writing the half line.
     if file.try_lock().is_ok() {
-        mend(&mut file)?;
+        repair_end(&mut file)?;
     }
     file.lock_shared()?;
     Ok(file)
@@ -164,7 +167,7 @@ fn append_line(file: &mut File, line: &mut Vec<u8>) -> std::io::Result<()> {
 }
 
 /// Adds a newline to a last line that only lacks it; removes half a line.
-fn mend(file: &mut File) -> std::io::Result<()> {
+fn repair_end(file: &mut File) -> std::io::Result<()> {
     let length = file.metadata()?.len();
     let whole = end_of_last_line(file, length)?;
     if whole == length {

@@ -25,7 +25,7 @@ pub struct ClosedUnit {
     pub line: Vec<u8>,
 }
 
-/// Lost units that are named; the others are counted.
+/// How many units with lost lines are logged; the others are counted.
 const NAMED: u64 = 10;
 
 /// Writes in the order of the input, and decides which units are accepted.
@@ -62,7 +62,7 @@ impl StageOutput {
         }
     }
 
-    /// Writes the results of `input`.
+    /// Writes the results of the lines `input`.
     pub fn emit(&mut self, emitted: Emitted, input: &[u8]) -> Result<()> {
         let mut start = 0;
         for (at, part) in emitted.parts {
@@ -87,8 +87,8 @@ impl StageOutput {
         }
     }
 
-    /// Handles the result of a line; returns a record, which the caller has to finish.
-    pub fn settle<T>(&mut self, parsed: Parsed<T>) -> Result<Option<T>> {
+    /// Finishes a result that is not a record; returns a record, which the caller has to finish.
+    pub fn take_record<T>(&mut self, parsed: Parsed<T>) -> Result<Option<T>> {
         match parsed {
             Parsed::Record(record) => return Ok(Some(record)),
             Parsed::Dropped(reason, records) => self.drop(reason, records),
@@ -154,7 +154,7 @@ impl StageOutput {
             self.context.log.warn(mistake);
         }
         let is_kept = self.rejects.keep(reject, message)?;
-        // A unit of the wrong input is not done.
+        // A unit of the wrong input is held, although its rejects are on disk.
         let is_unfit = self.first_records.is_unfit();
         self.unit.add_rejected(reject.kind, is_kept && !is_unfit);
         if is_unfit {
@@ -233,7 +233,7 @@ impl StageOutput {
                 self.runs.receipt();
                 self.context.counters.note("marks", 1);
             }
-            Mark::Unit(mark) => return Ok(self.judge(unit, mark, line)),
+            Mark::Unit(mark) => return Ok(self.check_unit(unit, mark, line)),
         }
         Ok(ClosedUnit {
             is_held: false,
@@ -241,7 +241,8 @@ impl StageOutput {
         })
     }
 
-    fn judge(&mut self, unit: Unit, mark: &UnitMark, line: &[u8]) -> ClosedUnit {
+    /// Compares `unit` with what was sent, and adds its counts to `line`, which is its mark.
+    fn check_unit(&mut self, unit: Unit, mark: &UnitMark, line: &[u8]) -> ClosedUnit {
         match &mark.part {
             Some(part) => {
                 let counts = unit_mark::counts(line);
@@ -251,7 +252,7 @@ impl StageOutput {
             None => self.runs.receipt(),
         }
         let stage = self.context.counters.program();
-        let (outside, mut held) = unit.judge(mark.sent, self.options.allow_drops, stage);
+        let (outside, mut held) = unit.check(mark.sent, self.options.allow_drops, stage);
         if let Some(held) = held.as_ref().filter(|held| held.is_loss()) {
             let has_surplus = mark.sent.is_some_and(|sent| unit.came() > sent);
             if self.runs.lose(true, has_surplus) <= NAMED {
@@ -309,6 +310,7 @@ impl StageOutput {
         }
     }
 
+    /// Returns whether the stage begins runs of its own.
     pub fn is_source(&self) -> bool {
         self.options.place == Place::Source
     }

@@ -1,4 +1,4 @@
-//! What became of the records since the last mark.
+//! The records since the last mark, by outcome.
 
 use std::borrow::Cow;
 
@@ -16,21 +16,24 @@ pub struct Unit {
     /// Records that were put off, and that were taken up again.
     put_off: u64,
     taken_up: u64,
-    /// A record was rejected, and kept nowhere.
-    homeless: bool,
+    /// A reject is not in a file.
+    has_unsaved_reject: bool,
     /// A record could not be finished now.
-    failed: bool,
+    has_failed: bool,
 }
 
 impl Unit {
+    /// Counts records beyond the first that one line gave.
     pub fn add_made(&mut self, records: u64) {
         self.made += records;
     }
 
+    /// Counts records that were written or stored.
     pub fn add_written(&mut self, records: u64) {
         self.written += records;
     }
 
+    /// Counts records that were left out on purpose.
     pub fn add_dropped(&mut self, reason: &str, records: u64) {
         match self.dropped.iter_mut().find(|(own, _)| own == reason) {
             Some((_, count)) => *count += records,
@@ -38,50 +41,53 @@ impl Unit {
         }
     }
 
+    /// Counts a reject; `is_kept` says whether a file has it.
     pub fn add_rejected(&mut self, kind: &'static str, is_kept: bool) {
-        self.homeless |= !is_kept;
+        self.has_unsaved_reject |= !is_kept;
         match self.rejected.iter_mut().find(|(own, _)| *own == kind) {
             Some((_, count)) => *count += 1,
             None => self.rejected.push((kind, 1)),
         }
     }
 
-    /// Records that a record is put off: its unit cannot be finished now.
+    /// Counts a record whose outcome comes in a later unit, so that this one cannot be finished.
     pub fn put_off(&mut self) {
         self.put_off += 1;
-        self.failed = true;
+        self.has_failed = true;
     }
 
-    /// Records the outcome of a record that was put off.
+    /// Counts a record that an earlier unit put off; its outcome follows.
     pub fn take_up(&mut self) {
         self.taken_up += 1;
     }
 
+    /// Notes that a record could not be finished now.
     pub fn fail(&mut self) {
-        self.failed = true;
+        self.has_failed = true;
     }
 
-    /// Returns whether a record was neither finished nor put on disk.
+    /// Returns whether a record was neither finished nor rejected to a file.
     pub fn is_open(&self) -> bool {
-        self.homeless || self.failed
+        self.has_unsaved_reject || self.has_failed
     }
 
+    /// Returns whether any record was rejected.
     pub fn has_rejects(&self) -> bool {
         !self.rejected.is_empty()
     }
 
     /// Returns why the unit is not accepted.
     fn fault(&self) -> Option<&'static str> {
-        match (self.failed, self.homeless) {
+        match (self.has_failed, self.has_unsaved_reject) {
             (true, _) => Some(unit_mark::FAILED),
             (false, true) => Some(unit_mark::REJECTED),
             (false, false) => None,
         }
     }
 
-    /// Compares what came with what was `sent`; returns how many records less came, and why
-    /// the unit is held.
-    pub fn judge(&self, sent: Option<u64>, allow_drops: bool, by: &str) -> (u64, Option<Held>) {
+    /// Compares the number of records with how many were `sent`; returns how many a filter
+    /// between the programs has dropped, and why the unit is held.
+    pub fn check(&self, sent: Option<u64>, allow_drops: bool, by: &str) -> (u64, Option<Held>) {
         let came = self.came();
         let hold = |why: &str| Some(Held::new(by, why));
         match sent {

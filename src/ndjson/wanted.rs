@@ -1,4 +1,4 @@
-//! Which lines of a listing name a wanted object.
+//! Selects the lines of a listing that name a wanted object.
 
 use memchr::memmem::{self, Finder};
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
@@ -24,14 +24,14 @@ pub struct WantedArgs {
     pub key_regex: Vec<String>,
 }
 
-/// The reason of records that are not wanted.
+/// The reason by which records that are not wanted are counted.
 pub const OTHER: &str = "other keys";
 
-/// What lines of a listing are.
+/// A line of a listing, or several that are not wanted.
 pub enum Selected<'b> {
     Mark(Mark, &'b [u8]),
     Bad(Reject),
-    /// So many records that are not wanted.
+    /// The number of consecutive records that are not wanted.
     Others(u64),
     Wanted(RecordLine<'b>, Object<'b>),
 }
@@ -46,6 +46,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Compiles the patterns.
+    ///
     /// # Errors
     /// A pattern that is too large (2).
     pub fn new(args: &WantedArgs) -> Result<Self> {
@@ -69,11 +71,11 @@ impl Wanted {
             && (self.patterns.is_empty() || self.patterns.is_match(key))
     }
 
-    /// Sorts the lines of a block, in order.
+    /// Classifies the lines of a block, in order.
     pub fn select<'b>(&self, block: &'b Block) -> Vec<Selected<'b>> {
         let bytes = block.bytes();
         let mut selected = Vec::new();
-        // Lines that are passed over are records.
+        // Lines between the candidates are records.
         let (mut passed, mut rest) = (0, 0);
         for (at, (start, end)) in (0..).zip(self.candidates(block)) {
             let others = count_lines(&bytes[rest..start]);
@@ -140,7 +142,7 @@ impl Wanted {
     }
 }
 
-/// So many of the first lines have to name a key.
+/// How many of the first lines must name a key.
 const LOOKED_AT: u64 = 1000;
 
 /// Returns whether a line may have a key, as [`Object::parse`] reads it.
@@ -149,7 +151,7 @@ fn names_a_key(line: &[u8]) -> bool {
     names.iter().any(|name| memmem::find(line, name).is_some())
 }
 
-/// Returns whether the first line is that of a listing. Otherwise bare keys, say, would be
+/// Returns whether the first line is that of a listing. Without this check, bare keys would be
 /// counted as other keys.
 fn is_listing(bytes: &[u8]) -> bool {
     matches!(bytes.trim_ascii_start(), [] | [b'{' | b'[' | b']', ..])

@@ -26,7 +26,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Quotes around `etag` do not count.
+    /// Creates an entry; quotes around `etag` are ignored.
     pub fn new(key: &str, etag: &str) -> Self {
         Self {
             key: hash(key),
@@ -34,7 +34,7 @@ impl Entry {
         }
     }
 
-    /// Whose ETag is not known: it is that of any other entry of the key.
+    /// Creates an entry whose ETag is not known: it matches any ETag of the key.
     pub fn with_any_etag(key: &str) -> Self {
         Self {
             key: hash(key),
@@ -76,7 +76,7 @@ impl Default for Known {
 }
 
 impl Known {
-    /// Adds a key with its ETag, whose quotes do not count.
+    /// Adds a key with its ETag; quotes around it are ignored.
     pub fn insert(&mut self, key: &str, etag: &str) {
         self.add(Entry::new(key, etag));
     }
@@ -139,6 +139,7 @@ impl Known {
             .collect()
     }
 
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.partitions.iter().map(Partition::len).sum()
     }

@@ -24,6 +24,7 @@ impl RecordPrefix {
         Self(prefix.into())
     }
 
+    /// Begins a line; its [`ListedRecord`] follows.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.0);
     }
@@ -44,6 +45,8 @@ pub enum RecordText<'a> {
 }
 
 impl<'a> RecordText<'a> {
+    /// Parses UTF-8.
+    ///
     /// # Errors
     /// The bytes are not UTF-8.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Utf8Error> {
@@ -116,6 +119,7 @@ pub struct ListedRecord<'a> {
 impl ListedRecord<'_> {
     /// Ends a line that begins with a bucket.
     #[inline]
+    /// Begins a line; its [`ListedRecord`] follows.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"key\":");
         self.key.write(out);

@@ -32,7 +32,7 @@ impl<'a> Object<'a> {
     pub fn parse(members: &Members<'a>) -> Result<Self, String> {
         if let Some(key) = string(members, "key")? {
             let bucket = string(members, "bucket")?;
-            // Without the members of s5cmd, `s3://` is how a key may begin that anybody may choose.
+            // The key of an object may begin with `s3://`, so only a line of s5cmd has a URL here.
             if bucket.is_none()
                 && members.get("type").is_some()
                 && let Some((bucket, key)) = s3::split_url(&key)

@@ -69,6 +69,7 @@ impl Sample {
         covered.map(|(_, keys)| keys).sum()
     }
 
+    /// Returns the keys in order, each with how many keys it represents.
     pub fn points(&self) -> &[(String, u64)] {
         &self.0
     }

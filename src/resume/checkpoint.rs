@@ -47,6 +47,7 @@ impl ResumeArgs {
     }
 }
 
+/// The part of a run that is taken as done when it is resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ResumeFrom {
     Listed,
@@ -54,10 +55,10 @@ pub enum ResumeFrom {
 }
 
 /// How long to wait for a loader's file to appear, and how often to look.
-const LOADER: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_millis(5);
+const LOADER_WAIT: Duration = Duration::from_secs(2);
+const LOADER_POLL: Duration = Duration::from_millis(5);
 
-/// What a run reads: a part of its state.
+/// What a run reads; it is saved with the state.
 pub trait RunSource: Clone + PartialEq + Display + Serialize + DeserializeOwned {
     /// What such a run is called in messages.
     const RUN: &'static str;
@@ -85,9 +86,10 @@ pub trait RunSource: Clone + PartialEq + Display + Serialize + DeserializeOwned 
     }
 }
 
+/// Whether a saved run can be resumed.
 pub enum Compatibility {
     Same,
-    /// A new run has to begin; the reason.
+    /// A new run has to begin, for this reason.
     Changed(&'static str),
     /// The state is of something else, and is kept.
     Other,
@@ -209,11 +211,11 @@ fn find_confirmed<S>(
     let began = Instant::now();
     loop {
         let confirmed = peek(&loaded_path(path))?;
-        let waits = is_in_doubt(args, state, io) && began.elapsed() < LOADER;
+        let waits = is_in_doubt(args, state, io) && began.elapsed() < LOADER_WAIT;
         if confirmed.is_some() || !waits {
             return Ok(confirmed);
         }
-        io.context.shutdown.sleep(LOOK)?;
+        io.context.shutdown.sleep(LOADER_POLL)?;
     }
 }
 
@@ -226,8 +228,8 @@ fn choose<S: RunSource>(
     trust: impl FnOnce(&mut RunState<S>),
     io: &Io,
 ) -> (RunState<S>, String) {
-    let is_missed = is_in_doubt(args, &state, io) || is_emptied(args, &state, io);
-    if confirmed.is_none() && is_missed {
+    let may_be_lost = is_in_doubt(args, &state, io) || is_emptied(args, &state, io);
+    if confirmed.is_none() && may_be_lost {
         state.unconfirmed = state.records;
     }
     let (coverage, why) = resume_point(&state, confirmed, args.checkpoint);

@@ -54,6 +54,7 @@ impl StateFile {
         Ok((file, state))
     }
 
+    /// Returns the path that was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -112,8 +113,8 @@ pub fn peek<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     }
 }
 
-/// Checks that there is no pipe, which would be waited for, no folder, and nothing that another
-/// user has put there at `path`.
+/// Checks that `path` is free or a regular file: opening a pipe would block. In a folder that
+/// everybody may write to, the file must not be another user's.
 fn check_regular(path: &Path) -> Result<()> {
     disk::follow_links(path).map_err(Error::local(path.display()))?;
     if path.metadata().is_ok_and(|data| !data.is_file()) {
@@ -129,7 +130,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     check_regular(path)?;
     let text = std::fs::read(path).map_err(Error::local(path.display()))?;
     serde_json::from_slice(&text).map_err(|error| {
-        let why = explain(&text, &error);
+        let why = describe_invalid(&text, &error);
         Error::configuration(format!("{}: {why}", path.display()))
     })
 }
@@ -140,8 +141,8 @@ struct AnyFormat {
     format: u64,
 }
 
-/// Returns why `text` is no state of the program that reads it, and what to do.
-fn explain(text: &[u8], error: &serde_json::Error) -> String {
+/// Returns why `text` is not a state of this program, and what to do.
+fn describe_invalid(text: &[u8], error: &serde_json::Error) -> String {
     if let Ok(AnyFormat { format }) = serde_json::from_slice(text)
         && format > u64::from(FORMAT)
     {

@@ -72,7 +72,7 @@ impl fmt::Display for ListingSource {
     }
 }
 
-/// The content of the resume file.
+/// The content of the resume file: the state of a run.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "they are members of the file"
@@ -194,17 +194,17 @@ pub struct Confirmed {
     /// The database that holds the records, without passwords.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
-    /// What tells that database from every other; `None` of format 1.
+    /// The id of that database; `None` in format 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_id: Option<String>,
-    /// How many batches with rows of the run it had committed.
+    /// How many batches with rows of the run the database had committed.
     #[serde(default)]
     pub step: i64,
     pub coverage: Coverage,
     /// The sums of the confirmed units, stage by stage.
     #[serde(default)]
     pub counts: Vec<StageCounts>,
-    /// Whether each record of the coverage is in the sums, once.
+    /// Whether the sums count each record of the coverage exactly once.
     #[serde(default)]
     pub exact: bool,
 }

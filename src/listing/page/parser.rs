@@ -133,7 +133,7 @@ impl PageParser {
         let is_declared = self.declared == self.encoding;
         let read = self
             .page
-            .object(scanner, self.encoding, &self.prefix, is_declared);
+            .parse_object(scanner, self.encoding, &self.prefix, is_declared);
         read.map_err(|error| self.or_unexpected_encoding(error))
     }
 
@@ -171,7 +171,7 @@ impl PageParser {
         match name {
             b"Contents" => self.object(scanner),
             b"CommonPrefixes" => {
-                let read = self.page.prefix(scanner, self.encoding);
+                let read = self.page.parse_prefix(scanner, self.encoding);
                 read.map_err(|error| self.or_unexpected_encoding(error))
             }
             b"EncodingType" => {

@@ -45,6 +45,7 @@ impl<'a> XmlText<'a> {
         self.decoded().map(RecordText::Text)
     }
 
+    /// Returns it decoded.
     pub fn owned(&self) -> Result<String, PageError> {
         self.decoded().map(Cow::into_owned)
     }

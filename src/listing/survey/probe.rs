@@ -44,6 +44,7 @@ impl Probe {
         }
     }
 
+    /// Returns the request of the probe, in a listing of the keys with `prefix`.
     pub fn request(&self, prefix: &str) -> Request {
         let after = (!self.after.is_empty()).then(|| self.after.clone());
         if self.page {

@@ -39,6 +39,7 @@ pub struct DirListing {
     pub truncated: bool,
 }
 
+/// An entry of a directory.
 #[derive(Debug)]
 pub enum DirEntry {
     Dir(Dir),
@@ -173,6 +174,7 @@ impl DirEntry {
         }
     }
 
+    /// Returns the number of its keys, which may be an estimate.
     pub fn keys(&self) -> f64 {
         match self {
             Self::Dir(dir) => dir.keys,

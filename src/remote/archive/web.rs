@@ -50,14 +50,14 @@ pub async fn get(client: &HttpClient, url: &str, accept: Accept) -> Result<Vec<u
 
 /// A listing as the archive's web server writes it.
 #[derive(Deserialize)]
-struct Folder<'a> {
+struct WebListing<'a> {
     prefixes: Vec<String>,
     #[serde(borrow)]
-    files: Vec<File<'a>>,
+    files: Vec<WebFile<'a>>,
 }
 
 #[derive(Deserialize)]
-struct File<'a> {
+struct WebFile<'a> {
     name: String,
     #[serde(borrow, default)]
     size: Option<&'a RawValue>,
@@ -65,10 +65,14 @@ struct File<'a> {
     last_modified: String,
 }
 
-/// Reads a listing.
+/// Parses a listing.
+///
+/// # Errors
+/// The document is not a listing.
 pub fn read_folder(document: &[u8]) -> Result<ArchiveFolder, String> {
-    let folder: Folder = serde_json::from_slice(document).map_err(|error| error.to_string())?;
-    let files = folder.files.into_iter().map(|file| FolderFile {
+    let listing: WebListing =
+        serde_json::from_slice(document).map_err(|error| error.to_string())?;
+    let files = listing.files.into_iter().map(|file| FolderFile {
         name: file.name,
         size: file
             .size
@@ -78,7 +82,7 @@ pub fn read_folder(document: &[u8]) -> Result<ArchiveFolder, String> {
         last_modified: file.last_modified,
     });
     Ok(ArchiveFolder {
-        folders: folder.prefixes,
+        folders: listing.prefixes,
         files: files.collect(),
     })
 }

@@ -1,4 +1,4 @@
-//! The body of a response, from a server that may send it in drops.
+//! The body of a response, from a server that may send it slowly.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use crate::retry::{Failure, FailureClass, Retry};
 
 /// A server that sends fewer bytes per second is given up after the timeout.
 const SLOWEST: u64 = 1024;
-/// When a slow server is reported.
+/// The waiting time after which a slow server is reported.
 const REPORTED: Duration = Duration::from_secs(10);
 
 /// A body, with a limit on the time that its server takes. The time between two calls is
 /// that of the reader, and does not count.
 pub struct PacedBody {
     body: ByteStream,
-    /// What it is of.
+    /// The name of the object or listing, for messages.
     place: String,
     retry: Retry,
     limit: Duration,
-    /// The time that was waited, and what came in it, since the limit was last kept.
+    /// The time that was waited, and the bytes that came, since the limit was last kept.
     waited: Duration,
     came: u64,
     got: u64,

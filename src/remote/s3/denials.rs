@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use crate::error::{Error, Result};
 
-/// Credentials that were denied access to objects in so many folders, and to none before,
-/// are at fault.
+/// Credentials that were denied access to objects in this many folders, and have got none, are
+/// at fault.
 const FOLDERS: usize = 3;
 
 /// The denials of a run.
@@ -20,9 +20,9 @@ pub struct Denials {
 
 #[derive(Debug, Default)]
 struct Downloads {
-    /// Those that may still show that the credentials are good.
+    /// Downloads in flight, apart from those that wait for the others.
     running: usize,
-    /// One has shown that.
+    /// Whether any download has got an object.
     got: bool,
 }
 
@@ -40,12 +40,13 @@ impl Denials {
         });
     }
 
-    /// Returns the denial of access to an object in `folder` as an error of that object,
-    /// once any other object was got, or while others are still to be asked for.
+    /// Returns the denial of access to an object in `folder` as an error of that object alone,
+    /// unless no download has got anything yet. After denials in many folders it waits for the
+    /// downloads in flight to decide that.
     ///
     /// # Errors
     /// The denial, if the credentials are at fault.
-    pub async fn judge(&self, folder: String, denial: Error) -> Result<Error> {
+    pub async fn classify(&self, folder: String, denial: Error) -> Result<Error> {
         let folders = {
             let mut folders = self.folders.lock();
             if folders.len() < FOLDERS {

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-/// Bytes that the decoder of brotli takes at a time.
+/// The buffer of the brotli decoder, in bytes.
 const BUFFER: usize = 16 << 10;
 
 /// Why a body cannot be decoded.
@@ -25,7 +25,7 @@ pub enum DecodeError {
 pub fn encodings(header: Option<&str>) -> Vec<String> {
     let names = header.unwrap_or_default().split(',');
     let names = names.map(|name| name.trim().to_ascii_lowercase());
-    // The transport's own, that some servers store; the client has undone it.
+    // Some servers store the encoding of the transport, which the client has decoded.
     names
         .filter(|name| !matches!(name.as_str(), "" | "identity" | "aws-chunked"))
         .collect()

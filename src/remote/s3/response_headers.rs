@@ -45,7 +45,7 @@ impl Intercept for ResponseHeaders {
         let all = std::mem::replace(response.headers_mut(), Headers::new());
         for (name, value) in &all {
             let is_needed = NEEDED.contains(&name) || name.starts_with(CHECKSUM);
-            // Only the status makes it a part.
+            // Without status 206 the body is not a part, whatever this header says.
             if !is_needed || !value.is_ascii() || (name == "content-range" && status != 206) {
                 continue;
             }

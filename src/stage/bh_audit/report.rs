@@ -22,6 +22,7 @@ const BATCH: usize = 1000;
 /// The reason of records that may be on their way into the database.
 const TOO_NEW: &str = "too new";
 
+/// The comparison so far.
 pub struct Report<'a> {
     args: &'a Args,
     table: &'a Table,
@@ -29,7 +30,7 @@ pub struct Report<'a> {
     /// Rows with this id and above may be missing in the table.
     next_id: i64,
     context: Context,
-    /// When this began: what is stored later is newer than a listing without a begin mark.
+    /// When this began, for a listing without a begin mark: what is stored later is newer.
     started: String,
     suspects: Vec<Suspect>,
     listed: ListedPart,
@@ -70,7 +71,7 @@ impl<'a> Report<'a> {
         self.args.kind.contains(&difference)
     }
 
-    /// Handles what was found in a block.
+    /// Handles the results of a block.
     pub fn take(&mut self, compared: Vec<Compared>, output: &mut StageOutput) -> Result<()> {
         for compared in compared {
             match compared {
@@ -90,14 +91,14 @@ impl<'a> Report<'a> {
                 }
             }
             if self.suspects.len() >= BATCH {
-                self.settle(output)?;
+                self.check_suspects(output)?;
             }
         }
         Ok(())
     }
 
     fn mark(&mut self, mark: Mark, line: Vec<u8>, output: &mut StageOutput) -> Result<()> {
-        self.settle(output)?;
+        self.check_suspects(output)?;
         match mark {
             Mark::Unit(unit) => {
                 self.close_pending(output)?;
@@ -138,7 +139,7 @@ impl<'a> Report<'a> {
         output.mark(&Mark::Unit(unit), &line)
     }
 
-    /// The listing has ended: what it does not have is extra. That is written before the mark
+    /// Ends the listing: stored objects that it lacks are extra. They are written before the mark
     /// of the last unit.
     fn end(&mut self, output: &mut StageOutput) -> Result<()> {
         self.has_ended = true;
@@ -154,7 +155,7 @@ impl<'a> Report<'a> {
     }
 
     /// Looks the suspects up once more, since a loader may have stored them meanwhile.
-    fn settle(&mut self, output: &mut StageOutput) -> Result<()> {
+    fn check_suspects(&mut self, output: &mut StageOutput) -> Result<()> {
         let suspects = std::mem::take(&mut self.suspects);
         if suspects.is_empty() {
             return Ok(());
@@ -179,7 +180,7 @@ impl<'a> Report<'a> {
                     output.drop(KNOWN, 1);
                     continue;
                 }
-                // The database is ahead of the listing.
+                // It was stored after the listing began.
                 Some(stored) if stored.is_newer || is_loaded && !stored.has_own_row => {
                     output.drop(TOO_NEW, 1);
                     continue;
@@ -247,13 +248,13 @@ impl<'a> Report<'a> {
         written
     }
 
-    /// The input has ended.
+    /// Finishes what is pending at the end of the input.
     pub fn finish(&mut self, output: &mut StageOutput) -> Result<()> {
-        self.settle(output)?;
+        self.check_suspects(output)?;
         self.close_pending(output)
     }
 
-    /// Says what was found.
+    /// Reports the differences.
     ///
     /// # Errors
     /// The listing did not come to its end (75).

@@ -18,6 +18,7 @@ use crate::record::verdict;
 use crate::schema;
 use crate::store::{AuditStore, StoredObject};
 
+/// The objects that were stored when the audit began.
 pub struct Table {
     pub wanted: Wanted,
     stored: Known,
@@ -49,6 +50,7 @@ pub struct Suspect {
 }
 
 impl Table {
+    /// Reads the objects of the database.
     pub fn read(args: &Args, wanted: Wanted, store: &mut dyn AuditStore, io: &Io) -> Result<Self> {
         let log = &io.context.log;
         let waiting = format!("reading the known keys of {}", store.address());
@@ -93,10 +95,10 @@ impl Table {
                         self.note_listed(located.index);
                     }
                     let is_bad = known_bad.next() == Some(true);
-                    let judged = self.judge(line, object, located, is_bad);
-                    match (compared.last_mut(), judged) {
+                    let result = self.compare_record(line, object, located, is_bad);
+                    match (compared.last_mut(), result) {
                         (Some(Compared::Known(sum)), Compared::Known(one)) => *sum += one,
-                        (_, judged) => compared.push(judged),
+                        (_, result) => compared.push(result),
                     }
                 }
             }
@@ -104,7 +106,7 @@ impl Table {
         compared
     }
 
-    fn judge(
+    fn compare_record(
         &self,
         line: RecordLine<'_>,
         object: Object<'_>,

@@ -69,7 +69,7 @@ impl BatchSink<Box<PendingRow>> for Loader {
                     self.mark(mark, line, output)?;
                 }
                 item => {
-                    let Some(pending) = output.settle(item)? else {
+                    let Some(pending) = output.take_record(item)? else {
                         continue;
                     };
                     let (row, outcome) = decided
@@ -91,7 +91,7 @@ impl BatchSink<Box<PendingRow>> for Loader {
         Ok(())
     }
 
-    fn settle(&mut self, _: &mut StageOutput) -> Result<()> {
+    fn wait_for_all(&mut self, _: &mut StageOutput) -> Result<()> {
         Ok(())
     }
 }

@@ -17,22 +17,22 @@ use crate::record::unit_mark::{self, RunPart};
 use crate::resume::{Confirmed, ConfirmedUnit, StateFile, loaded_path};
 use crate::store::{NewRun, Outcome, RunEnd, RunFence, Store, StoredRun};
 
+/// What is confirmed of the run, in memory and in the file.
 pub struct Checkpoint {
     file: Option<StateFile>,
     loaded: Confirmed,
     changed: bool,
-    /// Of this process.
+    /// The id of this process.
     loader: String,
-    run: Option<RunAtWork>,
-    /// What tells the database from every other.
+    run: Option<CurrentRun>,
+    /// The id of the database.
     database_id: Option<String>,
     /// A run of which a part was stored, and lost with its database.
     lost: Option<String>,
-    /// Why a part of a run is missing that did not come again.
     missing: Vec<Missing>,
 }
 
-/// Why a run was stopped whose end mark did not come.
+/// The reason of a run without an end mark.
 pub const CUT: &str = "input ended early: the run has no end mark";
 
 /// A run of which a part is not stored, and did not come again.
@@ -41,12 +41,12 @@ struct Missing {
     why: String,
 }
 
-/// The run whose lines come.
-struct RunAtWork {
+/// The run that the current lines belong to.
+struct CurrentRun {
     begin: Begin,
     name: Arc<str>,
     fence: RunFence,
-    /// What came of it, and is not confirmed.
+    /// The units that came and are not confirmed.
     held: Coverage,
 }
 
@@ -99,7 +99,7 @@ impl Checkpoint {
         let (Some(run), Some(id)) = (&loaded.run, &loaded.database_id) else {
             return Ok(false);
         };
-        // Of another database the file says nothing.
+        // The file says nothing about another database.
         let is_ours = store.identity()?.id == *id;
         if loaded.coverage.is_empty()
             || !is_ours && loaded.database.as_deref() != Some(store.address())
@@ -143,9 +143,9 @@ impl Checkpoint {
             return Err(self.elsewhere(loaded.database.as_deref().unwrap_or_default(), store));
         }
         self.database_id = Some(id);
-        // A resumed listing may follow in the same file.
+        // A resumed run may follow in the same input.
         let held = self.run.take().map(|run| run.held);
-        self.run = Some(RunAtWork {
+        self.run = Some(CurrentRun {
             fence: store.begin_run(&run, &self.loader)?,
             begin: begin.clone(),
             name: begin.run.as_str().into(),
@@ -164,7 +164,7 @@ impl Checkpoint {
         ))
     }
 
-    /// Returns the run whose lines come.
+    /// Returns the run that the current lines belong to.
     pub fn run(&self) -> Option<&Arc<str>> {
         self.run.as_ref().map(|run| &run.name)
     }
@@ -174,6 +174,7 @@ impl Checkpoint {
         self.run.as_ref().and_then(|run| run.begin.part.clone())
     }
 
+    /// Returns what guards the run against a second loader.
     pub fn fence(&mut self) -> Option<&mut RunFence> {
         self.run.as_mut().map(|run| &mut run.fence)
     }
@@ -224,7 +225,7 @@ impl Checkpoint {
         }
     }
 
-    /// Ends a run: what is confirmed of it has to be all.
+    /// Ends a run, and compares what is confirmed of it with the whole.
     pub fn end(&mut self, end: &End, store: &mut dyn Store) -> Result<Option<Settlement>> {
         let name = end.run.as_deref();
         let lost = self.lost.as_deref().filter(|lost| name == Some(lost));
@@ -249,7 +250,7 @@ impl Checkpoint {
         let (asked, inserted) = (store.count_rows(&run.name)?, inserted(loaded));
         let (counts, exact) = (loaded.counts.clone(), loaded.run.is_some() && loaded.exact);
         if open.is_empty() {
-            // Whatever was lost has come again.
+            // The rows that were lost came again.
             missing = None;
         } else if !run.begin.trusted && (self.file.is_some() || end.units != Some(0)) {
             missing = missing.or_else(|| self.hole(&run, &loaded.coverage));
@@ -301,7 +302,7 @@ impl Checkpoint {
     }
 
     /// Returns why a part of `run` is missing that is neither `done` nor held.
-    fn hole(&self, run: &RunAtWork, done: &Coverage) -> Option<String> {
+    fn hole(&self, run: &CurrentRun, done: &Coverage) -> Option<String> {
         let mut came = run.held.clone();
         let done = done.intervals().iter().cloned();
         done.for_each(|done| came.insert(done));
@@ -323,7 +324,7 @@ impl Checkpoint {
         })
     }
 
-    /// Notes why a part of a run is missing, or that nothing of it is any more.
+    /// Records why a part of a run is missing, or with `None` that it is whole.
     fn note_missing(&mut self, run: Option<&str>, why: Option<String>) {
         let run = run.unwrap_or_default().to_owned();
         self.missing.retain(|missing| missing.run != run);
@@ -345,12 +346,12 @@ impl Checkpoint {
                 error: Some(why.to_string()),
                 counts: None,
             };
-            // The reason to stop is known already.
+            // The reason to stop is reported anyway.
             drop(store.end_run(&run.fence, &end));
         }
     }
 
-    /// Checks that all of the runs has come.
+    /// Checks that no part of any run is missing.
     ///
     /// # Errors
     /// A part was taken as done, and is not stored (75).
@@ -364,8 +365,8 @@ impl Checkpoint {
     }
 }
 
-/// Returns how many rows the confirmed units have inserted, as far as they were counted: a
-/// kill hides some.
+/// Returns how many rows the confirmed units have inserted, at least: after a kill some were not
+/// counted.
 fn inserted(loaded: &Confirmed) -> u64 {
     loaded.counts.last().map_or(0, |loader| loader.stored)
 }

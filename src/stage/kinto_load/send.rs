@@ -22,7 +22,8 @@ type Item = Parsed<Box<PendingPut>>;
 
 type Outcomes = Result<Vec<PutOutcome>>;
 
-type Job = (Arc<Vec<Put>>, Sender<Outcomes>);
+/// A batch for a worker, and where it sends the outcomes.
+type BatchJob = (Arc<Vec<Put>>, Sender<Outcomes>);
 
 /// A batch in flight. Of its records, `items` only has the numbers of their lines.
 struct Sent {
@@ -34,13 +35,13 @@ struct Sent {
 /// Sends batches, several at once, and reports their outcomes in order.
 pub struct BatchSender {
     workers: usize,
-    jobs: Sender<Job>,
+    jobs: Sender<BatchJob>,
     counters: Arc<Counters>,
     metrics: Metrics,
-    at_work: VecDeque<Sent>,
+    in_flight: VecDeque<Sent>,
     /// How many batches in flight contain a record of this path.
     paths: HashMap<String, usize>,
-    /// Only with --skip-unchanged.
+    /// Which versions of records to send, with --skip-unchanged.
     pub versions: Option<Versions>,
 }
 
@@ -52,7 +53,7 @@ impl BatchSender {
         workers: usize,
         counters: &Arc<Counters>,
     ) -> Self {
-        let (jobs, waiting) = bounded::<Job>(workers);
+        let (jobs, waiting) = bounded::<BatchJob>(workers);
         for _ in 0..workers {
             let waiting = waiting.clone();
             scope.spawn(move || {
@@ -67,7 +68,7 @@ impl BatchSender {
             jobs,
             counters: Arc::clone(counters),
             metrics: Metrics::from_environment(),
-            at_work: VecDeque::new(),
+            in_flight: VecDeque::new(),
             paths: HashMap::new(),
             versions: None,
         }
@@ -84,13 +85,13 @@ impl BatchSender {
             let after = rest.split_off(records.min(rest.len()));
             self.submit(std::mem::replace(&mut rest, after), output)?;
         }
-        self.settle(output)?;
+        self.wait_for_all(output)?;
         Ok(superseded)
     }
 
     /// Waits for the first batch in flight, and reports the outcomes of its records.
     fn report(&mut self, output: &mut StageOutput) -> Result<()> {
-        let Some(sent) = self.at_work.pop_front() else {
+        let Some(sent) = self.in_flight.pop_front() else {
             return Ok(());
         };
         let wait = || sent.done.recv();
@@ -107,7 +108,7 @@ impl BatchSender {
         let mut outcomes = sent.puts.iter().zip(outcomes?);
         let mut stored = 0;
         for item in sent.items {
-            let Some(number) = output.settle(item)? else {
+            let Some(number) = output.take_record(item)? else {
                 continue;
             };
             let (put, outcome) = (outcomes.next())
@@ -150,7 +151,7 @@ impl BatchSink<Box<PendingPut>> for BatchSender {
         }
         // Two versions of a record must arrive in order.
         while puts.iter().any(|put| self.paths.contains_key(&put.path))
-            || self.at_work.len() > self.workers
+            || self.in_flight.len() > self.workers
         {
             self.report(output)?;
         }
@@ -159,7 +160,7 @@ impl BatchSink<Box<PendingPut>> for BatchSender {
         }
         let (done, receiver) = bounded(1);
         let puts = Arc::new(puts);
-        self.at_work.push_back(Sent {
+        self.in_flight.push_back(Sent {
             items,
             done: receiver,
             puts: Arc::clone(&puts),
@@ -173,8 +174,8 @@ impl BatchSink<Box<PendingPut>> for BatchSender {
         self.jobs.send((puts, done)).map_err(lost)
     }
 
-    fn settle(&mut self, output: &mut StageOutput) -> Result<()> {
-        while !self.at_work.is_empty() {
+    fn wait_for_all(&mut self, output: &mut StageOutput) -> Result<()> {
+        while !self.in_flight.is_empty() {
             self.report(output)?;
         }
         Ok(())

@@ -178,7 +178,9 @@ fn read_object(
     pieces: DownloadReader,
 ) -> Result<()> {
     let mut counted = CountingReader::new(pieces, file.md5.is_some());
-    let mut head = counted.head().map_err(|error| explain(error, file, 0, 1))?;
+    let mut head = counted
+        .head()
+        .map_err(|error| file_error(error, file, 0, 1))?;
     if head.get_ref() != b"PAR1" {
         return read_csv(out, file, head, counted);
     }
@@ -187,7 +189,7 @@ fn read_object(
     let mut disk = tempfile::tempfile().map_err(&local)?;
     io::copy(&mut head, &mut disk).map_err(&local)?;
     let copied = io::copy(&mut counted, &mut disk);
-    copied.map_err(|error| explain(error, file, 0, 1))?;
+    copied.map_err(|error| file_error(error, file, 0, 1))?;
     verify(file, counted)?;
     disk.rewind().map_err(&local)?;
     parquet::read(&file.name, disk, out)
@@ -223,7 +225,7 @@ fn read_csv<R: Read>(
     } else {
         read_blocks(out, whole)
     };
-    done.map_err(|error| explain(error, file, counted.bytes, out.line))?;
+    done.map_err(|error| file_error(error, file, counted.bytes, out.line))?;
     verify(file, counted)
 }
 
@@ -330,7 +332,7 @@ fn verify<R: Read>(file: &InventoryFile, counted: CountingReader<R>) -> Result<(
     let bytes = counted.bytes;
     let (size, md5) = counted
         .finish()
-        .map_err(|error| explain(error, file, bytes, 0))?;
+        .map_err(|error| file_error(error, file, bytes, 0))?;
     let name = &file.name;
     if let Some(expected) = file.size.filter(|expected| *expected != size) {
         return Err(Error::configuration(format!(
@@ -346,7 +348,7 @@ fn verify<R: Read>(file: &InventoryFile, counted: CountingReader<R>) -> Result<(
 }
 
 /// Returns the error of a file, with its line and the number of bytes read so far.
-fn explain(error: io::Error, file: &InventoryFile, bytes: u64, line: u64) -> Error {
+fn file_error(error: io::Error, file: &InventoryFile, bytes: u64, line: u64) -> Error {
     let name = &file.name;
     let error = match error.downcast::<Error>() {
         Ok(own) => return own,

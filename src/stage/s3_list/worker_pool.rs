@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::listing::{InconsistentListing, Page, Planner, Request, ResponseKeys};
+use crate::listing::{InconsistentListing, Page, Planner, Request, RequestId, ResponseKeys};
 use crate::ndjson::{Io, Output};
 use crate::record::coverage::Interval;
 use crate::remote::concurrency::Permit;
@@ -58,7 +58,8 @@ pub struct Shared {
     responded: Notify,
     /// Notified when all keys are listed: probes still in flight are not needed.
     done: Notify,
-    /// Why the server rejects listings with a delimiter, and whether that was logged.
+    /// Why the server rejects listings with a delimiter, as the start of a warning, and whether
+    /// that was logged.
     rejection: OnceLock<String>,
     rejection_logged: AtomicBool,
     context: Context,
@@ -116,6 +117,7 @@ impl Shared {
         }
     }
 
+    /// Lists until all keys are listed, or the receiver of `pages` is closed.
     async fn work(&self, pages: &mpsc::Sender<Result<ListedPage>>) -> Result<()> {
         while !pages.is_closed() {
             let (responded, done) = (self.responded.notified(), self.done.notified());
@@ -144,54 +146,68 @@ impl Shared {
                 () = pages.closed() => return Ok(()),
             };
             self.context.counters.note("requests", 1);
-            let page = match response? {
-                Response::Page(page) => page,
+            let listed = match response? {
+                Response::Page(page) => self.take_page(id, &request, page)?,
                 Response::Rejected(error) => {
-                    if let Request::Page { .. } = request {
-                        self.planner.lock().prefix_rejected(id);
-                    } else {
-                        self.planner.lock().delimiter_rejected(id);
-                        let _ = self.rejection.set(self.client.without_delimiter(&error));
-                    }
-                    self.responded.notify_waiters();
+                    self.take_rejection(id, &request, &error);
                     continue;
                 }
             };
-            self.log_rejection();
-            let (accepted, warnings, is_done) = {
-                let mut planner = self.planner.lock();
-                let accepted = match request {
-                    Request::Page { .. } => planner
-                        .page(id, &page, page.next())
-                        .map(|accepted| (accepted.keys, Vec::from_iter(accepted.covers))),
-                    Request::Children { .. } => planner
-                        .children(id, &page.prefixes, &page, page.next())
-                        .map(|done| (0..0, done)),
-                };
-                (accepted, planner.take_warnings(), planner.is_done())
-            };
-            self.log_contradictions(&warnings);
-            let (keys, covers) = accepted.map_err(|error| self.inconsistent(&error))?;
-            self.responded.notify_waiters();
-            if is_done {
-                self.done.notify_waiters();
-            }
-            let last = keys.end.checked_sub(1).filter(|_| !keys.is_empty());
-            let mut last = last.map(|last| page.key(last).into_owned());
-            let (mut records, mut lines) = (keys.len() as u64, page.into_lines(&keys));
-            for covers in covers {
-                let page = ListedPage {
-                    records: std::mem::take(&mut records),
-                    last: last.take(),
-                    lines: std::mem::take(&mut lines),
-                    covers,
-                };
+            for page in listed {
                 if pages.send(Ok(page)).await.is_err() {
                     return Ok(());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Gives the planner a response; returns what it accepts, a page per interval that is
+    /// complete.
+    ///
+    /// # Errors
+    /// The listing is inconsistent (78).
+    fn take_page(&self, id: RequestId, request: &Request, page: Page) -> Result<Vec<ListedPage>> {
+        self.log_rejection();
+        let (accepted, warnings, is_done) = {
+            let mut planner = self.planner.lock();
+            let accepted = match request {
+                Request::Page { .. } => planner
+                    .page(id, &page, page.next())
+                    .map(|accepted| (accepted.keys, Vec::from_iter(accepted.covers))),
+                Request::Children { .. } => planner
+                    .children(id, &page.prefixes, &page, page.next())
+                    .map(|done| (0..0, done)),
+            };
+            (accepted, planner.take_warnings(), planner.is_done())
+        };
+        self.log_contradictions(&warnings);
+        let (keys, covers) = accepted.map_err(|error| self.inconsistent(&error))?;
+        self.responded.notify_waiters();
+        if is_done {
+            self.done.notify_waiters();
+        }
+        let last = keys.end.checked_sub(1).filter(|_| !keys.is_empty());
+        let mut last = last.map(|last| page.key(last).into_owned());
+        let (mut records, mut lines) = (keys.len() as u64, page.into_lines(&keys));
+        let pages = covers.into_iter().map(|covers| ListedPage {
+            records: std::mem::take(&mut records),
+            last: last.take(),
+            lines: std::mem::take(&mut lines),
+            covers,
+        });
+        Ok(pages.collect())
+    }
+
+    /// Tells the planner that the server rejects such requests.
+    fn take_rejection(&self, id: RequestId, request: &Request, error: &Error) {
+        if let Request::Page { .. } = request {
+            self.planner.lock().prefix_rejected(id);
+        } else {
+            self.planner.lock().delimiter_rejected(id);
+            let _ = self.rejection.set(self.client.without_delimiter(error));
+        }
+        self.responded.notify_waiters();
     }
 
     /// Warns once that the server lists, but not with a delimiter. Until a page has

@@ -24,7 +24,7 @@ impl<'a> ListingWriter<'a> {
         }
     }
 
-    /// Says that the run begins.
+    /// Writes the begin mark.
     ///
     /// # Errors
     /// The output is closed.
@@ -56,9 +56,7 @@ impl<'a> ListingWriter<'a> {
         let mut ordered = self.args.ordered.then(|| Ordered::new(gaps));
         let mut failed = Ok(());
         loop {
-            io.context.counters.waits(Waiting::Server);
-            let page = pool.next();
-            io.context.counters.waits(Waiting::Nothing);
+            let page = (io.context.counters).wait_for(Waiting::Server, || pool.next());
             drop(notice.take());
             match page {
                 None => return failed,
@@ -97,8 +95,8 @@ impl<'a> ListingWriter<'a> {
         })
     }
 
-    /// Returns `done`; of a run that failed it notes in the state how it ended, and
-    /// logs how to resume it.
+    /// Returns `done`; if the run failed, records how it ended, and adds to the error how to
+    /// resume it.
     pub fn conclude(&mut self, done: Result<()>, io: &Io) -> Result<()> {
         let path = self.args.state.resume_file.as_deref();
         self.publisher.recorder.conclude(done, path, io)

@@ -16,13 +16,13 @@ use crate::json;
 use crate::record::s3::unquote_etag;
 use crate::retry::{Failure, FailureClass};
 
-/// How often, and after what time, a connection is tried without file descriptors left while
-/// no other download can return one.
+/// How often a download without a file descriptor tries again while no other download holds
+/// one, and the time between two tries.
 const SCARCE_TRIES: u32 = 20;
 const SCARCE_WAIT: Duration = Duration::from_millis(20);
 
 /// After this many failed objects in a row the server is at fault, if there is no other object
-/// to ask for.
+/// to request.
 const MAX_FAILURES: u64 = 3;
 
 /// The download of one object.
@@ -90,7 +90,7 @@ impl DocumentDownload {
             Err(Failure::NotFound) => FetchAnswer::Gone,
             Err(Failure::Object(error)) => {
                 let error = match error.kind {
-                    Kind::Refused => shared.denials.judge(self.folder(), error).await?,
+                    Kind::Refused => shared.denials.classify(self.folder(), error).await?,
                     _ => error,
                 };
                 return Ok(FetchAnswer::Failed(error.to_string()));
@@ -150,8 +150,8 @@ impl DocumentDownload {
         format!("{bucket}/{folder}")
     }
 
-    /// Gets the body. Those that find no file descriptor left go on one at a time, so that
-    /// there are fewer requests.
+    /// Gets the body. Downloads that find no file descriptor left take turns, so that fewer
+    /// connections are needed.
     async fn get(&self) -> Result<Body, Failure> {
         let mut body = self.get_counted().await;
         if exhausted(&body).is_none() {
