@@ -23,7 +23,7 @@ _bh__audit() {
 
     case "${cmd}" in
         bh__audit)
-            opts="-q -v -h -V --suffix --key-regex --kind --settle --schema --assert-formats --database --tries --allow-drops --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --suffix --key-regex --kind --settle --schema --assert-formats --database --tries --allow-drops --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

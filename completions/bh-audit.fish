@@ -16,6 +16,7 @@ never\t''"
 complete -c bh-audit -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
 complete -c bh-audit -l assert-formats -d 'Check formats such as date-time too'
 complete -c bh-audit -l allow-drops -d 'Accept that grep, jq or another filter before this program drops records; they are counted as outside'
+complete -c bh-audit -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c bh-audit -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-audit -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c bh-audit -s h -l help -d 'Print help (see more with \'--help\')'

@@ -23,7 +23,7 @@ _bh__derive() {
 
     case "${cmd}" in
         bh__derive)
-            opts="-q -v -h -V --event --products --max-age --concurrency --refresh --archive-url --archive-bucket --cache-folder --endpoint-url --region --profile --no-sign-request --request-payer --addressing-style --allow-drops --rejects --log-format --summary --progress --progress-interval --quiet --verbose --tries --request-timeout --help --version"
+            opts="-q -v -h -V --event --products --max-age --concurrency --refresh --archive-url --archive-bucket --cache-folder --endpoint-url --region --profile --no-sign-request --request-payer --addressing-style --allow-drops --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --tries --request-timeout --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -24,6 +24,7 @@ complete -c bh-derive -l event -d 'Read S3 events, bare or wrapped in SNS notifi
 complete -c bh-derive -l no-sign-request -d 'Send anonymous requests, for public buckets'
 complete -c bh-derive -l request-payer -d 'Pay for the requests yourself (requester-pays buckets)'
 complete -c bh-derive -l allow-drops -d 'Accept that grep, jq or another filter before this program drops records; they are counted as outside'
+complete -c bh-derive -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c bh-derive -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-derive -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c bh-derive -s h -l help -d 'Print help'

@@ -23,7 +23,7 @@ _bh__fetch() {
 
     case "${cmd}" in
         bh__fetch)
-            opts="-q -v -h -V --concurrency --max-size --bucket --endpoint-url --region --profile --no-sign-request --request-payer --addressing-style --tries --read-timeout --allow-drops --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --concurrency --max-size --bucket --endpoint-url --region --profile --no-sign-request --request-payer --addressing-style --tries --read-timeout --allow-drops --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -19,6 +19,7 @@ complete -c bh-fetch -l progress-interval -d 'Where no rows are drawn, print a l
 complete -c bh-fetch -l no-sign-request -d 'Send anonymous requests, for public buckets'
 complete -c bh-fetch -l request-payer -d 'Pay for the requests yourself (requester-pays buckets)'
 complete -c bh-fetch -l allow-drops -d 'Accept that grep, jq or another filter before this program drops records; they are counted as outside'
+complete -c bh-fetch -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c bh-fetch -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-fetch -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c bh-fetch -s h -l help -d 'Print help'

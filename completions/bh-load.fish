@@ -21,6 +21,7 @@ complete -c bh-load -l runs -d 'Print the runs stored in the database, and load 
 complete -c bh-load -l dry-run -d 'Print what would happen to each record, and write nothing'
 complete -c bh-load -l allow-drops -d 'Accept that grep, jq or another filter before this program drops records; they are counted as outside'
 complete -c bh-load -l marks -d 'Write the marks of what is stored'
+complete -c bh-load -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c bh-load -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-load -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c bh-load -s h -l help -d 'Print help'

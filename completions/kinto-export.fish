@@ -22,6 +22,7 @@ complete -c kinto-export -l progress-interval -d 'Where no rows are drawn, print
 complete -c kinto-export -l keep-meta -d 'Keep id, last_modified and schema next to the build'
 complete -c kinto-export -l resume -d 'Resume the previous run, or start a new one if it has finished'
 complete -c kinto-export -l no-marks -d 'Write only records, for jq, head, sort and wc; a loader after them confirms nothing'
+complete -c kinto-export -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c kinto-export -s q -l quiet -d 'Log only errors and the summary'
 complete -c kinto-export -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c kinto-export -s h -l help -d 'Print help'

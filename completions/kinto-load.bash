@@ -23,7 +23,7 @@ _kinto__load() {
 
     case "${cmd}" in
         kinto__load)
-            opts="-q -v -h -V --server --kinto-bucket --kinto-collection --auth-file --tries --retries --request-timeout --initialize --manifest --if-not-exists --skip-unchanged --cache-folder --concurrency --batch-size --flush-interval --allow-drops --marks --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --server --kinto-bucket --kinto-collection --auth-file --tries --retries --request-timeout --initialize --manifest --if-not-exists --skip-unchanged --cache-folder --concurrency --batch-size --flush-interval --allow-drops --marks --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

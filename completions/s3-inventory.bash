@@ -23,7 +23,7 @@ _s3__inventory() {
 
     case "${cmd}" in
         s3__inventory)
-            opts="-q -v -h -V --columns --latest --mozilla --keep-manifest --files --raw-keys --all-versions --delete-markers --resume-file --resume --checkpoint --no-marks --concurrency --endpoint-url --region --profile --no-sign-request --request-payer --addressing-style --tries --read-timeout --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --columns --latest --mozilla --keep-manifest --files --raw-keys --all-versions --delete-markers --resume-file --resume --checkpoint --no-marks --concurrency --endpoint-url --region --profile --no-sign-request --request-payer --addressing-style --tries --read-timeout --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

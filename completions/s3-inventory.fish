@@ -30,6 +30,7 @@ complete -c s3-inventory -l resume -d 'Resume the previous run, or start a new o
 complete -c s3-inventory -l no-marks -d 'Write only records, for jq, head, sort and wc; a loader after them confirms nothing'
 complete -c s3-inventory -l no-sign-request -d 'Send anonymous requests, for public buckets'
 complete -c s3-inventory -l request-payer -d 'Pay for the requests yourself (requester-pays buckets)'
+complete -c s3-inventory -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c s3-inventory -s q -l quiet -d 'Log only errors and the summary'
 complete -c s3-inventory -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c s3-inventory -s h -l help -d 'Print help'

@@ -23,7 +23,7 @@ _s3__list() {
 
     case "${cmd}" in
         s3__list)
-            opts="-q -v -h -V --resume-file --resume --checkpoint --no-marks --after --through --concurrency --ordered --page-size --max-rps --plan --ranges --shard --show-state --endpoint-url --region --profile --no-sign-request --request-payer --addressing-style --tries --read-timeout --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --resume-file --resume --checkpoint --no-marks --after --through --concurrency --ordered --page-size --max-rps --plan --ranges --shard --show-state --endpoint-url --region --profile --no-sign-request --request-payer --addressing-style --tries --read-timeout --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -30,6 +30,7 @@ complete -c s3-list -l no-marks -d 'Write only records, for jq, head, sort and w
 complete -c s3-list -l ordered -d 'Write keys in sorted order; pages that arrive early are buffered in memory, then in TMPDIR'
 complete -c s3-list -l no-sign-request -d 'Send anonymous requests, for public buckets'
 complete -c s3-list -l request-payer -d 'Pay for the requests yourself (requester-pays buckets)'
+complete -c s3-list -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c s3-list -s q -l quiet -d 'Log only errors and the summary'
 complete -c s3-list -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c s3-list -s h -l help -d 'Print help'

@@ -12,4 +12,6 @@ pub struct Context {
     pub log: Log,
     pub counters: Arc<Counters>,
     pub shutdown: Arc<Shutdown>,
+    /// Whether to wait without limit for a server that is unavailable.
+    pub waits_for_servers: bool,
 }

@@ -38,6 +38,8 @@ pub enum Failure {
 pub enum FailureClass {
     /// There was no response.
     Silent,
+    /// There was no connection, which in HTTP concerns only one request.
+    Unconnected,
     Answered,
     /// It asks for fewer requests.
     Throttled,
@@ -108,7 +110,20 @@ pub struct Policy {
     pub announce: Announce,
     /// The summary counts retries by this name.
     pub counted_as: &'static str,
+    /// Failures that are retried without limit.
+    pub waits_for: &'static [FailureClass],
 }
+
+/// The failures of a server that is unavailable.
+pub const UNAVAILABLE: &[FailureClass] = &[
+    FailureClass::Silent,
+    FailureClass::Unconnected,
+    FailureClass::Answered,
+    FailureClass::Throttled,
+];
+
+/// The failures by which a server shows nothing of itself.
+pub const UNREACHABLE: &[FailureClass] = &[FailureClass::Silent, FailureClass::Unconnected];
 
 impl Policy {
     /// Returns the same policy with another number of tries, if one is given.
@@ -126,6 +141,7 @@ impl Policy {
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(20)),
             announce: Announce::Second,
             counted_as: "retries",
+            waits_for: &[],
         }
     }
 }
@@ -136,6 +152,7 @@ const CONFLICTS: Policy = Policy {
     backoff: Backoff::new(Duration::from_millis(50), Duration::from_millis(50)),
     announce: Announce::Never,
     counted_as: "batches again",
+    waits_for: &[],
 };
 
 /// The failures of one request so far.
@@ -172,9 +189,18 @@ impl Attempts {
     /// Returns the timeout of the next try: `most`, or less if the time limit is near.
     pub fn timeout(&self, most: Duration) -> Duration {
         match self.policy.limit {
-            Limit::Tries(_) => most,
-            Limit::TriesWithin(_, time) => time.saturating_sub(self.started.elapsed()).min(most),
+            Limit::TriesWithin(_, time) if self.policy.waits_for.is_empty() => {
+                time.saturating_sub(self.started.elapsed()).min(most)
+            }
+            _ => most,
         }
+    }
+
+    /// Returns whether as many tries have failed in a row as the policy allows, apart from those
+    /// that wait for the server.
+    pub fn are_exhausted(&self) -> bool {
+        let (Limit::Tries(tries) | Limit::TriesWithin(tries, _)) = self.policy.limit;
+        self.failed >= tries
     }
 
     /// Counts a failure; returns how long to wait before the next try, `None` to give up.
@@ -183,8 +209,11 @@ impl Attempts {
             FailureClass::Conflict => (CONFLICTS, &mut self.conflicts),
             _ => (self.policy, &mut self.failed),
         };
-        *failed += 1;
+        *failed = failed.saturating_add(1);
         let wait = policy.backoff.delay(*failed, asked);
+        if policy.waits_for.contains(&class) {
+            return Some(wait);
+        }
         let is_over = match policy.limit {
             Limit::Tries(tries) => *failed >= tries,
             Limit::TriesWithin(tries, time) => {
@@ -220,6 +249,7 @@ pub struct Retry {
     pub context: Context,
     announced: Arc<Mutex<Option<Instant>>>,
     silence: Arc<Mutex<Silence>>,
+    outage: Arc<Mutex<Option<Outage>>>,
 }
 
 /// After this long without an answer a person begins to wonder.
@@ -231,20 +261,81 @@ struct Silence {
     is_reported: bool,
 }
 
+/// A time in which every request to a server that is waited for fails.
+struct Outage {
+    began: Instant,
+    /// When it was logged last.
+    reported: Option<Instant>,
+}
+
+/// The time between two warnings of one outage.
+const REMINDER: Duration = Duration::from_mins(5);
+
 /// The minimum time between two warnings: a server in trouble fails many requests at once.
 /// The summary counts all.
 const QUIET: Duration = Duration::from_secs(5);
 
 impl Retry {
     pub fn new(policy: Policy, context: &Context) -> Self {
+        let waits_for = match context.waits_for_servers {
+            true if policy.waits_for.is_empty() => UNAVAILABLE,
+            true => policy.waits_for,
+            false => &[],
+        };
         Self {
-            policy,
+            policy: Policy {
+                waits_for,
+                ..policy
+            },
             context: context.clone(),
             announced: Arc::default(),
             silence: Arc::new(Mutex::new(Silence {
                 heard: Instant::now(),
                 is_reported: false,
             })),
+            outage: Arc::default(),
+        }
+    }
+
+    /// Returns whether requests wait for the server without limit.
+    pub fn waits(&self) -> bool {
+        !self.policy.waits_for.is_empty()
+    }
+
+    /// Returns the same with a limited number of tries, for requests that may fail by themselves.
+    pub fn limited(&self) -> Self {
+        let mut limited = self.clone();
+        limited.policy.waits_for = &[];
+        limited
+    }
+
+    /// Notes that a request has succeeded; logs the end of an outage that was logged.
+    pub fn note_success(&self, what: impl Display) {
+        if !self.context.waits_for_servers {
+            return;
+        }
+        if let Some(outage) = self.outage.lock().take()
+            && outage.reported.is_some()
+        {
+            let time = counted(outage.began.elapsed().as_secs(), "second");
+            let log = &self.context.log;
+            log.info(format!("{what}: available again after {time}"));
+        }
+    }
+
+    /// Logs a failure of a server that is waited for, once two seconds have passed.
+    fn report_outage(&self, reason: &str, wait: Duration) {
+        let mut outage = self.outage.lock();
+        let outage = outage.get_or_insert_with(|| Outage {
+            began: Instant::now(),
+            reported: None,
+        });
+        let is_slow = outage.began.elapsed() + wait >= SLOW;
+        let is_new = |reported: Instant| reported.elapsed() >= REMINDER;
+        if is_slow && outage.reported.is_none_or(is_new) {
+            outage.reported = Some(Instant::now());
+            let log = &self.context.log;
+            log.warn(format!("{reason}; waiting until it is available again"));
         }
     }
 
@@ -286,7 +377,10 @@ impl Retry {
             self.context.shutdown.check()?;
             let done = self.watch_blocking(what, &mut request);
             let wait = match done {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    self.note_success(what);
+                    return Ok(done);
+                }
                 Err(failure) => self.step(&mut attempts, what, failure),
             };
             let wait = wait.map_err(|failure| failure.into_error(what))?;
@@ -344,6 +438,10 @@ impl Retry {
         };
         if self.context.log.is_verbose() {
             self.context.log.warn(format!("{reason}; {again}"));
+        } else if self.context.waits_for_servers && UNAVAILABLE.contains(&class) {
+            if attempts.policy.announce != Announce::Never || self.waits() {
+                self.report_outage(&reason, wait);
+            }
         } else if attempts.should_announce(class) || attempts.is_wait_unexplained(wait, after) {
             self.announce(format!("{reason}; {again}"));
         }

@@ -48,4 +48,5 @@ mod s3_inventory;
 mod s3_list;
 mod secrets;
 mod v1_job;
+mod wait_for_servers;
 mod waiting;

@@ -216,3 +216,29 @@ fn a_server_that_sends_drops_is_given_up() {
             .says("the server is too slow: ");
     }
 }
+
+#[test]
+fn a_server_that_is_waited_for_is_named_after_two_seconds() {
+    // Nobody listens there any more.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let address = address.unwrap();
+    for command in [
+        format!("bh-load --wait-for-servers --database postgres://me@{address}/b"),
+        format!(
+            "bh-load --wait-for-servers --database sqlite:b.db --elasticsearch http://{address}"
+        ),
+        format!(
+            "s3-list --wait-for-servers --no-sign-request --endpoint-url http://{address} s3://b"
+        ),
+        format!("kinto-export --wait-for-servers --server http://{address}/v1"),
+    ] {
+        let mut waiter = Waiter::start(&command, "");
+        waiter.hears("; waiting until it is available again");
+        assert!(
+            waiter.said.contains(&address.to_string()),
+            "{}",
+            waiter.said
+        );
+        waiter.kill();
+    }
+}

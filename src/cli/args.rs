@@ -79,6 +79,14 @@ impl SinkArgs {
     }
 }
 
+/// The flag of programs that use servers.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WaitArgs {
+    /// Wait for a server that is unavailable, however long, instead of exiting with 69
+    #[arg(long)]
+    pub wait_for_servers: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ShowProgress {
     Auto,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use clap::{Command, Parser};
 use rustix::fs::{FileType, Stat, fstat, stat};
 
-pub use self::args::{InputArgs, SharedArgs, ShowProgress, SinkArgs};
+pub use self::args::{InputArgs, SharedArgs, ShowProgress, SinkArgs, WaitArgs};
 use crate::context::Context;
 use crate::counters::Counters;
 use crate::disk;
@@ -64,6 +64,11 @@ pub trait Program: Parser {
 
     /// Returns whether fewer records may come than were sent.
     fn allow_drops(&self) -> bool {
+        false
+    }
+
+    /// Returns whether to wait without limit for a server that is unavailable.
+    fn waits_for_servers(&self) -> bool {
         false
     }
 
@@ -182,6 +187,7 @@ fn io<P: Program>(args: &P, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
         log: log.clone(),
         counters: Arc::clone(counters),
         shutdown: Shutdown::watch().map_err(Error::local("signals"))?,
+        waits_for_servers: args.waits_for_servers(),
     };
     let stdin = streams::stdin().map_err(Error::local("standard input"))?;
     let stdout = streams::stdout().map_err(Error::local("standard output"))?;
@@ -331,6 +337,7 @@ mod tests {
             log: Log::new("test", log::Format::Text, log::Verbosity::Normal),
             counters: Arc::clone(&counters),
             shutdown: Shutdown::watch().unwrap(),
+            waits_for_servers: false,
         };
         let output = Output::new(tempfile::tempfile().unwrap(), Arc::clone(&counters));
         let rejects = Rejects::open("test", None, context.log.clone());

@@ -223,12 +223,10 @@ impl HttpClient {
         if error.is_builder() {
             return Failure::Object(Error::configuration(cause));
         }
-        let reason = if error.is_connect() {
-            no_connection(&cause)
-        } else {
-            cause
-        };
-        Failure::transient(FailureClass::Answered, reason)
+        if error.is_connect() {
+            return Failure::transient(FailureClass::Unconnected, no_connection(&cause));
+        }
+        Failure::transient(FailureClass::Answered, cause)
     }
 }
 

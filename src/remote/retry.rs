@@ -38,7 +38,10 @@ impl Retry {
                 stop = self.context.shutdown.cancelled() => return Err(Failure::Permanent(stop)),
             };
             match response {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    self.note_success(what);
+                    return Ok(response);
+                }
                 Err(failure) => self.pause(&mut attempts, what, failure).await?,
             }
         }

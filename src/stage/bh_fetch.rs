@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use clap::Parser;
 
-use crate::cli::{InputArgs, Program, SharedArgs};
+use crate::cli::{InputArgs, Program, SharedArgs, WaitArgs};
 use crate::error::Result;
 use crate::json;
 use crate::log::Log;
@@ -47,12 +47,19 @@ pub struct Args {
     input: InputArgs,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
 impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 
     fn allow_drops(&self) -> bool {

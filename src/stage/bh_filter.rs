@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use crate::cli::{InputArgs, Program, SharedArgs};
+use crate::cli::{InputArgs, Program, SharedArgs, WaitArgs};
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::ndjson::{
@@ -55,12 +55,19 @@ pub struct Args {
     input: InputArgs,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
 impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 
     fn allow_drops(&self) -> bool {

@@ -17,6 +17,8 @@ pub struct Proxy {
 #[derive(Default)]
 struct State {
     cut: bool,
+    /// Connections that were closed at once since the last cut.
+    refused: usize,
     streams: Vec<Weak<TcpStream>>,
     trap: Option<(Trap, Arc<Hold>)>,
     responses: Option<Arc<Hold>>,
@@ -71,6 +73,7 @@ impl Proxy {
     pub fn cut(&self) {
         let mut state = self.state.lock().unwrap();
         state.cut = true;
+        state.refused = 0;
         for stream in state
             .streams
             .drain(..)
@@ -79,6 +82,14 @@ impl Proxy {
             // It may be closed already.
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Waits until programs have tried in vain to connect, `times` since the last cut.
+    #[track_caller]
+    pub fn has_refused(&self, times: usize) {
+        super::wait_for("connections that are refused", || {
+            self.state.lock().unwrap().refused >= times
+        });
     }
 
     pub fn restore(&self) {
@@ -127,6 +138,7 @@ impl Proxy {
 fn join(client: TcpStream, server: SocketAddr, shared: &Arc<Mutex<State>>) {
     let mut state = shared.lock().unwrap();
     if state.cut {
+        state.refused += 1;
         return;
     }
     let ends = [client, TcpStream::connect(server).unwrap()].map(Arc::new);

@@ -17,7 +17,7 @@ use crate::address::without_password;
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::retry::{Failure, FailureClass, Policy, Retry};
+use crate::retry::{Failure, FailureClass, Policy, Retry, UNREACHABLE};
 
 /// Where the archive is.
 #[derive(Debug, Clone, clap::Args)]
@@ -145,6 +145,8 @@ impl Archive {
         let (base, credentials) = address(&args.archive_url)?;
         let policy = Policy {
             backoff: BACKOFF,
+            // What it answers may concern one document.
+            waits_for: UNREACHABLE,
             ..Policy::requests(options.tries)
         };
         let retry = Retry::new(policy, &options.context);

@@ -16,6 +16,7 @@ mod version;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use elasticsearch::BulkParts;
 use reqwest::{Method, Url};
@@ -96,6 +97,8 @@ pub struct Index {
     version: Arc<str>,
     /// Whether documents have a mapping type.
     typed: bool,
+    /// How many documents the server has accepted.
+    accepted: Arc<AtomicU64>,
 }
 
 /// The server gives up waiting for a shard before we give up waiting for the
@@ -134,6 +137,7 @@ impl Index {
             alias: write_alias(name, database).into(),
             version: version.name.into(),
             typed: version.typed,
+            accepted: Arc::default(),
         }))
     }
 
@@ -167,6 +171,10 @@ impl Index {
     pub fn bulk(&self, documents: &[SearchDocument]) -> Result<Vec<IndexOutcome>, BulkError> {
         let mut settled = vec![None; documents.len()];
         let done = self.server.run(self.send_all(documents, &mut settled));
+        let is_accepted =
+            |outcome: &&Option<IndexOutcome>| **outcome == Some(IndexOutcome::Indexed);
+        let accepted = settled.iter().filter(is_accepted).count() as u64;
+        self.accepted.fetch_add(accepted, Relaxed);
         if done.is_ok() && settled.iter().all(Option::is_some) {
             return Ok(settled.into_iter().flatten().collect());
         }
@@ -188,6 +196,7 @@ impl Index {
         // reject it in the lines.
         let path = self.typed_path(&BulkParts::Index(&self.alias).url());
         let mut attempts = self.server.attempts(BULK);
+        let before = self.accepted.load(Relaxed);
         let mut batches = batch::split(documents);
         while let Some(batch) = batches.pop() {
             let request = ElasticRequest {
@@ -205,8 +214,9 @@ impl Index {
             };
             match answer.status {
                 200 => {
+                    let (settled, attempts) = (&mut *settled, (&mut attempts, before));
                     let unsent = self
-                        .apply_answer(documents, &answer, batch, settled, &mut attempts)
+                        .apply_answer(documents, &answer, batch, settled, attempts)
                         .await?;
                     if !unsent.is_empty() {
                         batches.push(unsent);
@@ -230,14 +240,14 @@ impl Index {
     }
 
     /// Records the outcomes of `batch`; returns, after a pause, the documents to be sent
-    /// again.
+    /// again. `before` is how many documents the server had accepted before the first attempt.
     async fn apply_answer(
         &self,
         documents: &[SearchDocument],
         answer: &ElasticAnswer,
         batch: Vec<usize>,
         settled: &mut [Option<IndexOutcome>],
-        attempts: &mut Attempts,
+        (attempts, before): (&mut Attempts, u64),
     ) -> Result<Vec<usize>> {
         let Some(verdicts) =
             batch::verdicts(&answer.text, batch.iter().map(|&at| documents[at].id))
@@ -263,6 +273,7 @@ impl Index {
             attempts.reset();
         }
         let Some((first, status, reason)) = unsent.first() else {
+            self.server.note_success();
             return Ok(Vec::new());
         };
         let is_throttled = unsent.iter().all(|(_, status, _)| *status == 429);
@@ -280,24 +291,24 @@ impl Index {
                 FailureClass::Answered
             },
         };
-        match self.server.pause(attempts, failure).await {
-            Ok(()) => Ok(unsent.into_iter().map(|(at, ..)| at).collect()),
-            // The server takes other documents, so these are the cause.
-            Err(error) if error.kind == Kind::Unavailable && poisonous(&unsent, settled) => {
-                attempts.reset();
-                for (at, status, reason) in unsent {
-                    settled[at] = Some(IndexOutcome::Refused { status, reason });
-                }
-                Ok(Vec::new())
+        let paused = self.server.pause(attempts, failure).await;
+        let is_given_up = match &paused {
+            Ok(()) => attempts.are_exhausted(),
+            Err(error) => error.kind == Kind::Unavailable,
+        };
+        let others_pass = settled.contains(&Some(IndexOutcome::Indexed))
+            || self.server.waits() && self.accepted.load(Relaxed) > before;
+        // The server takes other documents, so these are the cause.
+        if is_given_up && others_pass && unsent.iter().all(|(_, status, _)| *status == 500) {
+            attempts.reset();
+            for (at, status, reason) in unsent {
+                settled[at] = Some(IndexOutcome::Refused { status, reason });
             }
-            Err(error) => Err(error),
+            return Ok(Vec::new());
         }
+        paused?;
+        Ok(unsent.into_iter().map(|(at, ..)| at).collect())
     }
-}
-
-fn poisonous(unsent: &[(usize, u16, String)], settled: &[Option<IndexOutcome>]) -> bool {
-    unsent.iter().all(|(_, status, _)| *status == 500)
-        && settled.contains(&Some(IndexOutcome::Indexed))
 }
 
 fn too_large(document: &SearchDocument) -> IndexOutcome {

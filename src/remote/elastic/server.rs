@@ -26,6 +26,7 @@ pub const BULK: Policy = Policy {
     backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
     announce: Announce::First,
     counted_as: "retries of Elasticsearch",
+    waits_for: &[],
 };
 
 /// For a request that creates, changes or examines an index.
@@ -97,7 +98,10 @@ impl ElasticServer {
 
     /// Returns the attempts of a request by `policy`, or by the number that the user has set.
     pub fn attempts(&self, policy: Policy) -> Attempts {
-        Attempts::new(policy.with_tries(self.tries))
+        Attempts::new(Policy {
+            waits_for: self.retry.policy.waits_for,
+            ..policy.with_tries(self.tries)
+        })
     }
 
     /// Returns its URL, without user and password.
@@ -132,6 +136,7 @@ impl ElasticServer {
             match self.once(&request).await {
                 Ok(answer) => {
                     attempts.reset();
+                    self.note_success();
                     return Ok(answer);
                 }
                 Err(failure) => self.pause(attempts, failure).await?,
@@ -193,6 +198,15 @@ impl ElasticServer {
                 retry_after,
             }),
         }
+    }
+
+    pub fn note_success(&self) {
+        self.retry.note_success(&self.route);
+    }
+
+    /// Returns whether requests wait for the server without limit.
+    pub fn waits(&self) -> bool {
+        self.retry.waits()
     }
 
     /// Waits before the next try after `failure`.

@@ -104,6 +104,7 @@ const ROLLED_BACK: Policy = Policy {
     backoff: Backoff::new(Duration::from_millis(40), Duration::from_secs(1)),
     announce: Announce::Never,
     counted_as: "batches again",
+    waits_for: &[],
 };
 
 /// A batch that is halved.
@@ -162,7 +163,19 @@ impl Batches {
     /// The server stayed away (69), does not let us write (77), or is not a Kinto that takes
     /// these batches (78).
     pub fn store(&self, puts: &[Put]) -> Result<Vec<PutOutcome>> {
-        self.store_part(puts, &mut Halving::default())
+        let retry = &self.server.retry;
+        let mut attempts = Attempts::new(retry.policy);
+        loop {
+            match self.store_part(puts, &mut Halving::default()) {
+                Err(error) if error.kind == Kind::Unavailable && retry.waits() => {
+                    let failure = Failure::transient(FailureClass::Silent, error.to_string());
+                    let waited = retry.step(&mut attempts, self.server.address(), failure);
+                    let wait = waited.map_err(|failure| failure.into_error("batch"))?;
+                    retry.context.shutdown.sleep(wait)?;
+                }
+                done => return done,
+            }
+        }
     }
 
     fn store_part(&self, puts: &[Put], halving: &mut Halving) -> Result<Vec<PutOutcome>> {
@@ -296,7 +309,10 @@ impl Batches {
 
     fn send(&self, puts: &[Put]) -> Result<HttpAnswer> {
         let body = self.body(puts);
-        self.server.ask(&Method::POST, "/batch", |request| {
+        // A record of the batch may be what makes the server fail.
+        let retry = self.server.retry.limited();
+        let post = (&Method::POST, "/batch");
+        self.server.ask_by(&retry, post, |request| {
             request
                 .header(CONTENT_TYPE, "application/json")
                 .body(body.clone())

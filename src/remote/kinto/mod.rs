@@ -279,9 +279,19 @@ impl KintoServer {
         path: &str,
         build: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<HttpAnswer> {
+        self.ask_by(&self.retry, (method, path), build)
+    }
+
+    /// Does the same with other retries.
+    fn ask_by(
+        &self,
+        retry: &Retry,
+        (method, path): (&Method, &str),
+        build: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<HttpAnswer> {
         let url = format!("{}{path}", self.address());
         let what = format!("{method} {}", self.client.place(&url));
-        let answer = self.runtime.block_on(self.retry.run(&what, || async {
+        let answer = self.runtime.block_on(retry.run(&what, || async {
             let answer = self.client.send(method, &url, &build).await?;
             match answer.status() {
                 status @ (408 | 429 | 500..) => {
@@ -301,7 +311,7 @@ impl KintoServer {
                 if url.starts_with(&format!("{}{path}", self.address())) {
                     return Ok(answer);
                 }
-                self.ask(method, path, build)
+                self.ask_by(retry, (method, path), build)
             }
             _ => Ok(answer),
         }

@@ -169,7 +169,7 @@ impl Fetcher {
         };
         let reply = Reply::spawn(&self.runtime, async move {
             let shared = Arc::clone(&download.shared);
-            let answer = download.run(memory).await;
+            let answer = Box::pin(download.run(memory)).await;
             let is_got = matches!(
                 answer,
                 Ok(FetchAnswer::Document(_)

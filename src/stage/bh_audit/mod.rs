@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 
 use self::report::Report;
 use self::table::Table;
-use crate::cli::{InputArgs, Program, SharedArgs};
+use crate::cli::{InputArgs, Program, SharedArgs, WaitArgs};
 use crate::error::Result;
 use crate::ndjson::{self, Framing, Io, Polled, Wanted, WantedArgs};
 use crate::schema::SchemaArgs;
@@ -49,6 +49,9 @@ pub struct Args {
     input: InputArgs,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
@@ -76,6 +79,10 @@ impl Difference {
 impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 
     fn allow_drops(&self) -> bool {

@@ -18,7 +18,7 @@ use self::cache::Cache;
 use self::derive::{DeriveOutcome, Deriver};
 use self::read::{DeriveQueue, DeriveTicket, Selection};
 use crate::archive::PRODUCTS;
-use crate::cli::{InputArgs, Program, SharedArgs};
+use crate::cli::{InputArgs, Program, SharedArgs, WaitArgs};
 use crate::error::Result;
 use crate::ndjson::{self, Framing, Io, PendingQueue, RecordLine, StageOutput};
 use crate::record::reject::Reject;
@@ -101,12 +101,19 @@ pub struct Args {
     input: InputArgs,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
 impl Program for Args {
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 
     fn allow_drops(&self) -> bool {

@@ -2,9 +2,11 @@
 //! earlier loader left in the queue.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 
 use super::Args;
 use super::follow::{self, Following};
@@ -21,8 +23,13 @@ use crate::store::{Connector, RefusedRow, Store};
 pub struct Indexer {
     batches: Option<Sender<Vec<SearchDocument>>>,
     work: Work,
+    /// Whether documents are left in the queue, if the server is waited for.
+    behind: Option<Arc<AtomicBool>>,
     log: Log,
 }
+
+/// How long documents wait for a server before they are left in the queue.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What happens to queued rows.
 enum Work {
@@ -93,12 +100,18 @@ impl Indexer {
             })
         };
         let streams = [stream()?, stream()?];
-        let thread = IndexerThread { queue, streams };
+        let behind = Arc::<AtomicBool>::default();
+        let thread = IndexerThread {
+            queue,
+            streams,
+            behind: Arc::clone(&behind),
+        };
         let (batches, received) = bounded(0);
         let thread = std::thread::spawn(move || thread.run(left, &received));
         Ok(Some(Self {
             batches: Some(batches),
             work: Work::Thread(thread, index),
+            behind: io.context.waits_for_servers.then_some(behind),
             log,
         }))
     }
@@ -108,17 +121,29 @@ impl Indexer {
         Self {
             batches: None,
             work: Work::Nothing(error),
+            behind: None,
             log,
         }
     }
 
-    /// Sends documents of committed rows; if the indexer has failed, they stay
-    /// in the queue.
+    /// Sends documents of committed rows. If the indexer has failed, they stay in the queue, and
+    /// also if it is busy for long while servers are waited for: it reads the queue later.
     pub fn send(&mut self, documents: Vec<SearchDocument>) {
-        if let Some(batches) = &self.batches
-            && !documents.is_empty()
-            && batches.send(documents).is_err()
-        {
+        let Some(batches) = self.batches.as_ref().filter(|_| !documents.is_empty()) else {
+            return;
+        };
+        let sent = match &self.behind {
+            Some(behind) if behind.load(SeqCst) => Ok(()),
+            Some(behind) => match batches.send_timeout(documents, PATIENCE) {
+                Err(SendTimeoutError::Timeout(_)) => {
+                    behind.store(true, SeqCst);
+                    Ok(())
+                }
+                sent => sent.map_err(drop),
+            },
+            None => batches.send(documents).map_err(drop),
+        };
+        if sent.is_err() {
             self.batches = None;
             self.log.warn(format!(
                 "Elasticsearch does not accept more documents; {UNAVAILABLE}"

@@ -19,7 +19,7 @@ use self::batch::{LARGEST, Loader};
 use self::checkpoint::{CUT, Checkpoint, Settlement};
 use self::index::Indexer;
 use self::rejects::RejectFiles;
-use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs};
+use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs, WaitArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -98,6 +98,9 @@ pub struct Args {
     sink: SinkArgs,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
@@ -106,6 +109,10 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 
     fn out(&self) -> &'static str {

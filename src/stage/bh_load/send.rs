@@ -1,9 +1,10 @@
 //! The thread that sends documents to the index.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::context::Context;
 use crate::counters::Counters;
@@ -20,25 +21,36 @@ const QUEUE_PAGE: usize = 4000;
 pub struct IndexerThread {
     pub queue: Box<dyn Store>,
     pub streams: [BulkSender; 2],
+    /// Whether the loader has left documents in the queue since it was read.
+    pub behind: Arc<AtomicBool>,
 }
 
+/// How often an idle stream looks whether documents are left in the queue.
+const LOOK: Duration = Duration::from_secs(1);
+
 impl IndexerThread {
-    /// Sends what was queued up to the id `left` before this loader started,
-    /// then its own documents as they come, then what others left.
+    /// Sends what was queued up to the id `left` before this loader started, then its own
+    /// documents as they come, then what is left in the queue.
     pub fn run(mut self, left: i64, batches: &Receiver<Vec<SearchDocument>>) -> Result<()> {
         self.drain(left)?;
-        send_all(&mut self.streams, batches)?;
-        // Up to a fixed id: a concurrent loader may never let the queue be empty.
-        let last = self.queue.last_queued()?;
-        self.drain(last)
+        loop {
+            send_all(&mut self.streams, batches, &self.behind)?;
+            let is_behind = self.behind.swap(false, SeqCst);
+            // Up to a fixed id: a concurrent loader may never let the queue be empty.
+            let last = self.queue.last_queued()?;
+            self.drain(last)?;
+            if !is_behind {
+                return Ok(());
+            }
+        }
     }
 
     /// Sends queued rows up to the id `until`.
     fn drain(&mut self, until: i64) -> Result<()> {
-        let Self { queue, streams } = self;
+        let Self { queue, streams, .. } = self;
         let (batches, received) = bounded(0);
         std::thread::scope(|scope| {
-            let sender = scope.spawn(move || send_all(streams, &received));
+            let sender = scope.spawn(move || send_all(streams, &received, &AtomicBool::new(false)));
             let read = read_queue(&mut **queue, until, &batches);
             drop(batches);
             sender.join().unwrap_or_else(|_| panicked()).and(read)
@@ -67,9 +79,14 @@ fn read_queue(
     }
 }
 
-fn send_all(streams: &mut [BulkSender], batches: &Receiver<Vec<SearchDocument>>) -> Result<()> {
+/// Sends the batches that come, until there are no more or `behind` is set.
+fn send_all(
+    streams: &mut [BulkSender],
+    batches: &Receiver<Vec<SearchDocument>>,
+    behind: &AtomicBool,
+) -> Result<()> {
     std::thread::scope(|scope| {
-        let send = |stream| scope.spawn(|| BulkSender::send_each(stream, batches));
+        let send = |stream| scope.spawn(|| BulkSender::send_each(stream, batches, behind));
         let threads: Vec<_> = streams.iter_mut().map(send).collect();
         let sent = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
         sent.map(|sent| sent.unwrap_or_else(|_| panicked()))
@@ -88,10 +105,19 @@ pub struct BulkSender {
 }
 
 impl BulkSender {
-    fn send_each(&mut self, batches: &Receiver<Vec<SearchDocument>>) -> Result<()> {
-        batches
-            .iter()
-            .try_for_each(|documents| self.send(&documents))
+    fn send_each(
+        &mut self,
+        batches: &Receiver<Vec<SearchDocument>>,
+        behind: &AtomicBool,
+    ) -> Result<()> {
+        while !behind.load(SeqCst) {
+            match batches.recv_timeout(LOOK) {
+                Ok(documents) => self.send(&documents)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(())
     }
 
     fn send(&mut self, documents: &[SearchDocument]) -> Result<()> {

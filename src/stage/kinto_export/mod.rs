@@ -15,7 +15,7 @@ use self::export::Export;
 use self::pages::{Database, Http, Pages};
 use self::write::ExportWriter;
 use crate::address::without_password;
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, WaitArgs};
 use crate::error::Result;
 use crate::ndjson::{Io, Place, WriteMarks};
 use crate::record::coverage::Interval;
@@ -72,6 +72,9 @@ pub struct Args {
     page_size: u16,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
@@ -82,6 +85,10 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 
     fn write_marks(&self) -> WriteMarks {

@@ -16,7 +16,7 @@ use self::contents::{KintoContents, digest};
 use self::read::PendingPut;
 use self::send::{BatchSender, LARGEST};
 use self::versions::Versions;
-use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs};
+use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs, WaitArgs};
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::{self, BatchLimits, Io, Place, RecordLine, WriteMarks};
 use crate::remote::kinto::batch::Batches;
@@ -84,6 +84,9 @@ pub struct Args {
     sink: SinkArgs,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
@@ -92,6 +95,10 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 
     fn out(&self) -> &'static str {

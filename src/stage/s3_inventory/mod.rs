@@ -26,7 +26,7 @@ use self::proof::Proof;
 use self::read::Readers;
 use self::state::InventorySource;
 use self::write::InventoryWriter;
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, WaitArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::inventory::columns::USUAL;
@@ -97,6 +97,9 @@ pub struct Args {
     s3: S3Args,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
@@ -113,6 +116,10 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 
     fn write_marks(&self) -> WriteMarks {

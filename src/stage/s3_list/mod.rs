@@ -15,7 +15,7 @@ use clap::Parser;
 
 use self::worker_pool::{BucketClient, Shared, WorkerPool};
 use self::writer::ListingWriter;
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, WaitArgs};
 use crate::error::Result;
 use crate::listing::{ListingOptions, Planner};
 use crate::ndjson::{Io, Place, WriteMarks};
@@ -88,6 +88,9 @@ pub struct Args {
     s3: S3Args,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
@@ -98,6 +101,10 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 
     fn write_marks(&self) -> WriteMarks {

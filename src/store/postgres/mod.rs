@@ -47,6 +47,7 @@ const POLICY: Policy = Policy {
     backoff: BACKOFF,
     announce: Announce::First,
     counted_as: "reconnections",
+    waits_for: &[],
 };
 pub const BACKOFF: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(10));
 

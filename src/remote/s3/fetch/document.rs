@@ -14,7 +14,7 @@ use super::{FetchAnswer, FetchRequest, FetchedDocument, Shared};
 use crate::error::{Kind, Result};
 use crate::json;
 use crate::record::s3::unquote_etag;
-use crate::retry::{Failure, FailureClass};
+use crate::retry::{Attempts, Failure, FailureClass};
 
 /// How often a download without a file descriptor tries again while no other download holds
 /// one, and the time between two tries.
@@ -52,10 +52,9 @@ enum Body {
 impl DocumentDownload {
     pub async fn run(self, memory: OwnedSemaphorePermit) -> Result<FetchAnswer> {
         let shared = &self.shared;
-        let before = shared.succeeded.load(Relaxed);
         let FetchRequest { bucket, key, .. } = &self.request;
         let what = format!("get {}", shared.s3.place(bucket, key));
-        let answer = match shared.s3.retry.try_run(&what, || self.get()).await {
+        let answer = match self.get_or_wait(&what).await {
             Ok(Body::Bytes {
                 etag,
                 stored,
@@ -95,21 +94,7 @@ impl DocumentDownload {
                 };
                 return Ok(FetchAnswer::Failed(error.to_string()));
             }
-            Err(failure) => {
-                let error = failure.into_error(&what);
-                let at_fault = match error.kind {
-                    Kind::Unavailable | Kind::Configuration => {
-                        self.is_object_at_fault(before).await
-                    }
-                    _ => false,
-                };
-                shared.s3.retry.context.shutdown.check()?;
-                return if at_fault {
-                    Ok(FetchAnswer::Failed(error.to_string()))
-                } else {
-                    Err(error)
-                };
-            }
+            Err(failure) => return Err(failure.into_error(&what)),
         };
         if let FetchAnswer::Document(_) = answer {
             shared
@@ -122,11 +107,53 @@ impl DocumentDownload {
         Ok(answer)
     }
 
+    /// Gets the body. A failure that concerns only this object is [`Failure::Object`]. If
+    /// servers are waited for, one that fails as a whole is asked again without limit, and an
+    /// object is at fault only after all tries of a time at whose start the server was available.
+    async fn get_or_wait(&self, what: &str) -> Result<Body, Failure> {
+        let shared = &self.shared;
+        let retry = &shared.s3.retry;
+        let mut outages = Attempts::new(retry.policy);
+        let mut is_available = !retry.waits();
+        loop {
+            let before = shared.succeeded.load(Relaxed);
+            let failure = match retry.limited().try_run(what, || self.get()).await {
+                Ok(body) => return Ok(body),
+                Err(failure @ (Failure::NotFound | Failure::Object(_))) => return Err(failure),
+                Err(failure) => failure,
+            };
+            let outage = match &failure {
+                Failure::Transient { reason, class, .. } if *class != FailureClass::Exhausted => {
+                    reason.strip_prefix(&format!("{what}: ")).map(str::to_owned)
+                }
+                _ => None,
+            };
+            let error = failure.into_error(what);
+            let is_at_fault = matches!(error.kind, Kind::Unavailable | Kind::Configuration)
+                && Box::pin(self.is_object_at_fault(before, is_available)).await;
+            retry.context.shutdown.check().map_err(Failure::Permanent)?;
+            let reason = outage.filter(|_| retry.waits());
+            let Some(reason) = reason.filter(|_| !(is_at_fault && is_available)) else {
+                return Err(if is_at_fault {
+                    Failure::Object(error)
+                } else {
+                    Failure::Permanent(error)
+                });
+            };
+            is_available = is_at_fault;
+            if !is_at_fault {
+                let outage = Failure::transient(FailureClass::Silent, reason);
+                retry.pause(&mut outages, what, outage).await?;
+            }
+        }
+    }
+
     /// Returns whether the failure is that of this object only: other objects succeeded while it
     /// was tried, or the server gives another one now.
-    async fn is_object_at_fault(&self, before: u64) -> bool {
+    /// `is_last` says that it is given up.
+    async fn is_object_at_fault(&self, before: u64, is_last: bool) -> bool {
         let shared = &self.shared;
-        let failures = shared.failed.fetch_add(1, Relaxed) + 1;
+        let failures = 1 + shared.failed.fetch_add(u64::from(is_last), Relaxed);
         if shared.succeeded.load(Relaxed) > before {
             return true;
         }
