@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::cache::Cache;
 use self::derive::{DeriveOutcome, Deriver};
-use self::read::{DeriveQueue, DeriveTicket, Selection};
+use self::read::{BuildSelection, DeriveQueue, DeriveTicket};
 use crate::archive::PRODUCTS;
 use crate::cli::{InputArgs, Program, SharedArgs, WaitArgs};
 use crate::error::Result;
@@ -152,7 +152,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             io.context.log.clone(),
         )),
     };
-    let selection = Selection {
+    let selection = BuildSelection {
         base: &base,
         products: args.products.split_whitespace().collect(),
         oldest: oldest(args.max_age),

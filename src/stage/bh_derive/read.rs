@@ -40,8 +40,8 @@ impl DeriveQueue {
     }
 }
 
-/// Which lines of a listing are wanted.
-pub struct Selection<'a> {
+/// Which builds of a listing get records.
+pub struct BuildSelection<'a> {
     pub base: &'a str,
     pub products: Vec<&'a str>,
     /// Older builds are dropped.
@@ -58,7 +58,7 @@ fn bad_line(message: String) -> Unwanted {
     Unwanted::Refused("bad_line", message)
 }
 
-impl Selection<'_> {
+impl BuildSelection<'_> {
     /// Returns the build of a line. Most lines of the archive have none: the cheapest
     /// checks come first.
     fn select(&self, line: &[u8]) -> Result<(Build, ArchiveFile), Unwanted> {
