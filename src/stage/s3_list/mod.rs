@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Parser;
+use tokio::runtime::Runtime;
 
 use self::worker_pool::{BucketClient, Shared, WorkerPool};
 use self::writer::ListingWriter;
@@ -125,6 +126,7 @@ struct Address {
     prefix: String,
 }
 
+/// Parses the URL of a bucket or a prefix.
 fn address(url: &str) -> Result<Address, String> {
     let (bucket, prefix) = split_url(url).ok_or(match url {
         "s3://" => "the name of the bucket is missing",
@@ -161,6 +163,7 @@ fn shard(text: &str) -> Result<Shard, String> {
 }
 
 impl Args {
+    /// Returns what to list; empty with `--show-state`.
     fn url(&self) -> &Address {
         static NONE: Address = Address {
             bucket: String::new(),
@@ -206,15 +209,26 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if let Some(shard) = args.shard.filter(|_| args.ranges.is_none()) {
         plan::select_shard(args, shard, &runtime, &client, &mut source, io)?;
     }
+    list(args, runtime, &client, source, io)
+}
+
+/// Lists `source`, or what an earlier run has left of it.
+fn list(
+    args: &Args,
+    runtime: Runtime,
+    client: &Arc<BucketClient>,
+    source: ListingSource,
+    io: &mut Io,
+) -> Result<()> {
     let (mut file, listed) = resume::open(&args.state, source, |_| {}, io)?;
     if let Some(file) = &mut file {
         file.save(&listed)?;
     }
     let gaps = listed.source.gaps(&listed.coverage);
     let settings = ListingOptions {
-        prefix: url.prefix.clone(),
+        prefix: client.prefix.clone(),
         page_size: usize::from(args.page_size),
-        connections: workers,
+        connections: usize::from(args.concurrency),
     };
     let histogram = listed.last.as_ref().map(|last| last.sample.points());
     if let Some(last) = &listed.last {
@@ -225,12 +239,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         io.context.counters.expect(left);
     }
     let planner = Planner::new(settings, gaps.clone(), histogram.unwrap_or_default());
-    let shared = Shared::new(Arc::clone(&client), planner, io);
+    let shared = Shared::new(Arc::clone(client), planner, io);
     let mut writer = ListingWriter::new(
         args,
         Recorder::new(listed, file, io.output.stream().file()?),
     );
     let done = writer.begin(io).and_then(|()| {
+        let workers = usize::from(args.concurrency);
         let pool = WorkerPool::start(runtime, shared, workers, io.output.stream());
         writer.list(pool, &gaps, io)
     });
