@@ -1,6 +1,19 @@
-//! Addresses as they may be shown and kept.
+//! Addresses of servers: parsed, and as they may be shown and kept.
 
 use url::Url;
+
+/// Parses the address of a server; `example` shows what is expected.
+///
+/// # Errors
+/// It is not a URL of http or https. The message does not quote it, as it may hold a password.
+pub fn parse_http(text: &str, example: &str) -> Result<Url, String> {
+    let wrong = |what: &dyn std::fmt::Display| format!("{what}, expected a URL like {example}");
+    let url = Url::parse(text).map_err(|error| wrong(&error))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        _ => Err(wrong(&"neither http nor https")),
+    }
+}
 
 /// Returns `url` without its passwords, and an address of HTTP without its user, which may be a
 /// token.
@@ -26,7 +39,7 @@ pub fn without_password(url: &str) -> String {
             }
             url.to_string()
         }
-        // As with several hosts.
+        // A URL with several hosts does not parse.
         Err(_) => match place.rsplit_once('@') {
             Some((_, hosts)) => hosts.to_owned(),
             None => place.to_owned(),

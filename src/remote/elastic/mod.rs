@@ -14,7 +14,6 @@ mod reason;
 mod server;
 mod version;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -27,6 +26,7 @@ use self::failure::{blocked, unexpected};
 pub use self::ownership::HeldIndex;
 use self::ownership::write_alias;
 use self::server::{BULK, ElasticAnswer, ElasticRequest, ElasticServer, OPEN};
+use crate::address::parse_http;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::record::build::Document;
@@ -322,26 +322,18 @@ fn too_large(document: &SearchDocument) -> IndexOutcome {
 }
 
 impl ElasticArgs {
+    /// Returns the URL of the server, `None` without one.
     fn url(&self) -> Result<Option<Url>> {
-        let Some(text) = self.elasticsearch.as_deref().map(str::trim) else {
+        let text = self.elasticsearch.as_deref().map(str::trim);
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        if text.is_empty() {
-            return Ok(None);
-        }
-        // The text itself may hold a password.
-        let wrong = |what: &dyn fmt::Display| {
-            Error::usage(format!(
-                "--elasticsearch: {what}, expected a URL like http://localhost:9200"
-            ))
-        };
-        let url = Url::parse(text).map_err(|error| wrong(&error))?;
-        match url.scheme() {
-            "http" | "https" => Ok(Some(url)),
-            _ => Err(wrong(&"neither http nor https")),
-        }
+        parse_http(text, "http://localhost:9200")
+            .map(Some)
+            .map_err(|message| Error::usage(format!("--elasticsearch: {message}")))
     }
 
+    /// Returns the name of the index.
     fn name(&self) -> Result<&str> {
         let name = self.index.as_str();
         let misleads = |c: char| c.is_control() || r#"\/*?"<>| ,#:%"#.contains(c);

@@ -20,6 +20,7 @@ use url::Url;
 
 use super::http::{Credentials, HttpAnswer, HttpClient};
 use super::runtime;
+use crate::address::parse_http;
 use crate::error::{Error, Kind, Result};
 use crate::ndjson::Io;
 use crate::retry::{Policy, Retry};
@@ -318,18 +319,13 @@ impl KintoServer {
     }
 }
 
+/// Returns the address of the server, without a query.
 fn root(args: &KintoArgs) -> Result<Url> {
     let named = args.server.clone().filter(|url| !url.trim().is_empty());
     let text = named.or_else(|| environment::either("SERVER_URL"));
     let text = text.as_deref().map_or(DEFAULT, str::trim);
-    // The text itself may hold a password.
-    let wrong = |what: &dyn std::fmt::Display| {
-        Error::usage(format!("--server: {what}, expected a URL like {DEFAULT}"))
-    };
-    let mut url = Url::parse(text).map_err(|error| wrong(&error))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(wrong(&"neither http nor https"));
-    }
+    let mut url = parse_http(text, DEFAULT)
+        .map_err(|message| Error::usage(format!("--server: {message}")))?;
     url.set_query(None);
     url.set_fragment(None);
     Ok(url)
