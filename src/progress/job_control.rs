@@ -12,6 +12,7 @@ use signal_hook::low_level::{emulate_default_handler, pipe};
 
 use crate::shutdown::is_ignored;
 
+/// What the signals have asked for.
 pub(super) struct Signals {
     readable: UnixStream,
     stop: Arc<AtomicBool>,
@@ -52,6 +53,7 @@ impl Signals {
         let _ = std::io::Read::read(&mut &self.readable, &mut [0; 64]);
     }
 
+    /// Returns whether the process was asked to end.
     pub(super) fn is_ending(&self) -> bool {
         self.end.load(SeqCst)
     }

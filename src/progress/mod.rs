@@ -61,16 +61,12 @@ impl Progress {
         drop(ticks.spawn(move || show(&shown, signals.as_ref())));
         Self(member)
     }
-
-    /// Removes the row of this program; another program shows the rest.
-    pub fn leave(&self) {
-        self.0.lock().leave();
-    }
 }
 
+/// Removes the row of this program; another program shows the rest.
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.leave();
+        self.0.lock().leave();
     }
 }
 
@@ -192,9 +188,7 @@ impl Member {
     }
 
     fn leave(&mut self) {
-        if std::mem::replace(&mut self.left, true) {
-            return;
-        }
+        self.left = true;
         self.update();
         if let Some((mut shared, mut screen)) = self.joined.take() {
             shared.leave(self.row.clone(), &mut screen);

@@ -104,6 +104,7 @@ impl Row {
         self.rate.round() as u64
     }
 
+    /// Returns its place among the rows of a pipeline.
     pub(super) fn sort_key(&self) -> (usize, u32) {
         let known = PROGRAMS.iter().position(|name| *name == self.program);
         (known.unwrap_or(PROGRAMS.len()), self.pid)

@@ -5,7 +5,8 @@
 //! line, whatever another program did to the region.
 
 use std::fs::File;
-use std::io::{IsTerminal, Read, Seek, Write};
+use std::io::IsTerminal;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::getpgrp;
@@ -78,8 +79,8 @@ impl Screen {
         };
         let rows: Vec<String> = lines.iter().map(cut).collect();
         if rows != self.drawn {
-            if self.state_is_empty() {
-                drop(self.state.write_all(b"reserved\n"));
+            if !self.is_reserved() {
+                drop(self.state.write_all_at(b"reserved\n", 0));
             }
             log::write(&frame(height, &rows, self.reserved != rows.len()));
             self.reserved = rows.len();
@@ -116,7 +117,7 @@ impl Screen {
     }
 
     fn clear(&mut self) {
-        if !self.state_is_empty() {
+        if self.is_reserved() {
             // The screen of a pager is not ours to clear.
             log::write(if is_cooked() { CLEAR } else { UNRESERVE });
             drop(self.state.set_len(0));
@@ -125,12 +126,8 @@ impl Screen {
         self.drawn.clear();
     }
 
-    fn state_is_empty(&mut self) -> bool {
-        let mut text = String::new();
-        let _ = self.state.rewind();
-        let _ = self.state.read_to_string(&mut text);
-        let _ = self.state.rewind();
-        text.is_empty()
+    fn is_reserved(&self) -> bool {
+        self.state.metadata().is_ok_and(|state| state.len() > 0)
     }
 }
 
