@@ -94,27 +94,25 @@ fn server(start: &'static str, drip: &'static str) -> String {
 const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n<ListBucketResult>";
 const OBJECT: &str = "{\"bucket\":\"b\",\"key\":\"k\"}\n";
 
+/// Each command that asks the server at `url` before it needs anything else, with its input.
+fn commands(url: &str) -> Vec<(String, String)> {
+    let s3 = format!("--no-sign-request --endpoint-url {url}");
+    let derive = bh_derive::line(&bh_derive::key("en-US", "linux-x86_64")) + "\n";
+    vec![
+        (format!("s3-list {s3} s3://b"), String::new()),
+        (format!("bh-fetch {s3}"), OBJECT.to_owned()),
+        (format!("kinto-export --server {url}/v1"), String::new()),
+        (format!("bh-derive --archive-url {url}"), derive),
+    ]
+}
+
 #[test]
 fn a_frozen_server_is_named() {
-    let derive = bh_derive::line(&bh_derive::key("en-US", "linux-x86_64")) + "\n";
     for start in ["", HALF] {
         let frozen = &server(start, "");
-        let table = [
-            (
-                format!("s3-list --no-sign-request --endpoint-url http://{frozen} s3://b"),
-                "",
-            ),
-            (
-                format!("bh-fetch --no-sign-request --endpoint-url http://{frozen}"),
-                OBJECT,
-            ),
-            (format!("kinto-export --server http://{frozen}/v1"), ""),
-            (format!("bh-derive --archive-url http://{frozen}"), &derive),
-            (
-                format!("bh-load --database sqlite:b.db --elasticsearch http://{frozen}"),
-                "",
-            ),
-        ];
+        let mut table = commands(&format!("http://{frozen}"));
+        let load = format!("bh-load --database sqlite:b.db --elasticsearch http://{frozen}");
+        table.push((load, String::new()));
         std::thread::scope(|scope| {
             for (command, input) in &table {
                 scope.spawn(move || {
@@ -155,7 +153,6 @@ fn a_locked_table_is_waited_for_and_said() {
 
 #[test]
 fn a_long_wait_that_a_server_asks_for_is_said_at_once() {
-    let derive = bh_derive::line(&bh_derive::key("en-US", "linux-x86_64")) + "\n";
     for after in ["3600", "Thu, 21 Nov 2199 08:59:41 GMT"] {
         let server = Scripted::new(move |head| {
             let header = format!("Retry-After: {after}\r\n");
@@ -167,20 +164,8 @@ fn a_long_wait_that_a_server_asks_for_is_said_at_once() {
                 _ => response(503, &header, "{}"),
             }
         });
-        let url = &server.url;
-        for (command, input) in [
-            (
-                format!("s3-list --no-sign-request --endpoint-url {url} s3://b"),
-                "",
-            ),
-            (
-                format!("bh-fetch --no-sign-request --endpoint-url {url}"),
-                OBJECT,
-            ),
-            (format!("kinto-export --server {url}/v1"), ""),
-            (format!("bh-derive --archive-url {url}"), &derive),
-        ] {
-            let mut waiter = Waiter::start(&command, input);
+        for (command, input) in commands(&server.url) {
+            let mut waiter = Waiter::start(&command, &input);
             waiter.hears("503");
             waiter.hears("; retrying in 60 seconds");
             waiter.kill();

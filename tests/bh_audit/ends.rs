@@ -3,17 +3,24 @@
 use serde_json::json;
 
 use super::{ALL, audit, counts, differences, listing, loaded};
+use crate::harness::backfill::Backfill;
 use crate::harness::sample::key;
 use crate::harness::stored::Kind;
 use crate::harness::{Tool, folder};
 
+/// Loaded objects of which one was deleted since, and the listing without it.
+fn listed_less_one() -> Option<(Backfill, String)> {
+    let all = loaded(Kind::Sqlite)?;
+    all.bucket.delete(&key(3));
+    let listed = String::from_utf8(listing(&all, "")).unwrap();
+    Some((all, listed))
+}
+
 #[test]
 fn without_an_end_mark_nothing_is_extra() {
-    let Some(all) = loaded(Kind::Sqlite) else {
+    let Some((all, whole)) = listed_less_one() else {
         return;
     };
-    all.bucket.delete(&key(3));
-    let whole = String::from_utf8(listing(&all, "")).unwrap();
     let lines: Vec<&str> = whole.lines().collect();
     let text = |lines: &[&str]| lines.join("\n") + "\n";
     let cut = text(&lines[..lines.len() - 1]);
@@ -37,11 +44,9 @@ fn without_an_end_mark_nothing_is_extra() {
 
 #[test]
 fn a_lost_mark_leaves_its_keys_unjudged() {
-    let Some(all) = loaded(Kind::Sqlite) else {
+    let Some((all, whole)) = listed_less_one() else {
         return;
     };
-    all.bucket.delete(&key(3));
-    let whole = String::from_utf8(listing(&all, "")).unwrap();
     let without_unit = whole.lines().filter(|line| !line.contains("\"listed\""));
     let text = without_unit.collect::<Vec<_>>().join("\n") + "\n";
     let run = audit(&all, &[ALL]).input(text).run().exits(75);
@@ -50,11 +55,9 @@ fn a_lost_mark_leaves_its_keys_unjudged() {
 
 #[test]
 fn a_malformed_line_is_rejected_and_its_page_is_not_judged() {
-    let Some(all) = loaded(Kind::Sqlite) else {
+    let Some((all, whole)) = listed_less_one() else {
         return;
     };
-    all.bucket.delete(&key(3));
-    let whole = String::from_utf8(listing(&all, "")).unwrap();
     let line = whole.lines().find(|line| line.contains("x.txt")).unwrap();
     let broken = whole.replace(line, "{\"key\":\"x/buildhub.json\"");
     let file = folder();

@@ -95,20 +95,10 @@ fn a_read_only_file_is_reported_at_the_start() {
             std::fs::set_permissions(path, PermissionsExt::from_mode(0o444)).unwrap();
         }
     }
-    // Nobody's rights but the owner's, who may do anything, are looked at.
     let tool = Tool::plain("bh-load").args(["--database", "sqlite:x.db"]);
     let tool = tool.folder(folder.path()).input(ndjson(&[record(0)]));
-    let tool = if rustix::process::geteuid().is_root() {
-        tool.under([
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-        ])
-    } else {
-        tool
-    };
-    tool.run().exits(74).says("x.db").says("read-only");
+    let run = tool.unprivileged().run().exits(74);
+    run.says("x.db").says("read-only");
 }
 
 /// SQLite would delete it, with the rows that a killed loader left in it.
@@ -138,17 +128,7 @@ fn a_database_in_a_read_only_folder_is_read() {
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let tool = Tool::plain("bh-filter").args(["--database", "sqlite:x.db"]);
     let tool = tool.folder(&inner).input(ndjson(&[record(1), record(2)]));
-    let tool = if rustix::process::geteuid().is_root() {
-        tool.under([
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-        ])
-    } else {
-        tool
-    };
-    let filtered = tool.run();
+    let filtered = tool.unprivileged().run();
     std::fs::set_permissions(&inner, PermissionsExt::from_mode(0o755)).unwrap();
     assert_eq!(filtered.exits(0).records().len(), 1);
 }

@@ -13,6 +13,11 @@ use crate::marks::written::{begin, end, page};
 /// A line that no program reads, as often as it is needed.
 const WRONG: &str = "{\"bucket\":\"b\"}";
 
+/// The tool, with a file for its rejects in `folder`.
+fn keeping_rejects(tool: Tool, folder: &tempfile::TempDir) -> Tool {
+    tool.arg("--rejects").arg(folder.path().join("rejects"))
+}
+
 #[test]
 fn the_likely_mistake_is_reported_once() {
     let place = Place::new();
@@ -96,8 +101,10 @@ fn the_likely_mistake_is_reported_once() {
         );
         // It is said where the rejects are kept, too.
         let folder = folder();
-        let kept = tool().arg("--rejects").arg(folder.path().join("rejects"));
-        let kept = kept.run().exits(65).says(mistake);
+        let kept = keeping_rejects(tool(), &folder)
+            .run()
+            .exits(65)
+            .says(mistake);
         assert_eq!(kept.told().len(), 2, "{kept}");
     }
 }
@@ -125,8 +132,8 @@ fn objects_that_are_not_builds_are_distinguished_from_broken_builds() {
     let keys = ["pub/c/buildhub.json", "pub/a/image.apk", "pub/a/image.apk"];
     let lines = keys.map(|key| json!({"bucket": "b", "key": key}));
     let tool = s3.tool("bh-fetch").args(["--max-size", "2"]);
-    let tool = tool.arg("--rejects").arg(folder.path().join("rejects"));
-    let run = tool.input(ndjson(&lines)).run().exits(65);
+    let tool = keeping_rejects(tool, &folder).input(ndjson(&lines));
+    let run = tool.run().exits(65);
     assert_eq!(
         run.stderr.matches("is bh-filter missing").count(),
         1,
@@ -143,7 +150,7 @@ fn a_hundred_records_of_the_wrong_kind_end_the_run_though_more_may_come() {
     for stage in readers() {
         let folder = folder();
         let file = folder.path().join("rejects");
-        let mut fed = Fed::new(place.tool(stage).arg("--rejects").arg(&file));
+        let mut fed = Fed::new(keeping_rejects(place.tool(stage), &folder));
         let unit = |n: usize, records: usize| {
             format!("{}{}", format!("{WRONG}\n").repeat(records), mark(n))
         };
@@ -169,10 +176,7 @@ fn the_unit_that_ends_the_run_is_not_done() {
     let place = Place::new();
     for stage in readers() {
         let folder = folder();
-        let tool = place
-            .tool(stage)
-            .arg("--rejects")
-            .arg(folder.path().join("rejects"));
+        let tool = keeping_rejects(place.tool(stage), &folder);
         let input = format!("{}{}\n", format!("{WRONG}\n").repeat(150), mark(0));
         let run = tool.input(input).run().exits(65);
         assert!(
@@ -192,10 +196,7 @@ fn a_record_that_fits_lets_the_others_be_rejected_one_by_one() {
     let place = Place::new();
     for stage in readers() {
         let folder = folder();
-        let tool = place
-            .tool(stage)
-            .arg("--rejects")
-            .arg(folder.path().join("rejects"));
+        let tool = keeping_rejects(place.tool(stage), &folder);
         let wrong = format!("{WRONG}\n").repeat(99);
         let input = format!("{wrong}{}\n{wrong}{wrong}{}\n{END}\n", line(0), mark(0));
         let run = tool.input(input).run().exits(65);

@@ -161,6 +161,19 @@ impl Tool {
         self
     }
 
+    /// Runs the program as a user whose rights are looked at: root may do anything.
+    pub fn unprivileged(self) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return self;
+        }
+        self.under([
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ])
+    }
+
     /// Runs to the end, with the input on standard input.
     pub fn run(mut self) -> Run {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -37,6 +37,14 @@ fn put_objects(all: &Backfill) {
     ]);
 }
 
+/// The pipeline after a run over these objects, which are recorded.
+fn rejected(kind: Kind) -> Option<Backfill> {
+    let all = backfill(kind)?;
+    put_objects(&all);
+    all.run().exit(&[0, 0, 65, 65, 65]);
+    Some(all)
+}
+
 /// The recorded objects: key, kind and stage.
 fn recorded(all: &Backfill) -> Vec<[String; 3]> {
     let rows = all
@@ -64,9 +72,7 @@ fn finds_only(done: Done, bad: u64) -> Done {
 }
 
 fn what_was_rejected_is_left_out_by_the_next_run(kind: Kind) {
-    let Some(all) = backfill(kind) else { return };
-    put_objects(&all);
-    all.run().exit(&[0, 0, 65, 65, 65]);
+    let Some(all) = rejected(kind) else { return };
     assert_eq!(
         recorded(&all),
         [
@@ -103,9 +109,7 @@ fn what_was_rejected_is_left_out_by_the_next_run(kind: Kind) {
 }
 
 fn an_object_that_is_mended_or_deleted_leaves_the_table(kind: Kind) {
-    let Some(all) = backfill(kind) else { return };
-    put_objects(&all);
-    all.run().exit(&[0, 0, 65, 65, 65]);
+    let Some(all) = rejected(kind) else { return };
     all.bucket.put(&key(2), bytes(&build(2)));
     all.bucket.delete(&key(3));
     let done = all.run().clean();
@@ -126,9 +130,7 @@ fn an_object_that_is_mended_or_deleted_leaves_the_table(kind: Kind) {
 }
 
 fn rejects_are_retried_when_asked_and_by_another_version(kind: Kind) {
-    let Some(all) = backfill(kind) else { return };
-    put_objects(&all);
-    all.run().exit(&[0, 0, 65, 65, 65]);
+    let Some(all) = rejected(kind) else { return };
     let retry = all.tool("bh-filter").arg("--retry-rejects");
     let listed = all.bucket.tool("s3-list").arg(all.bucket.url()).run();
     let kept = retry.input(listed.stdout).run().exits(0);
@@ -188,11 +190,9 @@ on_each_store! {
 /// Rows that another source has recorded are not this one's to forget.
 #[test]
 fn a_run_of_another_prefix_forgets_nothing() {
-    let Some(all) = backfill(Kind::Sqlite) else {
+    let Some(all) = rejected(Kind::Sqlite) else {
         return;
     };
-    put_objects(&all);
-    all.run().exit(&[0, 0, 65, 65, 65]);
     let listing = |prefix: &str| {
         let tool = all.bucket.tool("s3-list");
         tool.arg(format!("{}/{prefix}", all.bucket.url()))
@@ -214,11 +214,9 @@ fn a_run_of_another_prefix_forgets_nothing() {
 
 #[test]
 fn a_file_of_rejects_that_is_not_there_is_named() {
-    let Some(all) = backfill(Kind::Sqlite) else {
+    let Some(all) = rejected(Kind::Sqlite) else {
         return;
     };
-    put_objects(&all);
-    all.run().exit(&[0, 0, 65, 65, 65]);
     std::fs::remove_file(all.rejects_file("s3-list")).unwrap();
     let listed = all.bucket.tool("s3-list").arg(all.bucket.url()).run();
     let filtered = all.tool("bh-filter").input(listed.stdout).run().exits(0);
