@@ -1,6 +1,6 @@
 complete -c bh-load -l database -d 'sqlite:FILE or postgres://… [default: sqlite:buildhub.db]' -r
 complete -c bh-load -l tries -d 'Maximum number of attempts per request to a server [default: 9, and 16 to Elasticsearch]' -r
-complete -c bh-load -l elasticsearch -d 'Index new builds in this Elasticsearch or OpenSearch too; put a URL with a password in the environment' -r
+complete -c bh-load -l elasticsearch -d 'The Elasticsearch or OpenSearch whose index follows the database; put a URL with a password in the environment' -r
 complete -c bh-load -l index -d 'Name of the index; it is created if it is missing' -r
 complete -c bh-load -l batch-size -d 'Maximum number of rows per transaction' -r
 complete -c bh-load -l flush-interval -d 'Maximum time that a row waits for its batch to fill up' -r
@@ -14,7 +14,7 @@ complete -c bh-load -l progress -d 'Show progress: rows at the bottom of a termi
 never\t''"
 complete -c bh-load -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
 complete -c bh-load -l retry-refused -d 'Retry documents that Elasticsearch rejected permanently'
-complete -c bh-load -l requeue -d 'Send every row of the database to the index; create the index if it is missing'
+complete -c bh-load -l requeue
 complete -c bh-load -l mark-unvalidated -d 'Mark rows as not validated (metadata only; bh-load itself never validates)'
 complete -c bh-load -l kinto-migration -d 'Mark rows as migrated from Kinto, and count them as kinto_inserted'
 complete -c bh-load -l runs -d 'Print the runs stored in the database, and load nothing'

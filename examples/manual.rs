@@ -298,18 +298,44 @@ const PAGES: &[Page] = &[
              documents match the rows. No request creates an index by accident: writes to an index \
              that was deleted or recreated fail. A loader looks up some rows in the index at its \
              start and at its end; if the index was deleted, was recreated or lacks them, rows are \
-             stored and queued, and the run ends with 78. To repair that, use --requeue: it \
-             creates the index if it is missing, and sends every row of the database. It also \
-             switches to another --index. A warning names queued rows that were deleted from \
+             stored and queued, and the run ends with 78. bh-index(1) repairs that, and switches to \
+             another --index. A warning names queued rows that were deleted from \
              main_build, which stay queued, and documents newer than the newest row: these were \
              indexed before the database was restored from a backup, or their rows were deleted, \
-             and they stay until new rows get their ids.",
+             and they stay until new rows get their ids, or bh-index --delete-orphans \
+             deletes them.",
             "--mark-unvalidated and --kinto-migration only add a note to the metadata of the rows.",
             "--dry-run writes nothing, and prints a line for each record: its action (insert, \
              renew ETag, nothing, refuse), build_hash and key.",
         ],
         files: &[DATABASE_FILE, LOADED_FILE],
         environment: &[DATABASE, ELASTICSEARCH, PROXY, STATSD, TERMINAL],
+    },
+    Page {
+        name: "bh-index",
+        description: &[
+            "Compares every row of the database with its document in the index, by id, and \
+             writes a line for each document that differs: the id, key and etag of its row, and \
+             index, which is unindexed (the row has no document; with queued if a loader has not \
+             sent it yet), differing (the document has another content), refused (Elasticsearch \
+             has rejected it for good; with reason) or orphan (the document has no row).",
+            "What is unindexed or differs is then queued in the database and sent, as bh-load(1) \
+             does it; so are the documents that are queued already. A run that is killed loses \
+             nothing: the next one, or any bh-load, sends the rest. An index that is missing is \
+             created. One that was recreated, or another --index, is sent every row. \
+             --retry-refused sends rejected documents again, and --delete-orphans deletes \
+             documents without a row, after it has looked for the row a second time; a document \
+             that is written meanwhile stays.",
+            "With --check nothing is changed. Documents are compared as they are stored, also \
+             those that no search finds yet; numbers in another notation, and members in another \
+             order, do not differ. Loaders may be at work meanwhile: then a row that is not \
+             sent yet is unindexed, and queued.",
+            "The exit status is 65 if anything differs; without --check, if anything still \
+             differs at the end: refused documents, or orphans that were not deleted. \
+             --delete-orphans needs Elasticsearch 6.7 or later.",
+        ],
+        files: &[DATABASE_FILE],
+        environment: &[DATABASE, ELASTICSEARCH, PROXY, TERMINAL],
     },
     Page {
         name: "kinto-load",

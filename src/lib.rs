@@ -10,11 +10,12 @@
 //!   [`error::Error`]) into the exit status and the last line on standard error.
 //! - [`stage`] has the programs, one module each. The pipeline is `s3_list` or
 //!   `s3_inventory`, `bh_filter`, `bh_fetch`, `bh_validate` and `bh_load`. The others
-//!   are `bh_audit`, `bh_export`, `bh_derive`, `kinto_export` and `kinto_load`.
+//!   are `bh_audit`, `bh_export`, `bh_index`, `bh_derive`, `kinto_export` and `kinto_load`.
 //! - [`ndjson`] reads and writes lines. It has the three skeletons on which stages
 //!   are built, checks marks ([`ndjson`]`::StageOutput`), and keeps rejects.
 //! - [`remote`] has the clients of servers, [`store`] the databases. Both retry
 //!   by [`retry`].
+//! - [`indexing`] keeps an index in step with the database.
 //! - [`resume`] saves how far a source has come, and what of it is stored.
 //! - [`listing`] decides which pages of a bucket to request, and parses them;
 //!   [`inventory`] parses the rows of an inventory; [`archive`] derives builds
@@ -39,6 +40,7 @@ mod environment;
 pub mod error;
 mod file_format;
 mod hex;
+mod indexing;
 mod inventory;
 mod json;
 pub mod listing;

@@ -32,8 +32,8 @@ fn is_source(stage: &str) -> bool {
 
 /// The programs that read lines.
 fn readers() -> impl Iterator<Item = &'static str> {
-    // These have their own edge cases, in tests/bh_derive and tests/bh_audit.
-    let own = ["bh-derive", "bh-audit"];
+    // These have their own edge cases, in the tests of their names.
+    let own = ["bh-derive", "bh-audit", "bh-index"];
     stages().filter(move |stage| !is_source(stage) && !own.contains(stage))
 }
 
@@ -98,7 +98,7 @@ impl Place {
             "s3-inventory" => vec![self.1.path().to_str().unwrap()],
             "bh-fetch" => server.to_vec(),
             "bh-filter" => vec!["--known", "none"],
-            "bh-audit" => vec!["--database", "sqlite:b.db"],
+            "bh-audit" | "bh-index" => vec!["--database", "sqlite:b.db"],
             "bh-export" => vec!["--database", self.3.url()],
             "bh-validate" | "bh-derive" => vec![],
             "bh-load" => vec![

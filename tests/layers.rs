@@ -122,6 +122,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("resume", &[BASE, "json", "ndjson", "record"]),
+    (
+        "indexing",
+        &[BASE, "json", "ndjson", "record", "remote", "store"],
+    ),
     // The process: only programs know it.
     ("cli", &[BASE, "ndjson", "panics", "progress"]),
     ("stage/bh_audit", &[STAGE, "schema", "store"]),
@@ -129,9 +133,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stage/bh_export", &[STAGE, "resume", "store"]),
     ("stage/bh_fetch", &[STAGE, "remote"]),
     ("stage/bh_filter", &[STAGE, "schema", "store"]),
+    ("stage/bh_index", &[STAGE, "indexing", "remote", "store"]),
     (
         "stage/bh_load",
-        &[STAGE, "metrics", "remote", "resume", "store"],
+        &[STAGE, "indexing", "metrics", "remote", "resume", "store"],
     ),
     ("stage/bh_validate", &[STAGE, "schema"]),
     (
@@ -246,7 +251,7 @@ const CRATES: &[(&str, &str)] = &[
     ("anyhow", "error"),
     ("base64", "listing"),
     ("clap", "cli log ndjson remote resume schema store stage"),
-    ("crossbeam_channel", "ndjson stage"),
+    ("crossbeam_channel", "indexing ndjson stage"),
     ("ctor", "cli"),
     ("csv", "inventory"),
     ("brotli_decompressor zstd", "remote"),

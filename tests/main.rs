@@ -24,6 +24,7 @@ mod bh_derive;
 mod bh_export;
 mod bh_fetch;
 mod bh_filter;
+mod bh_index;
 mod bh_load;
 mod bh_validate;
 mod cron;

@@ -125,13 +125,14 @@ const EXPORT: &str = "Rows of the database as lines";
 const SHOW_STATE: &str = "How far is it, and what was loaded?";
 const REPAIR: &str = "Repair rejects, and load them";
 const SEARCH: &str = "PostgreSQL and Elasticsearch";
+const INDEX: &str = "Rebuild the index";
 const FROM_KINTO: &str = "From Kinto into the database";
 const INTO_KINTO: &str = "Release records into Kinto";
 const EVENTS: &str = "Release records from S3 events";
 
 /// The sections with a test of their own.
-const OTHERS: [&str; 7] = [
-    EXPORT, SHOW_STATE, REPAIR, SEARCH, FROM_KINTO, INTO_KINTO, EVENTS,
+const OTHERS: [&str; 8] = [
+    EXPORT, SHOW_STATE, REPAIR, SEARCH, INDEX, FROM_KINTO, INTO_KINTO, EVENTS,
 ];
 
 const FIRST_RUN: (&str, &str) = ("README.md", "The first run on your own bucket");
@@ -201,9 +202,28 @@ fn the_recipe_for_postgres_and_elasticsearch_stores_and_indexes() {
     place.set("ELASTICSEARCH_URL", &index.url);
     // The server is shared, and the name of the index is not an environment variable.
     place.replace_program("bh-load", &format!("--index {}", index.name));
-    place.exits(&[65, 0, 0]);
+    place.exits(&[65, 0]);
     assert_eq!(database.count("SELECT count(*) FROM main_build"), 200);
     assert_eq!(index.documents().len(), 200, "{place}");
+}
+
+#[test]
+fn the_recipe_for_an_index_mends_it() {
+    let Some(index) = Index::new(8) else { return };
+    let Some(mut place) = Place::new("docs/recipes.md", INDEX) else {
+        return;
+    };
+    place.set("ELASTICSEARCH_URL", &index.url);
+    for program in ["bh-load", "bh-index"] {
+        place.replace_program(program, &format!("--index {}", index.name));
+    }
+    place.run(("docs/recipes.md", SEARCH), 1);
+    let documents = index.documents();
+    index.delete(documents.keys().copied().take(3));
+    place.exits(&[65, 0]);
+    place.prints("3 unindexed");
+    assert_eq!(place.records("mended.ndjson"), 3);
+    assert_eq!(index.documents(), documents, "{place}");
 }
 
 fn with_kinto(section: &str, kinto: &Kinto) -> Option<Place> {
@@ -312,7 +332,7 @@ fn every_block_is_run_or_says_why_not() {
     let expected = [
         ("README.md", (5, 3)),
         ("docs/compatibility.md", (0, 1)),
-        ("docs/recipes.md", (42, 6)),
+        ("docs/recipes.md", (43, 6)),
     ];
     count.retain(|_, counts| *counts != (0, 0));
     assert_eq!(count, std::collections::BTreeMap::from(expected));

@@ -22,6 +22,7 @@ mod escape;
 mod lexer;
 mod number;
 mod read;
+mod same;
 mod scan;
 mod storable;
 mod text;

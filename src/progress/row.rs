@@ -10,7 +10,7 @@ use crate::counters::Counters;
 
 /// The programs in the order of their rows; `tests/layers.rs` compares them
 /// with the table of programs.
-pub const PROGRAMS: [&str; 11] = [
+pub const PROGRAMS: [&str; 12] = [
     "s3-list",
     "s3-inventory",
     "kinto-export",
@@ -21,6 +21,7 @@ pub const PROGRAMS: [&str; 11] = [
     "bh-derive",
     "bh-validate",
     "bh-load",
+    "bh-index",
     "kinto-load",
 ];
 

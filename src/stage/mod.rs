@@ -5,6 +5,7 @@ pub mod bh_derive;
 pub mod bh_export;
 pub mod bh_fetch;
 pub mod bh_filter;
+pub mod bh_index;
 pub mod bh_load;
 pub mod bh_validate;
 pub mod kinto_export;
@@ -89,6 +90,13 @@ pub const STAGES: &[Stage] = &[
         writes: "the rows of the database as records, with marks",
         touches: "the database (reads)",
         command: command::<bh_export::Args>,
+    },
+    Stage {
+        name: "bh-index",
+        reads: "nothing",
+        writes: "one line per document that differs from its row",
+        touches: "Elasticsearch, the database",
+        command: command::<bh_index::Args>,
     },
     Stage {
         name: "bh-derive",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::postgres::{self, Access};
-use super::{AuditStore, ExportStore, Store, sqlite};
+use super::{AuditStore, ExportStore, IndexedStore, Store, sqlite};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -64,9 +64,9 @@ enum Address {
 }
 
 /// A database that is open for reading.
-trait ReadStore: AuditStore + ExportStore {}
+trait ReadStore: AuditStore + ExportStore + IndexedStore {}
 
-impl<T: AuditStore + ExportStore> ReadStore for T {}
+impl<T: AuditStore + ExportStore + IndexedStore> ReadStore for T {}
 
 /// A database that is not open yet.
 pub struct Location {
@@ -108,6 +108,13 @@ impl Location {
     /// Does the same, for comparing it.
     pub fn open_audited(&self) -> Result<Option<Box<dyn AuditStore>>> {
         Ok(self.open_read()?.map(|store| store as Box<dyn AuditStore>))
+    }
+
+    /// Does the same, for comparing it with its index.
+    pub fn open_indexed(&self) -> Result<Option<Box<dyn IndexedStore>>> {
+        Ok(self
+            .open_read()?
+            .map(|store| store as Box<dyn IndexedStore>))
     }
 
     /// Does the same, for exporting it.
@@ -163,6 +170,11 @@ impl Connector {
     /// Returns the store for one thread: its own connection to PostgreSQL, the
     /// shared one to SQLite, where only one writes at a time.
     pub fn connect(&self) -> Result<Box<dyn Store>> {
+        Ok(self.connect_indexed()?)
+    }
+
+    /// Does the same, for comparing the rows with an index.
+    pub fn connect_indexed(&self) -> Result<Box<dyn IndexedStore>> {
         Ok(match self {
             Self::Sqlite(store) => Box::new(store.clone()),
             Self::Postgres(url, tries, context, access) => Box::new(postgres::Postgres::open(

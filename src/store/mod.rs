@@ -10,6 +10,7 @@
 mod audit;
 mod dry;
 mod export;
+mod indexed;
 mod location;
 mod plan;
 pub mod postgres;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub use self::audit::{AuditStore, StoredObject};
 pub use self::dry::DryRun;
 pub use self::export::{ExportStore, ExportTable, ExportedRow, Selection};
+pub use self::indexed::{DocumentState, IndexedRow, IndexedStore};
 pub use self::location::{Connector, DEFAULT_FILE, DatabaseArgs, Location};
 use self::plan::{ContentStatus, Refusal};
 pub use self::reject::{KnownReject, RejectedObject};

@@ -105,8 +105,11 @@ pub fn is_whole(store: &Store, index: &Index) {
 /// index is whole.
 #[track_caller]
 fn is_mended(run: Run, store: &Store, index: &Index) {
-    run.exits(78).says("run bh-load --requeue </dev/null");
-    loader(store, index).arg("--requeue").run().exits(0);
+    run.exits(78).says("run bh-index with the same --database");
+    let mend = Tool::new("bh-index").args(["--database", &store.url()]);
+    mend.args(["--elasticsearch", &index.url, "--index", &index.name])
+        .run()
+        .exits(0);
     is_whole(store, index);
     let tree = json!({"query": {"term": {"source.tree": "mozilla-central"}}});
     let path = format!("/{}/_count", index.name);
@@ -315,7 +318,7 @@ fn another_index_needs_requeue(store: &Store, index: &Index) {
     let other = Index::new(index.version).unwrap();
     load(store, index, 0..20).exits(0);
     let run = load(store, &other, 20..30).exits(78);
-    run.says(&format!("use --index {}, or add --requeue", index.name));
+    run.says(&format!("use --index {}, or run bh-index", index.name));
     assert_eq!(store.rows().len(), 20);
     assert!(!other.is_there());
     loader(store, &other).arg("--requeue").run().exits(0);

@@ -41,22 +41,37 @@ pub fn body<'a>(documents: impl Iterator<Item = &'a SearchDocument> + Clone) -> 
     let mut body = Vec::with_capacity(documents.clone().map(length).sum());
     for document in documents {
         // Writing to memory cannot fail.
-        let id = document.id;
-        drop(write!(
+        drop(writeln!(
             body,
-            "{{\"index\":{{\"_id\":\"{id}\"}}}}\n{{\"id\":{id}"
+            "{{\"index\":{{\"_id\":\"{}\"}}}}",
+            document.id
         ));
-        let start = body.len();
-        body.extend_from_slice(&document.document.members);
-        // A line feed between tokens would end the document here, and the rest of it
-        // would be read as an action.
-        if memchr::memchr(b'\n', &document.document.members).is_some() {
-            let feeds = body[start..].iter_mut().filter(|byte| **byte == b'\n');
-            feeds.for_each(|feed| *feed = b' ');
-        }
-        body.extend_from_slice(b"}\n");
+        document.write(&mut body);
+        body.push(b'\n');
     }
     body.into()
+}
+
+impl SearchDocument {
+    /// Returns the text that the index keeps.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(self.document.members.len() + ACTION);
+        self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        drop(write!(out, "{{\"id\":{}", self.id));
+        let start = out.len();
+        out.extend_from_slice(&self.document.members);
+        // A line feed between tokens would end the document here, and the rest of it
+        // would be read as an action.
+        if memchr::memchr(b'\n', &self.document.members).is_some() {
+            let feeds = out[start..].iter_mut().filter(|byte| **byte == b'\n');
+            feeds.for_each(|feed| *feed = b' ');
+        }
+        out.push(b'}');
+    }
 }
 
 /// What the server says of one document.

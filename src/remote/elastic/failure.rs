@@ -11,8 +11,8 @@ use crate::retry::{Failure, FailureClass};
 pub const NO_ALIAS: &str = "invalid_index_name_exception";
 
 /// What to do when documents are lost with their index.
-pub const MEND: &str = "run bh-load --requeue </dev/null with the same --database and --index: \
-                        it creates the index if it is missing, and sends every row again";
+pub const MEND: &str = "run bh-index with the same --database and --index: it creates the index \
+                        if it is missing, and sends what it lacks";
 
 /// Returns the error of a response that makes all further requests useless.
 pub fn blocked(status: u16, reason: &Reason) -> Error {

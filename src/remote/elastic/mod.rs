@@ -7,6 +7,7 @@
 //! harmless and everything may be retried.
 
 mod batch;
+mod documents;
 mod failure;
 mod mapping;
 mod ownership;
@@ -21,6 +22,7 @@ use elasticsearch::BulkParts;
 use reqwest::{Method, Url};
 
 use self::batch::Verdict;
+pub use self::documents::DocumentVersion;
 pub use self::failure::MEND;
 use self::failure::{blocked, unexpected};
 pub use self::ownership::HeldIndex;
@@ -37,8 +39,8 @@ use crate::retry::{Attempts, Failure, FailureClass};
 pub struct ElasticArgs {
     #[arg(
         long,
-        help = "Index new builds in this Elasticsearch or OpenSearch too; put a URL with a \
-                password in the environment",
+        help = "The Elasticsearch or OpenSearch whose index follows the database; put a URL with \
+                a password in the environment",
         value_name = "URL",
         env = "ELASTICSEARCH_URL",
         hide_env_values = true,

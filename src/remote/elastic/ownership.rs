@@ -7,13 +7,12 @@
 
 use std::collections::BTreeMap;
 
+use elasticsearch::SearchParts;
 use elasticsearch::indices::{
     IndicesCreateParts, IndicesGetAliasParts, IndicesGetParts, IndicesPutMappingParts,
 };
-use elasticsearch::{MgetParts, SearchParts};
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::failure::{blocked, unexpected};
@@ -176,42 +175,6 @@ impl Index {
         Ok(())
     }
 
-    /// Returns those of these ids for which the index holds no document.
-    pub fn missing(&self, ids: &[i64]) -> Result<Vec<i64>> {
-        #[derive(Deserialize)]
-        struct Answer<'a> {
-            #[serde(borrow)]
-            docs: Vec<Document<'a>>,
-        }
-        #[derive(Deserialize)]
-        struct Document<'a> {
-            #[serde(rename = "_id")]
-            id: String,
-            /// Not there if the shard has failed.
-            found: Option<bool>,
-            #[serde(borrow)]
-            error: Option<&'a RawValue>,
-        }
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names: Vec<String> = ids.iter().map(i64::to_string).collect();
-        let body = json!({"ids": names});
-        self.server.run(async {
-            let path = self.typed_path(&MgetParts::Index(&self.name).url());
-            let answer = self.query(&path, &[("_source", "false")], &body).await?;
-            let found: Option<Answer> = serde_json::from_str(&answer.text).ok();
-            let complete = found.filter(|answer| answer.docs.iter().map(|doc| &doc.id).eq(&names));
-            let docs = complete.ok_or_else(|| self.refused(&answer))?.docs;
-            if let Some(error) = docs.iter().find_map(|document| document.error) {
-                return Err(self.unreadable(&Reason::from_error(error)));
-            }
-            let pairs = docs.iter().zip(ids);
-            let missing = pairs.filter(|(document, _)| document.found != Some(true));
-            Ok(missing.map(|(_, id)| *id).collect())
-        })
-    }
-
     /// Returns some documents of the index, with their ids: `source` and `target`.
     pub fn sample(&self) -> Result<Vec<(i64, Value)>> {
         #[derive(Deserialize)]
@@ -256,7 +219,7 @@ impl Index {
         json!({"id": &*self.database, "generation": generation})
     }
 
-    async fn query(
+    pub(super) async fn query(
         &self,
         path: &str,
         query: &[(&str, &str)],
@@ -271,7 +234,12 @@ impl Index {
         self.server.ask(request, &mut attempts).await
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<ElasticAnswer> {
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<ElasticAnswer> {
         let request = ElasticRequest {
             body: body.map(|body| body.to_string().into()),
             ..ElasticRequest::new(method, path)
@@ -280,7 +248,7 @@ impl Index {
         self.server.ask(request, &mut attempts).await
     }
 
-    async fn demand(&self, method: Method, path: &str, body: &Value) -> Result<()> {
+    pub(super) async fn demand(&self, method: Method, path: &str, body: &Value) -> Result<()> {
         let answer = self.ask(method, path, Some(body)).await?;
         if answer.status == 200 {
             return Ok(());
@@ -289,7 +257,7 @@ impl Index {
     }
 
     /// Returns the error of an index of which not all shards answer.
-    fn unreadable(&self, reason: &Reason) -> Error {
+    pub(super) fn unreadable(&self, reason: &Reason) -> Error {
         let error = if reason.kind == "index_closed_exception" {
             blocked(400, reason)
         } else {
@@ -299,7 +267,7 @@ impl Index {
         error.context(self.place())
     }
 
-    fn refused(&self, answer: &ElasticAnswer) -> Error {
+    pub(super) fn refused(&self, answer: &ElasticAnswer) -> Error {
         unexpected(answer.status, &answer.text).context(self.place())
     }
 }

@@ -9,16 +9,13 @@ use std::time::Duration;
 use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 
 use super::Args;
-use super::follow::{self, Following};
-use super::send::{BulkSender, IndexerThread, LeftOut, panicked};
 use crate::error::{Error, Kind, Result};
-use crate::json;
+use crate::indexing::follow::{self, Following};
+use crate::indexing::{IndexerThread, panicked, report_refused};
 use crate::log::{Log, again_or};
 use crate::ndjson::{Io, StageOutput};
-use crate::record::reject::Reject;
-use crate::record::s3::unquote_etag;
 use crate::remote::elastic::{Index, SearchDocument};
-use crate::store::{Connector, RefusedRow, Store};
+use crate::store::{Connector, Store};
 
 pub struct Indexer {
     batches: Option<Sender<Vec<SearchDocument>>>,
@@ -89,23 +86,15 @@ impl Indexer {
         }
         follow::warn_of_orphans(&mut *queue, &io.context)?;
         let left = queue.last_queued()?;
-        let left_out = Arc::new(LeftOut::new(&io.context));
-        let stream = || -> Result<BulkSender> {
-            Ok(BulkSender {
-                index: index.clone(),
-                generation,
-                store: connector.connect()?,
-                counters: Arc::clone(&io.context.counters),
-                left_out: Arc::clone(&left_out),
-            })
-        };
-        let streams = [stream()?, stream()?];
         let behind = Arc::<AtomicBool>::default();
-        let thread = IndexerThread {
+        let thread = IndexerThread::new(
+            &index,
+            generation,
             queue,
-            streams,
-            behind: Arc::clone(&behind),
-        };
+            connector,
+            Arc::clone(&behind),
+            &io.context,
+        )?;
         let (batches, received) = bounded(0);
         let thread = std::thread::spawn(move || thread.run(left, &received));
         Ok(Some(Self {
@@ -167,7 +156,7 @@ impl Indexer {
             }
             Work::Nothing(error) => Err(error),
         };
-        let reported = report(store, output);
+        let reported = report_refused(store, output);
         match done {
             Ok(()) => reported,
             // The loader has failed itself, and returns its reason.
@@ -185,43 +174,5 @@ impl Indexer {
                 Err(Error::message(kind, format!("{why}: {error}{next}")))
             }
         }
-    }
-}
-
-fn report(store: &mut dyn Store, output: &mut StageOutput) -> Result<()> {
-    let refused = store.unreported()?;
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let mut reported = Vec::new();
-    for row in &refused {
-        if output.reject_later(&reject(row), "refused by Elasticsearch")? {
-            reported.push(row.id);
-        }
-    }
-    output.sync_rejects()?;
-    // Rejects that were only logged are reported again by the next run.
-    store.mark_reported(&reported)
-}
-
-/// Returns the reject of a row, without its build: a database may store numbers
-/// in another notation, which would change the hash.
-fn reject(row: &RefusedRow) -> Reject {
-    let mut line = format!("{{\"id\":{},\"key\":", row.id).into_bytes();
-    write_text(row.key.as_deref(), &mut line);
-    line.extend_from_slice(b",\"etag\":");
-    write_text(row.etag.as_deref().map(unquote_etag), &mut line);
-    line.push(b'}');
-    let message = format!(
-        "row {}: {}; it is stored, but not indexed; use --retry-refused to send it again",
-        row.id, row.reason
-    );
-    Reject::new(&line, 0, "not_indexed", message)
-}
-
-fn write_text(text: Option<&str>, out: &mut Vec<u8>) {
-    match text {
-        Some(text) => json::write_str(text, out),
-        None => out.extend_from_slice(b"null"),
     }
 }

@@ -2,12 +2,10 @@
 
 mod batch;
 mod checkpoint;
-mod follow;
 mod index;
 mod read;
 mod rejects;
 mod runs;
-mod send;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -54,8 +52,8 @@ pub struct Args {
     #[arg(long, help_heading = "Elasticsearch")]
     retry_refused: bool,
 
-    /// Send every row of the database to the index; create the index if it is missing
-    #[arg(long, conflicts_with = "dry_run", help_heading = "Elasticsearch")]
+    // The former way to mend an index; bh-index sends only what it lacks.
+    #[arg(long, hide = true, conflicts_with = "dry_run")]
     requeue: bool,
 
     /// Maximum number of rows per transaction
@@ -145,6 +143,12 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         return runs::print(&Location::new(&args.database, io)?, io);
     }
     let resume_file = args.resume_file.as_deref().filter(|_| !args.dry_run);
+    if args.requeue {
+        io.context.log.info(
+            "--requeue sends every row again; bh-index compares the index with the database, and \
+             sends only what it lacks",
+        );
+    }
     let mut checkpoint = Checkpoint::open(resume_file)?;
     let location = Location::new(&args.database, io)?;
     if location.is_default && !args.dry_run {

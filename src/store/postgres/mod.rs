@@ -7,6 +7,7 @@ mod content;
 mod copy;
 mod export;
 mod failure;
+mod indexed;
 mod outbox;
 mod parameters;
 mod pgpass;

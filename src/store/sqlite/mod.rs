@@ -3,6 +3,7 @@
 mod audit;
 mod batch;
 mod export;
+mod indexed;
 mod outbox;
 mod place;
 mod rejects;

@@ -33,7 +33,7 @@ pub fn check_name(
         Some(other) if other != name && !requeue && !store.all_queued()? => {
             Err(Error::configuration(format!(
                 "{}: this database is indexed in {other}, not in {name}; use --index {other}, or \
-                 add --requeue to send every row to {name}",
+                 run bh-index --index {name} to send every row there",
                 store.address()
             )))
         }
@@ -116,7 +116,7 @@ fn warn_of_later_documents(
     if !later.is_empty() {
         log.warn(format!(
             "{}: has documents of rows that are not in {} ({}); was the database restored from a \
-             backup, or were rows deleted? To remove these documents, delete the index and {MEND}",
+             backup, or were rows deleted? To remove these documents, run bh-index --delete-orphans",
             index.place(),
             store.address(),
             list(&later)
@@ -188,6 +188,59 @@ pub fn end(index: &Index, store: &mut dyn Store) -> Result<()> {
         },
     };
     Err(lost(index, store, &what))
+}
+
+/// Makes the index follow the database, to be compared with it row by row: one that does not
+/// yet is sent every row. Returns the generation of its documents.
+///
+/// # Errors
+/// The index follows another database, or holds documents of another (78).
+pub fn begin_mending(index: &Index, store: &mut dyn Store, log: &Log) -> Result<i64> {
+    let identity = store.identity()?;
+    let held = index.look()?;
+    if identity.index.as_deref() != Some(index.name()) || !is_followed_by(held.as_ref(), &identity)
+    {
+        return match begin(index, store, true, log)? {
+            Following::Generation(generation) => Ok(generation),
+            Following::Lost(error) => Err(error),
+        };
+    }
+    if let Some(held) = &held {
+        refuse_others(index, held, &identity, store)?;
+    }
+    attach(index, held, &identity, log)?;
+    Ok(identity.generation)
+}
+
+/// Checks that the index is the one that follows the database, to be compared with it.
+///
+/// # Errors
+/// It is not, or it is gone or was recreated (78).
+pub fn check(index: &Index, store: &mut dyn Store) -> Result<()> {
+    let identity = store.identity()?;
+    if identity.index.is_none() {
+        return Err(Error::configuration(format!(
+            "{}: no index follows this database; run bh-index without --check to send every row \
+             to {}",
+            store.address(),
+            index.place()
+        )));
+    }
+    check_name(store, &identity, index.name(), false)?;
+    let held = index.look()?;
+    if let Some(held) = &held {
+        refuse_others(index, held, &identity, store)?;
+    }
+    if is_followed_by(held.as_ref(), &identity) {
+        return Ok(());
+    }
+    let what = held.map_or("gone", |_| "not the one that followed the database");
+    Err(lost(index, store, &format!("the index is {what}")))
+}
+
+fn is_followed_by(held: Option<&HeldIndex>, identity: &DatabaseIdentity) -> bool {
+    let followed = held.and_then(HeldIndex::followed);
+    followed.is_some_and(|followed| followed.id == identity.id)
 }
 
 /// Returns whether nothing may be sent until every row is queued again.

@@ -12,23 +12,51 @@ use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::record::build::Canonical;
 use crate::remote::elastic::{Index, IndexOutcome, SearchDocument};
-use crate::store::{Store, StoredBuild};
+use crate::store::{Connector, Store, StoredBuild};
 
 /// The number of queued rows to read at once.
 const QUEUE_PAGE: usize = 4000;
 
 /// Sends two requests at a time, which keeps a server busy.
 pub struct IndexerThread {
-    pub queue: Box<dyn Store>,
-    pub streams: [BulkSender; 2],
+    queue: Box<dyn Store>,
+    streams: [BulkSender; 2],
     /// Whether the loader has left documents in the queue since it was read.
-    pub behind: Arc<AtomicBool>,
+    behind: Arc<AtomicBool>,
 }
 
 /// How often an idle stream looks whether documents are left in the queue.
 const LOOK: Duration = Duration::from_secs(1);
 
 impl IndexerThread {
+    /// Prepares sending documents of `generation`; `queue` is read, and each stream confirms
+    /// by a connection of its own. `behind` says that the caller has left documents in the queue.
+    pub fn new(
+        index: &Index,
+        generation: i64,
+        queue: Box<dyn Store>,
+        connector: &Connector,
+        behind: Arc<AtomicBool>,
+        context: &Context,
+    ) -> Result<Self> {
+        let left_out = Arc::new(LeftOut::new(context));
+        let stream = || -> Result<BulkSender> {
+            Ok(BulkSender {
+                index: index.clone(),
+                generation,
+                store: connector.connect()?,
+                counters: Arc::clone(&context.counters),
+                left_out: Arc::clone(&left_out),
+            })
+        };
+        let streams = [stream()?, stream()?];
+        Ok(Self {
+            queue,
+            streams,
+            behind,
+        })
+    }
+
     /// Sends what was queued up to the id `left` before this loader started, then its own
     /// documents as they come, then what is left in the queue.
     pub fn run(mut self, left: i64, batches: &Receiver<Vec<SearchDocument>>) -> Result<()> {
@@ -46,7 +74,7 @@ impl IndexerThread {
     }
 
     /// Sends queued rows up to the id `until`.
-    fn drain(&mut self, until: i64) -> Result<()> {
+    pub fn drain(&mut self, until: i64) -> Result<()> {
         let Self { queue, streams, .. } = self;
         let (batches, received) = bounded(0);
         std::thread::scope(|scope| {
@@ -153,7 +181,11 @@ impl BulkSender {
     }
 }
 
-fn document(queued: &StoredBuild) -> Result<SearchDocument> {
+/// Returns the search document of a row.
+///
+/// # Errors
+/// Its build is not JSON (78).
+pub fn document(queued: &StoredBuild) -> Result<SearchDocument> {
     let value = json::parse(queued.build.as_bytes()).map_err(|error| {
         Error::configuration(format!("row {}: its build is not JSON: {error}", queued.id))
     })?;
