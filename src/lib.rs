@@ -22,7 +22,7 @@
 //!   from file names; [`schema`] validates documents.
 //! - [`record`] is plain data: records, marks, rejects, coverage, the ledger.
 //!   [`json`] reads and writes documents exactly as CPython does.
-//! - [`values`] parses the values of flags.
+//! - [`values`] parses the values of flags. [`limits`] bounds what is read from outside.
 //! - [`context`] is shared by all parts of a program: [`log`], [`counters`] and
 //!   [`shutdown`].
 //!
@@ -43,6 +43,7 @@ mod hex;
 mod indexing;
 mod inventory;
 mod json;
+mod limits;
 pub mod listing;
 mod log;
 mod metrics;

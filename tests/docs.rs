@@ -44,6 +44,42 @@ fn page(path: &str) -> String {
         .fold(page, |page, font| page.replace(font, ""))
 }
 
+/// The names of the limits in the code are their descriptions in the table.
+#[test]
+fn the_limits_are_those_of_the_code() {
+    let code = text("src/limits.rs");
+    let of_code = code.split("\n/// ").skip(1).map(|item| {
+        let (what, constant) = item.split_once(".\npub const ").unwrap();
+        let (number, shift) = constant.split_once(" << ").unwrap();
+        let number = number.split_once("= ").unwrap().1;
+        let unit = match shift.trim_end() {
+            "20;" => "MiB",
+            "10;" => "KiB",
+            other => panic!("{what}: {other}"),
+        };
+        (what.to_lowercase(), format!("{number} {unit}"))
+    });
+    let of_code: BTreeMap<_, _> = of_code.collect();
+    let page = text("docs/limits.md");
+    let rows = table(&page, "| what is read | at most | else |\n").into_iter();
+    let of_table = rows.map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        (cells[0].to_lowercase(), cells[1].to_owned())
+    });
+    let mut of_table: BTreeMap<_, _> = of_table.collect();
+    let object = of_table.remove("an object, decompressed").unwrap();
+    assert_eq!(of_table, of_code);
+    let help = Command::new(program("bh-fetch")).arg("--help").output();
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    let (_, size) = help.split_once("--max-size <SIZE>").unwrap();
+    let (_, size) = size.split_once("[default: ").unwrap();
+    let (size, _) = size.split_once(']').unwrap();
+    assert_eq!(
+        object,
+        format!("`--max-size`, {size}iB").replace("MiB", " MiB")
+    );
+}
+
 #[test]
 fn the_readme_is_short() {
     let lines = text("README.md").lines().count();

@@ -64,6 +64,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("address", &[]),
     ("backoff", &[]),
     ("environment", &[]),
+    ("limits", &[]),
     ("metrics", &["environment"]),
     ("counters", &[]),
     ("error", &[]),
@@ -82,11 +83,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("record", &["hex", "json"]),
     ("archive", &["json", "record"]),
     // A row goes straight into the lines that are written.
-    ("inventory", &["file_format", "ndjson", "record"]),
-    ("listing", &["record"]),
+    ("inventory", &["file_format", "limits", "ndjson", "record"]),
+    ("listing", &["limits", "record"]),
     ("yaml", &["hex"]), // its tests compare digests
     ("schema", &["error", "hex", "json", "record", "yaml"]),
-    ("ndjson", &[BASE, "file_format", "json", "record"]),
+    ("ndjson", &[BASE, "file_format", "json", "limits", "record"]),
     // What is touched.
     (
         "remote",
@@ -97,6 +98,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "backoff",
             "environment",
             "json",
+            "limits",
             "listing",
             "ndjson",
             "record",
@@ -146,7 +148,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stage/kinto_load", &[STAGE, "metrics", "remote"]),
     (
         "stage/s3_inventory",
-        &[STAGE, "inventory", "panics", "remote", "resume"],
+        &[STAGE, "inventory", "limits", "panics", "remote", "resume"],
     ),
     ("stage/s3_list", &[STAGE, "listing", "remote", "resume"]),
 ];

@@ -2,8 +2,7 @@
 
 use memchr::memchr;
 
-/// The maximum length of a row of several lines, in bytes: a key has at most 1024.
-const LONGEST: usize = 16 << 10;
+use crate::limits::CSV_LINES;
 
 /// Where a row ends.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +51,7 @@ impl RowEnds {
         if first >= self.through {
             (self.through, self.closed) = (first, false);
         }
-        while !self.closed && self.through - at <= LONGEST {
+        while !self.closed && self.through - at <= CSV_LINES {
             let start = self.through;
             let Some(end) = line_end(bytes, start) else {
                 return RowEnd::Unknown;
@@ -60,7 +59,7 @@ impl RowEnds {
             self.closed = !ends_quoted(&bytes[start..end], true);
             self.through = end;
         }
-        if self.closed && self.through - at <= LONGEST {
+        if self.closed && self.through - at <= CSV_LINES {
             RowEnd::At(self.through)
         } else {
             RowEnd::Unclosed

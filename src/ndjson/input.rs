@@ -18,13 +18,13 @@ use crate::context::Context;
 use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Result};
 use crate::file_format::{self, FileFormat};
+use crate::limits::LINE;
 use crate::shutdown::Shutdown;
 
 /// Bytes per read.
 const BLOCK: usize = 256 * 1024;
 /// Copies by the kernel are fastest between starts of pages.
 const PAGE: usize = 4096;
-const LONGEST_LINE: usize = 256 * 1024 * 1024;
 
 /// Reads what is available, and never waits for more than one line.
 pub struct Input {
@@ -239,11 +239,12 @@ impl Input {
     }
 
     fn fill(&mut self) -> Result<()> {
-        if self.left.len() > LONGEST_LINE {
+        if self.left.len() > LINE {
             return Err(Error::configuration(format!(
-                "{}, line {}: longer than 256 MiB: is this newline-delimited JSON?",
+                "{}, line {}: longer than {} MiB: is this newline-delimited JSON?",
                 self.place,
-                self.lines + 1
+                self.lines + 1,
+                LINE >> 20
             )));
         }
         if self.left.end == self.buffer.len() {

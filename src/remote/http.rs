@@ -18,15 +18,13 @@ use super::cause::{find_tls, no_connection, root_cause};
 use super::proxy::{self, CREDENTIALS, Proxies};
 use crate::backoff::LONGEST_ASKED;
 use crate::error::{Error, Kind, Result};
+use crate::limits::{EXPLANATION, RESPONSE};
 use crate::log::counted;
 use crate::retry::{Failure, FailureClass, Retry, SLOW};
 use crate::trust;
 
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(10);
-/// The maximum length of an answer in bytes, and of one that only explains a failure.
-const LONGEST_ANSWER: usize = 64 << 20;
-pub const LONGEST_EXPLANATION: usize = 64 << 10;
 /// Redirects that are followed in a row.
 const MOST_REDIRECTS: usize = 10;
 
@@ -264,8 +262,8 @@ pub async fn read_body(
         let Some(piece) = piece.map_err(|error| classify(&error))? else {
             return Ok(body.freeze());
         };
-        if body.len() + piece.len() > LONGEST_ANSWER {
-            let limit = LONGEST_ANSWER >> 20;
+        if body.len() + piece.len() > RESPONSE {
+            let limit = RESPONSE >> 20;
             let reason = format!("the answer is longer than {limit} MiB; is the address right?");
             return Err(Failure::permanent(Kind::Unavailable, reason));
         }
@@ -280,7 +278,7 @@ pub async fn read_explanation(
 ) -> Bytes {
     let mut read = BytesMut::new();
     let all = async {
-        while read.len() < LONGEST_EXPLANATION
+        while read.len() < EXPLANATION
             && let Some(Ok(frame)) = body.frame().await
         {
             read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
@@ -290,7 +288,7 @@ pub async fn read_explanation(
         Some(limit) => drop(tokio::time::timeout(limit, all).await),
         None => all.await,
     }
-    read.truncate(LONGEST_EXPLANATION);
+    read.truncate(EXPLANATION);
     read.freeze()
 }
 

@@ -3,15 +3,11 @@
 use super::text::XmlText;
 use super::xml::{Scanner, Tag};
 use super::{Encoding, Page, PageError, number, without_key, wrong};
+use crate::limits::{LISTING_ELEMENT, LISTING_PAGE};
 use crate::record::line::RecordPrefix;
 
 /// The usual size of an object's element, in bytes.
 const OBJECT_BYTES: usize = 512;
-/// The maximum lengths of an element and of a page in bytes: a key has at most 1024, and a
-/// page at most 1000 of them.
-const LONGEST_ELEMENT: usize = 1 << 20;
-const LONGEST_PAGE: usize = 16 << 20;
-
 /// Parses a page from pieces of a document.
 #[derive(Debug)]
 pub struct PageParser {
@@ -62,8 +58,8 @@ impl PageParser {
     /// The document is not a page.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), PageError> {
         self.length += bytes.len();
-        if self.length > LONGEST_PAGE {
-            return Err(too_long("a page", LONGEST_PAGE));
+        if self.length > LISTING_PAGE {
+            return Err(too_long("a page", LISTING_PAGE));
         }
         // An element that spans two pieces is put together in `buffer`; all others are
         // scanned in place.
@@ -81,8 +77,8 @@ impl PageParser {
                 self.buffer = buffer;
                 bytes = after;
             }
-            if self.buffer.len() > LONGEST_ELEMENT {
-                return Err(too_long("an element", LONGEST_ELEMENT));
+            if self.buffer.len() > LISTING_ELEMENT {
+                return Err(too_long("an element", LISTING_ELEMENT));
             }
         }
         let left = self.scan_elements(bytes)?;

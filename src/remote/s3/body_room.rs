@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// Bytes of bodies in memory; one object of any allowed size comes on top.
-pub const BUDGET: u64 = 16 << 20;
+use crate::limits::BODIES;
+
 /// The unit of the budget, in bytes.
 const UNIT: u64 = 1 << 10;
 
 /// Returns the budget, in its units.
 pub fn budget() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(units(BUDGET) as usize))
+    Arc::new(Semaphore::new(units(BODIES) as usize))
 }
 
 /// How many units of the budget `bytes` take.
@@ -59,7 +59,7 @@ impl BodyRoom {
         self.taken = bytes;
         let memory = Arc::clone(&self.memory);
         let more = tokio::select! {
-            more = memory.acquire_many_owned(units(missing.min(BUDGET))) => more.ok(),
+            more = memory.acquire_many_owned(units(missing.min(BODIES))) => more.ok(),
             _ = self.head.wait_for(|head| *head >= self.number) => None,
         };
         match (&mut self.permit, more) {

@@ -9,6 +9,7 @@ use super::body::{PacedBody, cut};
 use super::encoding::{DecodeError, decode, encodings};
 use super::{S3, refuse_part};
 use crate::error::{Error, Kind, Result};
+use crate::limits::MANIFEST;
 use crate::record::s3::unquote_etag;
 use crate::retry::{Failure, FailureClass};
 
@@ -17,9 +18,6 @@ pub(super) const REPLACED: &str = "it was replaced while it was read; run again"
 
 /// Pieces that are fetched ahead of the reader, of some 100 KB at most.
 const AHEAD: usize = 32;
-
-/// The maximum length in bytes of an object that is read whole, such as a manifest.
-const LONGEST_SMALL: u64 = 64 << 20;
 
 /// The bytes of an object, in pieces.
 pub struct Download(mpsc::Receiver<Result<Bytes>>);
@@ -104,7 +102,7 @@ impl S3 {
         let mut body = self.paced(answer.body, self.place(bucket, key));
         let mut bytes = Vec::new();
         while let Some(piece) = body.next().await? {
-            if (bytes.len() + piece.len()) as u64 > LONGEST_SMALL {
+            if (bytes.len() + piece.len()) as u64 > MANIFEST {
                 return Err(too_long());
             }
             bytes.extend_from_slice(&piece);
@@ -113,7 +111,7 @@ impl S3 {
             return Err(cut(bytes.len() as u64, None, ""));
         }
         let object = |error| Failure::Object(Error::configuration(error));
-        decode(&encodings, bytes, LONGEST_SMALL).map_err(|error| match error {
+        decode(&encodings, bytes, MANIFEST).map_err(|error| match error {
             DecodeError::TooLarge(_) => too_long(),
             error => object(error.to_string()),
         })
@@ -121,7 +119,7 @@ impl S3 {
 }
 
 fn too_long() -> Failure {
-    let limit = LONGEST_SMALL >> 20;
+    let limit = MANIFEST >> 20;
     let message = format!("it is longer than {limit} MiB; is this a manifest?");
     Failure::Object(Error::configuration(message))
 }

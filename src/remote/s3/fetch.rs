@@ -13,9 +13,10 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use self::document::DocumentDownload;
 use super::S3;
-use super::body_room::{BUDGET, budget, units};
+use super::body_room::{budget, units};
 use super::denials::Denials;
 use crate::error::{Error, Result};
+use crate::limits::BODIES;
 use crate::ndjson::Promise;
 use crate::remote::reply::Reply;
 
@@ -144,7 +145,7 @@ impl Fetcher {
             .size
             .unwrap_or(USUAL)
             .min(shared.max_size)
-            .min(BUDGET);
+            .min(BODIES);
         let (slot, memory) = self.runtime.block_on(async {
             let room = async {
                 let slot = Arc::clone(&shared.slots).acquire_owned().await;

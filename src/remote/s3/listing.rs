@@ -12,11 +12,11 @@ use super::failure::{classify, classify_document};
 use super::raw_body::RawBodyInterceptor;
 use super::{S3, fits_address};
 use crate::error::{Error, Kind, Result};
+use crate::limits::EXPLANATION;
 use crate::listing::{Continuation, Encoding, Oddity, Page, PageError, PageParser, ResponseKeys};
 use crate::record::line::RecordPrefix;
 use crate::record::s3::decode_key;
 use crate::remote::concurrency::{ConcurrencyLimit, Permit};
-use crate::remote::http::LONGEST_EXPLANATION;
 use crate::retry::{Failure, FailureClass};
 
 /// Which page of a bucket's listing.
@@ -113,7 +113,7 @@ impl Bucket {
                 // S3 may send an error with the status of success.
                 Err(PageError::NotAListing) => {
                     let mut document = piece.to_vec();
-                    while document.len() < LONGEST_EXPLANATION
+                    while document.len() < EXPLANATION
                         && let Some(piece) = body.next().await?
                     {
                         document.extend_from_slice(&piece);

@@ -16,12 +16,11 @@ use crate::inventory::columns::Column;
 use crate::inventory::csv::{RowReader, Rows};
 use crate::inventory::row::{self, InventoryRow, RowOptions, RowOutcome};
 use crate::json;
+use crate::limits::PARQUET_TEXT;
 use crate::panics;
 use crate::record::line::LastModified;
 use crate::record::reject::Reject;
 
-/// The maximum length of a text in bytes; a key has 1024 at most.
-const LONGEST_TEXT: usize = 16 << 10;
 /// Rows per message to the writer.
 const BATCH: usize = 2048;
 
@@ -169,10 +168,11 @@ fn text(column: Column, field: &Field) -> Result<Option<&[u8]>, String> {
         Field::Bytes(bytes) => bytes.data(),
         other => return Err(wrong_value(column, other)),
     };
-    if text.len() > LONGEST_TEXT {
+    if text.len() > PARQUET_TEXT {
         return Err(format!(
-            "{column} has {} bytes, more than 16 KiB",
-            text.len()
+            "{column} has {} bytes, more than {} KiB",
+            text.len(),
+            PARQUET_TEXT >> 10
         ));
     }
     Ok(Some(text))
@@ -217,7 +217,7 @@ fn write_fields(fields: &Fields) -> Vec<u8> {
         json::write_str(name, &mut line);
         line.push(b':');
         let start = |bytes: &[u8]| {
-            let kept = bytes.get(..LONGEST_TEXT).unwrap_or(bytes);
+            let kept = bytes.get(..PARQUET_TEXT).unwrap_or(bytes);
             String::from_utf8_lossy(kept).into_owned()
         };
         match field {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
-/// The maximum length of a page in bytes; writers make pages of 1 MiB.
-const LONGEST_PAGE: u64 = 32 << 20;
+use crate::limits::PARQUET_PAGE;
+
 /// Enough for the sizes at the start of a page's header.
 const HEAD: usize = 64;
 /// At the end of the file: a length, and `PAR1`.
@@ -54,7 +54,10 @@ fn check(head: &[u8]) -> Result<()> {
     let larger =
         |what: &str, of: u64| Err(ParquetError::General(format!("a page has {of} {what}")));
     match page.values {
-        _ if page.bytes > LONGEST_PAGE => larger("bytes, more than 32 MiB", page.bytes),
+        _ if page.bytes > PARQUET_PAGE => {
+            let limit = PARQUET_PAGE >> 20;
+            larger(&format!("bytes, more than {limit} MiB"), page.bytes)
+        }
         // Each value of a dictionary takes a byte.
         Some(values) if page.is_dictionary && values > page.bytes => {
             larger("values, more than bytes", values)

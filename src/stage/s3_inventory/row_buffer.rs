@@ -3,11 +3,10 @@
 use crate::error::{Error, Result};
 use crate::inventory::csv::RowBlock;
 use crate::inventory::row_ends::RowEnds;
+use crate::limits::CSV_ROW;
 
 /// Bytes per read.
 pub const BLOCK: usize = 256 * 1024;
-/// The maximum length of a row in bytes.
-const LONGEST: usize = 16 << 20;
 
 /// Bytes that were read and do not belong to a returned block yet.
 #[derive(Default)]
@@ -30,11 +29,12 @@ impl RowBuffer {
     /// # Errors
     /// It is longer than a row may be (78).
     pub fn check_length(&self, line: u64) -> Result<()> {
-        if self.filled < LONGEST {
+        if self.filled < CSV_ROW {
             return Ok(());
         }
         Err(Error::configuration(format!(
-            "line {line}: longer than 16 MiB: is this CSV?"
+            "line {line}: longer than {} MiB: is this CSV?",
+            CSV_ROW >> 20
         )))
     }
 
