@@ -94,3 +94,26 @@ fn parameters_that_a_pooler_refuses_are_reported_at_once() {
     let run = tool.input(ndjson(&[record(0)])).run().exits(78);
     run.says("unsupported startup parameter");
 }
+
+/// It closes the connection at the first transaction, so what it says is easily missed.
+#[test]
+fn a_pooler_that_takes_no_transactions_is_named_at_once() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    let Some(pooler) = Pooler::new(&database, "pool_mode = statement") else {
+        return;
+    };
+    let load = |url: &str| {
+        let tool = Tool::new("bh-load").args(["--database", url, "--tries", "3"]);
+        tool.input(ndjson(&[record(0)])).run()
+    };
+    // Without tables, and with them.
+    for _ in 0..2 {
+        for _ in 0..3 {
+            let run = load(&pooler.url).exits(78);
+            run.says("session or transaction pooling");
+        }
+        load(&database.url).exits(0);
+    }
+}

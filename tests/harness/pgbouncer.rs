@@ -1,4 +1,4 @@
-//! PgBouncer before a database, in transaction pooling.
+//! PgBouncer before a database, by default in transaction pooling.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};

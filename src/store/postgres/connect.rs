@@ -3,19 +3,25 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use postgres::config::SslMode;
+use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, Config, NoTls};
 use rustls::ClientConfig;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::failure::POOLER_ADVICE;
 use super::parameters::Parameters;
 use super::pgpass;
 use super::tls::{self, TlsMode, TlsSettings};
 use crate::environment::variable;
 use crate::error::{Error, Kind, Result};
 use crate::log::Log;
-use crate::retry::Failure;
+use crate::retry::{Failure, FailureClass};
+
+/// How many transactions are tried before a server is said to take none.
+const TRANSACTIONS: usize = 2;
 
 /// Everything needed to connect, again and again.
 pub struct ConnectionTarget {
@@ -84,6 +90,44 @@ impl ConnectionTarget {
             }
         }
         Ok(client)
+    }
+
+    /// Returns why a new connection was lost. A pooler that takes no transactions closes it at
+    /// the first one, which mostly hides what it says.
+    pub fn explain(&self, lost: Failure) -> Failure {
+        let Failure::Transient {
+            class: FailureClass::Silent,
+            ..
+        } = lost
+        else {
+            return lost;
+        };
+        for _ in 0..TRANSACTIONS {
+            let said = self.try_transaction();
+            if said.as_ref().is_some_and(postgres::Error::is_closed) {
+                continue;
+            }
+            return match said.map(Failure::from) {
+                Some(refused @ Failure::Permanent(_)) => refused,
+                _ => lost,
+            };
+        }
+        Failure::permanent(
+            Kind::Configuration,
+            format!("the connection is closed whenever a transaction begins: {POOLER_ADVICE}"),
+        )
+    }
+
+    /// Begins a transaction, and reads what comes without being asked for; returns the error.
+    fn try_transaction(&self) -> Option<postgres::Error> {
+        let mut client = self.connect().ok()?;
+        client.batch_execute("SELECT 1").ok()?;
+        let begun = client.batch_execute("BEGIN");
+        let mut listen = || {
+            let mut said = client.notifications();
+            said.timeout_iter(Duration::from_secs(1)).next()
+        };
+        begun.and_then(|()| listen()).err()
     }
 }
 

@@ -8,6 +8,14 @@ use crate::retry::{Failure, FailureClass};
 /// What a pooler says that will say so again.
 const POOLER_REFUSALS: [&str; 2] = ["unsupported startup parameter", "statement pooling"];
 
+/// What to do about such a pooler.
+pub const POOLER_ADVICE: &str = "the pooler does not take what the loader asks for; give it \
+                                   session or transaction pooling and \
+                                   ignore_startup_parameters, or connect without it";
+
+/// What is said of an answer that is not of PostgreSQL's protocol.
+const NOT_POSTGRESQL: [&str; 2] = ["bytes remaining on stream", "InvalidContentType"];
+
 const USER: &str = "the user in the URL of the database, or PGUSER";
 const PASSWORD: &str = "the password in the URL of the database, in PGPASSWORD, or in ~/.pgpass";
 
@@ -20,6 +28,15 @@ impl From<postgres::Error> for Failure {
             let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
             let untrusted = source.is_some_and(|source| source.to_string().contains("certificate"));
             let gone = io.is_some() || error.is_closed() || error.to_string().contains("timeout");
+            if source.is_some_and(|source| {
+                let source = source.to_string();
+                NOT_POSTGRESQL.iter().any(|text| source.ends_with(text))
+            }) {
+                return Self::permanent(
+                    Kind::Configuration,
+                    format!("the server there is not PostgreSQL ({error}); check host and port"),
+                );
+            }
             // Otherwise: a password, TLS, or an authentication method.
             return if gone && !untrusted {
                 silent
@@ -31,11 +48,7 @@ impl From<postgres::Error> for Failure {
         if *code == SqlState::PROTOCOL_VIOLATION
             && POOLER_REFUSALS.iter().any(|part| text.contains(part))
         {
-            let message = format!(
-                "{text}: the pooler does not take what the loader asks for; give it session or \
-                 transaction pooling and ignore_startup_parameters, or connect without it"
-            );
-            return Self::permanent(Kind::Configuration, message);
+            return Self::permanent(Kind::Configuration, format!("{text}: {POOLER_ADVICE}"));
         }
         match (code.code(), code.code().get(..2)) {
             ("40P01" | "40001", _) => Self::transient(FailureClass::Conflict, text),

@@ -112,12 +112,13 @@ impl Postgres {
             Some(client) => client,
             none => {
                 let mut client = self.target.connect()?;
-                match &self.access {
-                    Access::Read => tables::check(&mut client)?,
+                let opened = match &self.access {
+                    Access::Read => tables::check(&mut client),
                     Access::Load(known) => {
-                        Tables::open(&mut client, known, &self.retry.context.log)?;
+                        Tables::open(&mut client, known, &self.retry.context.log).map(drop)
                     }
-                }
+                };
+                opened.map_err(|failure| self.target.explain(failure))?;
                 none.insert(client)
             }
         };

@@ -195,6 +195,8 @@ impl Tables {
         check_shape(client, &found)?;
         if known.get().is_none() {
             check_session(client, found[0].as_ref(), log)?;
+            // Fails if a pooler takes no transactions.
+            client.transaction()?.commit()?;
             if found.iter().any(Option::is_none) {
                 let denied = create(client)?;
                 found = find(client)?;
