@@ -249,6 +249,18 @@ fn settings_that_guard_tls_are_obeyed() {
             .load(&roots("verify-ca"), &[("PGSSLCRL", &path)])
             .exits(status);
     }
+    // A folder of lists, each named by a digest of its authority; others are no lists.
+    for (revoked, status) in [("none.crl", 0), ("server.crl", 77), ("ca.crt", 78)] {
+        let folder = file(&format!("{revoked}.d"));
+        std::fs::create_dir(&folder).unwrap();
+        let query = format!("{}&sslcrldir={}", roots("verify-ca"), folder.display());
+        server.load(&query, &[]).exits(78).says("openssl rehash");
+        std::fs::write(folder.join("README"), "lists").unwrap();
+        std::fs::copy(file(revoked), folder.join("0123abcd.r0")).unwrap();
+        server.load(&query, &[]).exits(status);
+        let variable = [("PGSSLCRLDIR", &*folder)];
+        server.load(&roots("require"), &variable).exits(status);
+    }
     let home = server.folder.path().join("home");
     std::fs::create_dir_all(home.join(".postgresql")).unwrap();
     std::fs::copy(file("server.crl"), home.join(".postgresql/root.crl")).unwrap();

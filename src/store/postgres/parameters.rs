@@ -73,7 +73,6 @@ const REFUSED: &[&str] = &[
     "service",
     "servicefile",
     "sslcertmode",
-    "sslcrldir",
     "sslkeylogfile",
     "sslpassword",
 ];

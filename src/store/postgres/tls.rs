@@ -57,8 +57,9 @@ impl FromStr for TlsMode {
 pub struct TlsSettings {
     /// The authorities to trust; `system` means those of the system.
     roots: Option<PathBuf>,
-    /// The certificates that the authorities have revoked.
+    /// The certificates that the authorities have revoked: a file, and a folder of files.
     revoked: Option<PathBuf>,
+    all_revoked: Option<PathBuf>,
     /// The client's certificate.
     certificate: Option<PathBuf>,
     /// The certificate's key.
@@ -83,11 +84,13 @@ impl TlsSettings {
         let mut settings = Self {
             roots: file("sslrootcert", "root.crt"),
             revoked: file("sslcrl", "root.crl"),
+            all_revoked: None,
             certificate: file("sslcert", "postgresql.crt"),
             key: file("sslkey", "postgresql.key"),
             versions: versions(parameters)?,
             hides_name: parameters.take("sslsni").is_some_and(|value| value == "0"),
         };
+        settings.all_revoked = parameters.take("sslcrldir").map(PathBuf::from);
         if parameters.get("sslcertmode") == Some("disable") {
             parameters.take("sslcertmode");
             settings.certificate = None;
@@ -143,8 +146,15 @@ pub fn config(mode: TlsMode, settings: TlsSettings) -> Result<ClientConfig> {
         own = roots.map_or(Ok(Vec::new()), trust::read)?;
         let store = Arc::new(root_store(roots, &own)?);
         let mut verifier = WebPkiServerVerifier::builder_with_provider(store, provider);
-        if let Some(path) = &settings.revoked {
-            let lists = revocation_lists(path)?;
+        let mut lists = Vec::new();
+        for path in settings
+            .revoked
+            .iter()
+            .chain(&files_of(settings.all_revoked.as_deref())?)
+        {
+            lists.extend(revocation_lists(path)?);
+        }
+        if !lists.is_empty() {
             verifier = verifier.with_crls(lists).enforce_revocation_expiration();
         }
         chain = Some(verifier.build().map_err(|error| broken(&error))?);
@@ -154,7 +164,7 @@ pub fn config(mode: TlsMode, settings: TlsSettings) -> Result<ClientConfig> {
         // Whether an authority has revoked itself is not checked.
         own: own
             .into_iter()
-            .filter(|_| settings.revoked.is_none())
+            .filter(|_| settings.revoked.is_none() && settings.all_revoked.is_none())
             .collect(),
         name: mode == TlsMode::VerifyFull,
         schemes,
@@ -210,6 +220,35 @@ fn versions(parameters: &mut Parameters) -> Result<Vec<&'static SupportedProtoco
         ));
     }
     Ok(versions)
+}
+
+/// Returns the files of a folder that are named as OpenSSL names revocation lists: a digest of
+/// their authority, `.r` and a number.
+fn files_of(folder: Option<&Path>) -> Result<Vec<PathBuf>> {
+    let Some(folder) = folder else {
+        return Ok(Vec::new());
+    };
+    let broken = |error: &dyn std::fmt::Display| {
+        Error::configuration(format!(
+            "cannot read the revocation lists in {}: {error}; name another folder by sslcrldir",
+            folder.display()
+        ))
+    };
+    let is_list = |path: &PathBuf| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let number = extension.and_then(|extension| extension.strip_prefix('r'));
+        number.is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    let entries = folder.read_dir().map_err(|error| broken(&error))?;
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    let paths: Vec<PathBuf> = paths
+        .collect::<std::io::Result<_>>()
+        .map_err(|error| broken(&error))?;
+    let lists: Vec<PathBuf> = paths.into_iter().filter(is_list).collect();
+    if lists.is_empty() {
+        return Err(broken(&"there is none; run openssl rehash on it"));
+    }
+    Ok(lists)
 }
 
 fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>> {
