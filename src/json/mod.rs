@@ -11,6 +11,7 @@
 //! - [`Value::write_canonical`]: the text that is hashed; [`Value::write_in_order`]: that of a
 //!   record, members in their order
 //! - [`Value::unstorable`]: what `PostgreSQL`'s jsonb cannot hold; [`Value::to_serde`]: for the validator
+//! - [`unescape_wide`]: the same text for databases that read no escapes outside ASCII
 //! - [`compact`], [`members`], [`text_of`]: the syntax checked and tokens copied, no value built;
 //!   [`object`]: members and value at once
 //!
@@ -28,6 +29,7 @@ mod storable;
 mod text;
 mod value;
 mod walk;
+mod wide;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ pub use read::parse;
 pub use scan::{Member, Members, compact, members, object, text_of};
 pub use text::Text;
 pub use value::{Value, ValueKind};
+pub use wide::unescape_wide;
 
 /// The maximum nesting depth: what `CPython` 3.11's recursion limit leaves to
 /// `json.loads` at the top of a program.

@@ -140,6 +140,31 @@ fn characters_that_the_encoding_of_the_database_lacks_are_rejected() {
     run.exits(0);
 }
 
+/// Such a server, which a machine without a locale makes, reads no escapes outside ASCII.
+#[test]
+fn a_database_without_an_encoding_stores_every_character() {
+    let Some(database) = Database::with("TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    else {
+        return;
+    };
+    let mut lines: Vec<_> = (0..3).map(record).collect();
+    lines[1]["key"] = json!("pub/日本/buildhub.json");
+    lines[2]["build"]["source"]["product"] = json!("日本 \\u00e9 😀\n");
+    let input = String::from_utf8(ndjson(&lines)).unwrap();
+    let input = input
+        .replace('日', "\\u65e5")
+        .replace('😀', "\\ud83d\\ude00");
+    let load = || {
+        let tool = Tool::new("bh-load").args(["--database", &database.url]);
+        tool.input(input.clone()).run().exits(0)
+    };
+    assert_eq!(load().count("/out"), 3);
+    let product = "SELECT build->'source'->>'product' FROM main_build WHERE s3_object_key = $1";
+    let row = database.client().query_one(product, &[&key(2)]).unwrap();
+    assert_eq!(row.get::<_, &str>(0), "日本 \\u00e9 😀\n");
+    assert_eq!(load().count("/dropped/known"), 3);
+}
+
 /// Another session holds the table; the lock is not waited for in the database.
 #[test]
 fn a_lock_that_times_out_is_waited_for() {

@@ -7,10 +7,12 @@ use postgres::Transaction;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 
+use crate::json::unescape_wide;
 use crate::store::plan::Insert;
 use crate::store::{BuildRow, metadata, quoted};
 
-/// A JSON text as it is, in jsonb's binary form: a version, then the text.
+/// A JSON text in jsonb's binary form: a version, then the text. A database in `SQL_ASCII` takes
+/// any character, but no escape of one outside ASCII.
 #[derive(Debug)]
 struct Jsonb<'a>(&'a str);
 
@@ -21,7 +23,7 @@ impl ToSql for Jsonb<'_> {
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         out.put_u8(1);
-        out.put_slice(self.0.as_bytes());
+        out.put_slice(unescape_wide(self.0).as_bytes());
         Ok(IsNull::No)
     }
 
