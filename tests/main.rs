@@ -41,6 +41,7 @@ mod listing;
 mod marks;
 mod messages;
 mod names;
+mod other_protocol;
 mod pipeline;
 mod progress;
 mod proxies;

@@ -6,6 +6,9 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
+use crate::error::Kind;
+use crate::retry::Failure;
+
 /// Returns the text of the innermost cause: what a person needs to know.
 pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
@@ -17,7 +20,45 @@ pub fn root_cause(error: &(dyn Error + 'static)) -> String {
 
 /// Returns why no connection was made, and what to look at.
 pub fn no_connection(cause: &str) -> String {
-    format!("cannot connect: {cause} (is the server running, and its URL right?)")
+    let hint = other_protocol(cause).unwrap_or("is the server running, and its URL right?");
+    format!("cannot connect: {cause} ({hint})")
+}
+
+/// Returns why there was no response, and what to look at.
+pub fn no_response(cause: &str) -> String {
+    let hint = other_protocol(cause).map(|hint| format!(" ({hint})"));
+    format!("{cause}{}", hint.unwrap_or_default())
+}
+
+/// Returns what to look at if the server may speak another protocol. The causes are the texts of
+/// tokio-rustls and hyper.
+fn other_protocol(cause: &str) -> Option<&'static str> {
+    match cause {
+        "tls handshake eof" => Some(
+            "the server closed the connection instead of speaking TLS; if it only speaks plain \
+             HTTP, use http:// in its URL",
+        ),
+        "invalid HTTP version parsed" | "received unexpected message from connection" => {
+            Some("the answer is not HTTP; if the server speaks TLS, use https:// in its URL")
+        }
+        _ => None,
+    }
+}
+
+/// Returns the failure of a TLS connection, which no retry mends. `trust` names what says which
+/// certificates are trusted, `address` where the URL of the server comes from.
+pub fn no_tls(error: &rustls::Error, trust: &str, address: &str) -> Failure {
+    let text = match error {
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+            format!("the server does not speak TLS; use http:// in {address}")
+        }
+        rustls::Error::AlertReceived(_) => format!(
+            "TLS: {error}; the server refuses the connection: it may want another version of \
+             TLS, a client certificate or another host name"
+        ),
+        _ => format!("TLS: {error}; is the certificate trusted ({trust})?"),
+    };
+    Failure::permanent(Kind::Refused, text)
 }
 
 /// Returns the error of TLS among the causes.

@@ -14,7 +14,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
-use super::cause::{find_tls, no_connection, root_cause};
+use super::cause::{find_tls, no_connection, no_response, no_tls, root_cause};
 use super::proxy::{self, CREDENTIALS, Proxies};
 use crate::backoff::LONGEST_ASKED;
 use crate::error::{Error, Kind, Result};
@@ -212,11 +212,8 @@ impl HttpClient {
             let cause = format!("{cause}{}; {CREDENTIALS}", self.proxy);
             return Failure::permanent(Kind::Refused, cause);
         }
-        if find_tls(error).is_some() {
-            return Failure::permanent(
-                Kind::Refused,
-                format!("TLS: {cause}; is the certificate trusted (SSL_CERT_FILE)?"),
-            );
+        if let Some(error) = find_tls(error) {
+            return no_tls(error, "SSL_CERT_FILE", "its URL");
         }
         if error.is_builder() {
             return Failure::Object(Error::configuration(cause));
@@ -224,7 +221,7 @@ impl HttpClient {
         if error.is_connect() {
             return Failure::transient(FailureClass::Unconnected, no_connection(&cause));
         }
-        Failure::transient(FailureClass::Answered, cause)
+        Failure::transient(FailureClass::Answered, no_response(&cause))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::reason::Reason;
 use crate::error::{Error, Kind};
-use crate::remote::cause::{find_tls, root_cause};
+use crate::remote::cause::{find_tls, no_connection, no_tls, root_cause};
 use crate::remote::proxy::{CREDENTIALS, is_unauthorized};
 use crate::retry::{Failure, FailureClass};
 
@@ -59,13 +59,7 @@ pub fn unexpected(status: u16, text: &str) -> Error {
 /// Returns what a request without a response means.
 pub fn classify(error: &reqwest::Error) -> Failure {
     if let Some(error) = find_tls(error) {
-        let hint = match error {
-            rustls::Error::InvalidCertificate(_) => {
-                "name a file of trusted authorities in SSL_CERT_FILE"
-            }
-            _ => "does the server speak https?",
-        };
-        return Failure::permanent(Kind::Refused, format!("TLS: {error}; {hint}"));
+        return no_tls(error, "SSL_CERT_FILE", "ELASTICSEARCH_URL");
     }
     if is_unauthorized(&root_cause(error)) {
         return Failure::permanent(
@@ -74,9 +68,9 @@ pub fn classify(error: &reqwest::Error) -> Failure {
         );
     }
     let reason = if error.is_timeout() {
-        "timed out".to_owned()
+        "cannot connect: timed out".to_owned()
     } else {
-        root_cause(error)
+        no_connection(&root_cause(error))
     };
-    Failure::transient(FailureClass::Silent, format!("cannot connect: {reason}"))
+    Failure::transient(FailureClass::Silent, reason)
 }

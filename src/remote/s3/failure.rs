@@ -10,7 +10,7 @@ use super::credentials::NoCredentials;
 use super::download::REPLACED;
 use crate::error::{Error, Kind};
 use crate::listing::find_text;
-use crate::remote::cause::{find_exhausted, find_tls, no_connection, root_cause};
+use crate::remote::cause::{find_exhausted, find_tls, no_connection, no_tls, root_cause};
 use crate::remote::http::parse_retry_after;
 use crate::remote::proxy::{CREDENTIALS, ProxyError, is_unauthorized};
 use crate::retry::{Failure, FailureClass};
@@ -55,15 +55,8 @@ fn dispatch_failed(error: &ConnectorError) -> Failure {
     if error.is_timeout() {
         return unanswered();
     }
-    if find_tls(error).is_some() {
-        return Failure::permanent(
-            Kind::Refused,
-            if cause.contains("InvalidContentType") {
-                "the server does not speak TLS; use http:// in the endpoint's URL".to_owned()
-            } else {
-                format!("TLS: {cause}; is the certificate trusted (AWS_CA_BUNDLE)?")
-            },
-        );
+    if let Some(error) = find_tls(error) {
+        return no_tls(error, "AWS_CA_BUNDLE", "the endpoint's URL");
     }
     if error.is_user() {
         return Failure::permanent(Kind::Configuration, cause);
