@@ -129,7 +129,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[BASE, "json", "ndjson", "record", "remote", "store"],
     ),
     // The process: only programs know it.
-    ("cli", &[BASE, "ndjson", "panics", "progress"]),
+    (
+        "cli",
+        &[BASE, "environment", "ndjson", "panics", "progress"],
+    ),
     ("stage/bh_audit", &[STAGE, "schema", "store"]),
     ("stage/bh_derive", &[STAGE, "archive", "remote"]),
     ("stage/bh_export", &[STAGE, "resume", "store"]),

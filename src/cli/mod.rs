@@ -18,6 +18,7 @@ pub use self::args::{InputArgs, SharedArgs, ShowProgress, SinkArgs, WaitArgs};
 use crate::context::Context;
 use crate::counters::Counters;
 use crate::disk;
+use crate::environment;
 use crate::error::{Error, Kind, REJECTED, Result};
 use crate::log::{self, Log};
 use crate::ndjson::{Input, Io, MarkOptions, Output, Place, Rejects, StageOutput, WriteMarks};
@@ -88,6 +89,7 @@ pub(crate) fn command<P: Program>() -> Command {
 
 /// Runs a program from its arguments to its exit status.
 pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode {
+    environment::unset_blank();
     let args = match parse::<P>() {
         Ok(args) => args,
         Err(error) => return help::print(error, name::<P>()),

@@ -34,7 +34,7 @@ use self::response_headers::ResponseHeaders;
 use self::settings::Profile;
 use crate::address::without_password;
 use crate::context::Context;
-use crate::environment::trimmed;
+use crate::environment::blank;
 use crate::error::{Error, Result};
 use crate::record::s3::unquote_etag;
 use crate::remote::proxy::{Proxies, through};
@@ -122,30 +122,37 @@ impl S3 {
             .connect_timeout(timeout.min(Duration::from_secs(10)))
             .read_timeout(timeout)
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
-            // `PacedBody` does that, and says so.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        if let Some(region) = &args.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(name) = &profile.chosen {
-            loader = loader.profile_name(name);
-        }
-        if args.no_sign_request {
-            loader = loader.no_credentials();
-        }
-        let shared = loader.load().await;
-        let endpoint = profile.endpoint(args, &shared)?;
-        for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
-            if std::env::var_os(name).is_some() && trimmed(name).is_none() {
-                let log = &context.log;
-                log.info(format!("{name} is blank, so it counts as not set"));
+        let loader = |region: Option<Region>| {
+            let mut loader = aws_config::defaults(BehaviorVersion::latest())
+                .http_client(http_client.clone())
+                .profile_files(profile.files.clone())
+                .retry_config(RetryConfig::disabled())
+                .timeout_config(timeouts.clone())
+                // `PacedBody` does that, and says so.
+                .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+            if let Some(region) = region {
+                loader = loader.region(region);
             }
+            if let Some(name) = &profile.chosen {
+                loader = loader.profile_name(name);
+            }
+            if args.no_sign_request {
+                loader = loader.no_credentials();
+            }
+            loader
+        };
+        let mut shared = loader(args.region.clone().map(Region::new)).load().await;
+        let has_name = |region: &Region| !region.as_ref().trim().is_empty();
+        if !shared.region().is_some_and(has_name) {
+            // The servers that give credentials have a region too.
+            shared = loader(Some(Region::from_static("us-east-1"))).load().await;
         }
-        let region = region(&shared, &profile)?;
+        let endpoint = profile.endpoint(args, &shared)?;
+        for name in blank().iter().filter(|name| name.contains("ENDPOINT")) {
+            let log = &context.log;
+            log.info(format!("{name} is blank, so it counts as not set"));
+        }
+        let region = region(&shared)?;
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
             .region(region.clone())
             .use_arn_region(true)
@@ -237,10 +244,8 @@ fn refuse_part(answer: &GetObjectOutput) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A name that no region has (78).
-fn region(shared: &aws_config::SdkConfig, profile: &Profile) -> Result<Region> {
-    let named = shared.region().map(AsRef::as_ref).map(str::trim);
-    let named = named.filter(|name| !name.is_empty());
-    let name = named.or(profile.get("region")).unwrap_or("us-east-1");
+fn region(shared: &aws_config::SdkConfig) -> Result<Region> {
+    let name = shared.region().map_or("", AsRef::as_ref).trim();
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if !name.bytes().all(is_letter) {
         return Err(Error::configuration(format!(

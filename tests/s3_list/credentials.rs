@@ -73,6 +73,9 @@ fn a_profile_that_cannot_be_used_is_named_with_what_mends_it() {
         78,
         &["/config", "line 3", "\"default\"", "aws configure"],
     );
+    let source = "[default]\nrole_arn=arn:aws:iam::1:role/r\nsource_profile=none\n";
+    let run = list(&server, folder.path(), source).run();
+    ends(&server, run, 78, &["source_profile \"none\"", "/config"]);
     let bundle = list(&server, folder.path(), "[default]\nca_bundle=/none.pem\n");
     ends(&server, bundle.run(), 78, &["ca_bundle", "/none.pem"]);
     // Blank is unset.
@@ -109,6 +112,27 @@ fn credentials_that_cannot_be_had_end_the_run_at_once() {
 }
 
 #[test]
+fn the_server_of_credentials_is_named_and_not_that_of_the_objects() {
+    let (server, folder) = (Scripted::new(|_| page("")), folder());
+    let run = list(&server, folder.path(), "")
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/")
+        .args(["--tries", "2"])
+        .run()
+        .exits(69);
+    run.says("cannot get credentials: ")
+        .says("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        .says("gave up after 2 tries");
+    let run = list(&server, folder.path(), "")
+        .env("AWS_ROLE_ARN", "arn:aws:iam::1:role/r")
+        .env("AWS_WEB_IDENTITY_TOKEN_FILE", "/none")
+        .run();
+    ends(&server, run, 77, &["check AWS_WEB_IDENTITY_TOKEN_FILE"]);
+    let login = "[default]\nlogin_session=arn:aws:signin:::session\n";
+    let run = list(&server, folder.path(), login).run();
+    ends(&server, run, 77, &["aws configure export-credentials"]);
+}
+
+#[test]
 fn the_metadata_service_is_asked_without_a_proxy() {
     let (server, folder) = (Scripted::new(|_| page("")), folder());
     let proxy = Scripted::new(|_| page(""));
@@ -121,4 +145,38 @@ fn the_metadata_service_is_asked_without_a_proxy() {
     ends(&server, run, 77, &["credentials"]);
     assert!(!metadata.asked().is_empty());
     assert_eq!(proxy.asked(), [""; 0]);
+}
+
+/// Each provider of credentials has a server of its own, which has addresses of its own.
+#[test]
+fn a_blank_address_of_any_service_is_unset() {
+    let folder = folder();
+    let token = folder.path().join("token");
+    fs::write(&token, "t").unwrap();
+    let role = format!(
+        "role_arn=arn:aws:iam::123456789012:role/r\nweb_identity_token_file={}\n",
+        token.display()
+    );
+    let sts = Some(("AWS_ENDPOINT_URL_STS", " "));
+    let all = Some(("AWS_ENDPOINT_URL", ""));
+    let own = format!("[default]\n{role}endpoint_url =\n");
+    let nested = format!("[default]\n{role}services = x\n[services x]\nsts =\n  endpoint_url =\n");
+    for (variable, config) in [(sts, &role), (all, &role), (None, &own), (None, &nested)] {
+        let config = match variable {
+            Some(_) => format!("[default]\n{config}"),
+            None => config.clone(),
+        };
+        let server = Scripted::new(|_| page(""));
+        let proxy = Scripted::new(|_| crate::harness::scripted::response(403, "", ""));
+        let tool = list(&server, folder.path(), &config).args(["--tries", "1"]);
+        let tool = variable
+            .into_iter()
+            .fold(tool, |tool, (name, value)| tool.env(name, value));
+        let run = tool.env("https_proxy", &*proxy.url).run();
+        let asked = proxy.asked();
+        assert!(
+            asked.iter().any(|line| line.contains("sts.")),
+            "{config}\n{asked:?}\n{run}"
+        );
+    }
 }

@@ -11,11 +11,20 @@ use parking_lot::Mutex;
 
 use super::failure::chain;
 use super::settings::{Profile, files_of_profiles};
+use crate::environment::trimmed;
 
 /// Why there are no credentials, and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct NoCredentials(String);
+
+/// The server that gives credentials does not answer, or has failed itself.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot get credentials: {0}; is the server that gives them running (STS, SSO, \
+     AWS_CONTAINER_CREDENTIALS_FULL_URI or the metadata service)?"
+)]
+pub struct CredentialsAway(String);
 
 /// Asks AWS's chain of providers.
 #[derive(Debug)]
@@ -43,6 +52,8 @@ impl CheckedCredentials {
                 "run the command of credential_process in {} to see why it fails",
                 files_of_profiles()
             )
+        } else if trimmed("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
+            "check AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN".to_owned()
         } else {
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a --profile, or add \
              --no-sign-request for a public bucket"
@@ -74,10 +85,22 @@ impl CheckedCredentials {
             Err(CredentialsError::CredentialsNotLoaded(_)) => {
                 NoCredentials(format!("no credentials: {}", self.advice))
             }
-            Err(error) if !self.runs_command && may_recover(&error) => return Err(error),
+            Err(error) if !self.runs_command && may_recover(&error) => {
+                let away = CredentialsAway(chain(&error));
+                return Err(CredentialsError::provider_error(away));
+            }
             Err(error) => {
                 let cause = chain(&error);
-                NoCredentials(format!("cannot get credentials: {cause}; {}", self.advice))
+                // What the SDK says to those who build programs with it.
+                let (cause, advice) = if cause.contains("cargo feature") {
+                    (
+                        "the profile gets them in a way that is not supported",
+                        EXPORT,
+                    )
+                } else {
+                    (cause.as_str(), self.advice.as_str())
+                };
+                NoCredentials(format!("cannot get credentials: {cause}; {advice}"))
             }
         };
         *self.failed.lock() = Some(error.clone());
@@ -97,6 +120,9 @@ impl ProvideCredentials for CheckedCredentials {
         self.chain.fallback_on_interrupt()
     }
 }
+
+/// What to do if only other programs can get credentials.
+const EXPORT: &str = "run eval \"$(aws configure export-credentials --format env)\" before";
 
 /// Returns the variable of a part that no request can carry.
 fn unsendable(credentials: &Credentials) -> Option<&'static str> {

@@ -6,7 +6,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::Response;
 
-use super::credentials::NoCredentials;
+use super::credentials::{CredentialsAway, NoCredentials};
 use super::download::REPLACED;
 use crate::error::{Error, Kind};
 use crate::listing::find_text;
@@ -22,6 +22,9 @@ where
 {
     if let Some(missing) = find::<NoCredentials>(error) {
         return Failure::permanent(Kind::Refused, missing);
+    }
+    if let Some(away) = find::<CredentialsAway>(error) {
+        return Failure::transient(FailureClass::Silent, away.to_string());
     }
     match error {
         SdkError::ServiceError(_) | SdkError::ResponseError(_) => answered(error),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use aws_config::SdkConfig;
 use aws_config::profile::{ProfileFileLoadError, ProfileSet};
-use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::ServiceConfigKey;
 use url::Url;
@@ -20,6 +20,8 @@ use crate::error::{Error, Result};
 pub struct Profile {
     /// Its name, if the user chose one.
     pub chosen: Option<String>,
+    /// The files for the SDK.
+    pub files: EnvConfigFiles,
     profiles: ProfileSet,
 }
 
@@ -53,7 +55,20 @@ impl Profile {
                 files_of_profiles()
             )));
         }
-        Ok(Self { chosen, profiles })
+        if let Some(source) = profiles.get("source_profile")
+            && profiles.get_profile(source).is_none()
+        {
+            return Err(Error::configuration(format!(
+                "cannot use the profile {name:?}: its source_profile {source:?} is not in {}; \
+                 correct it there",
+                files_of_profiles()
+            )));
+        }
+        Ok(Self {
+            chosen,
+            files: without_blank_addresses(),
+            profiles,
+        })
     }
 
     /// Returns a setting that is not blank.
@@ -141,10 +156,51 @@ fn unreadable(error: &ProfileFileLoadError, profile: &str) -> Error {
     ))
 }
 
+/// The files that profiles are read from: the variable that names each, and its path without it.
+const FILES: [(EnvConfigFileKind, &str, &str); 2] = [
+    (
+        EnvConfigFileKind::Config,
+        "AWS_CONFIG_FILE",
+        "~/.aws/config",
+    ),
+    (
+        EnvConfigFileKind::Credentials,
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "~/.aws/credentials",
+    ),
+];
+
 /// Returns the names of the files that profiles are read from.
 pub fn files_of_profiles() -> String {
-    let path = |name, default: &str| trimmed(name).unwrap_or_else(|| default.to_owned());
-    let config = path("AWS_CONFIG_FILE", "~/.aws/config");
-    let credentials = path("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials");
-    format!("{config} or {credentials}")
+    FILES
+        .map(|(_, name, default)| trimmed(name).unwrap_or_else(|| default.to_owned()))
+        .join(" or ")
+}
+
+/// Returns the files that profiles are read from, without lines such as `endpoint_url =`: the
+/// SDK takes them for an address.
+fn without_blank_addresses() -> EnvConfigFiles {
+    let is_blank = |line: &&str| {
+        let (name, value) = line.split_once('=').unwrap_or((line, "none"));
+        name.trim().eq_ignore_ascii_case("endpoint_url") && value.trim().is_empty()
+    };
+    let texts = FILES.map(|(kind, name, default)| {
+        let path = trimmed(name).unwrap_or_else(|| default.to_owned());
+        let home = || Some(std::env::home_dir()?.join(path.strip_prefix("~/")?));
+        let path = home().unwrap_or_else(|| PathBuf::from(&path));
+        (kind, std::fs::read_to_string(path).unwrap_or_default())
+    });
+    if !texts
+        .iter()
+        .any(|(_, text)| text.lines().any(|line| is_blank(&line)))
+    {
+        return EnvConfigFiles::default();
+    }
+    let files = texts
+        .into_iter()
+        .fold(EnvConfigFiles::builder(), |files, (kind, text)| {
+            let kept: Vec<&str> = text.lines().filter(|line| !is_blank(line)).collect();
+            files.with_contents(kind, kept.join("\n"))
+        });
+    files.build()
 }
