@@ -82,6 +82,36 @@ fn queued_rows_that_are_gone_are_told_and_stay_queued(store: &Store, index: &Ind
     is_whole(store, index);
 }
 
+/// The index says of such a document that all is well. The server of version 8 has no processor
+/// that drops.
+#[test]
+fn documents_that_a_pipeline_drops_are_rejected() {
+    let Some((store, index)) = setting(Kind::Postgres, 6) else {
+        return;
+    };
+    let pipeline = format!("/_ingest/pipeline/{}", index.name);
+    let dropped = json!({"drop": {"if": "ctx.source.product == 'dropped'"}});
+    let body = json!({"processors": [dropped]});
+    let answer = index.request(Method::Put, &pipeline, Some(body));
+    assert_eq!(answer["acknowledged"], true, "{answer}");
+    index.put(
+        "",
+        json!({"settings": {"index": {"default_pipeline": index.name}}}),
+    );
+    let mut lines = records(0..20);
+    lines[7]["build"]["source"]["product"] = json!("dropped");
+    let run = loader(&store, &index).input(ndjson(&lines)).run().exits(65);
+    run.says("an ingest pipeline of the index dropped it");
+    assert_eq!(index.documents().len(), 19);
+    let refused: Vec<_> = store
+        .outbox()
+        .into_iter()
+        .filter(|(_, error)| error.is_some())
+        .collect();
+    assert_eq!(refused.len(), 1);
+    index.request(Method::Delete, &pipeline, None);
+}
+
 /// Ways in which an index takes nothing; the last member is what to do.
 const WAYS: [(&str, &str); 3] = [
     ("_close", "open the index"),

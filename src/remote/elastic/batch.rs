@@ -102,6 +102,9 @@ struct Result<'a> {
     #[serde(rename = "_id", borrow)]
     id: Cow<'a, str>,
     status: u16,
+    /// What was done.
+    #[serde(rename = "result")]
+    done: Option<&'a str>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -112,9 +115,9 @@ pub fn verdicts(text: &str, sent: impl Iterator<Item = i64>) -> Option<Vec<Verdi
     let answer: ElasticAnswer = serde_json::from_str(text).ok()?;
     let results = || answer.items.iter().map(|item| &item.index);
     let verdicts: Vec<_> = results().map(verdict).collect();
-    let failed = |verdict: &Verdict| *verdict != Verdict::Settled(IndexOutcome::Indexed);
+    let failed = |result: &Result| !(200..300).contains(&result.status);
     let named = results().map(|result| result.id.parse().ok());
-    let whole = named.eq(sent.map(Some)) && (answer.errors || !verdicts.iter().any(failed));
+    let whole = named.eq(sent.map(Some)) && (answer.errors || !results().any(failed));
     whole.then_some(verdicts)
 }
 
@@ -123,6 +126,12 @@ const ABORTING: [&str; 2] = ["index_closed_exception", NO_ALIAS];
 
 fn verdict(result: &Result) -> Verdict {
     let status = result.status;
+    if result.done == Some("noop") {
+        return Verdict::Settled(IndexOutcome::Refused {
+            status,
+            reason: "an ingest pipeline of the index dropped it".to_owned(),
+        });
+    }
     if (200..300).contains(&status) {
         return Verdict::Settled(IndexOutcome::Indexed);
     }
@@ -215,6 +224,17 @@ mod tests {
         ] {
             assert!(matches!(of(status, kind), Some(Verdict::Abort(s, _)) if s == status));
         }
+    }
+
+    #[test]
+    fn what_a_pipeline_drops_is_not_indexed() {
+        let text =
+            r#"{"errors":false,"items":[{"index":{"_id":"1","result":"noop","status":200}}]}"#;
+        let verdicts = verdicts(text, [1].into_iter());
+        assert!(matches!(
+            verdicts.as_deref(),
+            Some([Verdict::Settled(IndexOutcome::Refused { status: 200, .. })])
+        ));
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub struct Index {
 const BULK_QUERY: &[(&str, &str)] = &[
     (
         "filter_path",
-        "error,errors,items.*._id,items.*.status,items.*.error",
+        "error,errors,items.*._id,items.*.status,items.*.result,items.*.error",
     ),
     ("timeout", "30s"),
 ];
