@@ -176,7 +176,8 @@ const LOCAL: &[Row] = &[
         input: r#"{"mark":{"begin":{"run":"r","source":"s3://b/","part":null,"started":"2026-01-01T00:00:00Z","criteria":{},"resumable":true}}}"#,
         status: 75,
         says: "input ended early: run r of s3://b/ has no end mark: a program before this one failed, \
-               or a filter dropped the mark; run the same pipeline again with --resume",
+               or a filter dropped the mark; unless its message says otherwise, run the same \
+               pipeline again with --resume",
     },
 ];
 

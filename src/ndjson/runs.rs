@@ -191,14 +191,18 @@ impl Runs {
                 }
             )),
         };
+        let again = again_or(next);
         // Where lines came in another order, the end may have come before its begin.
-        match self.fault.take().or(open).or(lost) {
-            Some(fault) => Err(Error::ended_early(format!(
-                "{fault}; run {}",
-                again_or(next)
-            ))),
-            None => Ok(()),
-        }
+        let advice = match (self.fault.take(), open) {
+            (Some(fault), _) => format!("{fault}; run {again}"),
+            // That program may have failed for good, and has said so then.
+            (None, Some(open)) => format!("{open}; unless its message says otherwise, run {again}"),
+            (None, None) => match lost {
+                Some(lost) => format!("{lost}; run {again}"),
+                None => return Ok(()),
+            },
+        };
+        Err(Error::ended_early(advice))
     }
 
     fn fault(&mut self, fault: String) {
