@@ -23,7 +23,7 @@ _kinto__export() {
 
     case "${cmd}" in
         kinto__export)
-            opts="-q -v -h -V --server --kinto-bucket --kinto-collection --auth-file --tries --retries --request-timeout --kinto-database --since --keep-meta --resume-file --resume --checkpoint --no-marks --concurrency --page-size --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --server --kinto-bucket --kinto-collection --auth-file --tries --retries --request-timeout --kinto-database --since --margin --keep-meta --resume-file --resume --checkpoint --no-marks --concurrency --page-size --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -62,6 +62,10 @@ _kinto__export() {
                     return 0
                     ;;
                 --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --margin)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -6,7 +6,8 @@ complete -c kinto-export -l tries -d 'Maximum number of attempts per request' -r
 complete -c kinto-export -l retries -d 'The former name: tries but for the first' -r
 complete -c kinto-export -l request-timeout -d 'Give up on a request that takes longer than this' -r
 complete -c kinto-export -l kinto-database -d 'Read from Kinto\'s own PostgreSQL database instead: postgres://…' -r
-complete -c kinto-export -l since -d 'Only what has changed since then: a date in RFC 3339, milliseconds since 1970, or an ETag of Kinto\'s' -r
+complete -c kinto-export -l since -d 'Only what has changed since then: a date in RFC 3339, milliseconds since 1970, an ETag of Kinto\'s, or last: what has changed since the last run of the --resume-file' -r
+complete -c kinto-export -l margin -d 'With --since last, also what has changed this long before: it may not have been visible then' -r
 complete -c kinto-export -l resume-file -d 'Save the progress of the run to this file' -r -F
 complete -c kinto-export -l checkpoint -d 'Resume after what was written (listed), or after what bh-load confirmed (loaded)' -r -f -a "listed\t''
 loaded\t''"

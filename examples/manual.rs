@@ -142,6 +142,12 @@ const PAGES: &[Page] = &[
              give them to bh-filter as to bh-validate. Such objects do not count as rejects; with \
              --rejects, they are appended to the file too. --retry-rejects keeps them. They come \
              from bh-load --record-rejects.",
+            "--since and --until keep, of the objects that are not known, those whose last_modified \
+             is at --since or later, and before --until. A date is its first moment in UTC. A \
+             record that does not say when its object was modified is kept. S3 dates a multipart \
+             upload by its start, and a replica by its original, so an object may appear with any \
+             older time: such a filter selects, but does not find all that is new since a run. \
+             Without it every run does, and known objects cost no request.",
             "Besides records, bh-filter reads the listings of aws s3api, s5cmd and rclone; see \
              bh-lines(5).",
         ],
@@ -239,6 +245,14 @@ const PAGES: &[Page] = &[
              run; requests in flight are still completed and written.",
             "--resume-file, --resume and --checkpoint are those of s3-list(1). The state belongs \
              to one server or database, bucket, collection and --since.",
+            "--since last exports what has changed since the end of the last run in the resume \
+             file, and within --margin before it, because Kinto dates a record before its \
+             transaction commits. Only a run that came to its end counts and, if bh-load uses the \
+             same resume file, one that bh-load has confirmed completely; after any other the \
+             next run begins where that one began. Without a run before, and if the collection \
+             was recreated or its settings were changed since, everything is exported. Records \
+             with a last_modified of the client's own may be older than any margin: export \
+             everything from time to time.",
         ],
         files: &[RESUME_FILE, LOADED_FILE],
         environment: &[KINTO, KINTO_DATABASE, PROXY, STATSD, TERMINAL],

@@ -104,13 +104,19 @@ fn duration(text: &str, unit: &str, seconds: f64) -> Result<Duration, String> {
     }
 }
 
+/// Returns a time: in RFC 3339, or a date, which is its first instant in UTC.
+pub(crate) fn instant(text: &str) -> Result<Timestamp, String> {
+    let day = || format!("{text}T00:00:00Z").parse();
+    let instant = text.parse::<Timestamp>().or_else(|_| day());
+    instant.map_err(|_| "expected a date, such as 2026-01-31 or 2026-01-31T12:00:00Z".to_owned())
+}
+
 /// Returns a Kinto timestamp in milliseconds: bare, as an ETag (`"1795250788754"`), or as a
 /// date in RFC 3339.
 pub(crate) fn timestamp(text: &str) -> Result<u64, String> {
     let digits = text.trim().trim_start_matches("W/").trim_matches('"');
     let milliseconds = digits.parse().ok().or_else(|| {
-        let day = || format!("{digits}T00:00:00Z").parse::<Timestamp>();
-        let instant = digits.parse::<Timestamp>().or_else(|_| day()).ok()?;
+        let instant = instant(digits).ok()?;
         u64::try_from(instant.as_millisecond()).ok()
     });
     milliseconds

@@ -408,3 +408,70 @@ fn an_unreachable_postgresql_is_an_error() {
     assert!(!run.stderr.contains("s3kr1t-w0rd"), "{run}");
     assert_eq!(run.count("/in"), 0, "{run}");
 }
+
+/// A line of this key, and when its object was modified.
+fn modified(key: &str, member: &str, time: &str) -> String {
+    serde_json::json!({"bucket": "b", "key": format!("{key}/buildhub.json"), "etag": "e",
+        member: time})
+    .to_string()
+}
+
+#[test]
+fn objects_are_selected_by_the_time_of_their_last_change() {
+    let lines = [
+        modified("a", "last_modified", "2026-01-30T23:59:59.999Z"),
+        modified("b", "last_modified", "2026-01-31T00:00:00.000Z"),
+        modified("c", "last_modified", "2026-02-01T11:59:59.000Z"),
+        modified("d", "last_modified", "2026-02-01T12:00:00.000Z"),
+        modified("e", "other", "2020-01-01T00:00:00.000Z"),
+        modified("f", "last_modified", "no time"),
+        modified("g", "ModTime", "2026-01-31T01:00:00+02:00"),
+    ];
+    let table: [(&[&str], &[usize]); 4] = [
+        (&["--since", "2026-01-31"], &[1, 2, 3, 4, 5]),
+        (
+            &["--until", "2026-02-01T13:00:00+01:00"],
+            &[0, 1, 2, 4, 5, 6],
+        ),
+        (
+            &["--since=2026-01-31", "--until=2026-02-01T12:00:00Z"],
+            &[1, 2, 4, 5],
+        ),
+        (&[], &[0, 1, 2, 3, 4, 5, 6]),
+    ];
+    for (args, expected) in table {
+        let expected: Vec<_> = expected.iter().map(|at| &*lines[*at]).collect();
+        let run = keeps(fresh(args).input(text(&lines)).run(), &expected);
+        let dropped = run.count("/dropped/modified before --since")
+            + run.count("/dropped/modified after --until");
+        assert_eq!(dropped, (lines.len() - expected.len()) as u64, "{run}");
+    }
+    let run = fresh(&["--since=2026-01-31", "--until=2026-01-31"]).run();
+    run.exits(2).says("give --until a later time than --since");
+}
+
+/// Otherwise the next loader would forget them.
+#[test]
+fn what_is_known_or_known_to_be_bad_is_met_whenever_it_was_modified() {
+    let folder = folder();
+    let database = format!("sqlite:{}", folder.path().join("b.db").display());
+    let loader = Tool::new("bh-load").args(["--database", &database]);
+    loader.input(ndjson(&[record(1)])).run().exits(0);
+    let connection = rusqlite::Connection::open(folder.path().join("b.db")).unwrap();
+    let bad = "INSERT INTO bh_reject (key, etag, kind, stage, message, line, run, verdict)
+        VALUES ('bad/buildhub.json', 'e', 'not_json', 'bh-fetch', 'm', '{}', 'r', ?1)";
+    let version = env!("CARGO_PKG_VERSION");
+    connection.execute(bad, [version]).unwrap();
+    let old = "2020-01-01T00:00:00.000Z";
+    let mut known = record(1);
+    known["last_modified"] = old.into();
+    let lines = [
+        known.to_string(),
+        modified("bad", "last_modified", old),
+        modified("old", "last_modified", old),
+    ];
+    let tool = sieve(&["--database", &database, "--since", "2026-01-01"]);
+    let run = keeps(tool.input(text(&lines)).run(), &[]);
+    let dropped = serde_json::json!({"known": 1, "known bad": 1, "modified before --since": 1});
+    assert_eq!(run.summary["dropped"], dropped, "{run}");
+}

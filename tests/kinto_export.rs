@@ -5,6 +5,7 @@ mod faults;
 mod layouts;
 mod renewed;
 mod resume;
+mod since;
 
 use std::collections::BTreeSet;
 

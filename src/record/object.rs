@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
+
 use super::s3;
 use crate::json::{self, Members};
 
@@ -82,6 +84,13 @@ impl<'a> Object<'a> {
             foreign,
         })
     }
+}
+
+/// Returns when the object of a line was modified last; `None` if the line does not say it.
+pub fn last_modified(members: &Members<'_>) -> Option<Timestamp> {
+    let names = ["last_modified", "LastModified", "ModTime"];
+    let value = names.iter().find_map(|name| members.value(name))?;
+    json::text_of(value)?.to_string_lossy().parse().ok()
 }
 
 fn string<'a>(members: &Members<'a>, name: &str) -> Result<Option<Cow<'a, str>>, String> {

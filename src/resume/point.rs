@@ -1,6 +1,9 @@
 //! Where a run is resumed: what of it is taken as done.
 
-use super::{Confirmed, ResumeFrom, RunSource, RunState};
+use std::path::Path;
+
+use super::{Confirmed, ResumeFrom, RunSource, RunState, loaded_path, peek};
+use crate::error::Result;
 use crate::log::counted;
 use crate::record::coverage::Coverage;
 
@@ -18,6 +21,19 @@ fn count_open<S: RunSource>(
         Some(_) => gaps(&Coverage::default()),
         None => 0,
     }
+}
+
+/// Returns the run in a resume file, and whether all of it is listed and, where a loader takes
+/// part, confirmed; `None` if there is no such file.
+pub fn last_run<S: RunSource>(path: &Path) -> Result<Option<(RunState<S>, bool)>> {
+    let Some(state) = peek::<RunState<S>>(path)? else {
+        return Ok(None);
+    };
+    let confirmed: Option<Confirmed> = peek(&loaded_path(path))?;
+    // A run that is only given up has no such time.
+    let is_listed = state.finished && state.finished_at.is_some();
+    let is_done = is_listed && count_open(&state, confirmed.as_ref(), None) == 0;
+    Ok(Some((state, is_done)))
 }
 
 /// Returns what of a run is still to be done; `None` if it is finished.

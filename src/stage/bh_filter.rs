@@ -5,19 +5,21 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use jiff::Timestamp;
 
 use crate::cli::{InputArgs, Program, SharedArgs, WaitArgs};
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::ndjson::{
-    self, Block, Emitted, Framing, Input, Io, OTHER, Polled, Selected, Wanted, WantedArgs,
+    self, Block, Emitted, Framing, Input, Io, OTHER, Polled, RecordLine, Selected, Wanted,
+    WantedArgs,
 };
 use crate::record::known::{Entry, Known};
 use crate::record::ledger::{KNOWN, KNOWN_BAD_KIND};
-use crate::record::object::Object;
-use crate::record::verdict;
+use crate::record::object::{Object, last_modified};
 use crate::schema::{self, SchemaArgs};
-use crate::store::{self, DatabaseArgs, Store};
+use crate::store::{self, DatabaseArgs};
+use crate::values;
 
 /// Keep the records of wanted objects that are not known yet
 #[derive(Debug, Parser)]
@@ -44,6 +46,15 @@ pub struct Args {
     /// Keep objects that were rejected before too
     #[arg(long)]
     retry_rejects: bool,
+
+    /// Of the objects that are not known, keep those that were modified at this time or later: a
+    /// date, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = values::instant)]
+    since: Option<Timestamp>,
+
+    /// Of the objects that are not known, keep those that were modified before this time
+    #[arg(long, value_name = "TIME", value_parser = values::instant)]
+    until: Option<Timestamp>,
 
     #[command(flatten)]
     schema: SchemaArgs,
@@ -89,7 +100,19 @@ impl Args {
     }
 }
 
+/// The reasons of records that are left out for their time.
+const OLDER: &str = "modified before --since";
+const NEWER: &str = "modified after --until";
+
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
+    if let (Some(since), Some(until)) = (args.since, args.until)
+        && since >= until
+    {
+        return Err(Error::usage(format!(
+            "no object is modified at {since} or later and before {until}; give --until a later \
+             time than --since"
+        )));
+    }
     let wanted = Wanted::new(&args.wanted)?;
     let (known, known_bad) = known(args, io)?;
     let filter = Filter {
@@ -100,6 +123,8 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
             Some(_) => "known from a file",
             None => KNOWN,
         },
+        since: args.since,
+        until: args.until,
     };
     io.input.set_framing(Framing::Listing);
     ndjson::par_filter(io, |block| filter.filter_block(block))
@@ -119,7 +144,7 @@ fn known(args: &Args, io: &Io) -> Result<(Known, Known)> {
                     .notify_if_slow(format!("reading the known keys of {}", store.address()));
                 store.for_each_known(&mut |key, etag| known.insert(key, etag))?;
                 if !args.retry_rejects {
-                    read_rejects(&args.schema, &mut *store, &mut known_bad)?;
+                    known_bad = store::known_bad(&mut *store, &schema::verdict(&args.schema)?)?;
                 }
             }
         }
@@ -132,16 +157,6 @@ fn known(args: &Args, io: &Io) -> Result<(Known, Known)> {
             .note("keys known before", known.len() as u64);
     }
     Ok((known, known_bad))
-}
-
-/// Reads the objects that would be rejected again.
-fn read_rejects(schema: &SchemaArgs, store: &mut dyn Store, known_bad: &mut Known) -> Result<()> {
-    let by_schema = schema::verdict(schema)?;
-    store.for_each_reject(&mut |reject| {
-        if verdict::is_repeated(reject.kind, reject.verdict, &by_schema) {
-            known_bad.insert(reject.key, reject.etag);
-        }
-    })
 }
 
 fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
@@ -181,6 +196,8 @@ struct Filter {
     known_bad: Known,
     /// The reason of what is known: only the database says that it is stored.
     known_reason: &'static str,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
 }
 
 impl Filter {
@@ -200,16 +217,37 @@ impl Filter {
                 Selected::Bad(reject) => emitted.reject(reject),
                 Selected::Others(records) => emitted.drop(OTHER, records),
                 Selected::Wanted(line, Object { etag: None, .. }) => {
-                    emitted.keep(block, line.bytes);
+                    self.keep(line, block, &mut emitted);
                 }
+                // What is known to be bad is met, whatever its time, so that it is not forgotten.
                 Selected::Wanted(line, _) => match (known.next(), known_bad.next()) {
                     (Some(true), _) => emitted.drop(self.known_reason, 1),
                     (_, Some(true)) => emitted.known_bad(line.reject(KNOWN_BAD_KIND, AGAIN)),
-                    _ => emitted.keep(block, line.bytes),
+                    _ => self.keep(line, block, &mut emitted),
                 },
             }
         }
         emitted
+    }
+
+    /// Keeps a line whose object was modified in time, or does not say when.
+    fn keep(&self, line: RecordLine<'_>, block: &Block, emitted: &mut Emitted) {
+        match self.time_outside(line) {
+            Some(reason) => emitted.drop(reason, 1),
+            None => emitted.keep(block, line.bytes),
+        }
+    }
+
+    fn time_outside(&self, line: RecordLine<'_>) -> Option<&'static str> {
+        if self.since.is_none() && self.until.is_none() {
+            return None;
+        }
+        let modified = last_modified(&json::members(line.bytes).ok()?)?;
+        if self.since.is_some_and(|since| modified < since) {
+            return Some(OLDER);
+        }
+        let is_newer = self.until.is_some_and(|until| modified >= until);
+        is_newer.then_some(NEWER)
     }
 }
 

@@ -26,7 +26,7 @@ pub use self::export::{ExportStore, ExportTable, ExportedRow, Selection};
 pub use self::indexed::{DocumentState, IndexedRow, IndexedStore};
 pub use self::location::{Connector, DEFAULT_FILE, DatabaseArgs, Location};
 use self::plan::{ContentStatus, Refusal};
-pub use self::reject::{KnownReject, RejectedObject};
+pub use self::reject::{KnownReject, RejectedObject, known_bad};
 pub use self::run::{NewRun, Outcome, RunEnd, RunFence, RunRecord, RunRows, StoredRun};
 use crate::error::{Error, Kind, Result};
 use crate::json;

@@ -1,5 +1,10 @@
 //! The objects that were rejected: the table `bh_reject`, a row each.
 
+use super::Store;
+use crate::error::Result;
+use crate::record::known::Known;
+use crate::record::verdict;
+
 /// An object that a stage has rejected, with what was wrong the last time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RejectedObject {
@@ -22,6 +27,25 @@ pub struct KnownReject<'a> {
     pub etag: &'a str,
     pub kind: &'a str,
     pub verdict: &'a str,
+}
+
+impl KnownReject<'_> {
+    /// Returns whether the object would be rejected again, where `by_schema` is the verdict of
+    /// the schema that is used now.
+    pub fn is_repeated(&self, by_schema: &str) -> bool {
+        verdict::is_repeated(self.kind, self.verdict, by_schema)
+    }
+}
+
+/// Returns the objects that would be rejected again, not sealed yet.
+pub fn known_bad(store: &mut dyn Store, by_schema: &str) -> Result<Known> {
+    let mut known_bad = Known::default();
+    store.for_each_reject(&mut |reject| {
+        if reject.is_repeated(by_schema) {
+            known_bad.insert(reject.key, reject.etag);
+        }
+    })?;
+    Ok(known_bad)
 }
 
 /// Returns the query for those, in both dialects.

@@ -202,3 +202,25 @@ fn the_last_record_may_be_deleted_during_an_export() {
         run.exits(0);
     });
 }
+
+#[test]
+fn since_last_exports_a_renewed_collection_whole() {
+    let Some(kinto) = Kinto::new() else { return };
+    kinto.fill(0..5);
+    let folder = folder();
+    let export = || {
+        let state = folder.path().join("kinto.json");
+        let tool = kinto
+            .tool("kinto-export")
+            .args(["--since=last", "--resume-file"]);
+        tool.arg(state).run().exits(0)
+    };
+    assert_eq!(builds(&export()), expected(0..5));
+    kinto.renew();
+    let run = export().says(": exporting everything");
+    assert_eq!(builds(&run), expected(NEW));
+    assert_eq!(
+        run.lines()[0]["mark"]["begin"]["part"][0]["after"],
+        json!(null)
+    );
+}

@@ -4,15 +4,18 @@
 mod export;
 mod pages;
 mod ranges;
+mod since;
 mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 
 use self::export::Export;
 use self::pages::{Database, Http, Pages};
+use self::since::{LastExport, Since};
 use self::write::ExportWriter;
 use crate::address::without_password;
 use crate::cli::{Program, SharedArgs, WaitArgs};
@@ -35,6 +38,7 @@ Examples:
   kinto-export --resume-file kinto.json --resume | bh-validate |
     bh-load --resume-file kinto.json
   KINTO_DATABASE_URL=postgres://me@db/kinto kinto-export | gzip > builds.ndjson.gz
+  kinto-export --resume-file kinto.json --resume --since last > newer.ndjson
   kinto-export --no-marks --since 2026-01-31 | jq -c .build"
 )]
 pub struct Args {
@@ -52,9 +56,13 @@ pub struct Args {
     )]
     database: Option<String>,
 
-    /// Only what has changed since then: a date in RFC 3339, milliseconds since 1970, or an ETag of Kinto's
-    #[arg(long, value_name = "TIME", value_parser = values::timestamp)]
-    since: Option<u64>,
+    /// Only what has changed since then: a date in RFC 3339, milliseconds since 1970, an ETag of Kinto's, or last: what has changed since the last run of the --resume-file
+    #[arg(long, value_name = "TIME|last", value_parser = since::parse)]
+    since: Option<Since>,
+
+    /// With --since last, also what has changed this long before: it may not have been visible then
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = values::seconds)]
+    margin: Duration,
 
     /// Keep id, last_modified and schema next to the build
     #[arg(long)]
@@ -144,11 +152,18 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let source = RecordSource::open(args, io)?;
     let mut pages = source.pages(args, io)?;
     let unit = pages.unit();
-    let export = Export {
+    let last = LastExport::read(args)?;
+    let mut export = Export {
         server: source.address(),
         bucket: args.kinto.bucket.clone(),
         collection: args.kinto.collection.clone(),
-        since: args.since.map(|since| unit.since(since)),
+        since: match args.since {
+            Some(Since::At(time)) => Some(unit.since(time)),
+            // Until its run is known to be done.
+            _ => last
+                .as_ref()
+                .and_then(|last| last.state.source.since.clone()),
+        },
         through: None,
         changed: None,
     };
@@ -156,6 +171,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let waiting = format!("asking {}", pages.place());
     let notice = io.context.log.notify_if_slow(waiting);
     let changed = pages.changed()?;
+    if let Some(last) = &last {
+        export.since = last.follow(&mut exported, changed, (unit, args.margin), io)?;
+    }
     if exported.source.is_before(changed) {
         io.context.log.info(format!(
             "{}: it was recreated, or its settings were changed, since run {} began: starting a \
@@ -171,7 +189,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     } else {
         let latest = pages.latest()?;
         let changed = unit.milliseconds(latest);
-        if let Some(since) = args.since.filter(|since| changed < *since) {
+        if let Some(Since::At(since)) = args.since
+            && changed < since
+        {
             let place = pages.place();
             io.context.log.info(format!(
                 "{place}: no record has changed since {since}; the last change was at {changed}"

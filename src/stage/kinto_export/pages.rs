@@ -1,5 +1,7 @@
 //! Reads the pages of a collection as lines, from the server or from its database.
 
+use std::time::Duration;
+
 use crate::error::{Error, Result};
 use crate::record::coverage::Interval;
 use crate::record::release::{Meta, write_line};
@@ -33,6 +35,13 @@ impl TimeUnit {
     /// rounded.
     pub fn since(self, milliseconds: u64) -> String {
         self.format(milliseconds * self.units + (self.units - 1) / 2)
+    }
+
+    /// Returns a timestamp that is `margin` before the one in a text; `None` if it is none.
+    pub fn before(self, text: &str, margin: Duration) -> Option<String> {
+        let margin = u64::try_from(margin.as_millis()).unwrap_or(u64::MAX);
+        let margin = margin.saturating_mul(self.units);
+        Some(self.format(text.parse::<u64>().ok()?.saturating_sub(margin)))
     }
 
     /// Converts a timestamp to milliseconds, rounded down.
