@@ -175,7 +175,8 @@ const PAGES: &[Page] = &[
              another key has the same content, is not judged if a loader was at work.",
             "The exit status is 65 if anything differs, printed or not. Without an end mark it is \
              75: then the listing may be cut, and nothing is extra. The objects take less than 40 \
-             bytes of memory per key. bh-audit reads the tables main_build, bh_object, bh_reject \
+             bytes of memory per key. What the programs reject meanwhile, with --record-rejects, is \
+             known bad too. bh-audit reads the tables main_build, bh_object, bh_reject \
              and bh_run, and writes nothing.",
         ],
         files: &[DATABASE_FILE],

@@ -1,6 +1,7 @@
 //! bh-audit.
 
 mod beside;
+mod collations;
 mod ends;
 
 use serde_json::{Value, json};

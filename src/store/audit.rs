@@ -1,6 +1,6 @@
 //! What a database holds, for comparing it with a bucket.
 
-use super::Store;
+use super::{KnownReject, Store};
 use crate::error::Result;
 
 /// An object that the database holds.
@@ -36,6 +36,13 @@ pub trait AuditStore: Store {
         since: &str,
         from: i64,
     ) -> Result<Vec<StoredObject<String>>>;
+
+    /// Calls `each` with those of the objects with these keys that were rejected at a known ETag.
+    fn look_up_rejects(
+        &mut self,
+        keys: &[&str],
+        each: &mut dyn FnMut(&KnownReject<'_>),
+    ) -> Result<()>;
 
     /// Returns whether a loader may have stored something after `since`.
     fn is_loaded_since(&mut self, since: &str) -> Result<bool>;

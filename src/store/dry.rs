@@ -41,6 +41,14 @@ impl AuditStore for DryRun {
         Ok(Vec::new())
     }
 
+    fn look_up_rejects(
+        &mut self,
+        _keys: &[&str],
+        _each: &mut dyn FnMut(&KnownReject<'_>),
+    ) -> Result<()> {
+        Ok(())
+    }
+
     fn is_loaded_since(&mut self, _since: &str) -> Result<bool> {
         Ok(false)
     }

@@ -169,17 +169,22 @@ impl<'a> Report<'a> {
         } else {
             false
         };
+        let rejected = self.rejected(&keys)?;
         // The object replaces the rows of its key.
         let found: HashMap<&str, &StoredObject<String>> =
             found.iter().map(|object| (&*object.key, object)).collect();
         for suspect in &suspects {
             let stored = found.get(&*suspect.key).copied();
             let difference = match stored {
-                None => suspect.difference,
                 Some(stored) if is_same(suspect, stored) => {
                     output.drop(KNOWN, 1);
                     continue;
                 }
+                _ if rejected.get(&suspect.key) == Some(&suspect.etag) => {
+                    output.drop(KNOWN_BAD, 1);
+                    continue;
+                }
+                None => suspect.difference,
                 // It was stored after the listing began.
                 Some(stored) if stored.is_newer || is_loaded && !stored.has_own_row => {
                     output.drop(TOO_NEW, 1);
@@ -190,6 +195,18 @@ impl<'a> Report<'a> {
             self.report(suspect, difference, output)?;
         }
         Ok(())
+    }
+
+    /// Returns the ETags of those objects that are known to be bad by now.
+    fn rejected(&mut self, keys: &[&str]) -> Result<HashMap<String, Option<String>>> {
+        let mut rejected = HashMap::new();
+        let by_schema = &self.table.by_schema;
+        self.store.look_up_rejects(keys, &mut |reject| {
+            if reject.is_repeated(by_schema) {
+                rejected.insert(reject.key.to_owned(), Some(reject.etag.to_owned()));
+            }
+        })?;
+        Ok(rejected)
     }
 
     fn report(

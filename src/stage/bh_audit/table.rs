@@ -12,11 +12,10 @@ use crate::json;
 use crate::ndjson::{Block, Io, RecordLine, Selected, Wanted};
 use crate::record::known::{Entry, Known, Located};
 use crate::record::mark::Mark;
-use crate::record::object::Object;
+use crate::record::object::{Object, last_modified};
 use crate::record::reject::Reject;
-use crate::record::verdict;
 use crate::schema;
-use crate::store::{AuditStore, StoredObject};
+use crate::store::{AuditStore, StoredObject, known_bad};
 
 /// The objects that were stored when the audit began.
 pub struct Table {
@@ -25,6 +24,8 @@ pub struct Table {
     /// A bit per stored object.
     listed: Vec<AtomicU64>,
     known_bad: Known,
+    /// The verdict of the schema that is used now.
+    pub by_schema: String,
     /// An object that was written after this may be on its way.
     settled: Option<Timestamp>,
 }
@@ -55,15 +56,11 @@ impl Table {
         let log = &io.context.log;
         let waiting = format!("reading the known keys of {}", store.address());
         let _notice = log.notify_if_slow(waiting);
-        let (mut stored, mut known_bad) = (Known::default(), Known::default());
+        let mut stored = Known::default();
         store.for_each_stored("", &mut |object| stored.add(entry(object)))?;
         stored.seal();
         let by_schema = schema::verdict(&args.schema)?;
-        store.for_each_reject(&mut |reject| {
-            if verdict::is_repeated(reject.kind, reject.verdict, &by_schema) {
-                known_bad.insert(reject.key, reject.etag);
-            }
-        })?;
+        let mut known_bad = known_bad(store, &by_schema)?;
         known_bad.seal();
         let bits = (0..stored.len().div_ceil(64)).map(|_| AtomicU64::new(0));
         let counters = &io.context.counters;
@@ -73,6 +70,7 @@ impl Table {
             listed: bits.collect(),
             stored,
             known_bad,
+            by_schema,
             settled: settled(args.settle),
         })
     }
@@ -152,12 +150,8 @@ impl Table {
         let Some(settled) = self.settled else {
             return false;
         };
-        let written = json::members(line.bytes).ok().and_then(|members| {
-            let names = ["last_modified", "LastModified", "ModTime"];
-            let value = names.iter().find_map(|name| members.value(name))?;
-            let text = json::text_of(value)?.to_string_lossy().into_owned();
-            text.parse::<Timestamp>().ok()
-        });
+        let written = json::members(line.bytes).ok();
+        let written = written.and_then(|members| last_modified(&members));
         written.is_some_and(|written| written > settled)
     }
 }

@@ -4,10 +4,11 @@ use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::Type;
 use postgres::{Client, Row};
 
-use super::Postgres;
 use super::runs::time;
+use super::{Postgres, rejects};
 use crate::error::Result;
 use crate::retry::Failure;
+use crate::store::KnownReject;
 use crate::store::audit::{AuditStore, IN_FLIGHT, StoredObject};
 
 const ROWS: &str =
@@ -101,6 +102,19 @@ impl AuditStore for Postgres {
             )?;
             let objects = rows.iter().map(object);
             Ok(objects.collect::<Result<_, postgres::Error>>()?)
+        })
+    }
+
+    fn look_up_rejects(
+        &mut self,
+        keys: &[&str],
+        each: &mut dyn FnMut(&KnownReject<'_>),
+    ) -> Result<()> {
+        self.retry(|client| {
+            if rejects::are_readable(client)? {
+                rejects::look_up(client, keys, each)?;
+            }
+            Ok(())
         })
     }
 

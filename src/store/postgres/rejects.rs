@@ -2,7 +2,7 @@
 
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{ToSql, Type};
-use postgres::{Client, GenericClient};
+use postgres::{Client, GenericClient, Row};
 
 use super::runs::storable;
 use crate::record::coverage::Interval;
@@ -25,14 +25,31 @@ pub fn for_each(
     let none = std::iter::empty::<(&str, Type)>();
     let mut rows = client.query_typed_raw(reject::KNOWN, none)?;
     while let Some(row) = rows.next()? {
-        each(&KnownReject {
-            key: row.try_get(0)?,
-            etag: row.try_get(1)?,
-            kind: row.try_get(2)?,
-            verdict: row.try_get(3)?,
-        });
+        each(&known(&row)?);
     }
     Ok(())
+}
+
+/// Calls `each` with those of the objects with these keys.
+pub fn look_up(
+    client: &mut Client,
+    keys: &[&str],
+    each: &mut dyn FnMut(&KnownReject<'_>),
+) -> Result<(), postgres::Error> {
+    let query = format!("{} AND key = ANY ($1)", reject::KNOWN);
+    for row in &client.query_typed(&query, &[(&keys, Type::TEXT_ARRAY)])? {
+        each(&known(row)?);
+    }
+    Ok(())
+}
+
+fn known(row: &Row) -> Result<KnownReject<'_>, postgres::Error> {
+    Ok(KnownReject {
+        key: row.try_get(0)?,
+        etag: row.try_get(1)?,
+        kind: row.try_get(2)?,
+        verdict: row.try_get(3)?,
+    })
 }
 
 /// Stores what `run` has rejected; of one key the last.

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use rusqlite::{Row, params};
 
-use super::Sqlite;
+use super::{Sqlite, rejects};
 use crate::error::Result;
+use crate::store::KnownReject;
 use crate::store::audit::{AuditStore, StoredObject};
 
 const ROWS: &str = "SELECT s3_object_key, s3_object_etag, created_at >= ?1, 1 FROM main_build
@@ -80,11 +81,14 @@ impl AuditStore for Sqlite {
         since: &str,
         from: i64,
     ) -> Result<Vec<StoredObject<String>>> {
-        if !self.has("bh_object")? {
+        if !self.has("main_build")? {
             return Ok(Vec::new());
         }
+        let mut query = NEW_ROWS.to_owned();
+        if self.has("bh_object")? {
+            query = format!("{query} UNION ALL {OBJECTS} WHERE o.key = ?2");
+        }
         self.within(|connection| {
-            let query = format!("{NEW_ROWS} UNION ALL {OBJECTS} WHERE o.key = ?2");
             let mut statement = connection.prepare_cached(&query)?;
             let mut found = Vec::new();
             for key in keys {
@@ -101,6 +105,17 @@ impl AuditStore for Sqlite {
             }
             Ok(found)
         })
+    }
+
+    fn look_up_rejects(
+        &mut self,
+        keys: &[&str],
+        each: &mut dyn FnMut(&KnownReject<'_>),
+    ) -> Result<()> {
+        if !self.has("bh_reject")? {
+            return Ok(());
+        }
+        self.within(|connection| rejects::look_up(connection, keys, each))
     }
 
     fn is_loaded_since(&mut self, since: &str) -> Result<bool> {

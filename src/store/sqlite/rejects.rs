@@ -1,6 +1,6 @@
 //! The table of rejected objects.
 
-use rusqlite::{Connection, Result, Transaction, params};
+use rusqlite::{Connection, Result, Rows, Transaction, params};
 
 use crate::record::coverage::Interval;
 use crate::store::BuildRow;
@@ -8,7 +8,22 @@ use crate::store::reject::{self, KnownReject, RejectedObject};
 
 pub fn for_each(connection: &Connection, each: &mut dyn FnMut(&KnownReject<'_>)) -> Result<()> {
     let mut statement = connection.prepare(reject::KNOWN)?;
-    let mut rows = statement.query([])?;
+    give(statement.query([])?, each)
+}
+
+/// Calls `each` with those of the objects with these keys.
+pub fn look_up(
+    connection: &Connection,
+    keys: &[&str],
+    each: &mut dyn FnMut(&KnownReject<'_>),
+) -> Result<()> {
+    let query = format!("{} AND key = ?1", reject::KNOWN);
+    let mut statement = connection.prepare_cached(&query)?;
+    keys.iter()
+        .try_for_each(|key| give(statement.query([key])?, each))
+}
+
+fn give(mut rows: Rows<'_>, each: &mut dyn FnMut(&KnownReject<'_>)) -> Result<()> {
     while let Some(row) = rows.next()? {
         each(&KnownReject {
             key: row.get_ref(0)?.as_str()?,
