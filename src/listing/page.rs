@@ -26,6 +26,8 @@ pub enum PageError {
     NotAListing,
     /// It ends, or contradicts itself, before it is complete.
     Incomplete,
+    /// It says that it has so many keys and prefixes, and has so many.
+    Count(u64, u64),
     /// Its keys are encoded in another way than expected; this one.
     Encoding(Encoding),
     /// An invalid element, with the message for the user.

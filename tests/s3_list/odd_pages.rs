@@ -47,3 +47,19 @@ fn a_key_that_cannot_be_read_is_rejected_alone() {
     run.says("the key \"b%ff\" cannot be read")
         .says("the key \"&#xd800;\" cannot be read");
 }
+
+#[test]
+fn a_page_that_lacks_a_key_of_its_count_is_not_believed() {
+    let server = Scripted::new(|_| page("<KeyCount>2</KeyCount><Contents><Key>a</Key></Contents>"));
+    let tool = server.tool("s3-list").args(["--tries", "2", "s3://bench"]);
+    let run = tool.run().exits(69);
+    run.says("its KeyCount is 2, and the number of its keys and prefixes 1");
+}
+
+#[test]
+fn a_server_that_ignores_where_to_start_is_named_with_what_may_help() {
+    let server = Scripted::new(|_| page("<Contents><Key>a</Key></Contents>"));
+    let tool = server.tool("s3-list").args(["--after", "b", "s3://bench"]);
+    let run = tool.run().exits(78).says("it ignores start-after");
+    run.says("try --concurrency 1");
+}

@@ -112,11 +112,11 @@ impl PageParser {
         let keys = self.page.ends.len() as u64 + self.page.skipped;
         let got = keys + self.page.prefixes.len() as u64;
         // Some servers count only the keys.
-        if self
-            .key_count
-            .is_some_and(|key_count| key_count != got && key_count != keys)
+        if let Some(said) = self.key_count
+            && said != got
+            && said != keys
         {
-            return Err(PageError::Incomplete);
+            return Err(PageError::Count(said, got));
         }
         if self.declared != self.encoding && got > 0 {
             return Err(PageError::Encoding(self.declared));

@@ -127,6 +127,10 @@ impl Bucket {
             PageError::Incomplete | PageError::NotAListing => {
                 transient("the page was cut".to_owned())
             }
+            PageError::Count(said, came) => transient(format!(
+                "the page contradicts itself: its KeyCount is {said}, and the number of its keys \
+                 and prefixes {came}"
+            )),
             PageError::Encoding(Encoding::Plain) => {
                 self.plain.store(true, Relaxed);
                 transient("the server does not say how it encodes keys".to_owned())

@@ -233,7 +233,10 @@ impl Shared {
     }
 
     fn inconsistent(&self, error: &InconsistentListing) -> Error {
-        Error::configuration(format!("list {}: {error}", self.client.place()))
+        Error::configuration(format!("list {}: {error}", self.client.place())).then(
+            "try --concurrency 1, which follows the server's own tokens, or report it to those \
+             who run the server",
+        )
     }
 }
 
