@@ -97,6 +97,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "archive",
             "backoff",
             "environment",
+            "file_format",
             "json",
             "limits",
             "listing",

@@ -96,6 +96,13 @@ fn an_encoding_that_cannot_be_decoded_is_a_reject_that_names_it() {
 }
 
 #[test]
+fn an_object_that_is_compressed_without_saying_so_is_a_reject_that_says_it() {
+    let run = fetched("identity", gzip(BODY), &[]).exits(65);
+    assert_eq!(run.count("/rejected/not_json"), 1, "{run}");
+    run.says("compressed with gzip, and no Content-Encoding says so");
+}
+
+#[test]
 fn the_size_limit_counts_decoded_bytes() {
     let bomb = gzip(&format!("{{{}}}", " ".repeat(10 << 20)));
     assert!(bomb.len() < 20_000);

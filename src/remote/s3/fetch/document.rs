@@ -12,6 +12,7 @@ use super::super::encoding::{DecodeError, decode, decoded_length, encodings};
 use super::super::health::ServerHealth;
 use super::{FetchAnswer, FetchRequest, FetchedDocument, Shared};
 use crate::error::{Kind, Result};
+use crate::file_format::{self, FileFormat};
 use crate::json;
 use crate::record::s3::unquote_etag;
 use crate::retry::{Attempts, Failure, FailureClass};
@@ -290,7 +291,16 @@ fn document(bytes: &[u8]) -> Result<Vec<u8>, (&'static str, String)> {
     if bytes.is_empty() {
         return Err(("not_json", "the object is empty".to_owned()));
     }
-    let not_json = |error: &dyn std::fmt::Display| ("not_json", error.to_string());
+    let not_json = |error: &dyn std::fmt::Display| {
+        let message = match file_format::by_first_bytes(bytes) {
+            Some(FileFormat::Compressed(program, _)) => format!(
+                "the object is compressed with {program}, and no Content-Encoding says so; store \
+                 it with one"
+            ),
+            _ => error.to_string(),
+        };
+        ("not_json", message)
+    };
     let text = json::decode(bytes).map_err(|error| not_json(&error))?;
     let mut compact = Vec::with_capacity(text.len());
     match json::compact(&text, &mut compact).map_err(|error| not_json(&error))? {
