@@ -49,6 +49,10 @@ pub fn what_is_left<S: RunSource>(
     (open > 0 && !state.closed).then(|| format!("{} not yet stored", counted(open, "range")))
 }
 
+/// Why nothing of the run is stored, and what to do if that is no wonder.
+const NOTHING: &str = "the loader has confirmed nothing of this run (if none takes part any more, \
+                       delete its file FILE.loaded)";
+
 /// Returns the part of a run that is taken as done, `None` for a new run; and why.
 pub fn resume_point<S: RunSource>(
     state: &RunState<S>,
@@ -59,12 +63,13 @@ pub fn resume_point<S: RunSource>(
     if state.finished {
         let open = count_open(state, confirmed, checkpoint);
         let stored = confirmed.filter(|confirmed| confirmed.run.as_ref() == Some(run));
+        let because = stored.map_or_else(|| format!(": {NOTHING}"), |_| String::new());
         return match (open, state.closed) {
             (0, _) => (None, format!("run {run} is finished: starting a new run")),
             (_, true) => {
                 let why = format!(
                     "run {run} is closed with {} that could not be stored: starting a new run, \
-                     which lists everything",
+                     which lists everything{because}",
                     counted(open, "range")
                 );
                 (None, why)
@@ -72,7 +77,7 @@ pub fn resume_point<S: RunSource>(
             (_, false) => {
                 let why = format!(
                     "run {run} is listed completely, with {} not yet stored; listing the missing part \
-                     again",
+                     again{because}",
                     counted(open, "range")
                 );
                 (
@@ -95,10 +100,7 @@ pub fn resume_point<S: RunSource>(
             Some(confirmed.coverage.clone()),
             format!("run {run} resumes after what the loader has confirmed"),
         ),
-        Some(_) => from_start(
-            "the loader has confirmed nothing of this run (if none takes part any more, delete its \
-             file FILE.loaded)",
-        ),
+        Some(_) => from_start(NOTHING),
         None if checkpoint == Some(ResumeFrom::Loaded) => {
             from_start("no loader has confirmed anything")
         }

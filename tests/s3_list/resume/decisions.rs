@@ -27,6 +27,7 @@ finished | same :2    |        | 3 4 5 6 7 8 9       | is listed completely, wit
 finished | another :2 |        | 0 1 2 3 4 5 6 7 8 9 | is listed completely, with 1 range not yet stored; listing the missing part again
 finished | same :2    | listed | 0 1 2 3 4 5 6 7 8 9 | is finished: starting a new run
 closed   | same :2    |        | 0 1 2 3 4 5 6 7 8 9 | is closed with 1 range that could not be stored: starting a new run
+closed   | another :2 |        | 0 1 2 3 4 5 6 7 8 9 | is closed with 1 range that could not be stored: starting a new run
 finished |            | listed | 0 1 2 3 4 5 6 7 8 9 | is finished: starting a new run
 ";
 
@@ -95,6 +96,12 @@ fn resume_lists_exactly_what_may_be_lost() {
             before.run
         );
         assert!(run.told()[0].starts_with(&said), "{case} {run}");
+        if kept.starts_with("another") {
+            assert!(
+                run.told()[0].contains("delete its file FILE.loaded"),
+                "{run}"
+            );
+        }
         let wanted = listed.split_whitespace().map(|at| format!("k0000{at}"));
         let wanted: Vec<String> = wanted.collect();
         let listing = run.listing();
