@@ -1,8 +1,8 @@
 complete -c bh-audit -l suffix -d 'Keep only keys that end with this; repeatable' -r
 complete -c bh-audit -l key-regex -d 'Of these, keep only keys that match this regular expression; repeatable' -r
-complete -c bh-audit -l kind -d 'Print only these differences; all are counted' -r -f -a "missing\t'The object is listed, and not in the database'
-changed\t'The database has another ETag'
-extra\t'The object is in the database, and not in the part of the bucket that was listed'"
+complete -c bh-audit -l kind -d 'Print only these differences: missing (listed, but not in the database), changed (the database has another ETag), extra (in the database, but not in the listed part of the bucket); all are counted' -r -f -a "missing\t''
+changed\t''
+extra\t''"
 complete -c bh-audit -l settle -d 'Do not judge objects younger than this: they may be on their way into the database' -r
 complete -c bh-audit -l schema -d 'Use this schema instead of the built-in one: YAML or JSON' -r -F
 complete -c bh-audit -l database -d 'sqlite:FILE or postgres://… [default: sqlite:buildhub.db]' -r
@@ -19,5 +19,5 @@ complete -c bh-audit -l allow-drops -d 'Accept that grep, jq or another filter b
 complete -c bh-audit -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c bh-audit -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-audit -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
-complete -c bh-audit -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bh-audit -s h -l help -d 'Print help'
 complete -c bh-audit -s V -l version -d 'Print version'

@@ -1,6 +1,6 @@
-complete -c bh-export -l table -d 'What to export' -r -f -a "rows\t'The builds, as records that bh-load takes'
-objects\t'The objects that were loaded, with the hash of the build that each holds'
-rejects\t'The objects that were rejected, as in a file of rejects'"
+complete -c bh-export -l table -d 'What to export: rows (the builds, as records that bh-load takes), objects (those that were loaded, with the hash of their build), rejects (as in a file of rejects)' -r -f -a "rows\t''
+objects\t''
+rejects\t''"
 complete -c bh-export -l since -d 'Only what an earlier export has not seen: its output, or a file with its last line, or the snapshot in that line' -r
 complete -c bh-export -l database -d 'sqlite:FILE or postgres://… [default: sqlite:buildhub.db]' -r
 complete -c bh-export -l tries -d 'Maximum number of attempts per request to a server [default: 9, and 16 to Elasticsearch]' -r
@@ -14,5 +14,5 @@ complete -c bh-export -l progress-interval -d 'Where no rows are drawn, print a 
 complete -c bh-export -l no-marks -d 'Write only records, for jq, head, sort and wc; --since needs the end mark'
 complete -c bh-export -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-export -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
-complete -c bh-export -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bh-export -s h -l help -d 'Print help'
 complete -c bh-export -s V -l version -d 'Print version'

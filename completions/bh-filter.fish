@@ -1,6 +1,6 @@
 complete -c bh-filter -l suffix -d 'Keep only keys that end with this; repeatable' -r
 complete -c bh-filter -l key-regex -d 'Of these, keep only keys that match this regular expression; repeatable' -r
-complete -c bh-filter -l known -d 'The known objects: a file of records or a listing [default: those in the database]' -r
+complete -c bh-filter -l known -d 'Read the known objects from this file of records, or listing [default: from the database]' -r
 complete -c bh-filter -l since -d 'Of the objects that are not known, keep those that were modified at this time or later: a date, or RFC 3339' -r
 complete -c bh-filter -l until -d 'Of the objects that are not known, keep those that were modified before this time' -r
 complete -c bh-filter -l schema -d 'Use this schema instead of the built-in one: YAML or JSON' -r -F

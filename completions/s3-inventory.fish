@@ -5,7 +5,7 @@ archive\t''"
 complete -c s3-inventory -l keep-manifest -d 'Save the manifest to this file; if the file exists, use it' -r -F
 complete -c s3-inventory -l files -d 'Where the files of the manifest are: a folder, or s3://bucket/prefix/ to put before their keys [default: the manifest\'s bucket, or the destination bucket of a local manifest]' -r
 complete -c s3-inventory -l resume-file -d 'Save the progress of the run to this file' -r -F
-complete -c s3-inventory -l checkpoint -d 'Resume after what was written (listed), or after what bh-load confirmed (loaded)' -r -f -a "listed\t''
+complete -c s3-inventory -l checkpoint -d 'Resume after what was written (listed), or after what bh-load confirmed (loaded) [default: loaded if bh-load takes part]' -r -f -a "listed\t''
 loaded\t''"
 complete -c s3-inventory -l concurrency -d 'Maximum number of files read concurrently [default: one per core]' -r
 complete -c s3-inventory -l endpoint-url -d 'URL of an S3 server other than AWS [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]' -r
@@ -27,7 +27,7 @@ complete -c s3-inventory -l raw-keys -d 'Do not URL-decode keys in CSV'
 complete -c s3-inventory -l all-versions -d 'Include all versions of an object, not just the latest'
 complete -c s3-inventory -l delete-markers -d 'Include delete markers'
 complete -c s3-inventory -l resume -d 'Resume the previous run, or start a new one if it has finished'
-complete -c s3-inventory -l no-marks -d 'Write only records, for jq, head, sort and wc; a loader after them confirms nothing'
+complete -c s3-inventory -l no-marks -d 'Write only records, and no marks (receipts, see bh-pipes(7)), for jq, head, sort and wc; a loader after them confirms nothing'
 complete -c s3-inventory -l no-sign-request -d 'Send anonymous requests, for public buckets'
 complete -c s3-inventory -l request-payer -d 'Pay for the requests yourself (requester-pays buckets)'
 complete -c s3-inventory -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'

@@ -1,5 +1,5 @@
 complete -c s3-list -l resume-file -d 'Save the progress of the run to this file' -r -F
-complete -c s3-list -l checkpoint -d 'Resume after what was written (listed), or after what bh-load confirmed (loaded)' -r -f -a "listed\t''
+complete -c s3-list -l checkpoint -d 'Resume after what was written (listed), or after what bh-load confirmed (loaded) [default: loaded if bh-load takes part]' -r -f -a "listed\t''
 loaded\t''"
 complete -c s3-list -l after -d 'Start after this key (exclusive, in byte order)' -r
 complete -c s3-list -l through -d 'Stop at this key (inclusive)' -r
@@ -26,7 +26,7 @@ complete -c s3-list -l progress -d 'Show progress: rows at the bottom of a termi
 never\t''"
 complete -c s3-list -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
 complete -c s3-list -l resume -d 'Resume the previous run, or start a new one if it has finished'
-complete -c s3-list -l no-marks -d 'Write only records, for jq, head, sort and wc; a loader after them confirms nothing'
+complete -c s3-list -l no-marks -d 'Write only records, and no marks (receipts, see bh-pipes(7)), for jq, head, sort and wc; a loader after them confirms nothing'
 complete -c s3-list -l ordered -d 'Write keys in sorted order; pages that arrive early are buffered in memory, then in TMPDIR'
 complete -c s3-list -l no-sign-request -d 'Send anonymous requests, for public buckets'
 complete -c s3-list -l request-payer -d 'Pay for the requests yourself (requester-pays buckets)'

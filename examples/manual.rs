@@ -160,11 +160,11 @@ const PAGES: &[Page] = &[
             "Compares a listing, in any order, with the objects in the database, and passes the \
              records that differ, with the member audit: missing if the database has no such \
              object, changed if it has another ETag. Marks pass as through bh-filter(1), so that \
-             bh-fetch, bh-validate and bh-load behind it mend both. Objects that were rejected \
+             bh-fetch, bh-validate and bh-load after it repair both. Objects that were rejected \
              with this ETag, and would be again, are counted as known bad, and do not differ.",
             "An object that is in the database, but not in the part of the bucket that was listed, \
              is extra. All are counted; --kind extra also prints them, without a bucket, before \
-             the last mark. Rows are never removed, so there is nothing to mend. What was listed \
+             the last mark. Rows are never removed, so there is nothing to repair. What was listed \
              is what the marks say; of an inventory, all of its files must have come. Pages with \
              rejects, or with records that another program dropped, do not count as listed.",
             "Loaders and uploads may be at work meanwhile. Each difference is looked up once more \

@@ -2,16 +2,15 @@
 
 use url::Url;
 
-/// Parses the address of a server; `example` shows what is expected.
+/// Parses the address of a server.
 ///
 /// # Errors
-/// It is not a URL of http or https. The message does not quote it, as it may hold a password.
-pub fn parse_http(text: &str, example: &str) -> Result<Url, String> {
-    let wrong = |what: &dyn std::fmt::Display| format!("{what}, expected a URL like {example}");
-    let url = Url::parse(text).map_err(|error| wrong(&error))?;
+/// Why it is not a URL of http or https. The text does not quote it, as it may hold a password.
+pub fn parse_http(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
     match url.scheme() {
         "http" | "https" => Ok(url),
-        _ => Err(wrong(&"neither http nor https")),
+        _ => Err("neither http nor https".to_owned()),
     }
 }
 

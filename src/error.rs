@@ -157,6 +157,18 @@ impl Error {
         Self::at(Kind::LocalIo, place)
     }
 
+    /// Does the same for a file that cannot be written, with the next step.
+    pub fn unwritable(place: impl fmt::Display) -> impl Fn(io::Error) -> Self {
+        move |cause| {
+            let next = match cause.kind() {
+                io::ErrorKind::NotFound => "no such folder; create it",
+                io::ErrorKind::IsADirectory => "it is a folder; name a file",
+                _ => return Self::local(format!("cannot write {place}"))(cause),
+            };
+            Self::message(Kind::LocalIo, format!("cannot write {place}: {next}"))
+        }
+    }
+
     /// Returns whether it was made of a `T`.
     pub fn is<T: fmt::Display + fmt::Debug + Send + Sync + 'static>(&self) -> bool {
         self.cause.is::<T>()

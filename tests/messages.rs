@@ -126,6 +126,43 @@ const LOCAL: &[Row] = &[
         "gave up after 2 tries",
     ),
     row(
+        "bh-load --elasticsearch 127.0.0.1:9200",
+        2,
+        "the URL of Elasticsearch is not valid: relative URL without a base; set --elasticsearch \
+         or ELASTICSEARCH_URL to one like http://localhost:9200",
+    ),
+    row(
+        "kinto-export --server 127.0.0.1:8888",
+        2,
+        "the URL of Kinto is not valid: relative URL without a base; set --server or \
+         KINTO_SERVER_URL to one like http://localhost:8888/v1",
+    ),
+    row(
+        "kinto-export --auth-file damaged.json",
+        78,
+        "damaged.json: expected USER:PASSWORD or Bearer TOKEN",
+    ),
+    row(
+        "bh-filter --rejects missing/r",
+        74,
+        "cannot write --rejects missing/r: no such folder; create it",
+    ),
+    row(
+        "bh-filter --rejects .",
+        74,
+        "cannot write --rejects .: it is a folder; name a file",
+    ),
+    row(
+        "bh-filter --key-regex *.json",
+        2,
+        "this is a regular expression, not a glob: try '.*\\.json$'",
+    ),
+    row(
+        "bh-filter --suffix *.json",
+        2,
+        "a suffix is taken as it stands, without wildcards: try .json",
+    ),
+    row(
         "bh-load --runs",
         78,
         "no such database; name the one that holds the runs with --database or DATABASE_URL",
@@ -200,6 +237,19 @@ fn a_mistake_is_named_with_the_next_step() {
         assert!(!run.stderr.contains("os error"), "{run}");
         assert!(!run.stderr.contains("secret"), "{run}");
     }
+}
+
+#[test]
+fn a_denial_of_signed_requests_asks_for_permissions() {
+    let body = "<Error><Code>AccessDenied</Code><Message>no.</Message></Error>";
+    let url = answering("403 Forbidden", body);
+    let tool = Tool::new("s3-list").args(["--endpoint-url", &url, "s3://b"]);
+    let tool = tool.env("AWS_ACCESS_KEY_ID", "me");
+    let run = tool.env("AWS_SECRET_ACCESS_KEY", "secret").run().exits(77);
+    run.says("cannot list s3://b/ at http://").says(
+        "access denied: AccessDenied (403) no; check the permissions of the credentials (a public \
+         bucket needs none with --no-sign-request)",
+    );
 }
 
 /// Runs a program against a server that gives one answer, with the user of `auth`.
@@ -320,7 +370,7 @@ fn a_missing_object_is_named_with_its_place() {
 }
 
 #[test]
-fn an_unknown_role_of_postgresql_is_named_with_its_setting() {
+fn an_unknown_role_or_database_of_postgresql_is_named_with_its_setting() {
     let Some(database) = Database::new() else {
         return;
     };
@@ -331,6 +381,13 @@ fn an_unknown_role_of_postgresql_is_named_with_its_setting() {
         .run();
     let run = run.exits(77).says("\"nosuch\"");
     run.says("; check the user in the URL of the database, or PGUSER");
+    let mut url = url::Url::parse(&database.url).unwrap();
+    url.set_path("nosuch");
+    let tool = Tool::new("bh-load").args(["--database", url.as_str()]);
+    tool.run().exits(78).says(
+        "database \"nosuch\" does not exist (3D000); create it, or check its name in DATABASE_URL \
+         or --database",
+    );
 }
 
 #[test]
@@ -340,8 +397,21 @@ fn an_error_of_s3_is_named_with_the_next_step() {
             "403 Forbidden",
             "AccessDenied",
             77,
-            "access denied: AccessDenied (403) no; check the credentials and their permissions \
-             (--no-sign-request only works for public buckets)",
+            "access denied to anonymous requests: AccessDenied (403) no; remove --no-sign-request, \
+             and provide credentials",
+        ),
+        (
+            "400 Bad Request",
+            "InvalidBucketName",
+            78,
+            "InvalidBucketName (400) no; check the name of the bucket",
+        ),
+        (
+            "403 Forbidden",
+            "",
+            77,
+            "access denied to anonymous requests: HTTP 403; check --endpoint-url, or remove \
+             --no-sign-request and provide credentials",
         ),
         (
             "403 Forbidden",

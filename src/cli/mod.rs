@@ -165,7 +165,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
 }
 
 fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {
-    Error::local(format!("cannot write --summary {}", path.display()))
+    Error::unwritable(format!("--summary {}", path.display()))
 }
 
 /// Parses the command line; `--version` names the commit, which the manual

@@ -79,6 +79,9 @@ impl RowReader {
                     "name the file as an argument, or decompress it with zcat".to_owned()
                 }
                 FileFormat::Compressed(_, tool) => format!("decompress it with {tool}"),
+                FileFormat::Other("ORC") => {
+                    "ORC is not supported: use an inventory in CSV or Parquet".to_owned()
+                }
                 _ => "convert it, or download the file again".to_owned(),
             };
             return Err(format!("expected CSV, found {found}; {then}"));

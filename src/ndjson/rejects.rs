@@ -117,7 +117,7 @@ impl Rejects {
 }
 
 fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {
-    Error::local(format!("cannot write --rejects {}", path.display()))
+    Error::unwritable(format!("--rejects {}", path.display()))
 }
 
 fn open_to_append(path: &Path) -> std::io::Result<File> {

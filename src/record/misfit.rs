@@ -122,10 +122,10 @@ fn text_mistake(stage: &str, line: &[u8]) -> Option<&'static str> {
     let is_listing = matches!(stage, "bh-filter" | "bh-fetch" | "bh-derive");
     let mistake = match text.as_bytes() {
         [b'{' | b'['] | [b'[', b'{'] | [b'{', .., b'{' | b'[' | b','] if line.len() < 200 => {
-            "this is JSON over several lines: put jq -c . before, and for the output of aws s3api \
-             jq -c '.Contents[]'"
+            "this is JSON over several lines: pipe it through jq -c . first; the output of aws s3api \
+             through jq -c '.Contents[]'"
         }
-        [b'[', ..] => "this is a JSON array: put jq -c '.[]' before",
+        [b'[', ..] => "this is a JSON array: pipe it through jq -c '.[]' first",
         // Half a line.
         [] | [b'{', ..] => return None,
         [b'<', ..] => "this is XML or HTML",
@@ -134,12 +134,12 @@ fn text_mistake(stage: &str, line: &[u8]) -> Option<&'static str> {
              list-objects-v2 | jq -c '.Contents[]'"
         }
         [b'"', ..] if columns == 1 && is_listing => {
-            "these are keys alone: put jq -c '{key: .}' before"
+            "these are only keys: pipe them through jq -c '{key: .}' first"
         }
-        _ if columns > 2 && is_listing => "this is CSV: an inventory is read by s3-inventory",
+        _ if columns > 2 && is_listing => "this is CSV: read an inventory with s3-inventory",
         _ if columns > 2 => "this is CSV",
         _ if is_listing && text.contains('/') && !text.contains(char::is_whitespace) => {
-            "these are keys alone: put jq -cR '{key: .}' before"
+            "these are only keys: pipe them through jq -cR '{key: .}' first"
         }
         _ => "expected one JSON object per line",
     };

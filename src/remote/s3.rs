@@ -96,6 +96,7 @@ pub struct S3 {
     /// How long the server may stay silent.
     timeout: Duration,
     payer: Option<RequestPayer>,
+    is_anonymous: bool,
     endpoint: Option<String>,
     /// Names the proxy in messages.
     proxy: Option<String>,
@@ -177,6 +178,7 @@ impl S3 {
             retry: Retry::new(Policy::requests(args.tries), context),
             timeout,
             payer: args.request_payer.then_some(RequestPayer::Requester),
+            is_anonymous: args.no_sign_request,
             endpoint: endpoint.as_deref().map(without_password),
             proxy: proxy.map(through),
         })
@@ -228,7 +230,7 @@ impl S3 {
             .set_request_payer(self.payer.clone())
             .send();
         let answer = self.retry.watch(self.place(bucket, key), answer).await;
-        answer.map_err(|error| classify(&error))
+        answer.map_err(|error| classify(&error, self.is_anonymous))
     }
 }
 

@@ -27,11 +27,13 @@ pub struct ResumeArgs {
     #[arg(long, requires = "resume_file")]
     pub resume: bool,
 
-    /// Resume after what was written (listed), or after what bh-load confirmed (loaded)
+    /// Resume after what was written (listed), or after what bh-load confirmed (loaded) [default:
+    /// loaded if bh-load takes part]
     #[arg(long, value_enum, requires = "resume")]
     pub checkpoint: Option<ResumeFrom>,
 
-    /// Write only records, for jq, head, sort and wc; a loader after them confirms nothing
+    /// Write only records, and no marks (receipts, see bh-pipes(7)), for jq, head, sort and wc; a
+    /// loader after them confirms nothing
     #[arg(long)]
     pub no_marks: bool,
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::run::{FORMAT, RunState};
 use crate::disk;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// Returns the path of the loader's file beside the resume file `path`.
 pub fn loaded_path(path: &Path) -> PathBuf {
@@ -73,13 +73,7 @@ impl StateFile {
 /// Locks the lock file of `path`, which is beside the file that a link points to. It is never
 /// removed, because two runs could then hold a lock at once.
 fn lock(path: &Path) -> Result<File> {
-    let failed = |error| match std::io::Error::kind(&error) {
-        ErrorKind::NotFound => Error::message(
-            Kind::LocalIo,
-            format!("cannot write {}: no such folder; create it", path.display()),
-        ),
-        _ => Error::local(format_args!("cannot write {}", path.display()))(error),
-    };
+    let failed = |error| Error::unwritable(path.display())(error);
     let lock = disk::beside(&disk::follow_links(path).map_err(failed)?, ".lock");
     let mut options = File::options();
     options.write(true).create(true).truncate(false);

@@ -35,7 +35,7 @@ pub struct Args {
     #[command(flatten)]
     wanted: WantedArgs,
 
-    /// The known objects: a file of records or a listing [default: those in the database]
+    /// Read the known objects from this file of records, or listing [default: from the database]
     #[arg(long, value_name = "FILE")]
     known: Option<String>,
 

@@ -5,11 +5,8 @@ use crate::error::{Error, Result};
 /// A table that can be exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ExportTable {
-    /// The builds, as records that bh-load takes
     Rows,
-    /// The objects that were loaded, with the hash of the build that each holds
     Objects,
-    /// The objects that were rejected, as in a file of rejects
     Rejects,
 }
 

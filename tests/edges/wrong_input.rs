@@ -31,13 +31,13 @@ fn the_likely_mistake_is_reported_once() {
             "bh-filter",
             &[][..],
             "\"b\",\"pub/a\",\"12\"",
-            "this is CSV: an inventory is read by s3-inventory",
+            "this is CSV: read an inventory with s3-inventory",
         ),
         (
             "bh-filter",
             &[],
             "{",
-            "this is JSON over several lines: put jq -c . before",
+            "this is JSON over several lines: pipe it through jq -c . first",
         ),
         (
             "bh-filter",
@@ -56,7 +56,7 @@ fn the_likely_mistake_is_reported_once() {
             "bh-filter",
             &[],
             "pub/a/buildhub.json",
-            "put jq -cR '{key: .}' before",
+            "these are only keys: pipe them through jq -cR '{key: .}' first",
         ),
         (
             "bh-filter",

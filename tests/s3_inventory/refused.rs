@@ -155,7 +155,11 @@ fn files_of_another_format_are_refused_before_a_row_is_read() {
     let mut tar = vec![b'x'; 600];
     tar[257..262].copy_from_slice(b"ustar");
     let table = [
-        ("a.orc", begin(b"ORC"), "found ORC"),
+        (
+            "a.orc",
+            begin(b"ORC"),
+            "found ORC; ORC is not supported: use an inventory in CSV or Parquet",
+        ),
         ("a.csv", begin(b"ORC"), "found ORC"),
         ("a.zst", begin(b"\x28\xb5\x2f\xfd"), "compressed by zstd"),
         ("a.zip", begin(b"PK\x03\x04"), "a zip archive"),

@@ -83,7 +83,7 @@ fn resumed_runs_list_the_rest(keys: &[String], tool: impl Fn() -> Tool) {
 #[track_caller]
 fn warns(run: Run) -> Run {
     assert!(run.count("/notes/contradictions") > 0, "{run}");
-    run.says("warning: list s3://").says(WARNING)
+    run.says("warning: listing s3://").says(WARNING)
 }
 
 #[test]

@@ -142,7 +142,12 @@ fn the_metadata_service_is_asked_without_a_proxy() {
         .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*metadata.url)
         .env("http_proxy", &*proxy.url)
         .run();
-    ends(&server, run, 77, &["credentials"]);
+    let words = [
+        "cannot get credentials: failed to load IMDS session token: ",
+        "IMDS is disabled or the caller has insufficient permissions; set AWS_ACCESS_KEY_ID and \
+         AWS_SECRET_ACCESS_KEY, choose a --profile, or add --no-sign-request for a public bucket",
+    ];
+    ends(&server, run, 77, &words);
     assert!(!metadata.asked().is_empty());
     assert_eq!(proxy.asked(), [""; 0]);
 }

@@ -229,7 +229,10 @@ fn without_resume_or_a_file_a_new_run_starts() {
     tiles(&run.listing(), None, None);
     let before = place.half(&server, |_| {});
     let run = place.tool(&server).run().exits(0);
-    let run = run.says("is abandoned (10 records listed; its listing was not finished)");
+    let run = run.says(
+        "is abandoned (10 records listed; its listing was not finished): starting over; to \
+         continue a run, use --resume",
+    );
     assert_eq!(run.listing().sorted(), keys);
     assert!(place.state().run != before.run, "{run}");
     // A relative name is in the current folder.

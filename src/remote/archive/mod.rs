@@ -182,8 +182,8 @@ impl Archive {
             }
         };
         let what = match &self.source {
-            Source::Web(client) => format!("get {}", client.place(url)),
-            Source::Bucket(_) => format!("get {url}"),
+            Source::Web(client) => format!("cannot get {}", client.place(url)),
+            Source::Bucket(_) => format!("cannot get {url}"),
         };
         Ok(match self.retry.try_run(&what, attempt).await {
             Ok(document) => Fetched::Found(document),

@@ -330,9 +330,12 @@ impl ElasticArgs {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        parse_http(text, "http://localhost:9200")
-            .map(Some)
-            .map_err(|message| Error::usage(format!("--elasticsearch: {message}")))
+        parse_http(text).map(Some).map_err(|what| {
+            Error::usage(format!(
+                "the URL of Elasticsearch is not valid: {what}; set --elasticsearch or \
+                 ELASTICSEARCH_URL to one like http://localhost:9200"
+            ))
+        })
     }
 
     /// Returns the name of the index.

@@ -324,8 +324,12 @@ fn root(args: &KintoArgs) -> Result<Url> {
     let named = args.server.clone().filter(|url| !url.trim().is_empty());
     let text = named.or_else(|| environment::either("SERVER_URL"));
     let text = text.as_deref().map_or(DEFAULT, str::trim);
-    let mut url = parse_http(text, DEFAULT)
-        .map_err(|message| Error::usage(format!("--server: {message}")))?;
+    let mut url = parse_http(text).map_err(|what| {
+        Error::usage(format!(
+            "the URL of Kinto is not valid: {what}; set --server or KINTO_SERVER_URL to one like \
+             {DEFAULT}"
+        ))
+    })?;
     url.set_query(None);
     url.set_fragment(None);
     Ok(url)
@@ -340,7 +344,12 @@ fn auth(args: &KintoArgs) -> Result<Option<Credentials>> {
         None => environment::either("AUTH").unwrap_or_default(),
     };
     let line = text.lines().next().unwrap_or_default().trim();
-    (!line.is_empty()).then(|| parse_auth(line)).transpose()
+    let from = match &args.auth_file {
+        Some(path) => path.display().to_string(),
+        None => "KINTO_AUTH".to_owned(),
+    };
+    let parsed = (!line.is_empty()).then(|| parse_auth(line)).transpose();
+    parsed.map_err(|error| error.context(from))
 }
 
 /// Parses credentials, whose password may hold colons.
@@ -351,7 +360,7 @@ fn parse_auth(text: &str) -> Result<Credentials> {
     match text.split_once(':') {
         Some((user, password)) => Ok(Credentials::Basic(user.to_owned(), password.to_owned())),
         None => Err(Error::configuration(
-            "AUTH: expected USER:PASSWORD or Bearer TOKEN",
+            "expected USER:PASSWORD or Bearer TOKEN",
         )),
     }
 }

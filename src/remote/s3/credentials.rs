@@ -90,7 +90,7 @@ impl CheckedCredentials {
                 return Err(CredentialsError::provider_error(away));
             }
             Err(error) => {
-                let cause = chain(&error);
+                let cause = chain(std::error::Error::source(&error).unwrap_or(&error));
                 // What the SDK says to those who build programs with it.
                 let (cause, advice) = if cause.contains("cargo feature") {
                     (
@@ -98,7 +98,7 @@ impl CheckedCredentials {
                         EXPORT,
                     )
                 } else {
-                    (cause.as_str(), self.advice.as_str())
+                    (cause.trim_end_matches('.'), self.advice.as_str())
                 };
                 NoCredentials(format!("cannot get credentials: {cause}; {advice}"))
             }

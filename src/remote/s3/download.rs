@@ -37,7 +37,7 @@ impl Download {
             ..Body::default()
         };
         runtime.spawn(async move {
-            let what = format!("get {}", s3.place(&place.0, &place.1));
+            let what = format!("cannot get {}", s3.place(&place.0, &place.1));
             let body = Mutex::new(body);
             loop {
                 let attempt = || async { body.lock().await.next(&s3, &place).await };
@@ -90,7 +90,7 @@ impl S3 {
                 Err(failure) => Err(failure),
             }
         };
-        let what = format!("get {}", self.place(bucket, key));
+        let what = format!("cannot get {}", self.place(bucket, key));
         self.retry.run(&what, attempt).await
     }
 

@@ -16,7 +16,8 @@ use crate::remote::proxy::{CREDENTIALS, ProxyError, is_unauthorized};
 use crate::retry::{Failure, FailureClass};
 
 /// Returns what an error of the SDK means; a permanent one has the exit status of its kind.
-pub fn classify<E>(error: &SdkError<E, Response>) -> Failure
+/// `is_anonymous` says that the request was not signed.
+pub fn classify<E>(error: &SdkError<E, Response>, is_anonymous: bool) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -27,7 +28,7 @@ where
         return Failure::transient(FailureClass::Silent, away.to_string());
     }
     match error {
-        SdkError::ServiceError(_) | SdkError::ResponseError(_) => answered(error),
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => answered(error, is_anonymous),
         SdkError::TimeoutError(_) => unanswered(),
         SdkError::ConstructionFailure(_) => Failure::Object(Error::configuration(chain(error))),
         SdkError::DispatchFailure(failure) => {
@@ -76,6 +77,7 @@ fn find<'a, E: std::error::Error + 'static>(
 
 /// An error response.
 struct Answer {
+    is_anonymous: bool,
     status: u16,
     code: Option<String>,
     message: String,
@@ -83,7 +85,7 @@ struct Answer {
     after: Option<Duration>,
 }
 
-fn answered<E>(error: &SdkError<E, Response>) -> Failure
+fn answered<E>(error: &SdkError<E, Response>, is_anonymous: bool) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -93,6 +95,7 @@ where
     let headers = raw.headers();
     let body = raw.body().bytes().unwrap_or_default();
     let answer = Answer {
+        is_anonymous,
         status: raw.status().as_u16(),
         code: error
             .code()
@@ -115,6 +118,7 @@ where
 /// Classifies a document that came with success and is not what was asked for.
 pub fn classify_document(document: &[u8]) -> Failure {
     let answer = Answer {
+        is_anonymous: false,
         status: 200,
         code: find_text(document, "Code"),
         message: find_text(document, "Message").unwrap_or_default(),
@@ -127,6 +131,7 @@ pub fn classify_document(document: &[u8]) -> Failure {
 impl Answer {
     fn classify(self, otherwise: impl FnOnce() -> String) -> Failure {
         let Self {
+            is_anonymous,
             status,
             code,
             message,
@@ -162,9 +167,17 @@ impl Answer {
                 "the object is archived: {said}; restore it with `aws s3api restore-object`, and \
                  run again"
             ))),
-            Some("AccessDenied" | "AllAccessDisabled") => denied(format!(
-                "access denied: {said}; check the credentials and their permissions (--no-sign-request only works for public buckets)"
+            Some("AccessDenied" | "AllAccessDisabled") if is_anonymous => denied(format!(
+                "access denied to anonymous requests: {said}; remove --no-sign-request, and \
+                 provide credentials"
             )),
+            Some("AccessDenied" | "AllAccessDisabled") => denied(format!(
+                "access denied: {said}; check the permissions of the credentials (a public bucket \
+                 needs none with --no-sign-request)"
+            )),
+            Some("InvalidBucketName") => Failure::Object(Error::configuration(format!(
+                "{said}; check the name of the bucket"
+            ))),
             // Of a key that the server spells in another way, too.
             Some("SignatureDoesNotMatch") => denied(format!(
                 "the credentials are not accepted: {said}; check AWS_SECRET_ACCESS_KEY"
@@ -199,6 +212,10 @@ impl Answer {
                     format!("unexpected redirect ({said}); is this an S3 endpoint?"),
                 ),
                 407 => Failure::permanent(Kind::Refused, format!("{said}; {CREDENTIALS}")),
+                401 | 403 if is_anonymous => denied(format!(
+                    "access denied to anonymous requests: {said}; check --endpoint-url, or remove \
+                     --no-sign-request and provide credentials"
+                )),
                 401 | 403 => denied(format!(
                     "access denied: {said}; check the credentials and --endpoint-url"
                 )),

@@ -40,7 +40,7 @@ impl S3 {
         let start = |key: String| {
             let retry = &retry;
             async move {
-                let what = format!("get {}", self.place(bucket, &key));
+                let what = format!("cannot get {}", self.place(bucket, &key));
                 let started = retry.try_run(&what, || self.read_start(bucket, &key)).await;
                 (key, started)
             }
@@ -91,7 +91,7 @@ impl S3 {
             size: 1000,
         };
         let lister = Bucket::new(bucket, ConcurrencyLimit::new(1, None));
-        let what = format!("list {}", self.place(bucket, query.prefix));
+        let what = format!("cannot list {}", self.place(bucket, query.prefix));
         let page = retry
             .try_run(&what, || self.try_page(&lister, query))
             .await?;

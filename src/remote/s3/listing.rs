@@ -156,7 +156,7 @@ impl S3 {
         permit: Permit<'_>,
         request: ListQuery<'_>,
     ) -> Result<Page> {
-        let what = format!("list {}", self.place(&bucket.name, request.prefix));
+        let what = format!("cannot list {}", self.place(&bucket.name, request.prefix));
         let mut first = Some(permit);
         let attempt = || {
             let permit = first.take();
@@ -192,13 +192,17 @@ impl S3 {
             };
             let place = self.place(&bucket.name, prefix);
             let attempt = || self.try_page(bucket, query);
-            match self.retry.run(&format!("list {place}"), attempt).await {
+            match self
+                .retry
+                .run(&format!("cannot list {place}"), attempt)
+                .await
+            {
                 Ok(page) if page.is_empty() => {}
                 Ok(_) if prefix == key => break,
                 Err(error) if error.kind != Kind::Configuration => return Err(error),
                 _ => {
                     return Err(Error::configuration(format!(
-                        "list {place}: got the key {key:?}: the server encodes keys and does not \
+                        "cannot list {place}: got the key {key:?}: the server encodes keys and does not \
                          say so, although it was not asked to; look at the server"
                     )));
                 }
@@ -236,8 +240,8 @@ impl S3 {
                 }
                 Continuation::More(_) => {
                     return Err(Error::configuration(format!(
-                        "list {}: the page is not the last one, and does not say how to go on; \
-                         look at the server",
+                        "cannot list {}: the page is not the last one, and has no token for the \
+                         next; look at the server",
                         self.place(&bucket.name, prefix)
                     )));
                 }
@@ -268,7 +272,10 @@ impl S3 {
             if reported.len() < REPORTED {
                 reported.insert(id);
                 let place = self.place(&bucket.name, prefix);
-                self.retry.context.log.warn(format!("list {place}: {text}"));
+                self.retry
+                    .context
+                    .log
+                    .warn(format!("listing {place}: {text}"));
             }
         }
     }
@@ -305,20 +312,13 @@ impl S3 {
             .send();
         let place = self.place(&bucket.name, request.prefix);
         let answer = self.retry.watch(&place, answer).await;
-        answer.map_err(|error| classify(&error))?;
+        answer.map_err(|error| classify(&error, self.is_anonymous))?;
         let body = self.paced(raw.body().unwrap_or_default(), place);
-        let permanent = |error: Error| {
-            let place = self.place(&bucket.name, request.prefix);
-            Failure::permanent(error.kind, format!("list {place}: {error}"))
-        };
-        let page = match bucket.read(body, encoding).await {
-            Err(Failure::Permanent(error)) => return Err(permanent(error)),
-            page => page?,
-        };
+        let page = bucket.read(body, encoding).await?;
         self.report(bucket, &page, request.prefix);
         match page.foreign(request.prefix) {
             None => Ok(page),
-            Some(foreign) => Err(permanent(Error::configuration(format!(
+            Some(foreign) => Err(Failure::Permanent(Error::configuration(format!(
                 "asked for keys that begin with {:?}, got {foreign:?}: the server ignores the \
                  prefix; look at the server",
                 request.prefix

@@ -31,7 +31,9 @@ pub struct Args {
     #[command(flatten)]
     wanted: WantedArgs,
 
-    /// Print only these differences; all are counted
+    /// Print only these differences: missing (listed, but not in the database), changed (the
+    /// database has another ETag), extra (in the database, but not in the listed part of the
+    /// bucket); all are counted
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["missing", "changed"])]
     kind: Vec<Difference>,
 
@@ -58,11 +60,8 @@ pub struct Args {
 /// How the bucket and the database differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Difference {
-    /// The object is listed, and not in the database
     Missing,
-    /// The database has another ETag
     Changed,
-    /// The object is in the database, and not in the part of the bucket that was listed
     Extra,
 }
 

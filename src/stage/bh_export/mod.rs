@@ -33,7 +33,8 @@ Examples:
   bh-export --table rejects | jq -r .error.kind | sort | uniq -c"
 )]
 pub struct Args {
-    /// What to export
+    /// What to export: rows (the builds, as records that bh-load takes), objects (those that were
+    /// loaded, with the hash of their build), rejects (as in a file of rejects)
     #[arg(long, value_enum, default_value = "rows")]
     table: ExportTable,
 

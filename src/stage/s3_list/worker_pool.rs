@@ -227,13 +227,13 @@ impl Shared {
             let place = self.client.place();
             self.context
                 .log
-                .warn(format!("list {place}: {contradiction}"));
+                .warn(format!("listing {place}: {contradiction}"));
             self.context.counters.note("contradictions", 1);
         }
     }
 
     fn inconsistent(&self, error: &InconsistentListing) -> Error {
-        Error::configuration(format!("list {}: {error}", self.client.place())).then(
+        Error::configuration(format!("cannot list {}: {error}", self.client.place())).then(
             "try --concurrency 1, which follows the server's own tokens, or report it to those \
              who run the server",
         )
@@ -251,7 +251,7 @@ impl BucketClient {
         let why = match error.kind {
             Kind::Refused => {
                 let place = self.place();
-                format!("list {place}: listing with a delimiter is not allowed")
+                format!("{place}: listing with a delimiter is not allowed")
             }
             _ => error.to_string(),
         };

@@ -58,6 +58,10 @@ impl From<postgres::Error> for Failure {
             // and interventions of an operator such as a restart: a new connection may help.
             ("25006" | "25P03" | "25P04" | "53300", _) | (_, Some("08" | "57")) => silent,
             (_, Some("53")) => permanent(Kind::Unavailable),
+            ("3D000", _) => Self::permanent(
+                Kind::Configuration,
+                format!("{text}; create it, or check its name in DATABASE_URL or --database"),
+            ),
             ("28000", _) => Self::permanent(Kind::Refused, format!("{text}; check {USER}")),
             ("28P01", _) => Self::permanent(Kind::Refused, format!("{text}; check {PASSWORD}")),
             (_, Some("28")) => permanent(Kind::Refused),

@@ -54,7 +54,7 @@ impl DocumentDownload {
     pub async fn run(self, memory: OwnedSemaphorePermit) -> Result<FetchAnswer> {
         let shared = &self.shared;
         let FetchRequest { bucket, key, .. } = &self.request;
-        let what = format!("get {}", shared.s3.place(bucket, key));
+        let what = format!("cannot get {}", shared.s3.place(bucket, key));
         let answer = match self.get_or_wait(&what).await {
             Ok(Body::Bytes {
                 etag,
