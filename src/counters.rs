@@ -15,7 +15,7 @@ pub enum Waiting {
     Server,
 }
 
-/// The start of the names of counts of violations; a schema path follows.
+/// The counts of violations begin with this; a schema path follows.
 pub const VIOLATIONS: &str = "violations of ";
 
 /// The notes that come first, in this order.
@@ -84,7 +84,7 @@ pub struct Counters {
     named: Mutex<Vec<(Class, String, u64)>>,
     /// What a comparison has found; no part of the sum.
     findings: AtomicU64,
-    /// What became of the runs that were stored: for programs.
+    /// The outcome of each stored run, for the summary in JSON.
     runs: Mutex<Vec<Value>>,
 }
 
@@ -108,6 +108,7 @@ impl Counters {
         }
     }
 
+    /// Returns the name of the program.
     pub fn program(&self) -> &'static str {
         self.program
     }
@@ -192,7 +193,7 @@ impl Counters {
         self.findings.fetch_add(count, Relaxed);
     }
 
-    /// Returns whether somebody has to look at what was found.
+    /// Returns whether the exit status has to be 65: for rejects, or for differences.
     pub fn has_findings(&self) -> bool {
         self.rejections() + self.findings.load(Relaxed) > 0
     }
@@ -251,7 +252,7 @@ impl Counters {
             made => format!(" + {made} made"),
         };
         let read = match (self.reads, parts.len(), entered) {
-            // What a source made is what it wrote.
+            // A source that dropped nothing only reports what it wrote.
             (false, 1, entered) if entered == written => String::new(),
             _ => format!("{read} in{made} = "),
         };
@@ -263,7 +264,7 @@ impl Counters {
         let (read, written, _) = self.snapshot();
         let (entered, finished) = self.sides();
         let named = self.named();
-        let of = |wanted: Class| {
+        let counts_of = |wanted: Class| {
             let pairs = named.iter().filter(|(class, ..)| *class == wanted);
             let map: Map<String, Value> = pairs
                 .map(|(_, name, count)| (name.clone(), json!(count)))
@@ -275,10 +276,10 @@ impl Counters {
             "in": read,
             "made": self.made.load(Relaxed),
             "out": written,
-            "dropped": of(Class::Dropped),
-            "rejected": of(Class::Rejected),
-            "refused_later": of(Class::RefusedLater),
-            "notes": of(Class::Note),
+            "dropped": counts_of(Class::Dropped),
+            "rejected": counts_of(Class::Rejected),
+            "refused_later": counts_of(Class::RefusedLater),
+            "notes": counts_of(Class::Note),
             "runs": *self.runs.lock(),
             "in_flight": entered.saturating_sub(finished),
             "adds_up": entered == finished,

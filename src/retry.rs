@@ -2,8 +2,9 @@
 //!
 //! A client maps what went wrong to a [`Failure`]. [`Retry::step`] decides: it counts the
 //! failure in [`Attempts`], warns once, and returns the delay before the next try, or the
-//! failure to give up with. Two loops call it: [`Retry::run_blocking`], and `Retry::run` in
-//! `remote/retry.rs`. Each server has its own [`Policy`].
+//! failure to give up with. Three loops call it: [`Retry::run_blocking`], `Retry::try_run` in
+//! `remote/retry.rs`, and `remote/kinto/batch.rs`, which may also split a batch. Each server has
+//! its own [`Policy`].
 
 use std::fmt::Display;
 use std::sync::Arc;

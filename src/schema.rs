@@ -83,7 +83,7 @@ fn broken(place: &str, what: &dyn std::fmt::Display) -> Error {
     Error::configuration(format!("{place}: not a usable schema: {what}"))
 }
 
-/// Returns whose verdict the rejects of a schema are, without compiling it.
+/// Returns the verdict of this program with a schema, which is not compiled.
 ///
 /// # Errors
 /// Those of [`Schema::load`].
@@ -93,7 +93,7 @@ pub fn verdict(args: &SchemaArgs) -> Result<String> {
 
 /// A compiled schema, in two forms.
 pub struct Schema {
-    /// Whose verdict its rejects are.
+    /// The verdict of its rejects.
     pub verdict: &'static str,
     /// Finds every violation.
     exact: Validator,

@@ -69,6 +69,7 @@ pub struct SinkArgs {
 }
 
 impl SinkArgs {
+    /// Returns when marks are written.
     #[must_use]
     pub fn write_marks(&self) -> WriteMarks {
         if self.marks {
@@ -87,6 +88,7 @@ pub struct WaitArgs {
     pub wait_for_servers: bool,
 }
 
+/// When progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ShowProgress {
     Auto,

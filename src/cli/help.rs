@@ -10,7 +10,7 @@ use super::streams;
 use crate::error::Kind;
 use crate::log;
 
-/// The flags of most commands, by their ids.
+/// The flags that the short help shows, by their ids.
 const USUAL: [&str; 23] = [
     "url",
     "inputs",
@@ -37,27 +37,27 @@ const USUAL: [&str; 23] = [
     "rejects",
 ];
 
-/// Its end.
+/// The end of the short help.
 const AFTER: &str = "\
 Exit status: 0 finished, 65 finished with rejects; others, and all options: --help";
 
-/// Returns the error of arguments: where it is the help that `-h` asks for, the short one.
-pub fn shorten(told: Error, command: &Command, arguments: &[OsString]) -> Error {
+/// Shortens the help that `-h` asks for; returns other errors as they are.
+pub fn shorten(error: Error, command: &Command, arguments: &[OsString]) -> Error {
     let is_long = arguments.iter().any(|argument| argument == "--help");
-    if told.kind() != ErrorKind::DisplayHelp || is_long {
-        return told;
+    if error.kind() != ErrorKind::DisplayHelp || is_long {
+        return error;
     }
     let short = command.clone().after_help(AFTER).mut_args(|arg| {
         let is_usual = USUAL.contains(&arg.get_id().as_str());
         arg.hide(!is_usual).help_heading(None::<&str>)
     });
-    short.try_get_matches_from(arguments).err().unwrap_or(told)
+    short.try_get_matches_from(arguments).err().unwrap_or(error)
 }
 
 /// Prints help and version to standard output, an error to standard error.
 pub fn print(mut error: Error, program: &str) -> ExitCode {
     if error.use_stderr() {
-        // Only the values, which may hold line breaks too: the rest has lines of its own.
+        // Only the values are escaped: line breaks in the rest belong there.
         let values: Vec<_> = error.context().filter_map(printable_value).collect();
         for (kind, value) in values {
             error.insert(kind, value);

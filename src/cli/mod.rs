@@ -94,17 +94,10 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         Ok(args) => args,
         Err(error) => return help::print(error, name::<P>()),
     };
-    let program = name::<P>();
     if args.reads_lines() && std::io::stdin().is_terminal() {
-        let examples = command::<P>().get_before_help().map(ToString::to_string);
-        let example = examples.as_deref().and_then(|text| text.lines().nth(1));
-        log::write_lines(&format!(
-            "{program} reads NDJSON from standard input; pipe something into it, for example:\n\
-             {}\n({program} --help for more)",
-            example.unwrap_or_default()
-        ));
-        return ExitCode::from(2);
+        return refuse_terminal::<P>();
     }
+    let program = name::<P>();
     let counters = Arc::new(Counters::new(program, args.out(), P::COUNTS_READ));
     let shared = args.shared();
     let log = Log::new(program, shared.log_format, shared.verbosity());
@@ -117,18 +110,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         ShowProgress::Auto => Some(Progress::start(&counters, &log, options)),
         ShowProgress::Never => None,
     };
-    let summary = check_distinct_files(shared, &args.files()).and_then(|()| {
-        // Opened before the stage runs, to fail early.
-        let path = shared.summary.as_ref();
-        let create = |path: &PathBuf| {
-            let checked = disk::follow_links(path);
-            checked
-                .and_then(|_| File::create(path))
-                .map_err(unwritable(path))
-        };
-        Ok(path.zip(path.map(create).transpose()?))
-    });
-    let done = summary.and_then(|summary| {
+    let done = open_summary(shared, &args.files()).and_then(|summary| {
         let done = io(&args, &log, &counters).and_then(|mut io| {
             let done = run(&args, &mut io);
             conclude(done, &mut io)
@@ -148,7 +130,7 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
             _ => log.error(error),
         }
     }
-    // What only prints a state has no counts.
+    // A program that only prints a state has no counts.
     if args.reads_lines() || !counters.is_empty() || done.is_err() {
         log.summary(&counters.line(), &counters.json());
     }
@@ -162,6 +144,35 @@ pub fn main<P: Program>(run: impl FnOnce(&P, &mut Io) -> Result<()>) -> ExitCode
         }
         Err(kind) => ExitCode::from(kind.status().unwrap_or(1)),
     }
+}
+
+/// Reports that a program that reads lines was started without any, with an example of its use.
+fn refuse_terminal<P: Program>() -> ExitCode {
+    let program = name::<P>();
+    let examples = command::<P>().get_before_help().map(ToString::to_string);
+    let example = examples.as_deref().and_then(|text| text.lines().nth(1));
+    log::write_lines(&format!(
+        "{program} reads NDJSON from standard input; pipe something into it, for example:\n\
+         {}\n({program} --help for more)",
+        example.unwrap_or_default()
+    ));
+    ExitCode::from(2)
+}
+
+/// Creates the file of `--summary` before the stage runs, to fail early.
+///
+/// # Errors
+/// It is used for something else too (2), or cannot be written (74).
+fn open_summary<'a>(
+    shared: &'a SharedArgs,
+    files: &[(&'static str, PathBuf)],
+) -> Result<Option<(&'a Path, File)>> {
+    check_distinct_files(shared, files)?;
+    let Some(path) = shared.summary.as_deref() else {
+        return Ok(None);
+    };
+    let file = disk::follow_links(path).and_then(|_| File::create(path));
+    Ok(Some((path, file.map_err(unwritable(path))?)))
 }
 
 fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {

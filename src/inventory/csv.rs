@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use memchr::{memchr, memrchr};
 
 use super::columns::{Column, Layout};
-use super::row::{self, InventoryRow, RowOptions, RowOutcome};
+use super::row::{self, InventoryRow, InventoryRowOptions, RowOutcome};
 use super::row_ends::{RowEnd, RowEnds, is_well_quoted};
 use crate::file_format::{self, FileFormat};
 use crate::ndjson::Emitted;
@@ -46,7 +46,7 @@ pub struct RowReader {
     pub first: OnceLock<FirstRow>,
     /// The bucket that all rows are of, where the manifest says so.
     pub bucket: Option<String>,
-    pub options: RowOptions,
+    pub options: InventoryRowOptions,
     /// Only lines l with after < l ≤ through.
     pub wanted: Vec<(u64, u64)>,
 }
@@ -244,7 +244,7 @@ impl RowReader {
             |etag: usize| etag < MD5 && self.first.get().is_some_and(|it| it.etag >= MD5);
         match self.layout.last() {
             _ if line.ends_with(b"\"") => false,
-            // Whether it is whole shows its length, for most are MD5 sums.
+            // Its length shows whether it is whole, since most are MD5 sums.
             Some(Column::ETag) => is_short(line.len() - memrchr(b',', line).map_or(0, |at| at + 1)),
             // Half a flag is not a flag.
             Some(Column::IsLatest | Column::IsDeleteMarker) | None => false,
@@ -277,7 +277,7 @@ impl RowReader {
         {
             return Err(format!("expected {all} columns, found {found}"));
         }
-        // A newline is missing, and two rows are joined, or a part of the row.
+        // A newline is missing, which joins two rows, or a part of the row is.
         if let Some(FirstRow { fields: first, .. }) = self.first.get()
             && found != *first
         {

@@ -12,7 +12,7 @@ use crate::record::s3;
 
 /// Which rows are read, and how.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RowOptions {
+pub struct InventoryRowOptions {
     /// Whether keys are copied; otherwise they are URL-decoded.
     pub raw_keys: bool,
     /// Whether old versions are read, too.
@@ -47,7 +47,11 @@ impl InventoryRow<'_> {
     ///
     /// # Errors
     /// What is wrong with the row.
-    pub fn write(&self, options: RowOptions, out: &mut Vec<u8>) -> Result<RowOutcome, String> {
+    pub fn write(
+        &self,
+        options: InventoryRowOptions,
+        out: &mut Vec<u8>,
+    ) -> Result<RowOutcome, String> {
         if self.is_latest == Some(false) && !options.all_versions {
             return Ok(RowOutcome::Dropped("old versions"));
         }

@@ -170,6 +170,7 @@ fn find<const PLAIN: bool>(bytes: &[u8], mut at: usize) -> usize {
     at + rest.iter().position(ends).unwrap_or(rest.len())
 }
 
+/// Returns the error `message` at `offset`.
 pub(super) fn fail<T>(offset: usize, message: &'static str) -> Result<T, ParseError> {
     Err(ParseError { offset, message })
 }

@@ -79,6 +79,7 @@ impl<'a> Members<'a> {
         self.members.len()
     }
 
+    /// Returns whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }

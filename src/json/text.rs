@@ -169,6 +169,7 @@ pub(super) enum Piece<'a> {
     Lone(u16),
 }
 
+/// The pieces of a string, in order.
 pub(super) struct Pieces<'a> {
     rest: &'a str,
     escaped: bool,

@@ -10,6 +10,7 @@ use super::runs::Runs;
 use super::unit::Unit;
 use super::{MarkOptions, Output, Place, Rejects, WriteMarks};
 use crate::context::Context;
+use crate::counters::VIOLATIONS;
 use crate::error::Result;
 use crate::record::coverage::Interval;
 use crate::record::ledger;
@@ -140,7 +141,8 @@ impl StageOutput {
     pub fn reject(&mut self, reject: &Reject) -> Result<()> {
         self.context.counters.add_rejected(reject.kind, 1);
         for violation in &reject.violations {
-            self.context.counters.note(&violation.label(), 1);
+            let name = format!("{VIOLATIONS}{}", violation.schema_path);
+            self.context.counters.note(&name, 1);
         }
         let stage = self.context.counters.program();
         let was_costly = self.first_records.is_costly();

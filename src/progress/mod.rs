@@ -2,7 +2,7 @@
 //!
 //! The programs of a pipeline share a folder (`shared_dir`), and one of them shows the rows
 //! of all: on rows of the terminal that the `screen` has reserved, or where that would
-//! disturb somebody, as a line of the log. Messages know nothing of it.
+//! disturb somebody, as a line of the log. Messages are written as if there were no rows.
 
 mod job_control;
 mod row;
@@ -158,7 +158,7 @@ impl Member {
         let mut rows = vec![self.row.clone()];
         if let Some((shared, screen)) = &mut self.joined {
             if !shared.speaks() {
-                // The one that speaks has told of the time until now.
+                // The program that speaks has logged the lines that were due until now.
                 self.due = lines_due(age.as_secs(), self.row.interval);
                 return;
             }

@@ -164,6 +164,7 @@ impl Coverage {
         interval.is_some_and(|interval| interval.after.as_deref().is_none_or(|after| after < key))
     }
 
+    /// Returns whether nothing is covered.
     pub fn is_empty(&self) -> bool {
         self.intervals.is_empty()
     }

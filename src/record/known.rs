@@ -144,6 +144,7 @@ impl Known {
         self.partitions.iter().map(Partition::len).sum()
     }
 
+    /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.partitions
             .iter()

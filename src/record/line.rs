@@ -77,6 +77,7 @@ impl<'a> RecordText<'a> {
         }
     }
 
+    /// Returns whether the string is empty.
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
     }

@@ -10,20 +10,16 @@ use serde::Serialize;
 use super::verdict;
 use crate::json;
 
-/// One thing that a schema forbids.
+/// A rule of a schema that a document breaks.
 #[derive(Debug, Clone, Serialize)]
 pub struct Violation {
+    /// The place in the document, as a JSON pointer.
     pub pointer: String,
+    /// The place of the rule in the schema.
     pub schema_path: String,
+    /// The kind of the rule, such as `required`.
     pub keyword: String,
     pub message: String,
-}
-
-impl Violation {
-    /// Returns the name to count violations by.
-    pub fn label(&self) -> String {
-        format!("violations of {}", self.schema_path)
-    }
 }
 
 /// A line that a stage refuses, and why.
@@ -31,7 +27,7 @@ impl Violation {
 pub struct Reject {
     /// The line as it came, without its newline.
     pub line: Vec<u8>,
-    /// Its number in the input of the stage, from 1; 0 if it came another way.
+    /// Its number in the input of the stage, from 1; 0 if it was not in the input.
     pub number: u64,
     /// What is wrong, as one word to count by.
     pub kind: &'static str,

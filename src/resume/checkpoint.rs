@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::point::{resume_point, what_is_left};
+use super::point::{describe_rest, resume_point};
 use super::{Confirmed, ListingSource, RunState, StateFile, loaded_path, peek};
 use crate::error::{Error, Result};
 use crate::log::counted;
@@ -161,7 +161,7 @@ pub fn open<S: RunSource>(
         }
         _ if !args.resume => {
             let confirmed: Option<Confirmed> = peek(&loaded)?;
-            if let Some(left) = what_is_left(&state, confirmed.as_ref(), args.checkpoint) {
+            if let Some(left) = describe_rest(&state, confirmed.as_ref(), args.checkpoint) {
                 log.warn(format!(
                     "{place}: run {run} is abandoned ({} listed; {left}): starting over; \
                      to continue a run, use --resume",

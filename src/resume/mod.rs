@@ -12,7 +12,7 @@ mod run;
 
 pub use self::checkpoint::{Compatibility, ResumeArgs, ResumeFrom, RunSource, open};
 pub use self::file::{StateFile, files, loaded_path, peek};
-pub use self::point::{last_run, resume_point, what_is_left};
+pub use self::point::{describe_rest, last_run, resume_point};
 pub use self::publisher::{PublishedPage, Publisher};
 pub use self::recorder::Recorder;
 pub use self::run::{Confirmed, ConfirmedUnit, ListingSource, RunState};

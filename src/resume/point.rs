@@ -7,8 +7,7 @@ use crate::error::Result;
 use crate::log::counted;
 use crate::record::coverage::Coverage;
 
-/// Returns how many ranges of a run that is listed no loader has confirmed; none where no
-/// loader takes part.
+/// Returns how many ranges of a listed run no loader has confirmed; 0 if no loader takes part.
 fn count_open<S: RunSource>(
     state: &RunState<S>,
     confirmed: Option<&Confirmed>,
@@ -36,8 +35,8 @@ pub fn last_run<S: RunSource>(path: &Path) -> Result<Option<(RunState<S>, bool)>
     Ok(Some((state, is_done)))
 }
 
-/// Returns what of a run is still to be done; `None` if it is finished.
-pub fn what_is_left<S: RunSource>(
+/// Returns what is left of a run, for a message; `None` if it is finished.
+pub fn describe_rest<S: RunSource>(
     state: &RunState<S>,
     confirmed: Option<&Confirmed>,
     checkpoint: Option<ResumeFrom>,

@@ -17,6 +17,7 @@ use crate::log::again_or;
 use crate::ndjson::{Io, StageOutput};
 use crate::record::mark::{self, Begin, End, Mark};
 
+/// Writes the begin and end marks of a run, and saves its state in the background.
 pub struct Recorder<S = ListingSource> {
     shared: Arc<Shared<S>>,
     thread: Option<JoinHandle<()>>,
@@ -56,7 +57,7 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
         });
         let thread = file.map(|file| {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || keep(&shared, file, output.as_ref()))
+            std::thread::spawn(move || save_changes(&shared, file, output.as_ref()))
         });
         Self { shared, thread }
     }
@@ -135,11 +136,11 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
         self.shared.state().failed.take().map_or(Ok(()), Err)
     }
 
-    /// Returns `done`; of a run that failed it notes in the state how it ended, and adds to
-    /// the error how to resume it.
+    /// Returns `done`; if the run failed, records how it ended, and adds to the error how to
+    /// resume it.
     pub fn conclude(&mut self, done: Result<()>, path: Option<&Path>, io: &Io) -> Result<()> {
         let Err(error) = done else { return done };
-        // Records that the reader has read and not finished may be lost.
+        // The signal reaches the reader too: records that it has not finished may be lost.
         if matches!(error.kind, Kind::Signal(_)) && !io.output.stream().is_file() {
             self.record(|listed| listed.delivery_unknown = true)?;
         }
@@ -161,7 +162,12 @@ impl<S: RunSource + Send + 'static> Recorder<S> {
     }
 }
 
-fn keep<S: Clone + Serialize>(shared: &Shared<S>, mut file: StateFile, output: Option<&File>) {
+/// Saves the state after each change, until the run has ended.
+fn save_changes<S: Clone + Serialize>(
+    shared: &Shared<S>,
+    mut file: StateFile,
+    output: Option<&File>,
+) {
     loop {
         let (listed, ended) = {
             let state = shared.state();

@@ -22,6 +22,7 @@ pub struct PendingProbe {
 }
 
 impl Planner {
+    /// Lists `dir` from beside `after` on, to improve its estimates.
     pub(super) fn probe(&mut self, dir: String, after: String) -> (RequestId, Request) {
         let id = self.id();
         let start = flat_before(&dir, &after);

@@ -76,6 +76,7 @@ impl BodyRoom {
         }
     }
 
+    /// Returns the permit of what was taken here, `None` if another permit holds it all.
     pub fn into_permit(self) -> Option<OwnedSemaphorePermit> {
         self.permit
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use self::report::Report;
+use self::report::AuditReport;
 use self::table::Table;
 use crate::cli::{InputArgs, Program, SharedArgs, WaitArgs};
 use crate::error::Result;
@@ -99,7 +99,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let next_id = store.next_id()?;
     let table = Table::read(args, wanted, &mut *store, io)?;
     io.input.set_framing(Framing::Listing);
-    let mut report = Report::new(args, &table, store, next_id, io.context.clone());
+    let mut report = AuditReport::new(args, &table, store, next_id, io.context.clone());
     let (output, shutdown) = (&mut io.output, &io.context.shutdown);
     let compare = |block: &ndjson::Block| table.compare(block);
     ndjson::par_map_ordered(&mut io.input, shutdown, compare, |results| {

@@ -23,7 +23,7 @@ const BATCH: usize = 1000;
 const TOO_NEW: &str = "too new";
 
 /// The comparison so far.
-pub struct Report<'a> {
+pub struct AuditReport<'a> {
     args: &'a Args,
     table: &'a Table,
     store: Box<dyn AuditStore>,
@@ -42,7 +42,7 @@ pub struct Report<'a> {
     extra: u64,
 }
 
-impl<'a> Report<'a> {
+impl<'a> AuditReport<'a> {
     pub fn new(
         args: &'a Args,
         table: &'a Table,

@@ -109,7 +109,9 @@ impl ExportPage {
 
 /// A source of pages. Asked for the rest of a span, it continues after its last page.
 pub trait Pages: Send {
+    /// Returns the name of the source, for messages.
     fn place(&self) -> String;
+    /// Returns the unit of its timestamps.
     fn unit(&self) -> TimeUnit;
     /// Returns when the collection itself was created or changed last; `None` if that is not
     /// known.

@@ -30,7 +30,7 @@ use crate::cli::{Program, SharedArgs, WaitArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::inventory::columns::USUAL;
-use crate::inventory::row::RowOptions;
+use crate::inventory::row::InventoryRowOptions;
 use crate::ndjson::{self, Io, Place, WriteMarks};
 use crate::remote::s3::S3Args;
 use crate::resume::{self, Recorder, ResumeArgs, RunState};
@@ -145,8 +145,8 @@ impl Args {
     }
 
     /// Returns which rows become records, and how.
-    fn row_options(&self) -> RowOptions {
-        RowOptions {
+    fn row_options(&self) -> InventoryRowOptions {
+        InventoryRowOptions {
             raw_keys: self.raw_keys,
             all_versions: self.all_versions,
             delete_markers: self.delete_markers,

@@ -14,7 +14,7 @@ use super::send::RowSender;
 use crate::error::{Error, Result};
 use crate::inventory::columns::Column;
 use crate::inventory::csv::{RowReader, Rows};
-use crate::inventory::row::{self, InventoryRow, RowOptions, RowOutcome};
+use crate::inventory::row::{self, InventoryRow, InventoryRowOptions, RowOutcome};
 use crate::json;
 use crate::limits::PARQUET_TEXT;
 use crate::panics;
@@ -108,7 +108,7 @@ fn add(
 ) {
     made.records += 1;
     // Keys are URL-encoded in CSV alone.
-    let options = RowOptions {
+    let options = InventoryRowOptions {
         raw_keys: true,
         ..reader.options
     };

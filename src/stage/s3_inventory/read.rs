@@ -19,7 +19,7 @@ use super::row_buffer::{BLOCK, RowBuffer};
 use super::send::{FeedItem, RowJob, RowSender};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::csv::RowReader;
-use crate::inventory::row::RowOptions;
+use crate::inventory::row::InventoryRowOptions;
 use crate::ndjson::{self, Input};
 use crate::remote::s3::S3;
 use crate::remote::s3::download::Download;
@@ -27,7 +27,7 @@ use crate::remote::s3::download::Download;
 /// Blocks of a file that may wait for the writer.
 const AHEAD: usize = 32;
 
-/// What the threads share.
+/// The files to read, which the lanes share.
 pub struct Readers<'a> {
     inventory: &'a Inventory,
     fetch: Option<(Handle, S3)>,
@@ -38,7 +38,7 @@ impl<'a> Readers<'a> {
     /// Returns the readers, and the feed of each file that has lines to read (`gaps`).
     pub fn new(
         inventory: &'a Inventory,
-        options: RowOptions,
+        options: InventoryRowOptions,
         s3: &LazyS3,
         gaps: Vec<Vec<(u64, u64)>>,
     ) -> (Self, Vec<Feed>) {
@@ -202,7 +202,7 @@ fn read_csv<R: Read>(
     mut counted: CountingReader<R>,
 ) -> Result<()> {
     let name = &file.name;
-    // These formats have a first byte, which no file without rows lacks.
+    // Even without rows these formats have a header, so the name tells the format of an empty file.
     if head.get_ref().is_empty() && has_ending(name, ".orc") {
         return Err(Error::configuration(format!(
             "{name}: ORC is not supported; use an inventory in CSV or Parquet"

@@ -51,7 +51,7 @@ impl RunSource for InventorySource {
         None
     }
 
-    /// What is checked of standard input changes as it comes.
+    /// Returns the source without the checks of standard input, which grow as it is read.
     fn criteria(&self) -> Value {
         let criteria = Self {
             checks: Vec::new(),
@@ -93,7 +93,7 @@ impl RunState<InventorySource> {
         let checked = self.source.checks.last().map_or(0, |check| check.line);
         let end = position::end(file, self.source.files);
         let whole = Interval::new(position::after(file, 0), end.clone());
-        // If it is finished, it is not read again.
+        // A file that is done is not read again, so nothing of it has to be checked.
         if !self.coverage.gaps(&whole).is_empty() {
             let rest = Interval::new(position::after(file, checked), end);
             self.coverage.remove(rest);

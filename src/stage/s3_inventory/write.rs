@@ -23,7 +23,7 @@ const UNIT: u64 = 100_000;
 pub struct InventoryWriter {
     pub recorder: Recorder<InventorySource>,
     run: String,
-    /// Of this process, not of the whole run.
+    /// How many records this process has written.
     records: u64,
     files: u64,
     /// How many checks of the state belong to a mark.
@@ -90,7 +90,7 @@ impl InventoryWriter {
                 Ok(())
             };
             if let Err(stop) = write() {
-                // The rest may be appended to the same file. The reader may have left.
+                // A resumed run may append to the same output. The reader may have left.
                 if matches!(stop.kind, Kind::Signal(_)) && !is_stdin && unit.line > unit.after {
                     let through = position::after(at, unit.line);
                     drop(self.close(&mut unit, through, output));
@@ -104,7 +104,7 @@ impl InventoryWriter {
             self.recorder.record(|listed| listed.pages += 1)?;
         }
         if files == 0 {
-            // Nothing is all of it.
+            // An inventory without files is whole.
             self.close_part(&Interval::new(None, None), output)?;
         }
         let counts = [("records", self.records), ("files", self.files)];

@@ -37,7 +37,7 @@ fn text(listed: &RunState, loaded: Option<&Confirmed>) -> String {
     row("of", listed.source.to_string());
     let at = listed.finished_at.as_deref();
     let at = at.map_or_else(String::new, |at| format!(" at {at}"));
-    let left = resume::what_is_left(listed, loaded, None);
+    let left = resume::describe_rest(listed, loaded, None);
     row(
         "state",
         match (left, listed.finished, listed.delivery_unknown) {
