@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 static BLANK: OnceLock<Vec<String>> = OnceLock::new();
 
-/// Unsets the variables of AWS that are blank: its own programs take them for unset, but its
-/// SDK takes a blank address for an address. Must run before the first thread starts.
+/// Unsets the variables of AWS that are blank: its own programs treat them as unset, but its SDK
+/// would use a blank address. Must run before the first thread starts.
 pub fn unset_blank() {
     let is_blank =
         |(name, value): &(String, String)| name.starts_with("AWS_") && value.trim().is_empty();
@@ -27,12 +27,13 @@ pub fn blank() -> &'static [String] {
     BLANK.get().map_or(&[], Vec::as_slice)
 }
 
-/// Returns a variable that is set and not empty.
+/// Returns a variable that is set and not empty, as it is: spaces may be part of a name.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns a variable that is set and not blank, without the space around it.
+/// Returns a variable that is set and not blank, without the space around it, as AWS's and other
+/// programs read what is theirs too.
 pub fn trimmed(name: &str) -> Option<String> {
     let value = std::env::var(name).ok()?;
     let value = value.trim();

@@ -65,7 +65,7 @@ impl<S: RunSource + Send + 'static> Publisher<S> {
         })
     }
 
-    /// Says that the run begins.
+    /// Writes the begin mark.
     ///
     /// # Errors
     /// The output is closed.

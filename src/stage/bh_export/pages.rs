@@ -1,4 +1,5 @@
-//! Writes the records in pages, each with its mark. What a mark covers are places in the export.
+//! Writes the records in pages, each with its mark. The interval of a mark counts rows of the
+//! export.
 
 use super::DatabaseExport;
 use crate::error::Result;
@@ -7,19 +8,20 @@ use crate::record::coverage::Interval;
 use crate::record::unit_mark::PartKind;
 use crate::resume::{PublishedPage, Publisher, Recorder};
 
-/// The most records of a page, and about the most bytes.
+/// The maximum number of records of a page, and about that of its bytes.
 const RECORDS: u64 = 1000;
 const BYTES: usize = 1 << 20;
 
+/// Gathers records, and publishes them page by page.
 pub struct PageWriter {
     publisher: Publisher<DatabaseExport>,
     /// The lines of the page, each with its newline.
     pub lines: Vec<u8>,
-    /// How many they are.
+    /// The number of lines.
     pub records: u64,
-    /// How many rows there were up to now, rejected ones too.
+    /// The number of rows so far, with rejected ones.
     rows: u64,
-    /// Where the page begins.
+    /// The position that the page begins after.
     after: Option<String>,
 }
 
@@ -34,7 +36,7 @@ impl PageWriter {
         }
     }
 
-    /// Says that the run begins.
+    /// Writes the begin mark.
     pub fn begin(&self, output: &mut StageOutput) -> Result<()> {
         self.publisher.begin(output)
     }
@@ -59,7 +61,7 @@ impl PageWriter {
         self.publisher.publish(page, output, |_| {})
     }
 
-    /// Publishes the last page, and ends the run with what `snapshot` is of.
+    /// Publishes the last page, and ends the run; the end mark has the `snapshot`.
     pub fn end(&mut self, snapshot: Option<String>, output: &mut StageOutput) -> Result<()> {
         self.publish(None, output)?;
         let snapshot = snapshot.map(|snapshot| ("snapshot", snapshot.into()));
