@@ -126,6 +126,79 @@ const PAGES: &[Page] = &[
         environment: &[S3, PROXY, TERMINAL],
     },
     Page {
+        name: "sqs-receive",
+        description: &[
+            "Receives the messages of an SQS queue, and writes one record per object that they \
+             say was created, with the bucket, key, ETag, size, and the time of the event as \
+             last_modified. After the records of a message comes its mark, which sqs-delete deletes \
+             it with. A message without such objects, as the test event of S3, is a mark alone.",
+            "The format of an event is detected: that of S3, also with several records, that of \
+             MinIO, and either inside a notification of SNS, wrapped or raw; that of EventBridge. \
+             Keys are URL-decoded, except those of EventBridge, which are not encoded. A message \
+             that is not an event is rejected (not_an_event), and so is an event that does not name \
+             its object (bad_event); without --rejects their message is held, and not deleted. \
+             bh-fetch reads the object as it is then, so neither the order of events nor a second \
+             delivery matters.",
+            "A message stays hidden from other receivers for the visibility timeout of the queue. \
+             The program extends it after half of that time, from the receipt of the message until \
+             sqs-delete reports that it is deleted or given up, also while the message waits in a \
+             pipe. It extends a message for up to --max-hold. The queue delivers what is not \
+             deleted again, or moves it to its dead letters. --in-flight limits how many messages \
+             are received and not reported yet. Where sqs-delete runs on another machine, \
+             a message counts until the queue refuses to extend it.",
+            "Up to 8 requests receive messages at once while there is a backlog, and one waits for \
+             messages while the queue is empty.",
+            "SIGTERM is the normal end: no further request is sent, the one in progress ends (after \
+             --wait at most), its messages are returned to the queue, and the program ends with 0 \
+             when what is in flight is reported. A second SIGTERM ends it at once. Send \
+             SIGTERM to this program alone: the others end after it. With --drain it ends when no \
+             message is waiting, and none is hidden, also by other receivers.",
+            "With --raw, the body of each message is a line as it is. Line ends in JSON become \
+             spaces; a body that is blank, has several lines or would be taken for a mark is \
+             rejected. With --event, the program reads the event that Lambda calls a function with \
+             for a queue. The messages whose marks do not come out of the pipeline are those that \
+             the function must report as failed.",
+        ],
+        files: &[(
+            "buildhub-pipes-queues-UID",
+            "in XDG_RUNTIME_DIR, else in TMPDIR: the socket on which sqs-delete reports.",
+        )],
+        environment: &[SQS, PROXY, TERMINAL],
+    },
+    Page {
+        name: "sqs-delete",
+        description: &[
+            "Deletes the messages whose marks arrive, in requests of up to 10 and within 100 ms. \
+             Records are dropped. Every entry of a response is checked: one that failed is tried \
+             again by its own receipt handle, and one that the queue refuses is counted as stale, \
+             since its message was visible again and is processed twice.",
+            "A held message is given up, which means that the queue delivers it again. In a FIFO \
+             queue, so are the messages of its group that were received with it, so that they are \
+             not done before it. A message of another queue than QUEUE_URL is not deleted: give \
+             both programs the same URL.",
+            "The program tells sqs-receive on the same machine what was deleted or given up, as \
+             the same user. The end of its input does not delete anything that no mark confirms.",
+        ],
+        files: &[],
+        environment: &[SQS, PROXY, TERMINAL],
+    },
+    Page {
+        name: "sqs-send",
+        description: &[
+            "Sends each line of its input as the body of a message, with up to 10 messages and \
+             1,048,576 bytes per request. Characters that SQS does not take (U+FFFE, U+FFFF) are \
+             escaped in a line that is JSON. Another line with such a character, and a line that is \
+             not UTF-8, are rejected (not_sendable), and so is a line of more than 1,048,576 bytes \
+             (too_long), and one that the queue refuses (refused).",
+            "An entry that failed is sent again, and so is a request without a response: a \
+             message may arrive twice. With --group, the messages are of that group of a FIFO queue, \
+             and are sent in the order of the lines.",
+            "With --marks, the marks of what is sent are written to standard output.",
+        ],
+        files: &[],
+        environment: &[SQS, PROXY, TERMINAL],
+    },
+    Page {
         name: "bh-filter",
         description: &[
             "Passes the records whose key ends with the suffix, unless an object with the same key \
@@ -525,6 +598,25 @@ const S3: &[Entry] = &[
     (
         "AWS_CA_BUNDLE",
         "a file of certificates to trust instead of the system's; else ca_bundle of the profile.",
+    ),
+];
+const SQS: &[Entry] = &[
+    (
+        "AWS_ENDPOINT_URL_SQS",
+        "the URL of the server, if it is not that of the queue; for a queue of AWS also \
+         AWS_ENDPOINT_URL.",
+    ),
+    (
+        "AWS_REGION, AWS_DEFAULT_REGION",
+        "the region, if the URL of the queue does not name it.",
+    ),
+    (
+        "AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
+        "the credentials, and all other sources of AWS's tools.",
+    ),
+    (
+        "AWS_CA_BUNDLE",
+        "the certificates to trust, instead of the system's.",
     ),
 ];
 const PROXY: &[Entry] = &[(

@@ -38,14 +38,16 @@ pub struct Shutdown {
     /// Readable once no more input is wanted.
     input_end: OwnedFd,
     is_input_over: AtomicBool,
+    input_over: Notify,
 }
 
 /// No signal has this number: the stage has failed, and its reader has to stop.
 const CANCELLED: i32 = -1;
 
 impl Shutdown {
-    /// Watches the signals from now on.
-    pub fn watch() -> std::io::Result<Arc<Self>> {
+    /// Watches the signals from now on. If `term_ends_input`, the first SIGTERM ends the input
+    /// instead of the run.
+    pub fn watch(term_ends_input: bool) -> std::io::Result<Arc<Self>> {
         let (readable, waker) = UnixStream::pair()?;
         let shutdown = Arc::new(Self {
             signal: AtomicI32::new(0),
@@ -54,6 +56,7 @@ impl Shutdown {
             waker,
             input_end: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             is_input_over: AtomicBool::new(false),
+            input_over: Notify::new(),
         });
         // A signal that is ignored from the start, as under nohup, stays ignored.
         let heeded = [SIGINT, SIGTERM, SIGHUP]
@@ -70,6 +73,10 @@ impl Shutdown {
                         Some(first) if first.elapsed() < ONCE => continue,
                         Some(_) => die_by(signal),
                         None => first = Some(Instant::now()),
+                    }
+                    if term_ends_input && signal == SIGTERM {
+                        watched.end_input();
+                        continue;
                     }
                     watched.signal.store(signal, SeqCst);
                     watched.wake();
@@ -94,6 +101,17 @@ impl Shutdown {
         if !self.is_input_over.swap(true, SeqCst) {
             // A new counter always has room.
             let _ = rustix::io::write(&self.input_end, &1_u64.to_ne_bytes());
+            self.input_over.notify_waiters();
+        }
+    }
+
+    /// Waits until no more input is wanted.
+    pub async fn until_input_over(&self) {
+        let notified = self.input_over.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if !self.is_input_over() {
+            notified.await;
         }
     }
 

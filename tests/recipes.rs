@@ -337,7 +337,7 @@ fn every_block_is_run_or_says_why_not() {
     let expected = [
         ("README.md", (5, 3)),
         ("docs/compatibility.md", (0, 1)),
-        ("docs/recipes.md", (45, 6)),
+        ("docs/recipes.md", (45, 7)),
     ];
     count.retain(|_, counts| *counts != (0, 0));
     assert_eq!(count, std::collections::BTreeMap::from(expected));

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::date::{self, Date};
 use super::merge::{self, ArchiveFile};
 use crate::json;
+use crate::record::event::{self, RawEvent};
 use crate::record::object::Object;
 
 /// An event about one object.
@@ -26,29 +27,6 @@ pub struct CreatedObject {
     pub key: String,
     /// Its size, and when it was created.
     pub file: ArchiveFile,
-}
-
-/// An event of S3, or a notification of SNS around one.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(rename = "Records", borrow)]
-    records: Option<Vec<&'a RawValue>>,
-    #[serde(rename = "Message")]
-    message: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Envelope {
-    #[serde(rename = "EventSource")]
-    source: Option<String>,
-    #[serde(rename = "Sns")]
-    sns: Option<Notification>,
-}
-
-#[derive(Deserialize)]
-struct Notification {
-    #[serde(rename = "Message")]
-    message: String,
 }
 
 #[derive(Deserialize)]
@@ -96,35 +74,11 @@ pub fn read(line: &[u8]) -> Result<Vec<ObjectEvent>, String> {
         }]);
     }
     let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
-    let mut events = Vec::new();
-    unwrap(text, &mut events)?;
-    Ok(events)
-}
-
-fn unwrap(text: &str, events: &mut Vec<ObjectEvent>) -> Result<(), String> {
-    let event: Event = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if let (None, Some(message)) = (&event.records, &event.message) {
-        return unwrap(message, events);
-    }
-    let records = event.records.ok_or("the event has no \"Records\"")?;
-    for (at, raw) in records.iter().enumerate() {
-        let envelope: Option<Envelope> = serde_json::from_str(raw.get()).ok();
-        let sns = envelope.filter(|from| from.source.as_deref() == Some("aws:sns"));
-        match sns.map(|from| from.sns) {
-            Some(Some(sns)) => unwrap(&sns.message, events)?,
-            Some(None) => return Err("a record of SNS has no \"Sns\"".to_owned()),
-            None => events.push(ObjectEvent {
-                line: format!("{{\"Records\":[{}]}}", one_line(raw.get())).into(),
-                object: created(raw.get()).map_err(|error| format!("Records[{at}]: {error}")),
-            }),
-        }
-    }
-    Ok(())
-}
-
-/// White space between tokens may contain line ends, strings may not.
-fn one_line(json: &str) -> String {
-    json.replace(['\n', '\r'], " ")
+    let object_event = |event: RawEvent| ObjectEvent {
+        line: event.line(),
+        object: created(&event.json).map_err(|error| format!("{}: {error}", event.place)),
+    };
+    Ok(event::unwrap(text)?.into_iter().map(object_event).collect())
 }
 
 /// The name of an event.

@@ -46,6 +46,8 @@ pub trait Program: Parser {
     const PLACE: Place = Place::Between;
     /// Whether it has to account for records that it reads.
     const COUNTS_READ: bool = true;
+    /// Whether SIGTERM is its normal end: it finishes what it has begun.
+    const TERM_ENDS_INPUT: bool = false;
 
     fn shared(&self) -> &SharedArgs;
 
@@ -199,7 +201,7 @@ fn io<P: Program>(args: &P, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
     let context = Context {
         log: log.clone(),
         counters: Arc::clone(counters),
-        shutdown: Shutdown::watch().map_err(Error::local("signals"))?,
+        shutdown: Shutdown::watch(P::TERM_ENDS_INPUT).map_err(Error::local("signals"))?,
         waits_for_servers: args.waits_for_servers(),
     };
     let stdin = streams::stdin().map_err(Error::local("standard input"))?;
@@ -349,7 +351,7 @@ mod tests {
         let context = Context {
             log: Log::new("test", log::Format::Text, log::Verbosity::Normal),
             counters: Arc::clone(&counters),
-            shutdown: Shutdown::watch().unwrap(),
+            shutdown: Shutdown::watch(false).unwrap(),
             waits_for_servers: false,
         };
         let output = Output::new(tempfile::tempfile().unwrap(), Arc::clone(&counters));

@@ -10,11 +10,12 @@ use crate::counters::Counters;
 
 /// The programs in the order of their rows; `tests/layers.rs` compares them
 /// with the table of programs.
-pub const PROGRAMS: [&str; 12] = [
+pub const PROGRAMS: [&str; 15] = [
     "s3-list",
     "s3-inventory",
     "kinto-export",
     "bh-export",
+    "sqs-receive",
     "bh-filter",
     "bh-audit",
     "bh-fetch",
@@ -23,11 +24,13 @@ pub const PROGRAMS: [&str; 12] = [
     "bh-load",
     "bh-index",
     "kinto-load",
+    "sqs-delete",
+    "sqs-send",
 ];
 
 /// The programs that write no records, so that their output does not disturb
 /// the block on the same terminal.
-pub const SINKS: [&str; 2] = ["bh-load", "kinto-load"];
+pub const SINKS: [&str; 4] = ["bh-load", "kinto-load", "sqs-delete", "sqs-send"];
 
 /// The programs whose output cannot be foretold from their input.
 const SELECTING: [&str; 2] = ["bh-filter", "bh-derive"];

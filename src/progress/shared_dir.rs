@@ -9,12 +9,13 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, unlinkat};
+use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{Errno, Result};
-use rustix::process::{getpgrp, getuid};
+use rustix::process::getpgrp;
 
 use super::row::Row;
 use super::screen::Screen;
+use crate::private_dir::{self, PrivateDir};
 
 const SCREEN: &str = "screen";
 
@@ -37,9 +38,7 @@ impl SharedDir {
             FileType::CharacterDevice => format!("{:x}", place.st_rdev),
             _ => format!("{:x}.{:x}", place.st_dev, place.st_ino),
         };
-        let private = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let private = private.filter(|path| path.is_absolute());
-        for base in private.into_iter().chain([std::env::temp_dir()]) {
+        for base in private_dir::bases() {
             // The last program of an earlier pipeline may be removing it.
             for _ in 0..10 {
                 match Self::enter(base.join(format!("{}{place}", prefix())), row) {
@@ -53,11 +52,7 @@ impl SharedDir {
     }
 
     fn enter(path: PathBuf, row: &Row) -> Result<(Self, Screen)> {
-        match rustix::fs::mkdir(&path, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error),
-        }
-        let dir = PrivateDir::open(path)?;
+        let dir = PrivateDir::enter(path)?;
         let lock = dir.lock();
         let screen = dir.file(SCREEN, OFlags::RDWR | OFlags::CREATE)?;
         let speaker = dir.file(&name("speaker"), OFlags::RDWR | OFlags::CREATE)?;
@@ -131,55 +126,20 @@ impl SharedDir {
     }
 }
 
-/// An open folder that belongs to this user.
-struct PrivateDir {
-    path: PathBuf,
-    handle: File,
+/// Its files of rows.
+trait RowFiles {
+    fn rows(&self, group: &str) -> Vec<Row>;
+    fn row_names(&self, group: &str) -> Vec<String>;
+    fn remove_group(&self, group: &str);
+    fn remove_unused(&self);
 }
 
-/// Unlocks the folder when it is dropped.
-struct DirLock<'a>(&'a File);
-
-impl Drop for DirLock<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
-}
-
-impl PrivateDir {
-    fn open(path: PathBuf) -> Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let handle = File::from(rustix::fs::open(&path, flags, Mode::empty())?);
-        let found = fstat(&handle)?;
-        let private = Mode::from_raw_mode(found.st_mode) & (Mode::RWXG | Mode::RWXO);
-        if found.st_uid != getuid().as_raw() || !private.is_empty() {
-            return Err(Errno::ACCESS);
-        }
-        Ok(Self { path, handle })
-    }
-
-    /// Locks the folder, where its file system has locks.
-    fn lock(&self) -> DirLock<'_> {
-        while let Err(error) = self.handle.lock()
-            && error.kind() == std::io::ErrorKind::Interrupted
-        {}
-        DirLock(&self.handle)
-    }
-
-    fn file(&self, name: &str, flags: OFlags) -> Result<File> {
-        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
-    }
-
-    fn unlink(&self, name: &str) {
-        let _ = unlinkat(&self.handle, name, AtFlags::empty());
-    }
-
+impl RowFiles for PrivateDir {
     /// Returns the rows of the files whose names begin with `group`, and removes those of
     /// killed programs.
     fn rows(&self, group: &str) -> Vec<Row> {
         let mut rows = Vec::new();
-        for name in self.names(group) {
+        for name in self.row_names(group) {
             let Ok(mut file) = self.file(&name, OFlags::RDONLY) else {
                 continue;
             };
@@ -199,19 +159,14 @@ impl PrivateDir {
         rows
     }
 
-    fn names(&self, group: &str) -> Vec<String> {
-        let entries = Dir::read_from(&self.handle).into_iter().flatten().flatten();
-        let name = |entry: rustix::fs::DirEntry| entry.file_name().to_str().map(str::to_owned).ok();
-        let names = entries.filter_map(name);
+    fn row_names(&self, group: &str) -> Vec<String> {
         let is_ours = |name: &String| name.starts_with(group) && !name.starts_with('.');
-        names
-            .filter(is_ours)
-            .filter(|name| name != SCREEN)
-            .collect()
+        let names = self.names().into_iter().filter(is_ours);
+        names.filter(|name| name != SCREEN).collect()
     }
 
     fn remove_group(&self, group: &str) {
-        for name in self.names(group) {
+        for name in self.row_names(group) {
             self.unlink(&name);
         }
     }
@@ -234,5 +189,5 @@ fn name(part: &str) -> String {
 }
 
 fn prefix() -> String {
-    format!("buildhub-pipes-progress-{}-", getuid().as_raw())
+    format!("{}-", private_dir::name_for("progress"))
 }

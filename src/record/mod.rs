@@ -3,10 +3,12 @@
 pub(crate) mod build;
 pub mod coverage;
 pub(crate) mod date;
+pub(crate) mod event;
 pub(crate) mod known;
 pub(crate) mod ledger;
 pub(crate) mod line;
 pub(crate) mod mark;
+pub(crate) mod message_mark;
 pub(crate) mod misfit;
 pub(crate) mod object;
 pub(crate) mod reject;

@@ -1,10 +1,11 @@
-//! Clients of servers: object storage, the search index, the archive of builds, and Kinto
+//! Clients of servers: object storage, queues, the search index, the archive of builds, and Kinto
 //! with its database. All asynchronous code is here.
 //!
 //! Each client maps what went wrong to a [`Failure`](crate::retry::Failure) in a function
 //! `classify`, and sends requests through a [`Retry`](crate::retry::Retry).
 
 pub mod archive;
+mod aws;
 mod cause;
 pub mod concurrency;
 pub mod elastic;
@@ -14,6 +15,7 @@ mod proxy;
 pub mod reply;
 mod retry;
 pub mod s3;
+pub mod sqs;
 
 use tokio::runtime::{Builder, Runtime};
 

@@ -3,41 +3,29 @@
 
 mod body;
 mod body_room;
-mod credentials;
 mod denials;
 pub mod download;
 mod encoding;
 mod failure;
 pub mod fetch;
 mod health;
-mod http_client;
 mod listing;
 mod raw_body;
 mod response_headers;
-mod settings;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::StalledStreamProtectionConfig;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::types::RequestPayer;
 
-use self::credentials::CheckedCredentials;
 use self::failure::classify;
-use self::http_client::http_client;
 use self::response_headers::ResponseHeaders;
-use self::settings::Profile;
 use crate::address::without_password;
 use crate::context::Context;
-use crate::environment::blank;
 use crate::error::{Error, Result};
 use crate::record::s3::unquote_etag;
-use crate::remote::proxy::{Proxies, through};
+use crate::remote::aws::{AwsConnection, AwsSettings, Service};
 use crate::retry::{Failure, FailureClass, Policy, Retry};
 use crate::values;
 
@@ -108,79 +96,36 @@ impl S3 {
     /// # Errors
     /// A profile, certificates, or an address that cannot be used (78 or 2).
     pub async fn open(args: &S3Args, context: &Context) -> Result<Self> {
-        let profile = Profile::read(args).await?;
-        let proxies = Arc::new(Proxies::from_env()?);
-        let certificates = profile.certificates();
-        let (bundle, named_by) = certificates.unzip();
-        let http_client = http_client(bundle.as_deref(), Arc::clone(&proxies)).map_err(
-            |error| match named_by {
-                Some(name) => error.context(name),
-                None => error,
-            },
-        )?;
-        let timeout = args.timeout;
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .read_timeout(timeout)
-            .build();
-        let loader = |region: Option<Region>| {
-            let mut loader = aws_config::defaults(BehaviorVersion::latest())
-                .http_client(http_client.clone())
-                .profile_files(profile.files.clone())
-                .retry_config(RetryConfig::disabled())
-                .timeout_config(timeouts.clone())
-                // `PacedBody` does that, and says so.
-                .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-            if let Some(region) = region {
-                loader = loader.region(region);
-            }
-            if let Some(name) = &profile.chosen {
-                loader = loader.profile_name(name);
-            }
-            if args.no_sign_request {
-                loader = loader.no_credentials();
-            }
-            loader
+        let settings = AwsSettings {
+            service: Service::S3,
+            endpoint_url: args.endpoint_url.as_deref(),
+            region: args.region.as_deref(),
+            profile: args.profile.as_deref(),
+            anonymous: args.no_sign_request,
+            timeout: args.timeout,
         };
-        let mut shared = loader(args.region.clone().map(Region::new)).load().await;
-        let has_name = |region: &Region| !region.as_ref().trim().is_empty();
-        if !shared.region().is_some_and(has_name) {
-            // The servers that give credentials have a region too.
-            shared = loader(Some(Region::from_static("us-east-1"))).load().await;
-        }
-        let endpoint = profile.endpoint(args, &shared)?;
-        for name in blank().iter().filter(|name| name.contains("ENDPOINT")) {
-            let log = &context.log;
-            log.info(format!("{name} is blank, so it counts as not set"));
-        }
-        let region = region(&shared)?;
-        let mut config = aws_sdk_s3::config::Builder::from(&shared)
-            .region(region.clone())
+        let aws = AwsConnection::load(&settings, context).await?;
+        let mut config = aws_sdk_s3::config::Builder::from(&aws.shared)
+            .region(aws.region)
             .use_arn_region(true)
             .interceptor(ResponseHeaders);
+        let endpoint = aws.endpoint;
         config.set_endpoint_url(endpoint.clone());
-        if let Some(chain) = shared.credentials_provider() {
-            config = config.credentials_provider(CheckedCredentials::new(chain, &profile));
-        }
+        config.set_credentials_provider(aws.credentials);
         // Other servers seldom have a host name for each bucket.
         config = config.force_path_style(match args.addressing_style {
             AddressingStyle::Auto => endpoint.is_some(),
             AddressingStyle::Path => true,
             AddressingStyle::Virtual => false,
         });
-        let server = match &endpoint {
-            Some(url) => url.clone(),
-            None => format!("https://s3.{region}.amazonaws.com"),
-        };
-        let proxy = proxies.find(&server);
         Ok(Self {
             client: Client::from_conf(config.build()),
             retry: Retry::new(Policy::requests(args.tries), context),
-            timeout,
+            timeout: args.timeout,
             payer: args.request_payer.then_some(RequestPayer::Requester),
             is_anonymous: args.no_sign_request,
             endpoint: endpoint.as_deref().map(without_password),
-            proxy: proxy.map(through),
+            proxy: aws.proxy,
         })
     }
 
@@ -240,22 +185,6 @@ fn refuse_part(answer: &GetObjectOutput) -> Result<(), Failure> {
         let reason = format!("asked for the whole object, got a part (206, {range})");
         Err(Failure::transient(FailureClass::Answered, reason))
     })
-}
-
-/// Returns the region of requests; a bucket elsewhere answers with its own.
-///
-/// # Errors
-/// A name that no region has (78).
-fn region(shared: &aws_config::SdkConfig) -> Result<Region> {
-    let name = shared.region().map_or("", AsRef::as_ref).trim();
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if !name.bytes().all(is_letter) {
-        return Err(Error::configuration(format!(
-            "cannot use the region {name:?}: a region has only letters, digits and hyphens; \
-             correct --region, AWS_REGION or the profile"
-        )));
-    }
-    Ok(Region::new(name.to_owned()))
 }
 
 /// The bytes of the longest address of a request; the client takes 65,534.

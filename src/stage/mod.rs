@@ -12,6 +12,9 @@ pub mod kinto_export;
 pub mod kinto_load;
 pub mod s3_inventory;
 pub mod s3_list;
+pub mod sqs_delete;
+pub mod sqs_receive;
+pub mod sqs_send;
 
 use clap::Command;
 
@@ -41,6 +44,13 @@ pub const STAGES: &[Stage] = &[
         writes: "one record per row, one mark per file",
         touches: "files, S3 (get, list), the resume file",
         command: command::<s3_inventory::Args>,
+    },
+    Stage {
+        name: "sqs-receive",
+        reads: "nothing",
+        writes: "one record per created object, one mark per message",
+        touches: "SQS (receive, extend)",
+        command: command::<sqs_receive::Args>,
     },
     Stage {
         name: "bh-filter",
@@ -111,5 +121,19 @@ pub const STAGES: &[Stage] = &[
         writes: "with --marks, the marks of what is stored",
         touches: "Kinto, its cache",
         command: command::<kinto_load::Args>,
+    },
+    Stage {
+        name: "sqs-delete",
+        reads: "the marks of messages",
+        writes: "nothing",
+        touches: "SQS (delete)",
+        command: command::<sqs_delete::Args>,
+    },
+    Stage {
+        name: "sqs-send",
+        reads: "any lines",
+        writes: "with --marks, the marks of what is sent",
+        touches: "SQS (send)",
+        command: command::<sqs_send::Args>,
     },
 ];

@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod protocol;
 pub mod proxy;
 pub mod python;
+pub mod queue;
 pub mod relay;
 pub mod sample;
 pub mod scripted;

@@ -249,6 +249,8 @@ impl Checkpoint {
         let open = loaded.coverage.gaps_of(run.begin.part.as_deref());
         let (asked, inserted) = (store.count_rows(&run.name)?, inserted(loaded));
         let (counts, exact) = (loaded.counts.clone(), loaded.run.is_some() && loaded.exact);
+        // The messages of a queue have none.
+        let has_ledger = loaded.run.is_some() || run.begin.part.as_deref() != Some(&[]);
         if open.is_empty() {
             // The rows that were lost came again.
             missing = None;
@@ -286,6 +288,9 @@ impl Checkpoint {
             (open, _) => format!("; {} not yet stored", counted(open as u64, "range")),
         };
         self.note_missing(name, missing);
+        if !has_ledger {
+            return Ok(None);
+        }
         let asked = asked.own;
         Ok(Some(Settlement {
             known_bad: ledger.dropped.get(KNOWN_BAD).copied().unwrap_or(0),

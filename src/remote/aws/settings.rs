@@ -4,17 +4,48 @@ use std::borrow::Cow;
 use std::error::Error as _;
 use std::path::PathBuf;
 
-use aws_config::SdkConfig;
 use aws_config::profile::{ProfileFileLoadError, ProfileSet};
+use aws_config::{Region, SdkConfig};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::ServiceConfigKey;
 use url::Url;
 
-use super::S3Args;
+use super::AwsSettings;
 use crate::address::without_password;
 use crate::environment::trimmed;
 use crate::error::{Error, Result};
+
+/// A service of AWS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    S3,
+    Sqs,
+}
+
+impl Service {
+    /// Returns its name in AWS's settings.
+    fn id(self) -> &'static str {
+        match self {
+            Self::S3 => "S3",
+            Self::Sqs => "SQS",
+        }
+    }
+
+    /// Returns the variable that names another server for it.
+    pub fn endpoint_variable(self) -> &'static str {
+        match self {
+            Self::S3 => "AWS_ENDPOINT_URL_S3",
+            Self::Sqs => "AWS_ENDPOINT_URL_SQS",
+        }
+    }
+
+    /// Returns its address at AWS.
+    pub fn aws_url(self, region: &Region) -> String {
+        let name = self.id().to_lowercase();
+        format!("https://{name}.{region}.amazonaws.com")
+    }
+}
 
 /// The profile that is used, and the others of its files.
 pub struct Profile {
@@ -30,8 +61,9 @@ impl Profile {
     ///
     /// # Errors
     /// A file that cannot be read or parsed, or a chosen profile that does not exist (78).
-    pub async fn read(args: &S3Args) -> Result<Self> {
-        let chosen = args.profile.clone().or_else(|| trimmed("AWS_PROFILE"));
+    pub async fn read(settings: &AwsSettings<'_>) -> Result<Self> {
+        let chosen = settings.profile.map(str::to_owned);
+        let chosen = chosen.or_else(|| trimmed("AWS_PROFILE"));
         let name = chosen.clone().unwrap_or_else(|| "default".to_owned());
         let (fs, env) = (Fs::real(), Env::real());
         let files = EnvConfigFiles::default();
@@ -40,7 +72,7 @@ impl Profile {
         let profiles = match read {
             Ok(profiles) => profiles,
             // A public bucket needs no profile.
-            Err(_) if args.no_sign_request && chosen.is_none() => ProfileSet::default(),
+            Err(_) if settings.anonymous && chosen.is_none() => ProfileSet::default(),
             Err(error) => return Err(unreadable(&error, &name)),
         };
         if chosen.is_some() && profiles.get_profile(&name).is_none() {
@@ -100,24 +132,29 @@ impl Profile {
     ///
     /// # Errors
     /// It is not a valid URL of http or https (2).
-    pub fn endpoint(&self, args: &S3Args, config: &SdkConfig) -> Result<Option<String>> {
+    pub fn endpoint(
+        &self,
+        settings: &AwsSettings<'_>,
+        config: &SdkConfig,
+    ) -> Result<Option<String>> {
+        let service = settings.service;
         let ignored = trimmed("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
             .is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let configured = || {
             let key = ServiceConfigKey::builder()
-                .service_id("S3")
+                .service_id(service.id())
                 .env("AWS_ENDPOINT_URL")
                 .profile("endpoint_url")
                 .build()
                 .ok()?;
             let own = config.service_config()?.load_config(key);
             let filled = |url: &String| !url.trim().is_empty();
-            trimmed("AWS_ENDPOINT_URL_S3")
+            trimmed(service.endpoint_variable())
                 .or_else(|| trimmed("AWS_ENDPOINT_URL"))
                 .or_else(|| own.filter(filled))
                 .or_else(|| self.get("endpoint_url").map(str::to_owned))
         };
-        let chosen = args.endpoint_url.clone();
+        let chosen = settings.endpoint_url.map(str::to_owned);
         let Some(text) = chosen.or_else(|| configured().filter(|_| !ignored)) else {
             return Ok(None);
         };

@@ -1,0 +1,457 @@
+//! Queues of SQS: receiving, keeping hidden, deleting and sending messages, what failures mean
+//! (`failure`), and how sqs-delete reports to sqs-receive (`report`).
+
+mod failure;
+pub mod report;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::error::{BuildError, SdkError};
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
+    DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
+    SendMessageBatchRequestEntry,
+};
+use tokio::task::JoinSet;
+use url::Url;
+
+use self::failure::{Operation, classify};
+use crate::address::without_password;
+use crate::context::Context;
+use crate::environment::trimmed;
+use crate::error::{Error, Result};
+use crate::remote::aws::{AwsConnection, AwsSettings, Service};
+use crate::retry::{Attempts, Failure, FailureClass, Policy, Retry};
+
+/// How a queue is reached.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SqsArgs {
+    /// URL of the queue; its host is asked, unless an endpoint is set
+    #[arg(value_name = "QUEUE_URL", value_parser = queue_url)]
+    pub queue: Option<QueueUrl>,
+
+    /// URL of the server, if it is not that of the queue [env: AWS_ENDPOINT_URL_SQS; for queues of AWS also AWS_ENDPOINT_URL]
+    #[arg(long, help_heading = "Queue", value_name = "URL")]
+    pub endpoint_url: Option<String>,
+
+    /// Region of the queue [default: that in its URL, else AWS_REGION, else that of the profile]
+    #[arg(long, help_heading = "Queue")]
+    pub region: Option<String>,
+
+    /// Profile in the AWS configuration [env: AWS_PROFILE]
+    #[arg(long, help_heading = "Queue", value_name = "NAME")]
+    pub profile: Option<String>,
+
+    /// Maximum number of attempts per request
+    #[arg(long, help_heading = "Queue", value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
+    pub tries: u32,
+}
+
+/// The URL of a queue.
+#[derive(Debug, Clone)]
+pub struct QueueUrl {
+    /// As it was typed.
+    pub text: String,
+    /// The address of its server.
+    origin: String,
+    /// Its region, if the server is AWS's.
+    region: Option<String>,
+}
+
+fn queue_url(text: &str) -> Result<QueueUrl, String> {
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.path().len() > 1);
+    let Some(url) = url else {
+        return Err(
+            "expected the URL of a queue, such as https://sqs.us-west-2.amazonaws.com/123456789012/name"
+                .to_owned(),
+        );
+    };
+    let host = url.host_str().unwrap_or_default();
+    let host = host.split_once(".amazonaws.com").map(|(name, _)| name);
+    let region = host.and_then(|name| {
+        let region = name.strip_prefix("sqs.");
+        region.or_else(|| name.strip_suffix(".queue"))
+    });
+    Ok(QueueUrl {
+        text: text.to_owned(),
+        origin: url.origin().ascii_serialization(),
+        region: region.map(str::to_owned),
+    })
+}
+
+/// The most messages of a request.
+pub const BATCH: usize = 10;
+
+/// The most bytes of a message, and of a request that sends some.
+pub const LARGEST: usize = 1_048_576;
+
+/// How much longer than it was asked to wait a server may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection to a queue.
+pub struct Queue {
+    client: Client,
+    url: String,
+    retry: Retry,
+    /// For messages.
+    place: String,
+    /// How long a poll waits for messages.
+    wait: Duration,
+}
+
+/// A message as it was received.
+pub struct Message {
+    pub id: String,
+    pub receipt_handle: String,
+    pub body: String,
+    /// Of a FIFO queue.
+    pub group: Option<String>,
+}
+
+/// What a queue says of itself; the counts are approximate.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueState {
+    /// How long a received message stays hidden.
+    pub visibility: Duration,
+    /// Messages that may be received, now or after a delay.
+    pub waiting: u64,
+    /// Messages that somebody has received.
+    pub hidden: u64,
+}
+
+/// What became of an entry of a batch.
+#[derive(Debug)]
+pub enum EntryOutcome {
+    Done,
+    /// Another try may succeed.
+    Failed(String),
+    /// Another try cannot succeed.
+    Refused(String),
+}
+
+impl Queue {
+    /// Reads the configuration; nothing is sent yet. A poll waits up to `wait`.
+    ///
+    /// # Errors
+    /// The settings cannot be used (78 or 2).
+    pub async fn open(args: &SqsArgs, wait: Duration, context: &Context) -> Result<Self> {
+        let queue = args.queue.as_ref();
+        let queue = queue.ok_or_else(|| Error::usage("the URL of the queue is missing; add it"))?;
+        let is_foreign = queue.region.is_none();
+        let named = trimmed(Service::Sqs.endpoint_variable());
+        let own = (is_foreign && named.is_none()).then_some(&queue.origin);
+        let settings = AwsSettings {
+            service: Service::Sqs,
+            endpoint_url: args.endpoint_url.as_ref().or(own).map(String::as_str),
+            region: args.region.as_deref().or(queue.region.as_deref()),
+            profile: args.profile.as_deref(),
+            // SQS has no anonymous requests.
+            anonymous: false,
+            timeout: wait + PATIENCE,
+        };
+        let aws = AwsConnection::load(&settings, context).await?;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(PATIENCE)
+            .read_timeout(wait + PATIENCE)
+            .operation_attempt_timeout(wait + PATIENCE)
+            .build();
+        let mut config = aws_sdk_sqs::config::Builder::from(&aws.shared)
+            .region(aws.region)
+            .timeout_config(timeouts);
+        config.set_endpoint_url(aws.endpoint.clone());
+        config.set_credentials_provider(aws.credentials);
+        let mut place = format!("queue {}", without_password(&queue.text));
+        if let Some(endpoint) = aws
+            .endpoint
+            .filter(|url| !queue.text.starts_with(url.as_str()))
+        {
+            place = format!("{place} at {}", without_password(&endpoint));
+        }
+        place += aws.proxy.as_deref().unwrap_or_default();
+        Ok(Self {
+            client: Client::from_conf(config.build()),
+            url: queue.text.clone(),
+            retry: Retry::new(Policy::requests(args.tries), context),
+            place,
+            wait,
+        })
+    }
+
+    /// Returns the queue for messages: with the address of a server that is not its own.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Returns what the queue says of itself.
+    ///
+    /// # Errors
+    /// There is no such queue (78), or it cannot be asked.
+    pub async fn state(&self) -> Result<QueueState> {
+        const NAMES: [QueueAttributeName; 4] = [
+            QueueAttributeName::VisibilityTimeout,
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let answer = self.ask("read the attributes of", || {
+            let request = self.client.get_queue_attributes().queue_url(&self.url);
+            request.set_attribute_names(Some(NAMES.to_vec())).send()
+        });
+        let answer = answer.await?;
+        let number = |name: &QueueAttributeName| -> Option<u64> {
+            answer.attributes()?.get(name)?.parse().ok()
+        };
+        let [visibility, visible, delayed, hidden] = NAMES.map(|name| number(&name));
+        Ok(QueueState {
+            visibility: Duration::from_secs(visibility.unwrap_or(30)),
+            waiting: visible.unwrap_or(0) + delayed.unwrap_or(0),
+            hidden: hidden.unwrap_or(0),
+        })
+    }
+
+    /// Receives up to `most` messages; waits for the first one if `waits`. `visibility` replaces
+    /// that of the queue.
+    ///
+    /// # Errors
+    /// The queue cannot be asked.
+    pub async fn receive(
+        &self,
+        most: usize,
+        waits: bool,
+        visibility: Option<Duration>,
+    ) -> Result<Vec<Message>> {
+        let wait = if waits {
+            self.wait
+        } else {
+            self.wait.min(Duration::from_secs(1))
+        };
+        let answer = self.ask("receive from", || {
+            let request = self.client.receive_message().queue_url(&self.url);
+            request
+                .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
+                .max_number_of_messages(i32::try_from(most.clamp(1, BATCH)).unwrap_or(1))
+                .wait_time_seconds(seconds(wait))
+                .set_visibility_timeout(visibility.map(seconds))
+                .send()
+        });
+        let messages = answer.await?.messages.unwrap_or_default();
+        let message = |mut message: aws_sdk_sqs::types::Message| {
+            let mut attributes = message.attributes.take().unwrap_or_default();
+            Some(Message {
+                id: message.message_id.unwrap_or_default(),
+                receipt_handle: message.receipt_handle?,
+                body: message.body.unwrap_or_default(),
+                group: attributes.remove(&MessageSystemAttributeName::MessageGroupId),
+            })
+        };
+        Ok(messages.into_iter().filter_map(message).collect())
+    }
+
+    /// Hides messages for a time from now on, each named by its handle; at most [`BATCH`].
+    ///
+    /// # Errors
+    /// The queue cannot be asked.
+    pub async fn hide(&self, messages: &[(String, Duration)]) -> Result<Vec<EntryOutcome>> {
+        let entry = |(id, (handle, time)): (usize, &(String, Duration))| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(id.to_string())
+                .receipt_handle(handle)
+                .visibility_timeout(seconds(*time))
+                .build()
+        };
+        let entries = complete(messages.iter().enumerate().map(entry))?;
+        let answer = self.ask("extend messages of", || {
+            let request = self.client.change_message_visibility_batch();
+            let request = request.queue_url(&self.url);
+            request.set_entries(Some(entries.clone())).send()
+        });
+        let answer = answer.await?;
+        let done = answer.successful.iter().map(|entry| &*entry.id);
+        Ok(outcomes(messages.len(), done, &answer.failed))
+    }
+
+    async fn delete(&self, handles: &[String]) -> Result<Vec<EntryOutcome>> {
+        let entry = |(id, handle): (usize, &String)| {
+            DeleteMessageBatchRequestEntry::builder()
+                .id(id.to_string())
+                .receipt_handle(handle)
+                .build()
+        };
+        let entries = complete(handles.iter().enumerate().map(entry))?;
+        let answer = self.ask("delete messages of", || {
+            let request = self.client.delete_message_batch().queue_url(&self.url);
+            request.set_entries(Some(entries.clone())).send()
+        });
+        let answer = answer.await?;
+        let done = answer.successful.iter().map(|entry| &*entry.id);
+        Ok(outcomes(handles.len(), done, &answer.failed))
+    }
+
+    async fn send(&self, bodies: &[String], group: Option<&str>) -> Result<Vec<EntryOutcome>> {
+        let entry = |(id, body): (usize, &String)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(id.to_string())
+                .message_body(body)
+                .set_message_group_id(group.map(str::to_owned))
+                .build()
+        };
+        let entries = complete(bodies.iter().enumerate().map(entry))?;
+        let answer = self.ask("send to", || {
+            let request = self.client.send_message_batch().queue_url(&self.url);
+            request.set_entries(Some(entries.clone())).send()
+        });
+        let answer = answer.await?;
+        let done = answer.successful.iter().map(|entry| &*entry.id);
+        Ok(outcomes(bodies.len(), done, &answer.failed))
+    }
+
+    /// Sends `request` until it is answered. `verb` says in messages what it does with the queue.
+    async fn ask<T, E, F>(&self, verb: &str, mut request: impl FnMut() -> F) -> Result<T>
+    where
+        E: Operation,
+        F: Future<Output = Result<T, SdkError<E>>>,
+    {
+        let what = format!("cannot {verb} {}", self.place);
+        let answer = self.retry.try_run(&what, || {
+            let request = request();
+            async { request.await.map_err(|error| classify(&error)) }
+        });
+        answer.await.map_err(|failure| failure.into_error(&what))
+    }
+
+    /// Deletes messages, each named by its handle, or sends them, by several `requests` at once.
+    /// An entry that fails is tried again alone. Returns why an entry is refused.
+    ///
+    /// # Errors
+    /// The queue cannot be asked, or an entry failed too often (69).
+    pub async fn settle_all(
+        queue: &Arc<Self>,
+        action: &Action,
+        entries: &[String],
+        requests: usize,
+    ) -> Result<Vec<Result<(), String>>> {
+        let mut outcomes = vec![Ok(()); entries.len()];
+        let mut running = JoinSet::new();
+        let mut batches = batches(entries).into_iter();
+        loop {
+            while running.len() < requests
+                && let Some(range) = batches.next()
+            {
+                let (queue, action) = (Arc::clone(queue), action.clone());
+                let batch = entries[range.clone()].to_vec();
+                running.spawn(async move { (range, queue.settle(&action, &batch).await) });
+            }
+            let Some(done) = running.join_next().await else {
+                return Ok(outcomes);
+            };
+            let (range, settled) = done.map_err(Error::internal)?;
+            outcomes[range].clone_from_slice(&settled?);
+        }
+    }
+
+    /// Deletes or sends at most [`BATCH`] messages.
+    async fn settle(&self, action: &Action, entries: &[String]) -> Result<Vec<Result<(), String>>> {
+        let mut attempts = Attempts::new(self.retry.policy);
+        let mut settled = vec![Ok(()); entries.len()];
+        let mut left: Vec<usize> = (0..entries.len()).collect();
+        loop {
+            let batch: Vec<String> = left.iter().map(|at| entries[*at].clone()).collect();
+            let outcomes = match action {
+                Action::Delete => self.delete(&batch).await?,
+                Action::Send { group } => self.send(&batch, group.as_deref()).await?,
+            };
+            let (mut failed, mut reason) = (Vec::new(), None);
+            for (at, outcome) in left.into_iter().zip(outcomes) {
+                match outcome {
+                    EntryOutcome::Done => {}
+                    EntryOutcome::Refused(why) => settled[at] = Err(why),
+                    EntryOutcome::Failed(why) => {
+                        failed.push(at);
+                        reason = Some(why);
+                    }
+                }
+            }
+            let Some(reason) = reason else {
+                return Ok(settled);
+            };
+            left = failed;
+            let failure = Failure::transient(FailureClass::Answered, reason);
+            let paused = self.retry.pause(&mut attempts, &self.place, failure).await;
+            paused.map_err(|failure| failure.into_error(&self.place))?;
+        }
+    }
+}
+
+/// Divides entries into requests of at most [`BATCH`], and of [`LARGEST`] bytes in all.
+fn batches(entries: &[String]) -> Vec<Range<usize>> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, entry) in entries.iter().enumerate() {
+        if at - start == BATCH || (at > start && bytes + entry.len() > LARGEST) {
+            batches.push(start..at);
+            (start, bytes) = (at, 0);
+        }
+        bytes += entry.len();
+    }
+    if start < entries.len() {
+        batches.push(start..entries.len());
+    }
+    batches
+}
+
+/// What is done with the entries of a batch.
+#[derive(Debug, Clone)]
+pub enum Action {
+    Delete,
+    Send {
+        /// The group of a FIFO queue.
+        group: Option<String>,
+    },
+}
+
+/// Returns whole seconds, as the queue counts.
+fn seconds(time: Duration) -> i32 {
+    i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
+}
+
+/// Returns the entries of a request.
+///
+/// # Errors
+/// One has no id or handle, which cannot be.
+fn complete<T>(entries: impl Iterator<Item = Result<T, BuildError>>) -> Result<Vec<T>> {
+    let entries: Result<Vec<T>, BuildError> = entries.collect();
+    entries.map_err(Error::internal)
+}
+
+/// Returns what became of each entry; one that the answer leaves out has failed.
+fn outcomes<'a>(
+    entries: usize,
+    done: impl Iterator<Item = &'a str>,
+    failed: &[BatchResultErrorEntry],
+) -> Vec<EntryOutcome> {
+    let unanswered = || EntryOutcome::Failed("the answer leaves it out".to_owned());
+    let mut outcomes: Vec<EntryOutcome> =
+        std::iter::repeat_with(unanswered).take(entries).collect();
+    let failed = failed.iter().map(|entry| {
+        let message = entry.message().unwrap_or_default();
+        let reason = format!("{} {message}", entry.code()).trim_end().to_owned();
+        let outcome = if entry.sender_fault() {
+            EntryOutcome::Refused(reason)
+        } else {
+            EntryOutcome::Failed(reason)
+        };
+        (entry.id(), outcome)
+    });
+    for (id, outcome) in done.map(|id| (id, EntryOutcome::Done)).chain(failed) {
+        let place = id.parse::<usize>().ok();
+        if let Some(entry) = place.and_then(|at| outcomes.get_mut(at)) {
+            *entry = outcome;
+        }
+    }
+    outcomes
+}
