@@ -4,13 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{ALL, audit, bytes, counts, loaded};
-use crate::harness::Run;
+use super::{ALL, audit, bytes, counts, listing, loaded};
 use crate::harness::backfill::Backfill;
 use crate::harness::fed::Fed;
-use crate::harness::pipeline;
 use crate::harness::sample::key;
 use crate::harness::stored::Kind;
+use crate::harness::{Run, pipeline, wait_for};
 use crate::pipeline::on_each_store;
 
 fn line(n: usize, etag: &str) -> Value {
@@ -103,21 +102,23 @@ impl Drop for Stop<'_> {
     }
 }
 
+/// New objects, new contents of old ones, and old contents under new keys, each time loaded.
+fn upload_and_load(all: &Backfill, next: &AtomicUsize, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let n = next.fetch_add(1, Ordering::Relaxed);
+        all.bucket.put(&key(n), bytes(n));
+        all.bucket.put(&key(100 + n % 5), bytes(5000 + n));
+        all.bucket.put(&key(10_000 + n), bytes(n % 6));
+        all.run();
+    }
+}
+
 /// One uploads, one loads, and nothing that they do is taken for a difference.
 fn audits_beside_a_loader_and_uploads_find_nothing(kind: Kind) {
     let Some(all) = loaded(kind) else { return };
     let (next, stop) = (AtomicUsize::new(100), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                // New objects, new contents of old ones, and old contents under new keys.
-                all.bucket.put(&key(n), bytes(n));
-                all.bucket.put(&key(100 + n % 5), bytes(5000 + n));
-                all.bucket.put(&key(10_000 + n), bytes(n % 6));
-                all.run();
-            }
-        });
+        scope.spawn(|| upload_and_load(&all, &next, &stop));
         let stopped = Stop(&stop);
         let mut runs = Vec::new();
         for _ in 0..10 {
@@ -134,9 +135,35 @@ fn audits_beside_a_loader_and_uploads_find_nothing(kind: Kind) {
     assert!(next.into_inner() > 100);
 }
 
+/// An object that was there when an audit began, and is stored before it is judged, is found by
+/// the second look: here most audits begin while a loader has such objects.
+fn what_a_loader_finishes_during_an_audit_does_not_differ(kind: Kind) {
+    let Some(all) = loaded(kind) else { return };
+    let (next, stop) = (AtomicUsize::new(100), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| upload_and_load(&all, &next, &stop));
+        let _stopped = Stop(&stop);
+        for _ in 0..4 {
+            // What is uploaded later is too new.
+            let mut fed = Fed::new(audit(&all, &[ALL, "--settle=0.001"]));
+            let nothing = listing(&all, "nothing/");
+            fed.say(std::str::from_utf8(&nothing).unwrap().trim_end());
+            while fed.line()["mark"].get("end").is_none() {}
+            // The database is read. Now the loader finishes what it had.
+            let begun = next.load(Ordering::Relaxed);
+            wait_for("the loader", || next.load(Ordering::Relaxed) > begun);
+            let whole = listing(&all, "");
+            fed.say(std::str::from_utf8(&whole).unwrap().trim_end());
+            let run = fed.finish().exits(0);
+            assert_eq!(counts(&run), [0; 3], "{run}");
+        }
+    });
+}
+
 on_each_store! {
     what_is_stored_meanwhile_does_not_differ
     what_is_rejected_meanwhile_is_known_bad
     rows_are_looked_up_again_without_a_table_of_objects
     audits_beside_a_loader_and_uploads_find_nothing
+    what_a_loader_finishes_during_an_audit_does_not_differ
 }
