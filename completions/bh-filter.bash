@@ -23,7 +23,7 @@ _bh__filter() {
 
     case "${cmd}" in
         bh__filter)
-            opts="-q -v -h -V --suffix --key-regex --known --no-known --retry-rejects --since --until --schema --assert-formats --database --tries --allow-drops --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --suffix --key-regex --known --no-known --retry-rejects --since --until --schema --assert-formats --database --tries --into --allow-drops --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -58,6 +58,10 @@ _bh__filter() {
                     return 0
                     ;;
                 --tries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --into)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

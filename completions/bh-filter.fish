@@ -6,6 +6,7 @@ complete -c bh-filter -l until -d 'Of the objects that are not known, keep those
 complete -c bh-filter -l schema -d 'Use this schema instead of the built-in one: YAML or JSON' -r -F
 complete -c bh-filter -l database -d 'sqlite:FILE or postgres://… [default: sqlite:buildhub.db]' -r
 complete -c bh-filter -l tries -d 'Maximum number of attempts per request to a server [default: 9, and 16 to Elasticsearch]' -r
+complete -c bh-filter -l into -d 'Use the staging NAME: a schema beside the main tables, or NAME.db beside the SQLite file' -r
 complete -c bh-filter -l rejects -d 'Append rejected records to this file, with the reason; it can be piped in again' -r -F
 complete -c bh-filter -l log-format -d 'Write messages as text or as JSON lines' -r -f -a "text\t''
 json\t''"

@@ -1,5 +1,6 @@
 complete -c bh-load -l database -d 'sqlite:FILE or postgres://… [default: sqlite:buildhub.db]' -r
 complete -c bh-load -l tries -d 'Maximum number of attempts per request to a server [default: 9, and 16 to Elasticsearch]' -r
+complete -c bh-load -l into -d 'Use the staging NAME: a schema beside the main tables, or NAME.db beside the SQLite file' -r
 complete -c bh-load -l elasticsearch -d 'The Elasticsearch or OpenSearch whose index follows the database; put a URL with a password in the environment' -r
 complete -c bh-load -l index -d 'Name of the index; it is created if it is missing' -r
 complete -c bh-load -l batch-size -d 'Maximum number of rows per transaction' -r

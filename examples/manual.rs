@@ -208,6 +208,8 @@ const PAGES: &[Page] = &[
             "The known objects are those in the database that bh-load would use; if its SQLite \
              file does not exist yet, nothing is known. --known names a file of records or a \
              listing instead, and with --no-known nothing is known. Known objects take less than 40 bytes of memory per key.",
+            "With --into, what a staging holds is known too. An object that only the main database \
+             has is counted as in the main database, so that the ledger says what is in the staging.",
             "An object that was rejected before with the same ETag is dropped too, and counted as \
              known bad, if it would be rejected again: it is not JSON (not_json, not_an_object), \
              cannot be stored (unstorable, too_long) or violates the schema. The version of the \
@@ -357,6 +359,11 @@ const PAGES: &[Page] = &[
              is not stored, as after tee; if the begin mark says that the listing resumed after \
              records that no loader has confirmed; and, with --resume-file, if the input had no \
              marks.",
+            "With --into NAME, everything is stored in a staging instead: in PostgreSQL in the \
+             schema NAME, with SQLite in the file NAME.db beside the main one. The tables are the \
+             same, and are created there. The main database is not read or changed, and nothing of \
+             a staging is queued for Elasticsearch or sent to it. A schema or file that is not a \
+             staging is refused (78). Give the same --into to bh-filter.",
             "With --record-rejects, bh-load reads at the end of a run the --rejects files of all \
              programs of the pipeline, its own included, and stores what they say of this run in \
              the table bh_reject, one row per object. bh-filter then leaves these objects out. A \

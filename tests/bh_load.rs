@@ -5,6 +5,7 @@ mod documents;
 mod durable;
 mod index;
 mod index_faults;
+mod into;
 mod not_taken;
 mod pooled;
 mod queue;

@@ -8,6 +8,6 @@ mod holes;
 mod ledger;
 mod matrix;
 mod older;
-mod place;
+pub mod place;
 mod resume;
 pub mod written;

@@ -25,6 +25,8 @@ pub struct Ledger {
 /// The reasons of records that are in the database already.
 pub const KNOWN: &str = "known";
 pub const RENEWED: &str = "ETag renewed";
+/// The reason of records that are loaded into a staging, and are in the main database already.
+pub const IN_MAIN: &str = "in the main database";
 /// The reason of records that were rejected before, and would be again.
 pub const KNOWN_BAD: &str = "known bad";
 /// The kind of their lines in a file of rejects.

@@ -15,10 +15,10 @@ use crate::ndjson::{
     WantedArgs,
 };
 use crate::record::known::{Entry, Known};
-use crate::record::ledger::{KNOWN, KNOWN_BAD_KIND};
+use crate::record::ledger::{IN_MAIN, KNOWN, KNOWN_BAD_KIND};
 use crate::record::object::{Object, last_modified};
 use crate::schema::{self, SchemaArgs};
-use crate::store::{self, DatabaseArgs};
+use crate::store::{DatabaseArgs, IntoArgs, Location};
 use crate::values;
 
 /// Keep the records of wanted objects that are not known yet
@@ -29,6 +29,7 @@ use crate::values;
 Examples:
   s3-list s3://bucket/pub/ | bh-filter | bh-fetch | bh-validate | bh-load
   zcat keys.ndjson.gz | bh-filter --no-known > wanted.ndjson
+  … | bh-filter --into november | … | bh-load --into november
   bh-filter --known yesterday.ndjson --key-regex '^pub/firefox/' < today.ndjson"
 )]
 pub struct Args {
@@ -61,6 +62,9 @@ pub struct Args {
 
     #[command(flatten)]
     database: DatabaseArgs,
+
+    #[command(flatten)]
+    into: IntoArgs,
 
     #[command(flatten)]
     input: InputArgs,
@@ -114,11 +118,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         )));
     }
     let wanted = Wanted::new(&args.wanted)?;
-    let (known, known_bad) = known(args, io)?;
     let filter = Filter {
         wanted,
-        known,
-        known_bad,
+        objects: Objects::read(args, io)?,
         known_reason: match args.known {
             Some(_) => "known from a file",
             None => KNOWN,
@@ -130,33 +132,74 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     ndjson::par_filter(io, |block| filter.filter_block(block))
 }
 
-/// Returns what is known, and what is known to be bad.
-fn known(args: &Args, io: &Io) -> Result<(Known, Known)> {
-    let (mut known, mut known_bad) = (Known::default(), Known::default());
-    match args.known.as_deref() {
-        _ if args.keeps_known() => {}
-        Some(path) => read_known(Path::new(path), &mut known, io)?,
-        None => {
-            if let Some(mut store) = store::Location::new(&args.database, io)?.open_existing()? {
-                let _notice = io
-                    .context
-                    .log
-                    .notify_if_slow(format!("reading the known keys of {}", store.address()));
-                store.for_each_known(&mut |key, etag| known.insert(key, etag))?;
-                if !args.retry_rejects {
-                    known_bad = store::known_bad(&mut *store, &schema::verdict(&args.schema)?)?;
-                }
-            }
+/// The objects that are left out.
+#[derive(Default)]
+struct Objects {
+    known: Known,
+    /// Known to the main database, where another one, a staging, is filled.
+    in_main: Known,
+    known_bad: Known,
+}
+
+impl Objects {
+    fn read(args: &Args, io: &Io) -> Result<Self> {
+        let mut objects = Self::default();
+        match args.known.as_deref() {
+            _ if args.keeps_known() => return Ok(objects),
+            Some(path) => read_known(Path::new(path), &mut objects.known, io)?,
+            None => objects.read_databases(args, io)?,
+        }
+        let Self {
+            known,
+            in_main,
+            known_bad,
+        } = &mut objects;
+        for known in [&mut *known, in_main, known_bad] {
+            known.seal();
+        }
+        let counters = &io.context.counters;
+        counters.note("keys known before", known.len() as u64);
+        if args.into.into.is_some() {
+            counters.note("keys known in the main database", in_main.len() as u64);
+        }
+        Ok(objects)
+    }
+
+    /// Reads the database, or the main one and the staging that is filled.
+    fn read_databases(&mut self, args: &Args, io: &Io) -> Result<()> {
+        let main = Location::new(&args.database, io)?;
+        if args.into.into.is_some() {
+            let staging = main.clone().into_staging(&args.into)?;
+            read_database(&staging, &mut self.known, &mut self.known_bad, args, io)?;
+            read_database(&main, &mut self.in_main, &mut self.known_bad, args, io)
+        } else {
+            read_database(&main, &mut self.known, &mut self.known_bad, args, io)
         }
     }
-    known.seal();
-    known_bad.seal();
-    if !args.keeps_known() {
-        io.context
-            .counters
-            .note("keys known before", known.len() as u64);
+}
+
+fn read_database(
+    location: &Location,
+    known: &mut Known,
+    known_bad: &mut Known,
+    args: &Args,
+    io: &Io,
+) -> Result<()> {
+    let Some(mut store) = location.open_existing()? else {
+        return Ok(());
+    };
+    let waiting = format!("reading the known keys of {}", store.address());
+    let _notice = io.context.log.notify_if_slow(waiting);
+    store.for_each_known(&mut |key, etag| known.insert(key, etag))?;
+    if args.retry_rejects {
+        return Ok(());
     }
-    Ok((known, known_bad))
+    let by_schema = schema::verdict(&args.schema)?;
+    store.for_each_reject(&mut |reject| {
+        if reject.is_repeated(&by_schema) {
+            known_bad.insert(reject.key, reject.etag);
+        }
+    })
 }
 
 fn read_known(path: &Path, known: &mut Known, io: &Io) -> Result<()> {
@@ -192,8 +235,7 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, String> {
 
 struct Filter {
     wanted: Wanted,
-    known: Known,
-    known_bad: Known,
+    objects: Objects,
     /// The reason of what is known: only the database says that it is stored.
     known_reason: &'static str,
     since: Option<Timestamp>,
@@ -203,13 +245,20 @@ struct Filter {
 impl Filter {
     fn filter_block(&self, block: &Block) -> Emitted {
         let selected = self.wanted.select(block);
-        let entries: Vec<Entry> = if self.known.is_empty() && self.known_bad.is_empty() {
+        let Objects {
+            known,
+            in_main,
+            known_bad,
+        } = &self.objects;
+        let is_empty = known.is_empty() && in_main.is_empty() && known_bad.is_empty();
+        let entries: Vec<Entry> = if is_empty {
             Vec::new()
         } else {
             selected.iter().filter_map(lookup).collect()
         };
-        let mut known = self.known.contains(&entries).into_iter();
-        let mut known_bad = self.known_bad.contains(&entries).into_iter();
+        let mut known = known.contains(&entries).into_iter();
+        let mut in_main = in_main.contains(&entries).into_iter();
+        let mut known_bad = known_bad.contains(&entries).into_iter();
         let mut emitted = Emitted::default();
         for selected in selected {
             match selected {
@@ -220,9 +269,11 @@ impl Filter {
                     self.keep(line, block, &mut emitted);
                 }
                 // What is known to be bad is met, whatever its time, so that it is not forgotten.
-                Selected::Wanted(line, _) => match (known.next(), known_bad.next()) {
-                    (Some(true), _) => emitted.drop(self.known_reason, 1),
-                    (_, Some(true)) => emitted.known_bad(line.reject(KNOWN_BAD_KIND, AGAIN)),
+                Selected::Wanted(line, _) => match (known.next(), in_main.next(), known_bad.next())
+                {
+                    (Some(true), ..) => emitted.drop(self.known_reason, 1),
+                    (_, Some(true), _) => emitted.drop(IN_MAIN, 1),
+                    (.., Some(true)) => emitted.known_bad(line.reject(KNOWN_BAD_KIND, AGAIN)),
                     _ => self.keep(line, block, &mut emitted),
                 },
             }

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::postgres::{self, Access};
-use super::{AuditStore, ExportStore, IndexedStore, Store, sqlite};
-use crate::address::without_password;
+use super::postgres::{self, Access, Schema};
+use super::{AuditStore, ExportStore, IndexedStore, IntoArgs, Store, sqlite};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
@@ -34,13 +33,17 @@ pub const DEFAULT_FILE: &str = "./buildhub.db";
 /// Returns the database of the flag, the environment or the default.
 fn choose(args: &DatabaseArgs) -> Result<Address> {
     let Some(url) = args.named() else {
-        return sqlite::parse_path(DEFAULT_FILE).map(Address::Sqlite);
+        return sqlite::parse_path(DEFAULT_FILE).map(Address::sqlite);
     };
     if let Some(path) = url.strip_prefix("sqlite:") {
-        return sqlite::parse_path(path).map(Address::Sqlite);
+        return sqlite::parse_path(path).map(Address::sqlite);
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok(Address::Postgres(url.to_owned()));
+        return Ok(Address::Postgres(postgres::Place {
+            url: url.to_owned(),
+            tries: args.tries,
+            schema: Schema::default(),
+        }));
     }
     // A text with more than a name may hold a password.
     let is_name = !url.contains([':', '@', '?']);
@@ -58,9 +61,19 @@ impl DatabaseArgs {
     }
 }
 
+#[derive(Clone)]
 enum Address {
-    Sqlite(PathBuf),
-    Postgres(String),
+    Sqlite(sqlite::Place),
+    Postgres(postgres::Place),
+}
+
+impl Address {
+    fn sqlite(path: PathBuf) -> Self {
+        Self::Sqlite(sqlite::Place {
+            path,
+            staging: None,
+        })
+    }
 }
 
 /// A database that is open for reading.
@@ -69,11 +82,11 @@ trait ReadStore: AuditStore + ExportStore + IndexedStore {}
 impl<T: AuditStore + ExportStore + IndexedStore> ReadStore for T {}
 
 /// A database that is not open yet.
+#[derive(Clone)]
 pub struct Location {
     address: Address,
     /// No database was named.
     pub is_default: bool,
-    tries: Option<u32>,
     context: Context,
 }
 
@@ -86,17 +99,30 @@ impl Location {
         Ok(Self {
             address: choose(args)?,
             is_default: args.named().is_none(),
-            tries: args.tries,
             context: io.context.clone(),
         })
+    }
+
+    /// Returns the place of the staging that is named, or of the database itself.
+    ///
+    /// # Errors
+    /// The staging would be the file of the database (2).
+    pub fn into_staging(mut self, args: &IntoArgs) -> Result<Self> {
+        if let Some(name) = args.into {
+            match &mut self.address {
+                Address::Sqlite(place) => *place = place.staging(name)?,
+                Address::Postgres(place) => place.schema = name.into(),
+            }
+        }
+        Ok(self)
     }
 
     /// Returns its URL, without password.
     #[must_use]
     pub fn name(&self) -> String {
         match &self.address {
-            Address::Sqlite(path) => sqlite::address(path),
-            Address::Postgres(url) => without_password(url),
+            Address::Sqlite(place) => sqlite::address(&place.path),
+            Address::Postgres(place) => place.address(),
         }
     }
 
@@ -124,17 +150,17 @@ impl Location {
 
     fn open_read(&self) -> Result<Option<Box<dyn ReadStore>>> {
         match &self.address {
-            Address::Sqlite(path) => match path.try_exists() {
+            Address::Sqlite(place) => match place.path.try_exists() {
                 Ok(true) => Ok(Some(Box::new(sqlite::Sqlite::open(
-                    path,
+                    place,
                     true,
                     &self.context.log,
                 )?))),
                 Ok(false) => Ok(None),
-                Err(error) => Err(Error::local(path.display())(error)),
+                Err(error) => Err(Error::local(place.path.display())(error)),
             },
-            Address::Postgres(url) => {
-                let store = postgres::Postgres::open(url, self.tries, &self.context, Access::Read)?;
+            Address::Postgres(place) => {
+                let store = postgres::Postgres::open(place, &self.context, Access::Read)?;
                 Ok(Some(Box::new(store)))
             }
         }
@@ -149,12 +175,12 @@ impl Location {
     /// Prepares loading; an SQLite file and its tables are created if missing.
     pub fn connector(self) -> Result<Connector> {
         Ok(match self.address {
-            Address::Sqlite(path) => {
-                Connector::Sqlite(sqlite::Sqlite::open(&path, false, &self.context.log)?)
+            Address::Sqlite(place) => {
+                Connector::Sqlite(sqlite::Sqlite::open(&place, false, &self.context.log)?)
             }
-            Address::Postgres(url) => {
+            Address::Postgres(place) => {
                 let access = Access::Load(Arc::default());
-                Connector::Postgres(url, self.tries, self.context, access)
+                Connector::Postgres(place, self.context, access)
             }
         })
     }
@@ -163,7 +189,7 @@ impl Location {
 /// Opens a store for loading, once per thread.
 pub enum Connector {
     Sqlite(sqlite::Sqlite),
-    Postgres(String, Option<u32>, Context, Access),
+    Postgres(postgres::Place, Context, Access),
 }
 
 impl Connector {
@@ -177,12 +203,9 @@ impl Connector {
     pub fn connect_indexed(&self) -> Result<Box<dyn IndexedStore>> {
         Ok(match self {
             Self::Sqlite(store) => Box::new(store.clone()),
-            Self::Postgres(url, tries, context, access) => Box::new(postgres::Postgres::open(
-                url,
-                *tries,
-                context,
-                access.clone(),
-            )?),
+            Self::Postgres(place, context, access) => {
+                Box::new(postgres::Postgres::open(place, context, access.clone())?)
+            }
         })
     }
 }

@@ -17,6 +17,7 @@ pub mod postgres;
 mod reject;
 mod run;
 mod sqlite;
+mod staging;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use self::location::{Connector, DEFAULT_FILE, DatabaseArgs, Location};
 use self::plan::{ContentStatus, Refusal};
 pub use self::reject::{KnownReject, RejectedObject, known_bad};
 pub use self::run::{NewRun, Outcome, RunEnd, RunFence, RunRecord, RunRows, StoredRun};
+pub use self::staging::{IntoArgs, StagingName};
 use crate::error::{Error, Kind, Result};
 use crate::json;
 use crate::record::coverage::Interval;

@@ -7,7 +7,8 @@ use super::left_out;
 /// It is dropped with the test that made it.
 pub struct Database {
     pub url: String,
-    server: String,
+    /// `None` for a schema of another one.
+    server: Option<String>,
 }
 
 impl Database {
@@ -24,7 +25,7 @@ impl Database {
     pub fn with(options: &str) -> Option<Self> {
         let database = Self::new()?;
         let name = database.url.rsplit_once('/').map_or("", |(_, name)| name);
-        let mut client = Client::connect(&database.server, NoTls).unwrap();
+        let mut client = Client::connect(database.server.as_ref().unwrap(), NoTls).unwrap();
         let (drop, create) = (
             format!("DROP DATABASE {name}"),
             format!("CREATE DATABASE {name} {options}"),
@@ -45,7 +46,17 @@ impl Database {
         url.set_path(&name);
         Self {
             url: url.into(),
-            server: server.to_owned(),
+            server: Some(server.to_owned()),
+        }
+    }
+
+    /// Returns a schema of this database as if it were a database of its own.
+    pub fn schema(&self, name: &str) -> Self {
+        let mut url = url::Url::parse(&self.url).unwrap();
+        url.set_query(Some(&format!("options=-csearch_path%3D{name}")));
+        Self {
+            url: url.into(),
+            server: None,
         }
     }
 
@@ -61,7 +72,8 @@ impl Database {
 impl Drop for Database {
     /// The server may have stopped before.
     fn drop(&mut self) {
-        if let Ok(mut client) = Client::connect(&self.server, NoTls) {
+        let Some(server) = &self.server else { return };
+        if let Ok(mut client) = Client::connect(server, NoTls) {
             let name = self.url.rsplit_once('/').map_or("", |(_, name)| name);
             drop(client.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")));
         }

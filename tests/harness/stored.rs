@@ -124,6 +124,31 @@ impl Store {
         }
     }
 
+    /// Returns the staging of this database.
+    pub fn staging(&self, name: &str) -> Self {
+        match self {
+            Self::Sqlite(path, _) => {
+                Self::Sqlite(path.with_file_name(format!("{name}.db")), folder())
+            }
+            Self::Postgres(database) => Self::Postgres(database.schema(name)),
+        }
+    }
+
+    /// Returns whether the table is there.
+    pub fn has(&self, table: &str) -> bool {
+        match self {
+            Self::Sqlite(path, _) if !path.exists() => false,
+            Self::Sqlite(..) => {
+                let query = format!("SELECT name FROM sqlite_schema WHERE name = '{table}'");
+                !self.texts(&query).is_empty()
+            }
+            Self::Postgres(_) => {
+                let query = format!("SELECT to_regclass('{table}')::text");
+                self.texts(&query)[0][0].is_some()
+            }
+        }
+    }
+
     /// Returns its URL as the programs show it.
     pub fn address(&self) -> String {
         match url::Url::parse(&self.url()) {

@@ -25,7 +25,9 @@ use crate::metrics::Metrics;
 use crate::ndjson::{self, BatchLimits, Io, Place, RecordLine, WriteMarks};
 use crate::remote::elastic::ElasticArgs;
 use crate::resume;
-use crate::store::{DEFAULT_FILE, DatabaseArgs, DryRun, Location, Provenance, Replaced, Store};
+use crate::store::{
+    DEFAULT_FILE, DatabaseArgs, DryRun, IntoArgs, Location, Provenance, Replaced, Store,
+};
 use crate::values;
 
 /// Store builds in the database, and index them
@@ -39,6 +41,7 @@ Examples:
   … | bh-validate | bh-load --resume-file list.json --rejects rejects.ndjson
   DATABASE_URL=postgres://me@db/buildhub ELASTICSEARCH_URL=http://search:9200 \\
     bh-load < builds.ndjson
+  … | bh-filter --into november | … | bh-load --into november
   bh-load --dry-run < builds.ndjson | jq -r .action | sort | uniq -c"
 )]
 pub struct Args {
@@ -46,14 +49,17 @@ pub struct Args {
     database: DatabaseArgs,
 
     #[command(flatten)]
+    into: IntoArgs,
+
+    #[command(flatten)]
     elastic: ElasticArgs,
 
     /// Retry documents that Elasticsearch rejected permanently
-    #[arg(long, help_heading = "Elasticsearch")]
+    #[arg(long, conflicts_with = "into", help_heading = "Elasticsearch")]
     retry_refused: bool,
 
     // The former way to mend an index; bh-index sends only what it lacks.
-    #[arg(long, hide = true, conflicts_with = "dry_run")]
+    #[arg(long, hide = true, conflicts_with_all = ["dry_run", "into"])]
     requeue: bool,
 
     /// Maximum number of rows per transaction
@@ -140,7 +146,8 @@ impl Program for Args {
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if args.runs {
-        return runs::print(&Location::new(&args.database, io)?, io);
+        let location = Location::new(&args.database, io)?;
+        return runs::print(&location.into_staging(&args.into)?, io);
     }
     let resume_file = args.resume_file.as_deref().filter(|_| !args.dry_run);
     if args.requeue {
@@ -151,11 +158,13 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     }
     let mut checkpoint = Checkpoint::open(resume_file)?;
     let location = Location::new(&args.database, io)?;
-    if location.is_default && !args.dry_run {
+    let is_default = location.is_default && args.into.into.is_none();
+    if is_default && !args.dry_run {
         io.context.log.info(format!(
             "storing in {DEFAULT_FILE} (set DATABASE_URL to change)"
         ));
     }
+    let location = location.into_staging(&args.into)?;
     let (store, indexer): (Box<dyn Store>, _) = if args.dry_run {
         (Box::new(DryRun::new(location.open_existing()?)), None)
     } else {
@@ -168,7 +177,12 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         if checkpoint.is_lost(&mut *store)? {
             checkpoint.forget()?;
         }
-        (store, Indexer::start(args, &connector, io)?)
+        let indexer = match args.into.into {
+            // bh-promote queues the documents of a staging.
+            Some(_) => None,
+            None => Indexer::start(args, &connector, io)?,
+        };
+        (store, indexer)
     };
     let documents = indexer.is_some();
     let mut loader = Loader {

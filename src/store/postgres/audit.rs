@@ -55,9 +55,12 @@ impl AuditStore for Postgres {
         if !self.has("main_build")? {
             return Ok(0);
         }
+        let schema = self.schema;
         self.retry(|client| {
             let last = "SELECT coalesce(max(id), 0)::bigint FROM main_build";
-            let last: i64 = client.query_typed_one(last, &[])?.try_get(0)?;
+            let last: i64 = client
+                .query_typed_one(&schema.qualify(last), &[])?
+                .try_get(0)?;
             Ok(last - IN_FLIGHT)
         })
     }
@@ -72,8 +75,9 @@ impl AuditStore for Postgres {
             (true, false) => &[ROWS],
             (false, _) => &[],
         };
+        let schema = self.schema;
         for query in queries {
-            self.retry(|client| read(client, query, since, each))?;
+            self.retry(|client| read(client, &schema.qualify(query), since, each))?;
         }
         Ok(())
     }
@@ -91,9 +95,10 @@ impl AuditStore for Postgres {
         if self.has("bh_object")? {
             query = format!("{query} UNION ALL {OBJECTS} WHERE o.key = ANY ($2)");
         }
+        let schema = self.schema;
         self.retry(|client| {
             let rows = client.query_typed(
-                &query,
+                &schema.qualify(&query),
                 &[
                     (&time(since), Type::TIMESTAMPTZ),
                     (&keys, Type::TEXT_ARRAY),
@@ -110,9 +115,10 @@ impl AuditStore for Postgres {
         keys: &[&str],
         each: &mut dyn FnMut(&KnownReject<'_>),
     ) -> Result<()> {
+        let schema = self.schema;
         self.retry(|client| {
-            if rejects::are_readable(client)? {
-                rejects::look_up(client, keys, each)?;
+            if rejects::are_readable(client, schema)? {
+                rejects::look_up(client, schema, keys, each)?;
             }
             Ok(())
         })
@@ -122,6 +128,7 @@ impl AuditStore for Postgres {
         if !self.has("main_build")? {
             return Ok(false);
         }
+        let schema = self.schema;
         self.retry(|client| {
             let newest = "SELECT coalesce((SELECT coalesce(created_at >= $1, true) FROM main_build
                     ORDER BY id DESC LIMIT 1), false),
@@ -130,13 +137,14 @@ impl AuditStore for Postgres {
                 &time(since) as &(dyn postgres::types::ToSql + Sync),
                 Type::TIMESTAMPTZ,
             );
-            let row = client.query_typed_one(newest, std::slice::from_ref(&since))?;
+            let row =
+                client.query_typed_one(&schema.qualify(newest), std::slice::from_ref(&since))?;
             if row.try_get(0)? || !row.try_get(1)? {
                 return Ok(true);
             }
             let at_work = "SELECT EXISTS (SELECT FROM bh_run
                 WHERE finished IS NULL OR finished >= $1)";
-            let row = client.query_typed_one(at_work, &[since])?;
+            let row = client.query_typed_one(&schema.qualify(at_work), &[since])?;
             Ok(row.try_get(0)?)
         })
     }

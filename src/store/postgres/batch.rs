@@ -8,6 +8,7 @@ use postgres::{Client, Transaction};
 use super::content::{BatchContent, CONTENT, position, query_content};
 use super::failure::describe;
 use super::refusal::{Blame, blame};
+use super::schema::Schema;
 use super::tables::Tables;
 use super::{copy, outbox, rejects, runs};
 use crate::error::Kind;
@@ -18,6 +19,7 @@ use crate::store::{BuildRow, LoadOutcome, RunFence, fenced_off, quoted};
 /// How a connection stores rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Session {
+    pub schema: Schema,
     pub tables: Tables,
     /// Other clients share the server's session, so it has no named statements: a pooler.
     pub is_pooled: bool,
@@ -77,7 +79,7 @@ pub fn load(
     unanswered: &mut Unanswered,
 ) -> Result<Vec<LoadOutcome>, Failure> {
     if let (Some((step, outcomes)), Some(fence)) = (unanswered.take(), &mut fence)
-        && runs::step(client, fence)? == Some(step)
+        && runs::step(client, session.schema, fence)? == Some(step)
     {
         fence.step = step;
         return Ok(outcomes);
@@ -85,7 +87,7 @@ pub fn load(
     let mut races = 0;
     let (mut transaction, batch, outcomes) = loop {
         let mut transaction = client.transaction()?;
-        let verify = session.tables.begin(&mut transaction)?;
+        let verify = session.tables.begin(&mut transaction, session.schema)?;
         let mut batch = Batch {
             session: *session,
             verify: verify || session.is_pooled,
@@ -102,12 +104,14 @@ pub fn load(
         }
         transaction.rollback()?;
     };
+    // Now that the rows keep a promotion from beginning before the commit.
+    runs::refuse_promoted(&mut transaction, session.schema)?;
     let Some(fence) = fence.filter(|_| batch.changed) else {
         transaction.commit()?;
         return Ok(outcomes);
     };
-    let Some(step) = runs::advance(&mut transaction, fence)? else {
-        let loader = runs::loader(&mut transaction, &fence.run)?;
+    let Some(step) = runs::advance(&mut transaction, session.schema, fence)? else {
+        let loader = runs::loader(&mut transaction, session.schema, &fence.run)?;
         return Err(Failure::Permanent(fenced_off(
             &fence.run,
             loader.as_deref(),
@@ -163,7 +167,7 @@ impl Batch {
             Err(error) => return Err(error),
         };
         attempt.rollback()?;
-        match blame(transaction, &error)? {
+        match blame(transaction, self.session.schema, &error)? {
             Blame::Server => return Err(error.into()),
             Blame::Race => return Err(WriteError::Race(error)),
             Blame::Rows => {}
@@ -190,8 +194,8 @@ impl Batch {
         transaction: &mut Transaction<'_>,
         rows: &[BuildRow],
     ) -> Result<(Vec<LoadOutcome>, bool), WriteError> {
-        let tables = self.session.tables;
-        let content = query_content(transaction, rows, tables)?;
+        let Session { schema, tables, .. } = self.session;
+        let content = query_content(transaction, rows, schema, tables)?;
         let mut plan = Plan::new(rows, &content.found);
         let changes = plan.changes();
         if changes {
@@ -209,25 +213,34 @@ impl Batch {
         plan: &mut Plan<'_>,
         content: &BatchContent,
     ) -> Result<(), WriteError> {
-        let Session { tables, is_pooled } = self.session;
+        let Session {
+            schema,
+            tables,
+            is_pooled,
+        } = self.session;
         let inserts = &plan.inserts;
-        let taken = copy::insert_rows(transaction, rows, inserts, content.now, is_pooled)?;
+        let taken = copy::insert_rows(transaction, rows, inserts, content.now, &self.session)?;
         let expected = plan.inserts.len();
         // To be asked after the rows are written, see `outbox::follow`.
-        let queue = expected > 0 && tables.have_queue() && outbox::is_followed(transaction)?;
+        let queue =
+            expected > 0 && tables.have_queue() && outbox::is_followed(transaction, schema)?;
         if queue || self.verify || usize::try_from(taken) != Ok(expected) {
-            confirm_inserts(transaction, rows, plan, queue)?;
+            confirm_inserts(transaction, schema, rows, plan, queue)?;
         }
-        renew_etags(transaction, rows, plan)?;
+        renew_etags(transaction, schema, rows, plan)?;
+        if tables.has("bh_object") {
+            let is_old = |at: &&usize| is_pooled || content.remembered[**at];
+            let (old, new): (Vec<usize>, Vec<usize>) = plan.objects.iter().partition(is_old);
+            upsert_objects(transaction, schema, rows, &old, &new)?;
+        }
         if tables.has("bh_reject") {
-            rejects::remove(transaction, plan.objects.iter().map(|at| &rows[*at]))?;
+            rejects::remove(
+                transaction,
+                schema,
+                plan.objects.iter().map(|at| &rows[*at]),
+            )?;
         }
-        if !tables.has("bh_object") {
-            return Ok(());
-        }
-        let is_old = |at: &&usize| is_pooled || content.remembered[**at];
-        let (old, new): (Vec<usize>, Vec<usize>) = plan.objects.iter().partition(is_old);
-        upsert_objects(transaction, rows, &old, &new)
+        Ok(())
     }
 }
 
@@ -235,6 +248,7 @@ impl Batch {
 /// puts their ids into the outcomes; refuses those that are not there.
 fn confirm_inserts(
     transaction: &mut Transaction<'_>,
+    schema: Schema,
     rows: &[BuildRow],
     plan: &mut Plan<'_>,
     queue: bool,
@@ -255,8 +269,10 @@ fn confirm_inserts(
              ON CONFLICT (id) DO UPDATE SET error = NULL, reported = false RETURNING id)
          SELECT n, id, (SELECT count(*) FROM queued) FROM new"
     );
-    let found =
-        transaction.query_typed(&query, &[(&hashes, Type::TEXT_ARRAY), (&queue, Type::BOOL)])?;
+    let found = transaction.query_typed(
+        &schema.qualify(&query),
+        &[(&hashes, Type::TEXT_ARRAY), (&queue, Type::BOOL)],
+    )?;
     if let Some(row) = found.first()
         && queue
     {
@@ -278,6 +294,7 @@ fn confirm_inserts(
 /// Renews ETags, and refuses those that are not in their rows afterwards.
 fn renew_etags(
     transaction: &mut Transaction<'_>,
+    schema: Schema,
     rows: &[BuildRow],
     plan: &mut Plan<'_>,
 ) -> Result<(), postgres::Error> {
@@ -290,19 +307,14 @@ fn renew_etags(
         .unzip();
     let values: [(&(dyn ToSql + Sync), Type); 2] =
         [(&ids, Type::INT8_ARRAY), (&etags, Type::TEXT_ARRAY)];
-    transaction.execute_typed(
-        "UPDATE main_build SET s3_object_etag = new.etag
+    let renew = "UPDATE main_build SET s3_object_etag = new.etag
          FROM (SELECT unnest($1) AS id, unnest($2) AS etag) AS new
-         WHERE main_build.id = new.id",
-        &values,
-    )?;
-    let kept = transaction.query_typed(
-        "SELECT new.n FROM unnest($1, $2) WITH ORDINALITY AS new (id, etag, n)
+         WHERE main_build.id = new.id";
+    transaction.execute_typed(&schema.qualify(renew), &values)?;
+    let kept = "SELECT new.n FROM unnest($1, $2) WITH ORDINALITY AS new (id, etag, n)
          WHERE NOT EXISTS (SELECT FROM main_build m
-             WHERE m.id = new.id AND m.s3_object_etag = new.etag)",
-        &values,
-    )?;
-    for row in kept {
+             WHERE m.id = new.id AND m.s3_object_etag = new.etag)";
+    for row in transaction.query_typed(&schema.qualify(kept), &values)? {
         let at = plan.renewals[position(row.try_get(0)?)].at;
         plan.refuse(rows, at, &Refusal::ETAG);
     }
@@ -313,13 +325,14 @@ fn renew_etags(
 /// may conflict. Keys are sorted, so concurrent loaders cannot deadlock.
 fn upsert_objects(
     transaction: &mut Transaction<'_>,
+    schema: Schema,
     rows: &[BuildRow],
     old: &[usize],
     new: &[usize],
 ) -> Result<(), WriteError> {
     const TABLE: &str = "bh_object";
     if !new.is_empty() {
-        let taken = copy::copy_objects(transaction, new.iter().map(|at| &rows[*at]))?;
+        let taken = copy::copy_objects(transaction, schema, new.iter().map(|at| &rows[*at]))?;
         check_taken(TABLE, taken, new.len())?;
     }
     if old.is_empty() {
@@ -329,10 +342,11 @@ fn upsert_objects(
     let keys: Vec<_> = objects().map(|row| row.key.as_deref()).collect();
     let etags: Vec<_> = objects().map(|row| row.etag.as_deref()).collect();
     let hashes: Vec<_> = objects().map(|row| row.hash.as_str()).collect();
-    let taken = transaction.execute_typed(
-        "INSERT INTO bh_object (key, etag, build_hash)
+    let upsert = "INSERT INTO bh_object (key, etag, build_hash)
          SELECT * FROM unnest($1, $2, $3)
-         ON CONFLICT (key) DO UPDATE SET etag = excluded.etag, build_hash = excluded.build_hash",
+         ON CONFLICT (key) DO UPDATE SET etag = excluded.etag, build_hash = excluded.build_hash";
+    let taken = transaction.execute_typed(
+        &schema.qualify(upsert),
         &[
             (&keys, Type::TEXT_ARRAY),
             (&etags, Type::TEXT_ARRAY),

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use postgres::types::Type;
 use postgres::{GenericClient, Transaction};
 
+use super::schema::Schema;
 use super::tables::Tables;
 use crate::store::plan::ContentStatus;
 use crate::store::{BuildRow, StoredRow};
@@ -16,6 +17,7 @@ pub const CONTENT: &str =
 
 pub fn find_all(
     client: &mut impl GenericClient,
+    schema: Schema,
     hashes: &[&str],
 ) -> Result<Vec<ContentStatus>, postgres::Error> {
     let query = format!(
@@ -23,7 +25,7 @@ pub fn find_all(
          FROM unnest($1) WITH ORDINALITY AS b (hash, n) LEFT JOIN LATERAL ({CONTENT}) m ON true
          ORDER BY n"
     );
-    let rows = client.query_typed(&query, &[(&hashes, Type::TEXT_ARRAY)])?;
+    let rows = client.query_typed(&schema.qualify(&query), &[(&hashes, Type::TEXT_ARRAY)])?;
     rows.iter()
         .map(|row| stored_row(row).map(ContentStatus::from))
         .collect()
@@ -52,6 +54,7 @@ pub struct BatchContent {
 pub fn query_content(
     transaction: &mut Transaction<'_>,
     rows: &[BuildRow],
+    schema: Schema,
     tables: Tables,
 ) -> Result<BatchContent, postgres::Error> {
     let object = if tables.has("bh_object") {
@@ -73,7 +76,7 @@ pub fn query_content(
     let keys: Vec<_> = rows.iter().map(|row| row.key.as_deref()).collect();
     let etags: Vec<_> = rows.iter().map(|row| row.etag.as_deref()).collect();
     let answers = transaction.query_typed(
-        &query,
+        &schema.qualify(&query),
         &[
             (&hashes, Type::TEXT_ARRAY),
             (&keys, Type::TEXT_ARRAY),
@@ -98,7 +101,10 @@ pub fn query_content(
     }
     if !stored.is_empty() {
         let hashes: Vec<&str> = stored.iter().map(|at| hashes[*at]).collect();
-        for (at, found) in stored.into_iter().zip(find_all(transaction, &hashes)?) {
+        for (at, found) in stored
+            .into_iter()
+            .zip(find_all(transaction, schema, &hashes)?)
+        {
             content.found[at] = found;
         }
     }

@@ -7,6 +7,8 @@ use postgres::Transaction;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 
+use super::batch::Session;
+use super::schema::Schema;
 use crate::json::unescape_wide;
 use crate::store::plan::Insert;
 use crate::store::{BuildRow, metadata, quoted};
@@ -38,8 +40,9 @@ pub fn insert_rows(
     rows: &[BuildRow],
     inserts: &[Insert<'_>],
     now: SystemTime,
-    is_pooled: bool,
+    session: &Session,
 ) -> Result<u64, postgres::Error> {
+    let (schema, is_pooled) = (session.schema, session.is_pooled);
     if inserts.is_empty() {
         return Ok(0);
     }
@@ -56,7 +59,8 @@ pub fn insert_rows(
         let copy = "COPY main_build
             (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
             FROM STDIN (FORMAT binary)";
-        let mut writer = BinaryCopyInWriter::new(transaction.copy_in(copy)?, &types);
+        let mut writer =
+            BinaryCopyInWriter::new(transaction.copy_in(&*schema.qualify(copy))?, &types);
         for (row, etag) in values {
             let metadata = metadata(row);
             let (build, metadata) = (Jsonb(&row.build), Jsonb(&metadata));
@@ -71,11 +75,12 @@ pub fn insert_rows(
     let metadata: Vec<_> = texts.iter().map(|text| Jsonb(text)).collect();
     let keys: Vec<_> = values.clone().map(|(row, _)| row.key.as_deref()).collect();
     let etags: Vec<_> = values.map(|(_, etag)| etag.map(quoted)).collect();
-    transaction.execute_typed(
-        "INSERT INTO main_build
+    let insert = "INSERT INTO main_build
             (build_hash, build, metadata, created_at, s3_object_key, s3_object_etag)
          SELECT b.hash, b.build, b.metadata, $6, b.key, b.etag
-         FROM unnest($1, $2, $3, $4, $5) AS b (hash, build, metadata, key, etag)",
+         FROM unnest($1, $2, $3, $4, $5) AS b (hash, build, metadata, key, etag)";
+    transaction.execute_typed(
+        &schema.qualify(insert),
         &[
             (&hashes, Type::TEXT_ARRAY),
             (&builds, Type::JSONB_ARRAY),
@@ -90,11 +95,12 @@ pub fn insert_rows(
 /// Copies objects; returns how many the server counted.
 pub fn copy_objects<'a>(
     transaction: &mut Transaction<'_>,
+    schema: Schema,
     rows: impl Iterator<Item = &'a BuildRow>,
 ) -> Result<u64, postgres::Error> {
     let types = [Type::TEXT, Type::TEXT, Type::TEXT];
     let copy = "COPY bh_object (key, etag, build_hash) FROM STDIN (FORMAT binary)";
-    let mut writer = BinaryCopyInWriter::new(transaction.copy_in(copy)?, &types);
+    let mut writer = BinaryCopyInWriter::new(transaction.copy_in(&*schema.qualify(copy))?, &types);
     for row in rows {
         writer.write(&[&row.key, &row.etag, &row.hash])?;
     }

@@ -3,8 +3,10 @@
 mod audit;
 mod batch;
 mod connect;
+mod connection;
 mod content;
 mod copy;
+mod definitions;
 mod export;
 mod failure;
 mod indexed;
@@ -14,11 +16,12 @@ mod pgpass;
 mod refusal;
 mod rejects;
 mod runs;
+mod schema;
 mod shape;
+mod staged;
 mod tables;
 mod tls;
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use postgres::Client;
@@ -27,20 +30,18 @@ use postgres::types::Type;
 
 use self::batch::Session;
 pub use self::connect::ConnectionTarget;
-pub use self::tables::Tables;
+pub use self::connection::{Access, Place};
+pub use self::schema::Schema;
 use super::plan::ContentStatus;
 use super::{
     ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, KnownReject, LoadOutcome, NewRun,
     ORPHANS, Outcome, RefusedRow, RejectedObject, RunEnd, RunFence, RunRecord, RunRows, Store,
     StoredBuild, StoredRun, known_queries, orphans_of,
 };
-use crate::address::without_password;
 use crate::backoff::Backoff;
-use crate::context::Context;
-use crate::counters::Waiting;
 use crate::error::{Error, Kind, Result};
 use crate::record::coverage::Interval;
-use crate::retry::{Announce, Failure, FailureClass, Limit, Policy, Retry};
+use crate::retry::{Announce, Failure, Limit, Policy, Retry};
 
 /// Retries for about 20 seconds.
 const POLICY: Policy = Policy {
@@ -58,103 +59,9 @@ pub struct Postgres {
     retry: Retry,
     client: Option<Client>,
     access: Access,
+    schema: Schema,
     /// Whether other clients share the server's sessions.
     is_pooled: bool,
-}
-
-/// What a store is opened for.
-#[derive(Clone)]
-pub enum Access {
-    Read,
-    /// Loading, into these tables, which all connections of a run share.
-    Load(Arc<OnceLock<Tables>>),
-}
-
-impl Postgres {
-    /// Connects; for loading, tables that are missing are created. A request is tried `tries`
-    /// times, 9 by default.
-    ///
-    /// # Errors
-    /// Not reachable (69), refused (77), no such database or a table of
-    /// another shape (78).
-    pub fn open(url: &str, tries: Option<u32>, context: &Context, access: Access) -> Result<Self> {
-        let mut store = Self {
-            target: ConnectionTarget::new(url, &context.log)?,
-            address: without_password(url),
-            retry: Retry::new(POLICY.with_tries(tries), context),
-            client: None,
-            access,
-            is_pooled: false,
-        };
-        let waiting = format!("connecting to {}", store.address);
-        let _patience = context.log.notify_if_slow(waiting);
-        store.retry(|_| Ok(()))?;
-        Ok(store)
-    }
-
-    /// Runs `work`, a transaction or a query, until it succeeds: after a lost
-    /// connection on a new one, after a conflict on the same one.
-    fn retry<T>(&mut self, mut work: impl FnMut(&mut Client) -> Result<T, Failure>) -> Result<T> {
-        let (retry, address) = (self.retry.clone(), self.address.clone());
-        retry.run_blocking(&address, || {
-            retry.context.counters.waits(Waiting::Server);
-            let done = self.attempt(&mut work);
-            retry.context.counters.waits(Waiting::Nothing);
-            done
-        })
-    }
-
-    fn attempt<T>(
-        &mut self,
-        work: &mut impl FnMut(&mut Client) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let client = match &mut self.client {
-            Some(client) => client,
-            none => {
-                let mut client = self.target.connect()?;
-                let opened = match &self.access {
-                    Access::Read => tables::check(&mut client),
-                    Access::Load(known) => {
-                        Tables::open(&mut client, known, &self.retry.context.log).map(drop)
-                    }
-                };
-                opened.map_err(|failure| self.target.explain(failure))?;
-                none.insert(client)
-            }
-        };
-        let done = work(client);
-        if let Err(Failure::Transient {
-            class: FailureClass::Silent,
-            ..
-        }) = done
-        {
-            self.client = None;
-        }
-        done
-    }
-
-    /// Returns the tables of a run that loads; they were set at the first
-    /// connection.
-    fn tables(&self) -> Option<Tables> {
-        match &self.access {
-            Access::Read => None,
-            Access::Load(known) => known.get().copied(),
-        }
-    }
-
-    /// Returns whether there is a table of ours, and this run uses it.
-    fn uses(&self, table: &str) -> bool {
-        self.tables().is_none_or(|tables| tables.has(table))
-    }
-
-    fn has(&mut self, table: &str) -> Result<bool> {
-        self.retry(|client| {
-            let has = "SELECT to_regclass($1) IS NOT NULL";
-            Ok(client
-                .query_typed_one(has, &[(&table, Type::TEXT)])?
-                .try_get(0)?)
-        })
-    }
 }
 
 impl Store for Postgres {
@@ -167,10 +74,11 @@ impl Store for Postgres {
     }
 
     fn for_each_known(&mut self, each: &mut dyn FnMut(&str, &str)) -> Result<()> {
+        let schema = self.schema;
         for query in known_queries(self.has("main_build")?, self.has_tables()?) {
             self.retry(|client| {
                 let none = std::iter::empty::<(&str, Type)>();
-                let mut rows = client.query_typed_raw(query, none)?;
+                let mut rows = client.query_typed_raw(&schema.qualify(query), none)?;
                 while let Some(row) = rows.next()? {
                     each(row.try_get(0)?, row.try_get(1)?);
                 }
@@ -181,9 +89,10 @@ impl Store for Postgres {
     }
 
     fn for_each_reject(&mut self, each: &mut dyn FnMut(&KnownReject<'_>)) -> Result<()> {
+        let schema = self.schema;
         self.retry(|client| {
-            if rejects::are_readable(client)? {
-                rejects::for_each(client, each)?;
+            if rejects::are_readable(client, schema)? {
+                rejects::for_each(client, schema, each)?;
             }
             Ok(())
         })
@@ -193,28 +102,32 @@ impl Store for Postgres {
         if !self.uses("bh_reject") {
             return Ok(());
         }
-        self.retry(|client| Ok(rejects::record(client, run, rejects)?))
+        let schema = self.schema;
+        self.retry(|client| Ok(rejects::record(client, schema, run, rejects)?))
     }
 
     fn meet_rejects(&mut self, run: &str, keys: &[&str]) -> Result<()> {
         if !self.uses("bh_reject") {
             return Ok(());
         }
-        self.retry(|client| Ok(rejects::meet(client, run, keys)?))
+        let schema = self.schema;
+        self.retry(|client| Ok(rejects::meet(client, schema, run, keys)?))
     }
 
     fn forget_rejects(&mut self, run: &str, keys: &Interval) -> Result<u64> {
         if !self.uses("bh_reject") || !self.uses("bh_run") {
             return Ok(0);
         }
-        self.retry(|client| Ok(rejects::forget(client, run, keys)?))
+        let schema = self.schema;
+        self.retry(|client| Ok(rejects::forget(client, schema, run, keys)?))
     }
 
     fn look_up(&mut self, hashes: &[&str]) -> Result<Vec<ContentStatus>> {
         if !self.has("main_build")? {
             return Ok(vec![ContentStatus::New; hashes.len()]);
         }
-        self.retry(|client| Ok(content::find_all(client, hashes)?))
+        let schema = self.schema;
+        self.retry(|client| Ok(content::find_all(client, schema, hashes)?))
     }
 
     fn load(
@@ -222,7 +135,9 @@ impl Store for Postgres {
         rows: &[BuildRow],
         mut fence: Option<&mut RunFence>,
     ) -> Result<Vec<LoadOutcome>> {
+        let schema = self.schema;
         let mut session = self.tables().map(|tables| Session {
+            schema,
             tables,
             is_pooled: self.is_pooled,
         });
@@ -250,7 +165,11 @@ impl Store for Postgres {
                 step: 0,
             });
         }
-        self.retry(|client| Ok(runs::begin(client, run, loader)?))
+        let schema = self.schema;
+        self.retry(|client| {
+            runs::refuse_promoted(client, schema)?;
+            Ok(runs::begin(client, schema, run, loader)?)
+        })
     }
 
     fn find_run(&mut self, run: &str) -> Result<Option<StoredRun>> {
@@ -261,26 +180,29 @@ impl Store for Postgres {
                 is_rootless: false,
             }));
         }
-        self.retry(|client| Ok(runs::find(client, run)?))
+        let schema = self.schema;
+        self.retry(|client| Ok(runs::find(client, schema, run)?))
     }
 
     fn count_rows(&mut self, run: &str) -> Result<RunRows> {
         let is_recorded = self.uses("bh_run");
-        self.retry(|client| Ok(runs::count_rows(client, run, is_recorded)?))
+        let schema = self.schema;
+        self.retry(|client| Ok(runs::count_rows(client, schema, run, is_recorded)?))
     }
 
     fn end_run(&mut self, fence: &RunFence, end: &RunEnd<'_>) -> Result<()> {
         if !self.uses("bh_run") {
             return Ok(());
         }
+        let schema = self.schema;
         if end.outcome != Outcome::Stopped {
-            return self.retry(|client| Ok(runs::end(client, fence, end)?));
+            return self.retry(|client| Ok(runs::end(client, schema, fence, end)?));
         }
         // A signal ends all retries, and a server that stayed away is not asked again.
         let note = self
             .client
             .as_mut()
-            .map(|client| runs::end(client, fence, end));
+            .map(|client| runs::end(client, schema, fence, end));
         let noted = note.unwrap_or(Ok(())).map_err(Failure::from);
         noted.map_err(|failure| failure.into_error(&self.address))
     }
@@ -289,12 +211,13 @@ impl Store for Postgres {
         if !self.has("bh_run")? {
             return Ok(Vec::new());
         }
-        self.retry(|client| Ok(runs::all(client)?))
+        let schema = self.schema;
+        self.retry(|client| Ok(runs::all(client, schema)?))
     }
 
     fn verify(&mut self) -> Result<()> {
-        let tables = self.tables();
-        self.retry(|client| tables.map_or(Ok(()), |tables| tables.begin(client).map(drop)))
+        let (tables, schema) = (self.tables(), self.schema);
+        self.retry(|client| tables.map_or(Ok(()), |tables| tables.begin(client, schema).map(drop)))
     }
 
     fn check_queue(&mut self) -> Result<()> {
@@ -312,7 +235,8 @@ impl Store for Postgres {
         if !self.uses("bh_database") {
             return Ok(DatabaseIdentity::default());
         }
-        self.retry(|client| outbox::identity(client, ""))
+        let schema = self.schema;
+        self.retry(|client| outbox::identity(client, schema, ""))
     }
 
     fn follow(
@@ -352,9 +276,12 @@ impl Store for Postgres {
         if !self.uses("bh_outbox") {
             return Ok(0);
         }
+        let schema = self.schema;
         self.retry(|client| {
             let waiting = "SELECT count(*) FROM bh_outbox WHERE error IS NULL";
-            let rows: i64 = client.query_typed_one(waiting, &[])?.try_get(0)?;
+            let rows: i64 = client
+                .query_typed_one(&schema.qualify(waiting), &[])?
+                .try_get(0)?;
             Ok(rows.unsigned_abs())
         })
     }

@@ -4,14 +4,19 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, GenericClient};
 
 use super::runs;
+use super::schema::Schema;
 use crate::error::Kind;
 use crate::retry::Failure;
 use crate::store::{DatabaseIdentity, QUEUED_BYTES, RefusedRow, StoredBuild};
 
 /// Reads the identity; `lock` is a locking clause, or nothing.
-pub fn identity(client: &mut impl GenericClient, lock: &str) -> Result<DatabaseIdentity, Failure> {
+pub fn identity(
+    client: &mut impl GenericClient,
+    schema: Schema,
+    lock: &str,
+) -> Result<DatabaseIdentity, Failure> {
     let query = format!("SELECT id, generation, \"index\" FROM bh_database {lock}");
-    let rows = client.query_typed(&query, &[])?;
+    let rows = client.query_typed(&schema.qualify(&query), &[])?;
     let [row] = rows.as_slice() else {
         let message = "bh_database must have exactly one row; drop the table, and it is created \
                        again";
@@ -25,9 +30,14 @@ pub fn identity(client: &mut impl GenericClient, lock: &str) -> Result<DatabaseI
 }
 
 /// Returns whether an index follows this database.
-pub fn is_followed(client: &mut impl GenericClient) -> Result<bool, postgres::Error> {
+pub fn is_followed(
+    client: &mut impl GenericClient,
+    schema: Schema,
+) -> Result<bool, postgres::Error> {
     let query = "SELECT EXISTS (SELECT FROM bh_database WHERE \"index\" IS NOT NULL)";
-    client.query_typed_one(query, &[])?.try_get(0)
+    client
+        .query_typed_one(&schema.qualify(query), &[])?
+        .try_get(0)
 }
 
 /// Reads the rows of a query: ids and builds.
@@ -117,7 +127,7 @@ pub fn follow(
              ON CONFLICT (id) DO UPDATE SET error = NULL, reported = false",
         )?;
     }
-    let identity = identity(&mut transaction, "")?;
+    let identity = identity(&mut transaction, Schema::default(), "")?;
     transaction.commit()?;
     Ok(identity)
 }
@@ -135,7 +145,7 @@ pub fn ack(
     }
     let mut transaction = client.transaction()?;
     // The lock prevents a new generation between this and the commit.
-    if identity(&mut transaction, "FOR SHARE")?.generation != generation {
+    if identity(&mut transaction, Schema::default(), "FOR SHARE")?.generation != generation {
         return Ok(false);
     }
     transaction.query_typed(

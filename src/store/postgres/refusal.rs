@@ -4,6 +4,8 @@ use postgres::GenericClient;
 use postgres::error::SqlState;
 use postgres::types::Type;
 
+use super::schema::Schema;
+
 /// What an error of the server blames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
@@ -23,6 +25,7 @@ pub enum Blame {
 /// The server failed.
 pub fn blame(
     client: &mut impl GenericClient,
+    schema: Schema,
     error: &postgres::Error,
 ) -> Result<Blame, postgres::Error> {
     let Some(answer) = error.as_db_error() else {
@@ -30,10 +33,10 @@ pub fn blame(
     };
     let code = answer.code();
     if *code == SqlState::UNIQUE_VIOLATION {
-        return violated(client, answer);
+        return violated(client, schema, answer);
     }
     if *code == SqlState::INSUFFICIENT_PRIVILEGE {
-        let may = may_write(client)?;
+        let may = may_write(client, schema)?;
         return Ok(if may { Blame::Either } else { Blame::Server });
     }
     // A statement that takes too long may do so because of one row.
@@ -55,11 +58,11 @@ pub fn blame(
 /// one that the user has added the row.
 fn violated(
     client: &mut impl GenericClient,
+    own: Schema,
     answer: &postgres::error::DbError,
 ) -> Result<Blame, postgres::Error> {
     let (schema, index) = (answer.schema(), answer.constraint());
-    let row = client.query_typed_opt(
-        "WITH RECURSIVE i AS (
+    let violated = "WITH RECURSIVE i AS (
              SELECT i.indrelid, ARRAY(SELECT a.attname::text FROM pg_attribute a
                  WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)) AS columns
              FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -69,7 +72,9 @@ fn violated(
              SELECT indrelid FROM i
              UNION SELECT inhparent FROM pg_inherits JOIN tables ON inhrelid = tables.oid)
          SELECT columns FROM i WHERE EXISTS (SELECT FROM tables
-             WHERE oid IN (to_regclass('main_build'), to_regclass('bh_object')))",
+             WHERE oid IN (to_regclass('main_build'), to_regclass('bh_object')))";
+    let row = client.query_typed_opt(
+        &own.qualify(violated),
         &[(&schema, Type::TEXT), (&index, Type::TEXT)],
     )?;
     let columns: Vec<String> = row.map_or(Ok(Vec::new()), |row| row.try_get(0))?;
@@ -83,12 +88,14 @@ fn violated(
 }
 
 /// Returns whether the role may do to the tables what a loader does.
-fn may_write(client: &mut impl GenericClient) -> Result<bool, postgres::Error> {
+fn may_write(client: &mut impl GenericClient, schema: Schema) -> Result<bool, postgres::Error> {
     let query = "SELECT coalesce(bool_and(has_table_privilege(c.oid, 'SELECT')
             AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
             AND coalesce(has_sequence_privilege(pg_get_serial_sequence('main_build', 'id'),
                 'USAGE'), true)), true)
         FROM pg_class c
         WHERE c.oid IN (to_regclass('main_build'), to_regclass('bh_object'), to_regclass('bh_outbox'))";
-    client.query_typed_one(query, &[])?.try_get(0)
+    client
+        .query_typed_one(&schema.qualify(query), &[])?
+        .try_get(0)
 }

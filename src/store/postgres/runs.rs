@@ -7,6 +7,9 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, GenericClient};
 use serde_json::Value;
 
+use super::schema::Schema;
+use crate::retry::Failure;
+use crate::store::staging;
 use crate::store::{NewRun, Outcome, RunEnd, RunFence, RunRecord, RunRows, StoredRun};
 
 /// Returns a text as a column holds it: without NUL characters, and with escapes for what the
@@ -36,6 +39,7 @@ pub fn time(text: &str) -> Option<SystemTime> {
 
 pub fn begin(
     client: &mut Client,
+    schema: Schema,
     run: &NewRun<'_>,
     loader: &str,
 ) -> Result<RunFence, postgres::Error> {
@@ -60,26 +64,30 @@ pub fn begin(
     Ok(RunFence {
         run: run.id.to_owned(),
         loader: loader.to_owned(),
-        step: client.query_typed_one(begin, &values)?.try_get(0)?,
+        step: client
+            .query_typed_one(&schema.qualify(begin), &values)?
+            .try_get(0)?,
     })
 }
 
 /// Returns the next step of the run, `None` if it is not this loader's any more.
 pub fn advance(
     client: &mut impl GenericClient,
+    schema: Schema,
     fence: &RunFence,
 ) -> Result<Option<i64>, postgres::Error> {
     let advance = "UPDATE bh_run SET step = step + 1 WHERE id = $1 AND loader = $2 RETURNING step";
-    one(client, advance, fence)
+    one(client, &schema.qualify(advance), fence)
 }
 
 /// Returns the step of the run, `None` if it is not this loader's any more.
 pub fn step(
     client: &mut impl GenericClient,
+    schema: Schema,
     fence: &RunFence,
 ) -> Result<Option<i64>, postgres::Error> {
     let step = "SELECT step FROM bh_run WHERE id = $1 AND loader = $2";
-    one(client, step, fence)
+    one(client, &schema.qualify(step), fence)
 }
 
 fn one(
@@ -98,18 +106,36 @@ fn one(
 /// Returns the loader that stores the run.
 pub fn loader(
     client: &mut impl GenericClient,
+    schema: Schema,
     run: &str,
 ) -> Result<Option<String>, postgres::Error> {
     let loader = "SELECT loader FROM bh_run WHERE id = $1";
-    let rows = client.query_typed(loader, &[(&run, Type::TEXT)])?;
+    let rows = client.query_typed(&schema.qualify(loader), &[(&run, Type::TEXT)])?;
     rows.first().map(|row| row.try_get(0)).transpose()
 }
 
-pub fn find(client: &mut Client, run: &str) -> Result<Option<StoredRun>, postgres::Error> {
+/// Checks that a staging was not promoted.
+pub fn refuse_promoted(client: &mut impl GenericClient, schema: Schema) -> Result<(), Failure> {
+    let Some(name) = schema.staging() else {
+        return Ok(());
+    };
+    let promoted = "SELECT EXISTS (SELECT FROM bh_run WHERE outcome = 'promoted')";
+    let promoted = client.query_typed_one(&schema.qualify(promoted), &[])?;
+    if promoted.try_get(0)? {
+        return Err(Failure::Permanent(staging::is_promoted(name)));
+    }
+    Ok(())
+}
+
+pub fn find(
+    client: &mut Client,
+    schema: Schema,
+    run: &str,
+) -> Result<Option<StoredRun>, postgres::Error> {
     let found = "SELECT step, first_id > 0
             AND NOT EXISTS (SELECT FROM main_build WHERE main_build.id <= first_id)
         FROM bh_run WHERE id = $1";
-    let rows = client.query_typed(found, &[(&run, Type::TEXT)])?;
+    let rows = client.query_typed(&schema.qualify(found), &[(&run, Type::TEXT)])?;
     let stored = |row: &postgres::Row| {
         Ok(StoredRun {
             step: row.try_get(0)?,
@@ -122,6 +148,7 @@ pub fn find(client: &mut Client, run: &str) -> Result<Option<StoredRun>, postgre
 /// Counts rows; without `bh_run` all of them are newer than the run.
 pub fn count_rows(
     client: &mut Client,
+    schema: Schema,
     run: &str,
     is_recorded: bool,
 ) -> Result<RunRows, postgres::Error> {
@@ -134,7 +161,7 @@ pub fn count_rows(
         "SELECT count(*) FILTER (WHERE metadata->>'run' = $1), count(*) FROM main_build
         WHERE id > {first}"
     );
-    let row = client.query_typed_one(&rows, &[(&run, Type::TEXT)])?;
+    let row = client.query_typed_one(&schema.qualify(&rows), &[(&run, Type::TEXT)])?;
     let (own, newer): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     Ok(RunRows {
         own: own.unsigned_abs(),
@@ -142,7 +169,12 @@ pub fn count_rows(
     })
 }
 
-pub fn end(client: &mut Client, fence: &RunFence, end: &RunEnd<'_>) -> Result<(), postgres::Error> {
+pub fn end(
+    client: &mut Client,
+    schema: Schema,
+    fence: &RunFence,
+    end: &RunEnd<'_>,
+) -> Result<(), postgres::Error> {
     let note = "UPDATE bh_run SET outcome = $3, error = $4, finished = now(),
             as_of = coalesce($5, as_of), counts = coalesce($6::json, counts)
         WHERE id = $1 AND loader = $2 AND (outcome <> $7 OR $3 = $7)";
@@ -152,7 +184,7 @@ pub fn end(client: &mut Client, fence: &RunFence, end: &RunEnd<'_>) -> Result<()
     let as_of = end.as_of.and_then(time);
     let counts = end.counts.as_ref().map(Value::to_string);
     client.query_typed(
-        note,
+        &schema.qualify(note),
         &[
             (&fence.run, Type::TEXT),
             (&fence.loader, Type::TEXT),
@@ -166,7 +198,7 @@ pub fn end(client: &mut Client, fence: &RunFence, end: &RunEnd<'_>) -> Result<()
     Ok(())
 }
 
-pub fn all(client: &mut Client) -> Result<Vec<RunRecord>, postgres::Error> {
+pub fn all(client: &mut Client, schema: Schema) -> Result<Vec<RunRecord>, postgres::Error> {
     let all =
         "SELECT id, source, criteria::text, version, started, as_of, finished, outcome, error,
         counts::text, first_id, step FROM bh_run ORDER BY bh_run.started, id";
@@ -176,7 +208,7 @@ pub fn all(client: &mut Client) -> Result<Vec<RunRecord>, postgres::Error> {
         let time = Timestamp::from_microsecond(i64::try_from(since.as_micros()).ok()?);
         Some(format!("{:.3}", time.ok()?))
     };
-    let rows = client.query_typed(all, &[])?;
+    let rows = client.query_typed(&schema.qualify(all), &[])?;
     let record = |row: &postgres::Row| {
         Ok(RunRecord {
             run: row.try_get(0)?,

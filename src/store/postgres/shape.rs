@@ -3,6 +3,7 @@
 use postgres::Client;
 use postgres::types::Type;
 
+use super::schema::qualify;
 use crate::error::Kind;
 use crate::retry::Failure;
 use crate::store::LONGEST;
@@ -74,14 +75,12 @@ pub fn check(client: &mut Client, schema: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let mut differences = differences(&found);
-    let unique = client.query_typed_one(
-        "SELECT EXISTS (
+    let unique = "SELECT EXISTS (
             SELECT FROM pg_index i JOIN pg_attribute a
               ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
             WHERE i.indrelid = 'main_build'::regclass AND i.indisunique
-              AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attname = 'build_hash')",
-        &[],
-    )?;
+              AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attname = 'build_hash')";
+    let unique = client.query_typed_one(&qualify(schema, unique), &[])?;
     if !unique.get::<_, bool>(0) {
         differences.push("build_hash is not unique".to_owned());
     }

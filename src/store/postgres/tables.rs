@@ -1,5 +1,5 @@
-//! Our tables: found on the search path, created beside Buildhub's where they
-//! are missing, and the same ones as long as the program runs.
+//! Our tables: found on the search path or in the schema of a staging, created beside Buildhub's
+//! where they are missing, and the same ones as long as the program runs.
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
@@ -8,111 +8,41 @@ use postgres::error::SqlState;
 use postgres::types::Type;
 use postgres::{Client, GenericClient};
 
+use super::definitions::{COUNT, NAMES, TABLES};
 use super::failure::describe;
-use super::shape;
+use super::schema::{Schema, qualify};
+use super::{outbox, shape, staged};
 use crate::error::{Error, Kind};
 use crate::log::Log;
 use crate::retry::Failure;
-use crate::store::Replaced;
-
-const COUNT: usize = 6;
-
-/// Each table, Buildhub's first, with the statement that creates it.
-const TABLES: [(&str, &str); COUNT] = [
-    (
-        "main_build",
-        "CREATE TABLE main_build (
-            id serial PRIMARY KEY,
-            build_hash varchar(45) NOT NULL UNIQUE,
-            build jsonb NOT NULL,
-            metadata jsonb NOT NULL DEFAULT '{}',
-            created_at timestamp with time zone NOT NULL,
-            s3_object_key varchar(400),
-            s3_object_etag varchar(400)
-        );
-        -- As Django names it.
-        CREATE INDEX main_build_build_hash_8fe6dad8_like
-            ON main_build (build_hash varchar_pattern_ops)",
-    ),
-    (
-        "bh_object",
-        "CREATE TABLE bh_object (
-            key text PRIMARY KEY,
-            etag text NOT NULL,
-            build_hash varchar(45) NOT NULL
-        )",
-    ),
-    (
-        "bh_outbox",
-        "CREATE TABLE bh_outbox (
-            id bigint PRIMARY KEY,
-            error text,
-            reported boolean NOT NULL DEFAULT false
-        )",
-    ),
-    (
-        "bh_database",
-        "CREATE TABLE bh_database (
-            id text PRIMARY KEY,
-            generation bigint NOT NULL DEFAULT 0,
-            \"index\" text
-        );
-        INSERT INTO bh_database (id)
-            SELECT md5(random()::text || random()::text || clock_timestamp()::text)",
-    ),
-    (
-        "bh_run",
-        "CREATE TABLE bh_run (
-            id text PRIMARY KEY,
-            source text NOT NULL,
-            criteria json NOT NULL,
-            version text NOT NULL,
-            started timestamp with time zone NOT NULL,
-            as_of timestamp with time zone,
-            finished timestamp with time zone,
-            outcome text NOT NULL DEFAULT 'running',
-            error text,
-            counts json,
-            first_id bigint NOT NULL,
-            step bigint NOT NULL DEFAULT 0,
-            loader text NOT NULL
-        )",
-    ),
-    (
-        "bh_reject",
-        "CREATE TABLE bh_reject (
-            key text PRIMARY KEY,
-            etag text NOT NULL,
-            kind text NOT NULL,
-            stage text NOT NULL,
-            message text NOT NULL,
-            line text NOT NULL,
-            run text NOT NULL,
-            verdict text
-        )",
-    ),
-];
+use crate::store::{Replaced, staging};
 
 /// Any number will do, as long as it is the same in every loader.
 const CREATION_LOCK: i64 = 0x6275_696c_6468_7562;
 
-/// A table on the search path.
-struct Found {
+/// The place of the table with the database's id.
+pub const IDENTITY: usize = 3;
+
+/// A table that is there.
+pub struct Found {
     oid: u32,
-    schema: String,
+    pub schema: String,
 }
 
 /// Returns the tables; `None` for a missing one.
 ///
 /// # Errors
 /// One of them is no table that keeps every row and shows it (78).
-fn find(client: &mut impl GenericClient) -> Result<[Option<Found>; COUNT], Failure> {
-    let names: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
+fn find(
+    client: &mut impl GenericClient,
+    schema: Schema,
+) -> Result<[Option<Found>; COUNT], Failure> {
+    let names = NAMES.map(|name| schema.qualify(name)).to_vec();
     let rows = client.query_typed(
         // A partition that does not last makes the whole table not last.
         "SELECT c.oid, n.nspname::text, coalesce(p.kind, c.relkind::text),
                 coalesce(p.persistence, c.relpersistence::text), row_security_active(c.oid),
-                coalesce(p.name, n.nspname || '.' || t.name)
+                coalesce(p.name, n.nspname || '.' || c.relname)
          FROM unnest($1) WITH ORDINALITY AS t (name, n)
          LEFT JOIN pg_class c ON c.oid = to_regclass(t.name)
          LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -168,9 +98,13 @@ fn fault(kind: &str, persistence: &str, hidden: bool) -> Option<&'static str> {
 ///
 /// # Errors
 /// One of them cannot be used (78).
-pub fn check(client: &mut Client) -> Result<(), Failure> {
-    let found = find(client)?;
-    check_shape(client, &found)
+pub fn check(client: &mut Client, schema: Schema) -> Result<(), Failure> {
+    let found = find(client, schema)?;
+    check_shape(client, &found)?;
+    match schema.staging() {
+        Some(name) => staged::check_staging(client, name, &found),
+        None => Ok(()),
+    }
 }
 
 fn check_shape(client: &mut Client, found: &[Option<Found>; COUNT]) -> Result<(), Failure> {
@@ -190,20 +124,26 @@ impl Tables {
     ///
     /// # Errors
     /// Tables that cannot be used or created, or that are not those of before (78).
-    pub fn open(client: &mut Client, known: &OnceLock<Self>, log: &Log) -> Result<(), Failure> {
-        let mut found = find(client)?;
-        check_shape(client, &found)?;
+    pub fn open(
+        client: &mut Client,
+        schema: Schema,
+        known: &OnceLock<Self>,
+        log: &Log,
+    ) -> Result<(), Failure> {
+        check(client, schema)?;
+        let mut found = find(client, schema)?;
         if known.get().is_none() {
-            check_session(client, found[0].as_ref(), log)?;
+            check_session(client, schema, found[0].as_ref(), log)?;
             // Fails if a pooler takes no transactions.
             client.transaction()?.commit()?;
             if found.iter().any(Option::is_none) {
-                let denied = create(client)?;
-                found = find(client)?;
+                let denied = create(client, schema)?;
+                found = find(client, schema)?;
                 if let Some(denied) = denied {
                     do_without(client, &found, &denied, log)?;
                 }
             }
+            staged::check_open(client, schema, &found)?;
         }
         let oids = found.map(|table| table.map_or(0, |table| table.oid));
         known.get_or_init(|| Self(oids)).compare(oids)
@@ -226,11 +166,10 @@ impl Tables {
     ///
     /// # Errors
     /// A table was dropped, or dropped and created again (78).
-    pub fn begin(&self, client: &mut impl GenericClient) -> Result<bool, Failure> {
+    pub fn begin(&self, client: &mut impl GenericClient, schema: Schema) -> Result<bool, Failure> {
         // Under `off`, rows of others are visible before they are on disk: the
         // message has a commit wait for them that adds nothing itself.
-        let row = client.query_typed_one(
-            "SELECT coalesce(to_regclass('main_build')::oid, 0),
+        let begin = "SELECT coalesce(to_regclass('main_build')::oid, 0),
                     coalesce(to_regclass('bh_object')::oid, 0),
                     coalesce(to_regclass('bh_outbox')::oid, 0),
                     coalesce(to_regclass('bh_database')::oid, 0),
@@ -241,9 +180,8 @@ impl Tables {
                              WHERE t.tgrelid = c.oid AND NOT t.tgisinternal))),
                     CASE WHEN current_setting('synchronous_commit') = 'off' THEN
                         set_config('synchronous_commit', 'on', true)
-                        || pg_logical_emit_message(true, 'buildhub-pipes', '')::text END",
-            &[],
-        )?;
+                        || pg_logical_emit_message(true, 'buildhub-pipes', '')::text END";
+        let row = client.query_typed_one(&schema.qualify(begin), &[])?;
         let oids = [
             row.try_get(0)?,
             row.try_get(1)?,
@@ -272,35 +210,44 @@ impl Tables {
 
 /// Creates tables that are missing, Buildhub's where the search path says, ours
 /// beside it. Returns the reason if the role may not.
-fn create(client: &mut Client) -> Result<Option<String>, Failure> {
+fn create(client: &mut Client, schema: Schema) -> Result<Option<String>, Failure> {
     let mut transaction = client.transaction()?;
     // Two loaders that create the tables at once would fail one another.
     let lock = "SELECT pg_advisory_xact_lock($1)";
     transaction.query_typed(lock, &[(&CREATION_LOCK, Type::INT8)])?;
-    let found = find(&mut transaction)?;
-    let beside = found[0].as_ref().map(|main_build| &main_build.schema);
-    if let Some(schema) = beside {
-        transaction.query_typed(
-            "SELECT set_config('search_path', quote_ident($1), true)",
-            &[(schema, Type::TEXT)],
-        )?;
-    }
+    let found = find(&mut transaction, schema)?;
+    let beside = match (schema.staging(), &found[0]) {
+        (Some(staging), _) => {
+            staged::create_schema(&mut transaction, staging)?;
+            Some(staging.as_str())
+        }
+        (None, main_build) => main_build.as_ref().map(|table| table.schema.as_str()),
+    };
+    let found_main = found[0].is_some();
     for ((name, statement), found) in TABLES.iter().zip(&found) {
         if found.is_some() {
             continue;
         }
-        let Err(error) = transaction.batch_execute(statement) else {
+        let statement = match beside {
+            Some(schema) => qualify(schema, statement),
+            None => (*statement).to_owned(),
+        };
+        let Err(error) = transaction.batch_execute(&statement) else {
             continue;
         };
         let place = beside.map_or_else(String::new, |schema| format!(" in schema {schema}"));
         let what = format!("cannot create {name}{place}");
-        if beside.is_some() && error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        if found_main && error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
             return Ok(Some(format!("{what}: {}", describe(&error))));
         }
         return Err(match Failure::from(error) {
             Failure::Permanent(error) => Failure::Permanent(error.context(what)),
             other => other,
         });
+    }
+    if schema.staging().is_some() && found[IDENTITY].is_none() {
+        let note = format!("UPDATE bh_database SET id = '{}' || id", staging::MARK);
+        transaction.batch_execute(&schema.qualify(&note))?;
     }
     transaction.commit()?;
     Ok(None)
@@ -343,7 +290,10 @@ fn do_without(
     }
     let mend = format!("to have it, run as the owner of the schema: {statements}");
     let lacks = |name: &str| missing.iter().any(|(table, _)| *table == name);
-    if lacks("bh_outbox") && !lacks("bh_database") && super::outbox::is_followed(client)? {
+    if lacks("bh_outbox")
+        && !lacks("bh_database")
+        && outbox::is_followed(client, Schema::default())?
+    {
         let message = format!("{denied}; an index follows this database and needs it; {mend}");
         return Err(Failure::permanent(Kind::Configuration, message));
     }
@@ -356,7 +306,12 @@ fn do_without(
 
 /// Checks that this connection may write and means one `main_build`; warns where
 /// the server does not keep what it confirms.
-fn check_session(client: &mut Client, used: Option<&Found>, log: &Log) -> Result<(), Failure> {
+fn check_session(
+    client: &mut Client,
+    schema: Schema,
+    used: Option<&Found>,
+    log: &Log,
+) -> Result<(), Failure> {
     let row = client.query_typed_one(
         "SELECT current_setting('transaction_read_only') = 'on',
                 current_setting('fsync') = 'off', current_user::text",
@@ -370,6 +325,9 @@ fn check_session(client: &mut Client, used: Option<&Found>, log: &Log) -> Result
     }
     if row.try_get(1)? {
         log.warn("the server has fsync off, so confirmed rows may be lost in a crash");
+    }
+    if schema.staging().is_some() {
+        return Ok(());
     }
     let role: String = row.try_get(2)?;
     let others = client.query_typed(

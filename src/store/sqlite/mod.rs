@@ -6,18 +6,21 @@ mod export;
 mod indexed;
 mod outbox;
 mod place;
+mod prepare;
 mod rejects;
 mod runs;
 mod shape;
+mod staged;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 
 use self::place::OpenFiles;
-pub use self::place::parse_path;
+pub use self::place::{Place, parse_path};
+use self::staged::Staged;
 use super::plan::ContentStatus;
 use super::{
     ALL_QUEUED, BuildRow, DatabaseIdentity, KnownReject, LoadOutcome, NewRun, ORPHANS, RefusedRow,
@@ -27,19 +30,7 @@ use super::{
 use crate::error::{Error, Kind, Result};
 use crate::log::{Log, SlowNotice};
 use crate::record::coverage::Interval;
-
-/// Times are RFC 3339 in UTC, documents the text that was hashed.
-const TABLES: &str = include_str!("tables.sql");
-
-/// Of two programs that find none, one makes it.
-const NEW_IDENTITY: &str = "INSERT INTO bh_database (id) SELECT lower(hex(randomblob(16)))
-    WHERE NOT EXISTS (SELECT 1 FROM bh_database)";
-
-/// KiB of pages in memory.
-const CACHE: i64 = 16 * 1024;
-
-/// Pages of 4 KiB in the write-ahead log before a checkpoint.
-const LOG: i64 = 8192;
+use crate::store::staging::MARK;
 
 /// How long to wait for another loader that holds the file.
 const BUSY: Duration = Duration::from_mins(1);
@@ -61,6 +52,8 @@ pub struct Sqlite {
     log: Log,
     /// Those that are written to.
     files: Option<Arc<OpenFiles>>,
+    /// Set for a staging.
+    staged: Option<Arc<Staged>>,
 }
 
 impl Sqlite {
@@ -69,7 +62,8 @@ impl Sqlite {
     /// # Errors
     /// Not a database, that of another application, a table of another shape
     /// (78), or not writable (74).
-    pub fn open(path: &Path, read_only: bool, log: &Log) -> Result<Self> {
+    pub fn open(place: &Place, read_only: bool, log: &Log) -> Result<Self> {
+        let Place { path, staging } = place;
         let address = address(path);
         // By a whole path no name has a meaning of SQLite's own.
         let path = std::path::absolute(path).map_err(Error::local(&address))?;
@@ -96,15 +90,23 @@ impl Sqlite {
             address,
             log: log.clone(),
             files: None,
+            staged: None,
         };
         let notice = store.notice();
         shape::check_owner(&store)?;
         shape::check_columns(&store)?;
+        staged::check(&store, staging.as_ref(), read_only)?;
         if !read_only {
-            store.within(prepare_when_free)?;
+            let mark = staging.as_ref().map_or("", |_| MARK);
+            store.within(|connection| prepare::prepare_when_free(connection, mark))?;
             store.files = Some(Arc::new(OpenFiles::new(&path)));
         }
         drop(notice);
+        if let Some(staging) = staging.clone().filter(|_| !read_only) {
+            let staged = Staged::new(staging, store.identity()?.id, log);
+            staged.check_open()?;
+            store.staged = Some(Arc::new(staged));
+        }
         Ok(store)
     }
 
@@ -153,42 +155,6 @@ impl Sqlite {
     fn verify_files(&self) -> Result<()> {
         self.files.as_ref().map_or(Ok(()), |files| files.verify())
     }
-}
-
-/// Prepares the file for loading, once other loaders have prepared it: SQLite does not wait
-/// by itself for the change to a write-ahead log.
-fn prepare_when_free(connection: &Connection) -> rusqlite::Result<()> {
-    const PAUSE: Duration = Duration::from_millis(10);
-    let began = Instant::now();
-    loop {
-        match prepare(connection) {
-            Err(error) if is_busy(&error) && began.elapsed() < BUSY => std::thread::sleep(PAUSE),
-            prepared => return prepared,
-        }
-    }
-}
-
-/// Prepares the file for loading.
-fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    if connection.is_readonly(rusqlite::MAIN_DB)? {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
-        return Err(rusqlite::Error::SqliteFailure(code, None));
-    }
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    // As `full`, and durable where the file system allows no write-ahead log.
-    connection.pragma_update(None, "synchronous", "extra")?;
-    // New hashes are spread over the whole index: keep its pages in memory, and
-    // checkpoint rarely.
-    connection.pragma_update(None, "cache_size", -CACHE)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG)?;
-    connection.execute_batch(TABLES)?;
-    if !connection
-        .prepare("SELECT 1 FROM bh_database")?
-        .exists([])?
-    {
-        connection.execute(NEW_IDENTITY, [])?;
-    }
-    Ok(())
 }
 
 /// Returns whether another program holds the file.
@@ -293,12 +259,20 @@ impl Store for Sqlite {
                 };
                 fence.step = step;
             }
+            // Now that no promotion can begin before the commit.
+            if let Some(Err(error)) = self.staged.as_ref().map(|staged| staged.check_open()) {
+                fenced = Some(error);
+                return Err(rusqlite::Error::QueryReturnedNoRows);
+            }
             Ok(outcomes)
         });
         fenced.map_or(done, Err)
     }
 
     fn begin_run(&mut self, run: &NewRun<'_>, loader: &str) -> Result<RunFence> {
+        self.staged
+            .as_ref()
+            .map_or(Ok(()), |staged| staged.check_open())?;
         self.transact(|transaction| runs::begin(transaction, run, loader))
     }
 

@@ -10,7 +10,41 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use crate::disk;
 use crate::error::{Error, Kind, Result};
-use crate::store::Replaced;
+use crate::store::{Replaced, StagingName};
+
+/// The file of a database, or of a staging.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub path: PathBuf,
+    pub staging: Option<StagingPlace>,
+}
+
+/// A staging, and the file of its main database.
+#[derive(Debug, Clone)]
+pub struct StagingPlace {
+    pub name: StagingName,
+    pub main: PathBuf,
+}
+
+impl Place {
+    /// Returns the place of a staging beside this file.
+    ///
+    /// # Errors
+    /// It would be this file (2).
+    pub fn staging(&self, name: StagingName) -> Result<Self> {
+        let main = std::path::absolute(&self.path).map_err(Error::local(self.path.display()))?;
+        let path = main.with_file_name(format!("{name}.db"));
+        let same = identity(&main).is_some_and(|main| identity(&path) == Some(main));
+        if same || path == main {
+            return Err(Error::usage(format!(
+                "--into {name}: {} is the main database; choose another name",
+                path.display()
+            )));
+        }
+        let staging = Some(StagingPlace { name, main });
+        Ok(Self { path, staging })
+    }
+}
 
 /// Returns the file that a URL names after `sqlite:`.
 ///
