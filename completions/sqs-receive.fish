@@ -3,7 +3,7 @@ complete -c sqs-receive -l region -d 'Region of the queue [default: that in its 
 complete -c sqs-receive -l profile -d 'Profile in the AWS configuration [env: AWS_PROFILE]' -r
 complete -c sqs-receive -l tries -d 'Maximum number of attempts per request' -r
 complete -c sqs-receive -l event -d 'Read the messages of a Lambda event from this file instead of a queue; - reads standard input' -r -F
-complete -c sqs-receive -l in-flight -d 'Maximum number of messages that are received and neither deleted nor given up' -r
+complete -c sqs-receive -l in-flight -d 'Maximum number of messages that are received, but neither deleted nor given up yet' -r
 complete -c sqs-receive -l visibility -d 'Hide messages for this long at a time [default: as the queue does]' -r
 complete -c sqs-receive -l max-hold -d 'Give up a message after holding it for this long; SQS allows 12 hours' -r
 complete -c sqs-receive -l wait -d 'Wait this long for messages, at most 20s' -r
@@ -15,8 +15,8 @@ complete -c sqs-receive -l progress -d 'Show progress: rows at the bottom of a t
 never\t''"
 complete -c sqs-receive -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
 complete -c sqs-receive -l raw -d 'Write the bodies of the messages as lines, whatever they contain'
-complete -c sqs-receive -l drain -d 'End when the queue is empty and nobody holds a message of it'
-complete -c sqs-receive -l no-marks -d 'Write only records, for jq and wc; nothing is deleted after them'
+complete -c sqs-receive -l drain -d 'End when the queue is empty, and no receiver holds a message'
+complete -c sqs-receive -l no-marks -d 'Write only records, and no marks, for jq and wc: sqs-delete cannot delete their messages'
 complete -c sqs-receive -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c sqs-receive -s q -l quiet -d 'Log only errors and the summary'
 complete -c sqs-receive -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'

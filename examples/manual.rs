@@ -130,8 +130,8 @@ const PAGES: &[Page] = &[
         description: &[
             "Receives the messages of an SQS queue, and writes one record per object that they \
              say was created, with the bucket, key, ETag, size, and the time of the event as \
-             last_modified. After the records of a message comes its mark, which sqs-delete deletes \
-             it with. A message without such objects, as the test event of S3, is a mark alone.",
+             last_modified. After the records of a message comes its mark, with which sqs-delete \
+             deletes it. A message without such objects, as the test event of S3, is a mark alone.",
             "The format of an event is detected: that of S3, also with several records, that of \
              MinIO, and either inside a notification of SNS, wrapped or raw; that of EventBridge. \
              Keys are URL-decoded, except those of EventBridge, which are not encoded. A message \
@@ -186,7 +186,7 @@ const PAGES: &[Page] = &[
         name: "sqs-send",
         description: &[
             "Sends each line of its input as the body of a message, with up to 10 messages and \
-             1,048,576 bytes per request. Characters that SQS does not take (U+FFFE, U+FFFF) are \
+             1,048,576 bytes per request. Characters that SQS does not accept (U+FFFE, U+FFFF) are \
              escaped in a line that is JSON. Another line with such a character, and a line that is \
              not UTF-8, are rejected (not_sendable), and so is a line of more than 1,048,576 bytes \
              (too_long), and one that the queue refuses (refused).",

@@ -23,6 +23,20 @@ fn script(name: &str) -> Command {
     command
 }
 
+/// Returns a copy of a script in a checkout where nothing is built.
+fn unbuilt(name: &str, folder: &Path) -> Command {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let copy = folder.join("scripts");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(scripts.join(name), copy.join(name)).unwrap();
+    let mut command = Command::new(copy.join(name));
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(folder);
+    command
+}
+
 struct Night {
     url: String,
     folder: TempDir,
@@ -54,6 +68,15 @@ impl Night {
         let done = self.command(flags).output().unwrap();
         assert_eq!(done.status.code(), Some(status), "{done:?}");
         done
+    }
+
+    /// Returns how many rows are stored, `None` before there is a table.
+    fn stored(&self) -> Option<i64> {
+        let path = self.folder.path().join("b.db");
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let database = rusqlite::Connection::open_with_flags(path, flags).ok()?;
+        let count = "SELECT count(*) FROM main_build";
+        database.query_row(count, [], |row| row.get(0)).ok()
     }
 
     fn rows(&self) -> Vec<String> {
@@ -167,7 +190,10 @@ fn only_one_backfill_runs_at_a_time() {
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     let done = night.ends_with(75, &[]);
     let said = String::from_utf8_lossy(&done.stderr);
-    assert!(said.contains("another run is at work"), "{said}");
+    assert!(
+        said.contains("is in use by another run; nothing was done"),
+        "{said}"
+    );
     assert_eq!(night.state("runs.ndjson"), before);
 }
 
@@ -177,7 +203,9 @@ fn a_stopped_backfill_keeps_what_it_has_stored() {
     let s3 = Faulty::start(&all, &["--fail-get", &key(39)]);
     let night = Night::new(&s3.url);
     let run = night.command(&["--tries", "1000"]).spawn().unwrap();
-    wait_for("a second try", || s3.counts()["get"].as_u64() > Some(40));
+    wait_for("the rows of the other objects", || {
+        night.stored() == Some(39)
+    });
     kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
     let done = run.wait_with_output().unwrap();
     assert_eq!(done.status.code(), Some(143));
@@ -230,6 +258,24 @@ fn worst_status_refuses_anything_but_exit_statuses() {
             "{said}"
         );
         assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_script_without_its_programs_names_the_first_and_how_to_build_it() {
+    for (name, argument, program) in [
+        ("backfill", "s3://bench", "s3-list"),
+        ("migrate-kinto", "--skip-invalid", "kinto-export"),
+    ] {
+        let folder = folder();
+        let done = unbuilt(name, folder.path()).arg(argument).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(127), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        let wanted = format!(
+            "{name}: cannot find {program}: build the programs with cargo build --release --locked in "
+        );
+        assert!(said.contains(&wanted), "{said}");
     }
 }
 
@@ -370,7 +416,7 @@ fn the_status_says_how_the_last_pipeline_ended() {
     for words in [
         ", exit status 65",
         "  s3-list      exit status 0, 0 rejects",
-        "  bh-validate  exit status 65, 1 rejects",
+        "  bh-validate  exit status 65, 1 reject",
         "known bad  0",
         "state      finished",
     ] {

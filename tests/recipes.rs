@@ -213,7 +213,7 @@ fn the_recipe_for_postgres_and_elasticsearch_stores_and_indexes() {
 }
 
 #[test]
-fn the_recipe_for_an_index_mends_it() {
+fn the_recipe_for_an_index_repairs_it() {
     let Some(index) = Index::new(8) else { return };
     let Some(mut place) = Place::new("docs/recipes.md", INDEX) else {
         return;
@@ -227,7 +227,7 @@ fn the_recipe_for_an_index_mends_it() {
     index.delete(documents.keys().copied().take(3));
     place.exits(&[65, 0]);
     place.prints("3 unindexed");
-    assert_eq!(place.records("mended.ndjson"), 3);
+    assert_eq!(place.records("repaired.ndjson"), 3);
     assert_eq!(index.documents(), documents, "{place}");
 }
 

@@ -17,14 +17,14 @@ use crate::ndjson::{Io, Place};
 use crate::remote::elastic::{ElasticArgs, Index};
 use crate::store::{DatabaseArgs, IndexedStore, Location, Store};
 
-/// Compare the index with the database, and mend what differs
+/// Compare the index with the database, and repair what differs
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-index",
     before_help = "\
 Examples:
   bh-index --check | jq -r .index | sort | uniq -c
-  bh-index > mended.ndjson
+  bh-index > repaired.ndjson
   bh-index --delete-orphans"
 )]
 pub struct Args {

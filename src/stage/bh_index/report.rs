@@ -122,9 +122,9 @@ impl<'a> Report<'a> {
         if all > 0 {
             let found = &self.found;
             self.context.log.warn(format!(
-                "{} differs from {}: {} unindexed, {} differing, {} refused, {} orphaned; run \
-                 bh-index without --check to mend it, with --retry-refused and --delete-orphans \
-                 also what is refused and orphaned",
+                "{} differs from {}: {} unindexed, {} differing, {} refused, {} orphaned; to \
+                 repair it, run bh-index without --check, with --retry-refused for what is \
+                 refused, and --delete-orphans for what is orphaned",
                 index.place(),
                 store.address(),
                 found.unindexed,

@@ -31,7 +31,7 @@ use crate::values;
     name = "sqs-receive",
     before_help = "\
 Examples:
-  sqs-receive $QUEUE_URL | bh-filter --known none | bh-fetch | bh-validate |
+  sqs-receive $QUEUE_URL | bh-filter --no-known | bh-fetch | bh-validate |
     bh-load --marks --flush-interval 100ms | sqs-delete $QUEUE_URL
   sqs-receive --drain $QUEUE_URL | bh-fetch | bh-validate | bh-load --marks | sqs-delete $QUEUE_URL
   sqs-receive --raw --no-marks $QUEUE_URL | jq ."
@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long)]
     raw: bool,
 
-    /// End when the queue is empty and nobody holds a message of it
+    /// End when the queue is empty, and no receiver holds a message
     #[arg(long)]
     drain: bool,
 
@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["queue", "drain"])]
     event: Option<PathBuf>,
 
-    /// Maximum number of messages that are received and neither deleted nor given up
+    /// Maximum number of messages that are received, but neither deleted nor given up yet
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     in_flight: u32,
 
@@ -68,7 +68,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::whole_seconds)]
     wait: Duration,
 
-    /// Write only records, for jq and wc; nothing is deleted after them
+    /// Write only records, and no marks, for jq and wc: sqs-delete cannot delete their messages
     #[arg(long)]
     no_marks: bool,
 
