@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::postgres::{self, Access, Schema};
+use super::postgres::{self, Access, SchemaName};
 use super::{AuditStore, ExportStore, IndexedStore, IntoArgs, Store, sqlite};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -39,10 +39,10 @@ fn choose(args: &DatabaseArgs) -> Result<Address> {
         return sqlite::parse_path(path).map(Address::sqlite);
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok(Address::Postgres(postgres::Place {
+        return Ok(Address::Postgres(postgres::PostgresPlace {
             url: url.to_owned(),
             tries: args.tries,
-            schema: Schema::default(),
+            schema: SchemaName::default(),
         }));
     }
     // A text with more than a name may hold a password.
@@ -63,13 +63,13 @@ impl DatabaseArgs {
 
 #[derive(Clone)]
 enum Address {
-    Sqlite(sqlite::Place),
-    Postgres(postgres::Place),
+    Sqlite(sqlite::SqlitePlace),
+    Postgres(postgres::PostgresPlace),
 }
 
 impl Address {
     fn sqlite(path: PathBuf) -> Self {
-        Self::Sqlite(sqlite::Place {
+        Self::Sqlite(sqlite::SqlitePlace {
             path,
             staging: None,
         })
@@ -189,7 +189,7 @@ impl Location {
 /// Opens a store for loading, once per thread.
 pub enum Connector {
     Sqlite(sqlite::Sqlite),
-    Postgres(postgres::Place, Context, Access),
+    Postgres(postgres::PostgresPlace, Context, Access),
 }
 
 impl Connector {

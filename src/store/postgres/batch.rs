@@ -8,7 +8,7 @@ use postgres::{Client, Transaction};
 use super::content::{BatchContent, CONTENT, position, query_content};
 use super::failure::describe;
 use super::refusal::{Blame, blame};
-use super::schema::Schema;
+use super::schema::SchemaName;
 use super::tables::Tables;
 use super::{copy, outbox, rejects, runs};
 use crate::error::Kind;
@@ -19,7 +19,7 @@ use crate::store::{BuildRow, LoadOutcome, RunFence, fenced_off, quoted};
 /// How a connection stores rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Session {
-    pub schema: Schema,
+    pub schema: SchemaName,
     pub tables: Tables,
     /// Other clients share the server's session, so it has no named statements: a pooler.
     pub is_pooled: bool,
@@ -248,7 +248,7 @@ impl Batch {
 /// puts their ids into the outcomes; refuses those that are not there.
 fn confirm_inserts(
     transaction: &mut Transaction<'_>,
-    schema: Schema,
+    schema: SchemaName,
     rows: &[BuildRow],
     plan: &mut Plan<'_>,
     queue: bool,
@@ -294,7 +294,7 @@ fn confirm_inserts(
 /// Renews ETags, and refuses those that are not in their rows afterwards.
 fn renew_etags(
     transaction: &mut Transaction<'_>,
-    schema: Schema,
+    schema: SchemaName,
     rows: &[BuildRow],
     plan: &mut Plan<'_>,
 ) -> Result<(), postgres::Error> {
@@ -325,7 +325,7 @@ fn renew_etags(
 /// may conflict. Keys are sorted, so concurrent loaders cannot deadlock.
 fn upsert_objects(
     transaction: &mut Transaction<'_>,
-    schema: Schema,
+    schema: SchemaName,
     rows: &[BuildRow],
     old: &[usize],
     new: &[usize],

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use postgres::Client;
 use postgres::types::Type;
 
-use super::schema::Schema;
+use super::schema::SchemaName;
 use super::tables::{self, Tables};
 use super::{ConnectionTarget, POLICY, Postgres};
 use crate::address::without_password;
@@ -16,13 +16,13 @@ use crate::retry::{Failure, FailureClass, Retry};
 
 /// Where the tables are, and how often a request is tried: 9 times by default.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct PostgresPlace {
     pub url: String,
     pub tries: Option<u32>,
-    pub schema: Schema,
+    pub schema: SchemaName,
 }
 
-impl Place {
+impl PostgresPlace {
     /// Returns the URL without password, with the staging if it is one.
     pub fn address(&self) -> String {
         let url = without_password(&self.url);
@@ -45,8 +45,8 @@ impl Postgres {
     /// # Errors
     /// Not reachable (69), refused (77), no such database or a table of
     /// another shape (78).
-    pub fn open(place: &Place, context: &Context, access: Access) -> Result<Self> {
-        let Place { url, tries, schema } = place;
+    pub fn open(place: &PostgresPlace, context: &Context, access: Access) -> Result<Self> {
+        let PostgresPlace { url, tries, schema } = place;
         let mut store = Self {
             target: ConnectionTarget::new(url, &context.log)?,
             address: place.address(),

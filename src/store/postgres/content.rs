@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use postgres::types::Type;
 use postgres::{GenericClient, Transaction};
 
-use super::schema::Schema;
+use super::schema::SchemaName;
 use super::tables::Tables;
 use crate::store::plan::ContentStatus;
 use crate::store::{BuildRow, StoredRow};
@@ -17,7 +17,7 @@ pub const CONTENT: &str =
 
 pub fn find_all(
     client: &mut impl GenericClient,
-    schema: Schema,
+    schema: SchemaName,
     hashes: &[&str],
 ) -> Result<Vec<ContentStatus>, postgres::Error> {
     let query = format!(
@@ -54,7 +54,7 @@ pub struct BatchContent {
 pub fn query_content(
     transaction: &mut Transaction<'_>,
     rows: &[BuildRow],
-    schema: Schema,
+    schema: SchemaName,
     tables: Tables,
 ) -> Result<BatchContent, postgres::Error> {
     let object = if tables.has("bh_object") {

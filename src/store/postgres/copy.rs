@@ -8,7 +8,7 @@ use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 
 use super::batch::Session;
-use super::schema::Schema;
+use super::schema::SchemaName;
 use crate::json::unescape_wide;
 use crate::store::plan::Insert;
 use crate::store::{BuildRow, metadata, quoted};
@@ -95,7 +95,7 @@ pub fn insert_rows(
 /// Copies objects; returns how many the server counted.
 pub fn copy_objects<'a>(
     transaction: &mut Transaction<'_>,
-    schema: Schema,
+    schema: SchemaName,
     rows: impl Iterator<Item = &'a BuildRow>,
 ) -> Result<u64, postgres::Error> {
     let types = [Type::TEXT, Type::TEXT, Type::TEXT];

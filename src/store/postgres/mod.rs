@@ -30,8 +30,8 @@ use postgres::types::Type;
 
 use self::batch::Session;
 pub use self::connect::ConnectionTarget;
-pub use self::connection::{Access, Place};
-pub use self::schema::Schema;
+pub use self::connection::{Access, PostgresPlace};
+pub use self::schema::SchemaName;
 use super::plan::ContentStatus;
 use super::{
     ALL_QUEUED, BuildRow, DatabaseIdentity, INDEXED_SAMPLE, KnownReject, LoadOutcome, NewRun,
@@ -59,7 +59,7 @@ pub struct Postgres {
     retry: Retry,
     client: Option<Client>,
     access: Access,
-    schema: Schema,
+    schema: SchemaName,
     /// Whether other clients share the server's sessions.
     is_pooled: bool,
 }

@@ -4,7 +4,7 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, GenericClient};
 
 use super::runs;
-use super::schema::Schema;
+use super::schema::SchemaName;
 use crate::error::Kind;
 use crate::retry::Failure;
 use crate::store::{DatabaseIdentity, QUEUED_BYTES, RefusedRow, StoredBuild};
@@ -12,7 +12,7 @@ use crate::store::{DatabaseIdentity, QUEUED_BYTES, RefusedRow, StoredBuild};
 /// Reads the identity; `lock` is a locking clause, or nothing.
 pub fn identity(
     client: &mut impl GenericClient,
-    schema: Schema,
+    schema: SchemaName,
     lock: &str,
 ) -> Result<DatabaseIdentity, Failure> {
     let query = format!("SELECT id, generation, \"index\" FROM bh_database {lock}");
@@ -32,7 +32,7 @@ pub fn identity(
 /// Returns whether an index follows this database.
 pub fn is_followed(
     client: &mut impl GenericClient,
-    schema: Schema,
+    schema: SchemaName,
 ) -> Result<bool, postgres::Error> {
     let query = "SELECT EXISTS (SELECT FROM bh_database WHERE \"index\" IS NOT NULL)";
     client
@@ -127,7 +127,7 @@ pub fn follow(
              ON CONFLICT (id) DO UPDATE SET error = NULL, reported = false",
         )?;
     }
-    let identity = identity(&mut transaction, Schema::default(), "")?;
+    let identity = identity(&mut transaction, SchemaName::default(), "")?;
     transaction.commit()?;
     Ok(identity)
 }
@@ -145,7 +145,7 @@ pub fn ack(
     }
     let mut transaction = client.transaction()?;
     // The lock prevents a new generation between this and the commit.
-    if identity(&mut transaction, Schema::default(), "FOR SHARE")?.generation != generation {
+    if identity(&mut transaction, SchemaName::default(), "FOR SHARE")?.generation != generation {
         return Ok(false);
     }
     transaction.query_typed(

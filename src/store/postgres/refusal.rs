@@ -4,7 +4,7 @@ use postgres::GenericClient;
 use postgres::error::SqlState;
 use postgres::types::Type;
 
-use super::schema::Schema;
+use super::schema::SchemaName;
 
 /// What an error of the server blames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Blame {
 /// The server failed.
 pub fn blame(
     client: &mut impl GenericClient,
-    schema: Schema,
+    schema: SchemaName,
     error: &postgres::Error,
 ) -> Result<Blame, postgres::Error> {
     let Some(answer) = error.as_db_error() else {
@@ -58,7 +58,7 @@ pub fn blame(
 /// one that the user has added the row.
 fn violated(
     client: &mut impl GenericClient,
-    own: Schema,
+    own: SchemaName,
     answer: &postgres::error::DbError,
 ) -> Result<Blame, postgres::Error> {
     let (schema, index) = (answer.schema(), answer.constraint());
@@ -88,7 +88,7 @@ fn violated(
 }
 
 /// Returns whether the role may do to the tables what a loader does.
-fn may_write(client: &mut impl GenericClient, schema: Schema) -> Result<bool, postgres::Error> {
+fn may_write(client: &mut impl GenericClient, schema: SchemaName) -> Result<bool, postgres::Error> {
     let query = "SELECT coalesce(bool_and(has_table_privilege(c.oid, 'SELECT')
             AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
             AND coalesce(has_sequence_privilege(pg_get_serial_sequence('main_build', 'id'),

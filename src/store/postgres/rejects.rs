@@ -5,7 +5,7 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, GenericClient, Row};
 
 use super::runs::storable;
-use super::schema::Schema;
+use super::schema::SchemaName;
 use crate::record::coverage::Interval;
 use crate::retry::Failure;
 use crate::store::BuildRow;
@@ -13,7 +13,7 @@ use crate::store::reject::{self, KnownReject, RejectedObject};
 
 /// Returns whether there is such a table, and this role may read it: older databases have none,
 /// and roles of older programs need no right to it.
-pub fn are_readable(client: &mut Client, schema: Schema) -> Result<bool, postgres::Error> {
+pub fn are_readable(client: &mut Client, schema: SchemaName) -> Result<bool, postgres::Error> {
     let readable =
         "SELECT coalesce(has_table_privilege(to_regclass('bh_reject'), 'SELECT'), false)";
     client
@@ -23,7 +23,7 @@ pub fn are_readable(client: &mut Client, schema: Schema) -> Result<bool, postgre
 
 pub fn for_each(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     each: &mut dyn FnMut(&KnownReject<'_>),
 ) -> Result<(), Failure> {
     let none = std::iter::empty::<(&str, Type)>();
@@ -37,7 +37,7 @@ pub fn for_each(
 /// Calls `each` with those of the objects with these keys.
 pub fn look_up(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     keys: &[&str],
     each: &mut dyn FnMut(&KnownReject<'_>),
 ) -> Result<(), postgres::Error> {
@@ -60,7 +60,7 @@ fn known(row: &Row) -> Result<KnownReject<'_>, postgres::Error> {
 /// Stores what `run` has rejected; of one key the last.
 pub fn record(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     run: &str,
     rejects: &[RejectedObject],
 ) -> Result<(), postgres::Error> {
@@ -102,7 +102,7 @@ pub fn record(
 /// Notes that `run` has met these objects again.
 pub fn meet(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     run: &str,
     keys: &[&str],
 ) -> Result<(), postgres::Error> {
@@ -118,7 +118,7 @@ pub fn meet(
 /// `run` has not; returns how many.
 pub fn forget(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     run: &str,
     keys: &Interval,
 ) -> Result<u64, postgres::Error> {
@@ -139,7 +139,7 @@ pub fn forget(
 /// Removes objects that are stored now.
 pub fn remove<'a>(
     client: &mut impl GenericClient,
-    schema: Schema,
+    schema: SchemaName,
     stored: impl Iterator<Item = &'a BuildRow>,
 ) -> Result<(), postgres::Error> {
     let keys: Vec<&str> = stored.filter_map(|row| row.key.as_deref()).collect();

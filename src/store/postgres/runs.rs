@@ -7,7 +7,7 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, GenericClient};
 use serde_json::Value;
 
-use super::schema::Schema;
+use super::schema::SchemaName;
 use crate::retry::Failure;
 use crate::store::staging;
 use crate::store::{NewRun, Outcome, RunEnd, RunFence, RunRecord, RunRows, StoredRun};
@@ -39,7 +39,7 @@ pub fn time(text: &str) -> Option<SystemTime> {
 
 pub fn begin(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     run: &NewRun<'_>,
     loader: &str,
 ) -> Result<RunFence, postgres::Error> {
@@ -73,7 +73,7 @@ pub fn begin(
 /// Returns the next step of the run, `None` if it is not this loader's any more.
 pub fn advance(
     client: &mut impl GenericClient,
-    schema: Schema,
+    schema: SchemaName,
     fence: &RunFence,
 ) -> Result<Option<i64>, postgres::Error> {
     let advance = "UPDATE bh_run SET step = step + 1 WHERE id = $1 AND loader = $2 RETURNING step";
@@ -83,7 +83,7 @@ pub fn advance(
 /// Returns the step of the run, `None` if it is not this loader's any more.
 pub fn step(
     client: &mut impl GenericClient,
-    schema: Schema,
+    schema: SchemaName,
     fence: &RunFence,
 ) -> Result<Option<i64>, postgres::Error> {
     let step = "SELECT step FROM bh_run WHERE id = $1 AND loader = $2";
@@ -106,7 +106,7 @@ fn one(
 /// Returns the loader that stores the run.
 pub fn loader(
     client: &mut impl GenericClient,
-    schema: Schema,
+    schema: SchemaName,
     run: &str,
 ) -> Result<Option<String>, postgres::Error> {
     let loader = "SELECT loader FROM bh_run WHERE id = $1";
@@ -115,7 +115,7 @@ pub fn loader(
 }
 
 /// Checks that a staging was not promoted.
-pub fn refuse_promoted(client: &mut impl GenericClient, schema: Schema) -> Result<(), Failure> {
+pub fn refuse_promoted(client: &mut impl GenericClient, schema: SchemaName) -> Result<(), Failure> {
     let Some(name) = schema.staging() else {
         return Ok(());
     };
@@ -129,7 +129,7 @@ pub fn refuse_promoted(client: &mut impl GenericClient, schema: Schema) -> Resul
 
 pub fn find(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     run: &str,
 ) -> Result<Option<StoredRun>, postgres::Error> {
     let found = "SELECT step, first_id > 0
@@ -148,7 +148,7 @@ pub fn find(
 /// Counts rows; without `bh_run` all of them are newer than the run.
 pub fn count_rows(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     run: &str,
     is_recorded: bool,
 ) -> Result<RunRows, postgres::Error> {
@@ -171,7 +171,7 @@ pub fn count_rows(
 
 pub fn end(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     fence: &RunFence,
     end: &RunEnd<'_>,
 ) -> Result<(), postgres::Error> {
@@ -198,7 +198,7 @@ pub fn end(
     Ok(())
 }
 
-pub fn all(client: &mut Client, schema: Schema) -> Result<Vec<RunRecord>, postgres::Error> {
+pub fn all(client: &mut Client, schema: SchemaName) -> Result<Vec<RunRecord>, postgres::Error> {
     let all =
         "SELECT id, source, criteria::text, version, started, as_of, finished, outcome, error,
         counts::text, first_id, step FROM bh_run ORDER BY bh_run.started, id";

@@ -9,15 +9,15 @@ use crate::store::StagingName;
 ///
 /// A pooler may drop a search path, so a staging never depends on it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Schema(Option<StagingName>);
+pub struct SchemaName(Option<StagingName>);
 
-impl From<StagingName> for Schema {
+impl From<StagingName> for SchemaName {
     fn from(name: StagingName) -> Self {
         Self(Some(name))
     }
 }
 
-impl Schema {
+impl SchemaName {
     /// Returns the staging whose schema it is.
     pub fn staging(self) -> Option<StagingName> {
         self.0

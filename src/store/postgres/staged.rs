@@ -6,7 +6,7 @@ use postgres::{Client, Transaction};
 
 use super::definitions::COUNT;
 use super::failure::describe;
-use super::schema::{Schema, quoted};
+use super::schema::{SchemaName, quoted};
 use super::tables::{Found, IDENTITY};
 use super::{outbox, runs};
 use crate::error::Kind;
@@ -39,7 +39,7 @@ pub fn create_schema(transaction: &mut Transaction<'_>, name: StagingName) -> Re
 /// as if it were a main database.
 pub fn check_open(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     found: &[Option<Found>; COUNT],
 ) -> Result<(), Failure> {
     if schema.staging().is_some() {
@@ -66,7 +66,7 @@ pub fn check_staging(
 ) -> Result<(), Failure> {
     let is_staging = match found[IDENTITY] {
         Some(_) => {
-            let identity = outbox::identity(client, Schema::from(name), "")?;
+            let identity = outbox::identity(client, SchemaName::from(name), "")?;
             identity.id.starts_with(staging::MARK)
         }
         None => found.iter().all(Option::is_none),

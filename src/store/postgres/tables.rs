@@ -10,7 +10,7 @@ use postgres::{Client, GenericClient};
 
 use super::definitions::{COUNT, NAMES, TABLES};
 use super::failure::describe;
-use super::schema::{Schema, qualify};
+use super::schema::{SchemaName, qualify};
 use super::{outbox, shape, staged};
 use crate::error::{Error, Kind};
 use crate::log::Log;
@@ -35,7 +35,7 @@ pub struct Found {
 /// One of them is no table that keeps every row and shows it (78).
 fn find(
     client: &mut impl GenericClient,
-    schema: Schema,
+    schema: SchemaName,
 ) -> Result<[Option<Found>; COUNT], Failure> {
     let names = NAMES.map(|name| schema.qualify(name)).to_vec();
     let rows = client.query_typed(
@@ -98,7 +98,7 @@ fn fault(kind: &str, persistence: &str, hidden: bool) -> Option<&'static str> {
 ///
 /// # Errors
 /// One of them cannot be used (78).
-pub fn check(client: &mut Client, schema: Schema) -> Result<(), Failure> {
+pub fn check(client: &mut Client, schema: SchemaName) -> Result<(), Failure> {
     let found = find(client, schema)?;
     check_shape(client, &found)?;
     match schema.staging() {
@@ -126,7 +126,7 @@ impl Tables {
     /// Tables that cannot be used or created, or that are not those of before (78).
     pub fn open(
         client: &mut Client,
-        schema: Schema,
+        schema: SchemaName,
         known: &OnceLock<Self>,
         log: &Log,
     ) -> Result<(), Failure> {
@@ -166,7 +166,11 @@ impl Tables {
     ///
     /// # Errors
     /// A table was dropped, or dropped and created again (78).
-    pub fn begin(&self, client: &mut impl GenericClient, schema: Schema) -> Result<bool, Failure> {
+    pub fn begin(
+        &self,
+        client: &mut impl GenericClient,
+        schema: SchemaName,
+    ) -> Result<bool, Failure> {
         // Under `off`, rows of others are visible before they are on disk: the
         // message has a commit wait for them that adds nothing itself.
         let begin = "SELECT coalesce(to_regclass('main_build')::oid, 0),
@@ -210,7 +214,7 @@ impl Tables {
 
 /// Creates tables that are missing, Buildhub's where the search path says, ours
 /// beside it. Returns the reason if the role may not.
-fn create(client: &mut Client, schema: Schema) -> Result<Option<String>, Failure> {
+fn create(client: &mut Client, schema: SchemaName) -> Result<Option<String>, Failure> {
     let mut transaction = client.transaction()?;
     // Two loaders that create the tables at once would fail one another.
     let lock = "SELECT pg_advisory_xact_lock($1)";
@@ -292,7 +296,7 @@ fn do_without(
     let lacks = |name: &str| missing.iter().any(|(table, _)| *table == name);
     if lacks("bh_outbox")
         && !lacks("bh_database")
-        && outbox::is_followed(client, Schema::default())?
+        && outbox::is_followed(client, SchemaName::default())?
     {
         let message = format!("{denied}; an index follows this database and needs it; {mend}");
         return Err(Failure::permanent(Kind::Configuration, message));
@@ -308,7 +312,7 @@ fn do_without(
 /// the server does not keep what it confirms.
 fn check_session(
     client: &mut Client,
-    schema: Schema,
+    schema: SchemaName,
     used: Option<&Found>,
     log: &Log,
 ) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 
 use self::place::OpenFiles;
-pub use self::place::{Place, parse_path};
+pub use self::place::{SqlitePlace, parse_path};
 use self::staged::Staged;
 use super::plan::ContentStatus;
 use super::{
@@ -62,8 +62,8 @@ impl Sqlite {
     /// # Errors
     /// Not a database, that of another application, a table of another shape
     /// (78), or not writable (74).
-    pub fn open(place: &Place, read_only: bool, log: &Log) -> Result<Self> {
-        let Place { path, staging } = place;
+    pub fn open(place: &SqlitePlace, read_only: bool, log: &Log) -> Result<Self> {
+        let SqlitePlace { path, staging } = place;
         let address = address(path);
         // By a whole path no name has a meaning of SQLite's own.
         let path = std::path::absolute(path).map_err(Error::local(&address))?;

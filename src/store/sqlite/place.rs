@@ -14,7 +14,7 @@ use crate::store::{Replaced, StagingName};
 
 /// The file of a database, or of a staging.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct SqlitePlace {
     pub path: PathBuf,
     pub staging: Option<StagingPlace>,
 }
@@ -26,7 +26,7 @@ pub struct StagingPlace {
     pub main: PathBuf,
 }
 
-impl Place {
+impl SqlitePlace {
     /// Returns the place of a staging beside this file.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! A file that is a staging, and whether it has been promoted: its main database says that.
 
 use super::Sqlite;
-use super::place::{Place, StagingPlace};
+use super::place::{SqlitePlace, StagingPlace};
 use crate::error::Result;
 use crate::log::Log;
 use crate::store::staging::{self, MARK};
@@ -29,7 +29,7 @@ impl Staged {
         if !main.exists() {
             return Ok(());
         }
-        let place = Place {
+        let place = SqlitePlace {
             path: main.clone(),
             staging: None,
         };
