@@ -77,7 +77,7 @@ const PAGES: &[Page] = &[
              prefix, the run ends with 78.",
         ],
         files: &[RESUME_FILE, LOADED_FILE],
-        environment: &[S3, PROXY, TERMINAL],
+        environment: &[S3, PROXY, STATSD, TERMINAL],
     },
     Page {
         name: "s3-inventory",
@@ -123,7 +123,7 @@ const PAGES: &[Page] = &[
              input that does not begin with the same data is refused (78).",
         ],
         files: &[RESUME_FILE, LOADED_FILE],
-        environment: &[S3, PROXY, TERMINAL],
+        environment: &[S3, PROXY, STATSD, TERMINAL],
     },
     Page {
         name: "sqs-receive",
@@ -227,7 +227,7 @@ const PAGES: &[Page] = &[
              bh-lines(5).",
         ],
         files: &[DATABASE_FILE],
-        environment: &[DATABASE, TERMINAL],
+        environment: &[DATABASE, STATSD, TERMINAL],
     },
     Page {
         name: "bh-audit",
@@ -255,7 +255,7 @@ const PAGES: &[Page] = &[
              and bh_run, and writes nothing.",
         ],
         files: &[DATABASE_FILE],
-        environment: &[DATABASE, TERMINAL],
+        environment: &[DATABASE, STATSD, TERMINAL],
     },
     Page {
         name: "bh-fetch",
@@ -275,7 +275,7 @@ const PAGES: &[Page] = &[
              --bucket.",
         ],
         files: &[],
-        environment: &[S3, PROXY, TERMINAL],
+        environment: &[S3, PROXY, STATSD, TERMINAL],
     },
     Page {
         name: "bh-validate",
@@ -290,7 +290,7 @@ const PAGES: &[Page] = &[
              --skip-invalid, invalid builds are dropped and counted, and are not rejects.",
         ],
         files: &[],
-        environment: &[TERMINAL],
+        environment: &[STATSD, TERMINAL],
     },
     Page {
         name: "kinto-export",
@@ -503,7 +503,7 @@ const PAGES: &[Page] = &[
              exported table, and bh_run if it may, and writes nothing.",
         ],
         files: &[DATABASE_FILE],
-        environment: &[DATABASE, TERMINAL],
+        environment: &[DATABASE, STATSD, TERMINAL],
     },
     Page {
         name: "bh-derive",
@@ -555,7 +555,7 @@ const PAGES: &[Page] = &[
              .pkg, next to an .exe or .dmg, remain unknown.",
         ],
         files: &[METADATA_FILE, FIRST_METADATA_FILE],
-        environment: &[ARCHIVE, S3, PROXY, TERMINAL],
+        environment: &[ARCHIVE, S3, PROXY, STATSD, TERMINAL],
     },
 ];
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::counters::Counters;
 use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 
 /// The log, the counters and the shutdown signal; clones share them.
@@ -14,4 +15,5 @@ pub struct Context {
     pub shutdown: Arc<Shutdown>,
     /// Whether to wait without limit for a server that is unavailable.
     pub waits_for_servers: bool,
+    pub metrics: Metrics,
 }

@@ -77,7 +77,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("trust", &["error"]),
     ("shutdown", &["error"]),
     ("progress", &["counters", "log", "private_dir", "shutdown"]),
-    ("context", &["counters", "error", "log", "shutdown"]),
+    (
+        "context",
+        &["counters", "error", "log", "metrics", "shutdown"],
+    ),
     ("retry", &["backoff", "context", "error", "log"]),
     // Plain data.
     ("json", &[]),
@@ -88,7 +91,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("listing", &["limits", "record"]),
     ("yaml", &["hex"]), // its tests compare digests
     ("schema", &["error", "hex", "json", "record", "yaml"]),
-    ("ndjson", &[BASE, "file_format", "json", "limits", "record"]),
+    (
+        "ndjson",
+        &[BASE, "file_format", "json", "limits", "metrics", "record"],
+    ),
     // What is touched.
     (
         "remote",
@@ -134,7 +140,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The process: only programs know it.
     (
         "cli",
-        &[BASE, "environment", "ndjson", "panics", "progress"],
+        &[
+            BASE,
+            "environment",
+            "metrics",
+            "ndjson",
+            "panics",
+            "progress",
+        ],
     ),
     ("stage/bh_audit", &[STAGE, "schema", "store"]),
     ("stage/bh_derive", &[STAGE, "archive", "remote"]),
@@ -147,10 +160,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[STAGE, "indexing", "metrics", "remote", "resume", "store"],
     ),
     ("stage/bh_validate", &[STAGE, "schema"]),
-    (
-        "stage/kinto_export",
-        &[STAGE, "metrics", "remote", "resume"],
-    ),
+    ("stage/kinto_export", &[STAGE, "remote", "resume"]),
     ("stage/kinto_load", &[STAGE, "metrics", "remote"]),
     (
         "stage/s3_inventory",
@@ -264,6 +274,7 @@ const CRATES: &[(&str, &str)] = &[
     ("clap", "cli log ndjson remote resume schema store stage"),
     ("crossbeam_channel", "indexing ndjson stage"),
     ("ctor", "cli"),
+    ("cadence", "metrics"),
     ("csv", "inventory"),
     ("brotli_decompressor zstd", "remote"),
     ("flate2", "remote stage/s3_inventory"),
@@ -305,7 +316,7 @@ const CRATES: &[(&str, &str)] = &[
     ("std::process", "bin cli progress"),
     (
         "std::env std::fs std::io",
-        "cli disk environment error log ndjson private_dir progress remote resume schema shutdown stage store trust",
+        "cli disk environment error log metrics ndjson private_dir progress remote resume schema shutdown stage store trust",
     ),
 ];
 

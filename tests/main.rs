@@ -40,6 +40,7 @@ mod layers;
 mod listing;
 mod marks;
 mod messages;
+mod metrics;
 mod names;
 mod other_protocol;
 mod pipeline;

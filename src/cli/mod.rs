@@ -21,6 +21,7 @@ use crate::disk;
 use crate::environment;
 use crate::error::{Error, Kind, REJECTED, Result};
 use crate::log::{self, Log};
+use crate::metrics::Metrics;
 use crate::ndjson::{Input, Io, MarkOptions, Output, Place, Rejects, StageOutput, WriteMarks};
 use crate::panics;
 use crate::progress::{self, Progress};
@@ -203,6 +204,10 @@ fn io<P: Program>(args: &P, log: &Log, counters: &Arc<Counters>) -> Result<Io> {
         counters: Arc::clone(counters),
         shutdown: Shutdown::watch(P::TERM_ENDS_INPUT).map_err(Error::local("signals"))?,
         waits_for_servers: args.waits_for_servers(),
+        metrics: Metrics::from_environment().unwrap_or_else(|reason| {
+            log.warn(reason);
+            Metrics::default()
+        }),
     };
     let stdin = streams::stdin().map_err(Error::local("standard input"))?;
     let stdout = streams::stdout().map_err(Error::local("standard output"))?;
@@ -353,6 +358,7 @@ mod tests {
             counters: Arc::clone(&counters),
             shutdown: Shutdown::watch(false).unwrap(),
             waits_for_servers: false,
+            metrics: Metrics::default(),
         };
         let output = Output::new(tempfile::tempfile().unwrap(), Arc::clone(&counters));
         let rejects = Rejects::open("test", None, context.log.clone());

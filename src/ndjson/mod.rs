@@ -14,6 +14,7 @@ mod rejects;
 mod runs;
 mod stage_output;
 mod unit;
+mod unit_metrics;
 mod wanted;
 
 pub use batched::{BatchLimits, BatchSink, batched};

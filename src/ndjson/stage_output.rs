@@ -8,6 +8,7 @@ use super::first_records::FirstRecords;
 use super::parsed::Parsed;
 use super::runs::Runs;
 use super::unit::Unit;
+use super::unit_metrics::UnitMetrics;
 use super::{MarkOptions, Output, Place, Rejects, WriteMarks};
 use crate::context::Context;
 use crate::counters::VIOLATIONS;
@@ -39,6 +40,7 @@ pub struct StageOutput {
     runs: Runs,
     unit: Unit,
     first_records: FirstRecords,
+    metrics: UnitMetrics,
     /// A unit of the current queue message was held.
     message_held: bool,
 }
@@ -53,6 +55,7 @@ impl StageOutput {
         Self {
             output,
             rejects,
+            metrics: UnitMetrics::new(context.metrics.clone()),
             context,
             options,
             writes_marks,
@@ -145,6 +148,7 @@ impl StageOutput {
             self.context.counters.note(&name, 1);
         }
         let stage = self.context.counters.program();
+        self.metrics.reject(stage, reject.kind);
         let was_costly = self.first_records.is_costly();
         let message = self.first_records.reject(stage, reject).map(str::to_owned);
         let message = message.as_deref();
@@ -182,6 +186,8 @@ impl StageOutput {
     /// returns whether there is a file of rejects.
     pub fn reject_later(&mut self, reject: &Reject, by: &str) -> Result<bool> {
         self.context.counters.add_refused_later(by, 1);
+        let stage = self.context.counters.program();
+        self.metrics.reject(stage, reject.kind);
         self.rejects.keep(reject, None)
     }
 
@@ -225,10 +231,12 @@ impl StageOutput {
         match mark {
             Mark::Begin(begin) => {
                 self.runs.begin(begin);
+                self.metrics.begin(begin);
                 self.rejects.set_run(Some(&begin.run));
             }
             Mark::End(end) => {
                 self.runs.end(end, unit.came());
+                self.metrics.end(end, self.context.counters.program());
                 self.rejects.set_run(None);
             }
             Mark::Other => {
@@ -277,6 +285,7 @@ impl StageOutput {
             self.context.counters.note("outside", outside);
         }
         let entry = unit.counts(stage, self.options.place, outside);
+        self.metrics.unit(mark, &entry);
         let held = held.filter(|_| mark.held.is_none());
         ClosedUnit {
             is_held,

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -21,10 +22,25 @@ pub struct UnitMark {
     /// The number of records that the previous stage wrote; `None` if it did not count, and
     /// of the source's own mark.
     pub sent: Option<u64>,
+    pub unit_kind: UnitKind,
+    /// When the queue message came.
+    pub received: Option<Timestamp>,
     /// The position of its kind in the line.
     kind: Range<usize>,
     /// Where in the line `counts` ends, at its bracket.
     counts_end: Option<usize>,
+}
+
+/// What a unit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitKind {
+    /// A page of a listing.
+    Listed,
+    /// A page of an export.
+    Page,
+    /// A queue message.
+    Message,
+    Other,
 }
 
 /// Every key of the run with `after` < key ≤ `through` has been listed, or exported.
@@ -81,6 +97,13 @@ pub enum PartKind {
 impl PartKind {
     const ALL: [Self; 2] = [Self::Listed, Self::Page];
 
+    fn unit_kind(self) -> UnitKind {
+        match self {
+            Self::Listed => UnitKind::Listed,
+            Self::Page => UnitKind::Page,
+        }
+    }
+
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Listed => ("listed", "through"),
@@ -104,6 +127,16 @@ impl UnitMark {
             Some(within) if is_held => run_part(within),
             _ => run_part(mark),
         };
+        let unit = if is_held { within.as_ref() } else { Some(mark) };
+        let message = unit.and_then(|unit| json::members(unit.value("message")?).ok());
+        let received = message.as_ref().and_then(|it| text(it, "received"));
+        let has = |name: &str| unit.is_some_and(|unit| unit.get(name).is_some());
+        let unit_kind = match () {
+            () if message.is_some() => UnitKind::Message,
+            () if has("listed") => UnitKind::Listed,
+            () if has("page") => UnitKind::Page,
+            () => UnitKind::Other,
+        };
         let counts = mark.get("counts");
         let sent = match counts {
             Some(counts) => sent(counts.value).ok()?,
@@ -113,6 +146,8 @@ impl UnitMark {
             part,
             held: held.flatten(),
             sent,
+            unit_kind,
+            received: received.and_then(|time| time.parse().ok()),
             kind: start + kind.start..start + kind.end,
             counts_end: counts.map(|counts| start + counts.end - 1),
         })
@@ -207,8 +242,8 @@ fn text(members: &json::Members<'_>, name: &str) -> Option<String> {
 }
 
 /// Returns a source's unit mark, still without counts, and its line without newline.
-pub fn part(kind: PartKind, run: &str, keys: &Interval) -> (UnitMark, Vec<u8>) {
-    let (name, end) = kind.names();
+pub fn part(part_kind: PartKind, run: &str, keys: &Interval) -> (UnitMark, Vec<u8>) {
+    let (name, end) = part_kind.names();
     let mut out = b"{\"mark\":{".to_vec();
     let start = out.len();
     json::write_str(name, &mut out);
@@ -235,6 +270,8 @@ pub fn part(kind: PartKind, run: &str, keys: &Interval) -> (UnitMark, Vec<u8>) {
         }),
         held: None,
         sent: None,
+        unit_kind: part_kind.unit_kind(),
+        received: None,
         kind,
         counts_end: Some(counts_end),
     };

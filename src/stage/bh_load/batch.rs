@@ -31,7 +31,7 @@ pub struct Loader {
     pub dry_run: bool,
     /// The runs that have ended.
     pub settlements: Vec<Settlement>,
-    /// Counts for statsd, with --kinto-migration.
+    /// Counts for statsd, with --kinto-migration, where no marks are counted.
     pub kinto: Option<Metrics>,
 }
 
@@ -81,7 +81,7 @@ impl BatchSink<Box<PendingRow>> for Loader {
             }
         }
         self.checkpoint.save()?;
-        if let Some(metrics) = &self.kinto {
+        if let Some(metrics) = self.kinto.as_ref().filter(|_| !output.runs().has_any()) {
             metrics.incr("kinto_inserted", inserted);
         }
         drop(rows);

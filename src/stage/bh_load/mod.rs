@@ -21,7 +21,6 @@ use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs, WaitArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::metrics::Metrics;
 use crate::ndjson::{self, BatchLimits, Io, Place, RecordLine, WriteMarks};
 use crate::remote::elastic::ElasticArgs;
 use crate::resume;
@@ -195,7 +194,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         checkpoint,
         dry_run: args.dry_run,
         settlements: Vec::new(),
-        kinto: args.kinto_migration.then(Metrics::from_environment),
+        kinto: args.kinto_migration.then(|| io.context.metrics.clone()),
     };
     let provenance = Provenance {
         skip_validation: args.mark_unvalidated,

@@ -7,7 +7,6 @@ use super::pages::{ExportPage, KintoSpan, Pages, TimeUnit};
 use super::ranges::Ranges;
 use crate::counters::Waiting;
 use crate::error::{Error, Kind, Result};
-use crate::metrics::Metrics;
 use crate::ndjson::Io;
 use crate::record::coverage::Interval;
 use crate::record::unit_mark::PartKind;
@@ -20,7 +19,6 @@ type WorkerPage = (ExportPage, KintoSpan);
 pub struct ExportWriter {
     pub publisher: Publisher<Export>,
     unit: TimeUnit,
-    metrics: Metrics,
 }
 
 impl ExportWriter {
@@ -28,7 +26,6 @@ impl ExportWriter {
         Self {
             publisher: Publisher::new(recorder, PartKind::Page),
             unit,
-            metrics: Metrics::from_environment(),
         }
     }
 
@@ -125,7 +122,6 @@ impl ExportWriter {
             covers: Interval::new(after, next),
         };
         self.publisher.publish(page, &mut io.output, |_| {})?;
-        self.metrics.incr("kinto_migrated", records);
         Ok(())
     }
 

@@ -167,12 +167,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         (1, pending.put.line.len())
     };
     let superseded = std::thread::scope(|scope| {
-        let mut sender = BatchSender::new(
-            scope,
-            &batches,
-            args.concurrency.into(),
-            &io.context.counters,
-        );
+        let mut sender = BatchSender::new(scope, &batches, args.concurrency.into(), &io.context);
         sender.versions = args.skip_unchanged.then(Versions::default);
         ndjson::batched(io, &limits, parse, weigh, &mut sender)?;
         sender.finish(limits.records, &mut io.output)

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::read::PendingPut;
 use super::versions::{Superseded, Versions};
+use crate::context::Context;
 use crate::counters::{Counters, Waiting};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
@@ -51,7 +52,7 @@ impl BatchSender {
         scope: &'scope Scope<'scope, '_>,
         batches: &'scope Batches,
         workers: usize,
-        counters: &Arc<Counters>,
+        context: &Context,
     ) -> Self {
         let (jobs, waiting) = bounded::<BatchJob>(workers);
         for _ in 0..workers {
@@ -66,8 +67,8 @@ impl BatchSender {
         Self {
             workers,
             jobs,
-            counters: Arc::clone(counters),
-            metrics: Metrics::from_environment(),
+            counters: Arc::clone(&context.counters),
+            metrics: context.metrics.clone(),
             in_flight: VecDeque::new(),
             paths: HashMap::new(),
             versions: None,
