@@ -23,7 +23,7 @@ _bh__load() {
 
     case "${cmd}" in
         bh__load)
-            opts="-q -v -h -V --database --tries --into --elasticsearch --index --retry-refused --requeue --batch-size --flush-interval --resume-file --record-rejects --mark-unvalidated --kinto-migration --runs --dry-run --allow-drops --marks --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --database --tries --into --elasticsearch --index --retry-refused --requeue --batch-size --flush-interval --resume-file --record-rejects --mark-unvalidated --beta-twin --kinto-migration --runs --dry-run --allow-drops --marks --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -17,6 +17,7 @@ complete -c bh-load -l progress-interval -d 'Where no rows are drawn, print a li
 complete -c bh-load -l retry-refused -d 'Retry documents that Elasticsearch rejected permanently'
 complete -c bh-load -l requeue
 complete -c bh-load -l mark-unvalidated -d 'Mark rows as not validated (metadata only; bh-load itself never validates)'
+complete -c bh-load -l beta-twin -d 'Store each release of Firefox a second time, in the channel beta'
 complete -c bh-load -l kinto-migration -d 'Mark rows as migrated from Kinto, and count them as kinto_inserted'
 complete -c bh-load -l runs -d 'Print the runs stored in the database, and load nothing'
 complete -c bh-load -l dry-run -d 'Print what would happen to each record, and write nothing'

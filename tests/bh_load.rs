@@ -1,6 +1,7 @@
 //! bh-load.
 
 mod batches;
+mod beta_twin;
 mod documents;
 mod durable;
 mod index;

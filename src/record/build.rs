@@ -6,7 +6,7 @@ use md5::{Digest, Md5};
 
 use super::date;
 use crate::hex;
-use crate::json::{self, Value};
+use crate::json::{self, Text, Value};
 
 /// The parts of a build that are indexed, in alphabetical order.
 const INDEXED: [&str; 4] = ["build", "download", "source", "target"];
@@ -28,6 +28,28 @@ pub struct Canonical {
     text: Vec<u8>,
     /// The positions of the parts that are present and not empty, each with its name.
     indexed: Vec<(&'static str, Range<usize>)>,
+}
+
+/// Returns a release of Firefox as the same build in the channel beta; `None` of other builds.
+/// Buildhub2's queue daemon stored both.
+pub fn beta_twin<'a>(build: &Value<'a>) -> Option<Value<'a>> {
+    let text = |part: &str, member: &str| build.get(part)?.get(member)?.as_str();
+    if text("source", "product")? != "firefox" || text("target", "channel")? != "release" {
+        return None;
+    }
+    let mut twin = build.clone();
+    *last_member(last_member(&mut twin, "target")?, "channel")? =
+        Value::String(Text::verbatim("beta"));
+    Some(twin)
+}
+
+/// Returns the value of a member, of duplicates the last.
+fn last_member<'v, 'a>(value: &'v mut Value<'a>, name: &str) -> Option<&'v mut Value<'a>> {
+    let Value::Object(members) = value else {
+        return None;
+    };
+    let mut latest = members.iter_mut().rev();
+    latest.find(|(own, _)| own == name).map(|(_, value)| value)
 }
 
 impl Canonical {

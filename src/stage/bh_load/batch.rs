@@ -44,16 +44,16 @@ impl BatchSink<Box<PendingRow>> for Loader {
             self.checkpoint.begin(begin, &mut *self.store)?;
         }
         let run = self.checkpoint.run();
-        let rows: Vec<BuildRow> = batch
-            .iter_mut()
-            .filter_map(|item| match item {
-                Parsed::Record(pending) => Some(BuildRow {
-                    run: run.cloned(),
-                    ..std::mem::take(&mut pending.row)
-                }),
-                _ => None,
-            })
-            .collect();
+        let mut rows = Vec::with_capacity(batch.len());
+        for item in &mut batch {
+            let Parsed::Record(pending) = item else {
+                continue;
+            };
+            rows.extend(pending.rows().map(|row| BuildRow {
+                run: run.cloned(),
+                ..std::mem::take(row)
+            }));
+        }
         let outcomes = if rows.is_empty() {
             Vec::new()
         } else {
@@ -72,11 +72,14 @@ impl BatchSink<Box<PendingRow>> for Loader {
                     let Some(pending) = output.take_record(item)? else {
                         continue;
                     };
-                    let (row, outcome) = decided
-                        .next()
-                        .ok_or_else(|| Error::internal("a row has no outcome in the database"))?;
-                    inserted += u64::from(matches!(outcome, LoadOutcome::Inserted(_)));
-                    documents.extend(self.report(row, outcome, *pending, output)?);
+                    output.add_made(u64::from(pending.twin.is_some()));
+                    for pending in pending.with_twin() {
+                        let (row, outcome) = decided.next().ok_or_else(|| {
+                            Error::internal("a row has no outcome in the database")
+                        })?;
+                        inserted += u64::from(matches!(outcome, LoadOutcome::Inserted(_)));
+                        documents.extend(self.report(row, outcome, pending, output)?);
+                    }
                 }
             }
         }

@@ -16,6 +16,7 @@ use clap::Parser;
 use self::batch::{LARGEST, Loader};
 use self::checkpoint::{CUT, Checkpoint, Settlement};
 use self::index::Indexer;
+use self::read::RowOptions;
 use self::rejects::RejectFiles;
 use crate::cli::{InputArgs, Program, SharedArgs, SinkArgs, WaitArgs};
 use crate::context::Context;
@@ -81,6 +82,10 @@ pub struct Args {
     /// Mark rows as not validated (metadata only; bh-load itself never validates)
     #[arg(long, alias = "skip-validation")]
     mark_unvalidated: bool,
+
+    /// Store each release of Firefox a second time, in the channel beta
+    #[arg(long)]
+    beta_twin: bool,
 
     /// Mark rows as migrated from Kinto, and count them as kinto_inserted
     #[arg(long)]
@@ -196,16 +201,20 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         settlements: Vec::new(),
         kinto: args.kinto_migration.then(|| io.context.metrics.clone()),
     };
-    let provenance = Provenance {
-        skip_validation: args.mark_unvalidated,
-        kinto_migration: args.kinto_migration,
+    let options = RowOptions {
+        documents,
+        beta_twin: args.beta_twin,
+        provenance: Provenance {
+            skip_validation: args.mark_unvalidated,
+            kinto_migration: args.kinto_migration,
+        },
     };
     let limits = BatchLimits {
         records: args.batch_size as usize,
         bytes: LARGEST,
         wait: args.flush_interval,
     };
-    let parse = |record: RecordLine<'_>| read::pending_row(record, documents, provenance);
+    let parse = |record: RecordLine<'_>| read::pending_row(record, options);
     let loaded = ndjson::batched(io, &limits, parse, |row| row.weight(), &mut loader);
     let loaded = loaded.and_then(|()| loader.store.verify());
     match &loaded {

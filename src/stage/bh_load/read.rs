@@ -2,7 +2,7 @@
 
 use crate::json::{self, Value};
 use crate::ndjson::{Parsed, RecordLine};
-use crate::record::build::{Canonical, Document};
+use crate::record::build::{Canonical, Document, beta_twin};
 use crate::record::misfit::is_build;
 use crate::record::object::Object;
 use crate::record::reject::Reject;
@@ -15,12 +15,42 @@ pub struct PendingRow {
     pub number: u64,
     /// Its search document, if Elasticsearch is used.
     pub document: Option<Document>,
+    /// The same build in the channel beta, with --beta-twin.
+    pub twin: Option<Box<PendingRow>>,
+}
+
+/// What is made of each record.
+#[derive(Clone, Copy)]
+pub struct RowOptions {
+    /// Whether rows are indexed.
+    pub documents: bool,
+    /// Whether releases of Firefox have a twin in the channel beta.
+    pub beta_twin: bool,
+    pub provenance: Provenance,
 }
 
 impl PendingRow {
-    /// Returns what it adds to a batch: one record, and the bytes that are held here,
+    /// Returns what it adds to a batch: its records, and the bytes that are held here,
     /// by the indexer, and in the body of a request.
     pub fn weight(&self) -> (usize, usize) {
+        let (records, bytes) = self.twin.as_ref().map_or((0, 0), |twin| twin.weight());
+        let (one, own) = self.own_weight();
+        (records + one, bytes + own)
+    }
+
+    /// Returns its rows. The own row comes last, since the last one of an object is remembered.
+    pub fn rows(&mut self) -> impl Iterator<Item = &mut BuildRow> {
+        let twin = self.twin.as_mut().map(|twin| &mut twin.row);
+        twin.into_iter().chain([&mut self.row])
+    }
+
+    /// Returns itself after its twin.
+    pub fn with_twin(mut self) -> impl Iterator<Item = Self> {
+        let twin = self.twin.take().map(|twin| *twin);
+        twin.into_iter().chain([self])
+    }
+
+    fn own_weight(&self) -> (usize, usize) {
         let document = self
             .document
             .as_ref()
@@ -29,23 +59,15 @@ impl PendingRow {
     }
 }
 
-/// Returns the row of a record; `documents` says whether it will be indexed.
-pub fn pending_row(
-    record: RecordLine<'_>,
-    documents: bool,
-    provenance: Provenance,
-) -> Parsed<Box<PendingRow>> {
-    match check(record, documents, provenance) {
+/// Returns the row of a record.
+pub fn pending_row(record: RecordLine<'_>, options: RowOptions) -> Parsed<Box<PendingRow>> {
+    match check(record, options) {
         Ok(row) => Parsed::Record(Box::new(row)),
         Err(reject) => Parsed::reject(reject),
     }
 }
 
-fn check(
-    record: RecordLine<'_>,
-    documents: bool,
-    provenance: Provenance,
-) -> Result<PendingRow, Reject> {
+fn check(record: RecordLine<'_>, options: RowOptions) -> Result<PendingRow, Reject> {
     let (number, line) = (record.number, record.bytes);
     let refused = |kind, message: String| record.reject(kind, message);
     let bad_line = |message: String| refused("bad_line", message);
@@ -85,20 +107,27 @@ fn check(
         return Err(refused("unstorable", place.reason.to_string()).at(place.pointer));
     }
     let text = std::str::from_utf8(line).map_err(|error| bad_line(error.to_string()))?;
-    let canonical = Canonical::new(value, member.value.len());
-    let document = documents.then(|| canonical.document(value));
+    let row = |build: &Value<'_>| {
+        let canonical = Canonical::new(build, member.value.len());
+        PendingRow {
+            document: options.documents.then(|| canonical.document(build)),
+            row: BuildRow {
+                hash: canonical.hash(),
+                line: text.to_owned(),
+                build: canonical.into_text(),
+                key: key.clone(),
+                etag: etag.clone(),
+                provenance: options.provenance,
+                run: None,
+            },
+            number,
+            twin: None,
+        }
+    };
+    let twin = options.beta_twin.then(|| beta_twin(value)).flatten();
     Ok(PendingRow {
-        row: BuildRow {
-            hash: canonical.hash(),
-            line: text.to_owned(),
-            build: canonical.into_text(),
-            key,
-            etag,
-            provenance,
-            run: None,
-        },
-        number,
-        document,
+        twin: twin.map(|twin| Box::new(row(&twin))),
+        ..row(value)
     })
 }
 
