@@ -10,6 +10,8 @@ complete -c bh-index -l progress -d 'Show progress: rows at the bottom of a term
 never\t''"
 complete -c bh-index -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
 complete -c bh-index -l check -d 'Print what differs, and change nothing'
+complete -c bh-index -l new-index -d 'Fill a new index beside the one that is searched, and give it the name'
+complete -c bh-index -l replace -d 'With --new-index: delete the index that has the name, if it is not an alias'
 complete -c bh-index -l delete-orphans -d 'Delete documents that have no row'
 complete -c bh-index -l retry-refused -d 'Retry documents that Elasticsearch rejected permanently'
 complete -c bh-index -s q -l quiet -d 'Log only errors and the summary'

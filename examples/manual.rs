@@ -425,6 +425,17 @@ const PAGES: &[Page] = &[
              those that no search finds yet; numbers in another notation, and members in another \
              order, do not differ. Loaders may be at work meanwhile: then a row that is not \
              sent yet is unindexed, and queued.",
+            "--new-index fills a new index, INDEX-TIME, with the mapping of bh-load, while loaders \
+             and searches use the old one. What loaders store meanwhile is sent too. At the end, \
+             rows cannot be written for a moment: the last ones are sent, documents and rows are \
+             counted, and the name, an alias, moves to the new index in one request. If the \
+             counts differ, nothing has changed (75). A transaction that stays open for minutes \
+             ends the run with 75 too. The former index is kept, and the summary says how to \
+             delete it. An index that has the name itself, and not by an alias, has to be deleted \
+             for it: that needs --replace, and searches at that moment may fail. A \
+             run that was killed is undone or finished by the \
+             next one; the table bh_reindex holds its state. Needs PostgreSQL 13 or later, or \
+             SQLite.",
             "The exit status is 65 if anything differs; without --check, if anything still \
              differs at the end: refused documents, or orphans that were not deleted. \
              --delete-orphans needs Elasticsearch 6.7 or later.",

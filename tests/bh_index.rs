@@ -1,6 +1,7 @@
 //! bh-index.
 
 mod mend;
+mod rebuild;
 
 use serde_json::{Value, json};
 

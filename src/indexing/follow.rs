@@ -302,7 +302,10 @@ fn attach(
 
 /// Refuses an index that follows another database, or a later state of this
 /// one, or that holds documents of another one and says nothing.
-fn refuse_others(
+///
+/// # Errors
+/// It does (78).
+pub fn refuse_others(
     index: &Index,
     held: &HeldIndex,
     identity: &DatabaseIdentity,

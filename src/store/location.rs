@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::postgres::{self, Access, SchemaName};
-use super::{AuditStore, ExportStore, IndexedStore, IntoArgs, Store, sqlite};
+use super::{AuditStore, ExportStore, IndexedStore, IntoArgs, RebuildStore, Store, sqlite};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
@@ -201,6 +201,11 @@ impl Connector {
 
     /// Does the same, for comparing the rows with an index.
     pub fn connect_indexed(&self) -> Result<Box<dyn IndexedStore>> {
+        Ok(self.connect_rebuild()?)
+    }
+
+    /// Does the same, for filling another index.
+    pub fn connect_rebuild(&self) -> Result<Box<dyn RebuildStore>> {
         Ok(match self {
             Self::Sqlite(store) => Box::new(store.clone()),
             Self::Postgres(place, context, access) => {

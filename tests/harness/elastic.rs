@@ -77,22 +77,28 @@ impl Index {
 }
 
 impl Drop for Index {
-    /// A server holds 1,000 shards at most.
+    /// A server holds 1,000 shards at most. The name may be an alias of what was built for it.
     fn drop(&mut self) {
-        if let (Ok(transport), Ok(runtime)) = (
+        let (Ok(transport), Ok(runtime)) = (
             Transport::single_node(&self.url),
             tokio::runtime::Runtime::new(),
-        ) {
-            let (path, none) = (format!("/{}", self.name), None::<JsonBody<Value>>);
-            let gone = transport.send(
-                Method::Delete,
-                &path,
-                HeaderMap::new(),
-                None::<&()>,
-                none,
-                None,
-            );
-            drop(runtime.block_on(gone));
+        ) else {
+            return;
+        };
+        let send = |method: Method, path: &str| {
+            let (headers, none) = (HeaderMap::new(), None::<JsonBody<Value>>);
+            runtime.block_on(async {
+                let sent = transport.send(method, path, headers, None::<&()>, none, None);
+                sent.await.ok()?.json::<Value>().await.ok()
+            })
+        };
+        let all = send(Method::Get, &format!("/{}*", self.name));
+        for name in all
+            .iter()
+            .filter_map(Value::as_object)
+            .flat_map(|all| all.keys())
+        {
+            send(Method::Delete, &format!("/{name}"));
         }
     }
 }

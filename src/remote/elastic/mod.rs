@@ -12,6 +12,7 @@ mod failure;
 mod mapping;
 mod ownership;
 mod reason;
+mod rebuild;
 mod server;
 mod version;
 

@@ -36,7 +36,7 @@ pub struct Followed {
 /// An index that is there.
 pub struct HeldIndex {
     /// Its name, where ours is an alias.
-    name: String,
+    pub(super) name: String,
     mapping: Value,
     /// Whether the alias of this database points to it.
     is_writable: bool,
@@ -56,6 +56,11 @@ pub fn write_alias(index: &str, database: &str) -> String {
 }
 
 impl HeldIndex {
+    /// Returns its own name, where the name that it was asked for is an alias.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the database that it follows, if it names one.
     pub fn followed(&self) -> Option<Followed> {
         Followed::deserialize(&self.mapping["_meta"][MEMBER]).ok()
@@ -95,6 +100,11 @@ impl Index {
 
     /// Creates the index; returns false if another program has created it first.
     pub fn create(&self, generation: i64) -> Result<bool> {
+        self.create_with(generation, &json!({"number_of_shards": 1}))
+    }
+
+    /// Creates it with these settings.
+    pub(super) fn create_with(&self, generation: i64, settings: &Value) -> Result<bool> {
         let mut mapping = mapping::wanted();
         mapping["_meta"] = json!({MEMBER: self.followed(generation)});
         // What is not in the mapping may look like a date in one document, and
@@ -106,7 +116,7 @@ impl Index {
             mapping
         };
         let body = json!({
-            "settings": {"index": {"number_of_shards": 1}},
+            "settings": {"index": settings},
             "mappings": mappings,
             "aliases": {&*self.alias: {}},
         });

@@ -3,6 +3,7 @@
 
 mod compare;
 mod orphans;
+mod rebuild;
 mod report;
 
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use crate::error::{Error, Result};
 use crate::indexing::{IndexerThread, follow, report_refused};
 use crate::ndjson::{Io, Place};
 use crate::remote::elastic::{ElasticArgs, Index};
-use crate::store::{DatabaseArgs, IndexedStore, Location, Store};
+use crate::store::{Connector, DatabaseArgs, IndexedStore, Location, Store};
 
 /// Compare the index with the database, and repair what differs
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Debug, Parser)]
 #[command(
     name = "bh-index",
@@ -25,7 +27,8 @@ use crate::store::{DatabaseArgs, IndexedStore, Location, Store};
 Examples:
   bh-index --check | jq -r .index | sort | uniq -c
   bh-index > repaired.ndjson
-  bh-index --delete-orphans"
+  bh-index --delete-orphans
+  bh-index --new-index"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -37,6 +40,14 @@ pub struct Args {
     /// Print what differs, and change nothing
     #[arg(long, conflicts_with_all = ["delete_orphans", "retry_refused"])]
     check: bool,
+
+    /// Fill a new index beside the one that is searched, and give it the name
+    #[arg(long, conflicts_with_all = ["check", "delete_orphans", "retry_refused"])]
+    new_index: bool,
+
+    /// With --new-index: delete the index that has the name, if it is not an alias
+    #[arg(long, requires = "new_index")]
+    replace: bool,
 
     /// Delete documents that have no row
     #[arg(long)]
@@ -65,7 +76,12 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if args.check {
         return check(args, &location, io);
     }
-    mend(args, location, io)
+    let connector = location.connector()?;
+    if args.new_index {
+        rebuild::run(args, &connector, io)
+    } else {
+        mend(args, &connector, io)
+    }
 }
 
 fn open_index(args: &Args, store: &mut dyn Store, io: &Io) -> Result<Index> {
@@ -98,8 +114,7 @@ fn check(args: &Args, location: &Location, io: &mut Io) -> Result<()> {
     Ok(())
 }
 
-fn mend(args: &Args, location: Location, io: &mut Io) -> Result<()> {
-    let connector = location.connector()?;
+fn mend(args: &Args, connector: &Connector, io: &mut Io) -> Result<()> {
     let mut store = connector.connect_indexed()?;
     store.check_queue()?;
     let index = open_index(args, &mut *store, io)?;
@@ -116,7 +131,7 @@ fn mend(args: &Args, location: Location, io: &mut Io) -> Result<()> {
         let mut queue = connector.connect()?;
         let last = queue.last_queued()?;
         let none = Arc::default();
-        let mut thread = IndexerThread::new(&index, generation, queue, &connector, none, &context)?;
+        let mut thread = IndexerThread::new(&index, generation, queue, connector, none, &context)?;
         thread.drain(last)
     };
     drain()?;

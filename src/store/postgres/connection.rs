@@ -77,7 +77,7 @@ impl Postgres {
         })
     }
 
-    fn attempt<T>(
+    pub(super) fn attempt<T>(
         &mut self,
         work: &mut impl FnMut(&mut Client) -> Result<T, Failure>,
     ) -> Result<T, Failure> {

@@ -13,6 +13,7 @@ mod indexed;
 mod outbox;
 mod parameters;
 mod pgpass;
+mod rebuild;
 mod refusal;
 mod rejects;
 mod runs;

@@ -42,7 +42,7 @@ pub fn is_followed(
 
 /// Reads the rows of a query: ids and builds.
 pub fn builds(
-    client: &mut Client,
+    client: &mut impl GenericClient,
     query: &str,
     parameters: &[(&(dyn ToSql + Sync), Type)],
 ) -> Result<Vec<StoredBuild>, postgres::Error> {

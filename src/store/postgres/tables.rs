@@ -216,9 +216,7 @@ impl Tables {
 /// beside it. Returns the reason if the role may not.
 fn create(client: &mut Client, schema: SchemaName) -> Result<Option<String>, Failure> {
     let mut transaction = client.transaction()?;
-    // Two loaders that create the tables at once would fail one another.
-    let lock = "SELECT pg_advisory_xact_lock($1)";
-    transaction.query_typed(lock, &[(&CREATION_LOCK, Type::INT8)])?;
+    lock_creation(&mut transaction)?;
     let found = find(&mut transaction, schema)?;
     let beside = match (schema.staging(), &found[0]) {
         (Some(staging), _) => {
@@ -255,6 +253,14 @@ fn create(client: &mut Client, schema: SchemaName) -> Result<Option<String>, Fai
     }
     transaction.commit()?;
     Ok(None)
+}
+
+/// Lets no other program create tables until the transaction ends: two that do it at once would
+/// fail one another.
+pub fn lock_creation(transaction: &mut impl GenericClient) -> Result<(), postgres::Error> {
+    let lock = "SELECT pg_advisory_xact_lock($1)";
+    transaction.query_typed(lock, &[(&CREATION_LOCK, Type::INT8)])?;
+    Ok(())
 }
 
 /// Returns what is not possible without a table of ours.

@@ -7,6 +7,7 @@ mod indexed;
 mod outbox;
 mod place;
 mod prepare;
+mod rebuild;
 mod rejects;
 mod runs;
 mod shape;
