@@ -151,8 +151,14 @@ const PAGES: &[Page] = &[
             "SIGTERM is the normal end: no further request is sent, the one in progress ends (after \
              --wait at most), its messages are returned to the queue, and the program ends with 0 \
              when what is in flight is reported. A second SIGTERM ends it at once. Send \
-             SIGTERM to this program alone: the others end after it. With --drain it ends when no \
-             message is waiting, and none is hidden, also by other receivers.",
+             SIGTERM to this program alone: the others end after it.",
+            "With --drain the program ends when no message is waiting, and no worker holds one, \
+             here or elsewhere: a message that another worker loses is received here. It does not \
+             wait for messages that it has given up, even if each poll brings them again. If no \
+             sqs-delete runs on this machine, it waits for its own messages for one visibility \
+             timeout; with --no-marks it does not wait for them.",
+            "If the queue delivers nothing because too many messages are in flight (OverLimit), \
+             the program waits until some are deleted.",
             "With --raw, the body of each message is a line as it is. Line ends in JSON become \
              spaces; a body that is blank, has several lines or would be taken for a mark is \
              rejected. With --event, the program reads the event that Lambda calls a function with \

@@ -14,7 +14,11 @@ pub struct Status {
 
 /// What each exit status means, and what a caller such as cron should do.
 pub const STATUSES: &[Status] = &[
-    row("0", "finished, and everything adds up", "nothing"),
+    row(
+        "0",
+        "finished, and everything adds up; sqs-receive: also after SIGTERM",
+        "nothing",
+    ),
     row("2", "wrong usage", "fix the command"),
     row(
         "65",

@@ -4,6 +4,7 @@
 
 mod ends;
 mod flags;
+mod queue;
 mod rejects;
 mod wrong_input;
 
@@ -25,7 +26,7 @@ fn programs() -> impl Iterator<Item = &'static str> {
     STAGES.iter().map(|stage| stage.name)
 }
 
-/// The programs that need no queue; the edge cases of the others are in their own tests.
+/// The programs that need no queue; the edge cases of the others are in `queue`.
 fn stages() -> impl Iterator<Item = &'static str> {
     programs().filter(|name| !name.starts_with("sqs-"))
 }

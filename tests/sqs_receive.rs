@@ -1,6 +1,8 @@
 //! sqs-receive: the records of messages in every envelope, the marks, and what becomes of the
 //! messages.
 
+mod ends;
+
 use std::fs::File;
 use std::io::Write;
 use std::process::Stdio;

@@ -47,6 +47,37 @@ impl Retry {
         }
     }
 
+    /// Does the same for a request for input: once no more is wanted, the try in progress is the
+    /// last one, and `None` means that it failed.
+    pub async fn try_run_for_input<T, F>(
+        &self,
+        what: &str,
+        mut request: impl FnMut() -> F,
+    ) -> Result<Option<T>, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut attempts = Attempts::new(self.policy);
+        loop {
+            let response = tokio::select! {
+                response = Box::pin(request()) => response,
+                stop = self.context.shutdown.cancelled() => return Err(Failure::Permanent(stop)),
+            };
+            let failure = match response {
+                Ok(response) => {
+                    self.note_success(what);
+                    return Ok(Some(response));
+                }
+                Err(failure) => failure,
+            };
+            tokio::select! {
+                biased;
+                () = self.context.shutdown.until_input_over() => return Ok(None),
+                paused = self.pause(&mut attempts, what, failure) => paused?,
+            }
+        }
+    }
+
     /// Waits for the answer to `request`. Logs once if the server sends nothing for two seconds,
     /// to this request or another one. `what` names the request and its server.
     pub async fn watch<T>(&self, what: impl Display, request: impl Future<Output = T>) -> T {

@@ -6,6 +6,7 @@ pub mod report;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -19,7 +20,7 @@ use aws_sdk_sqs::types::{
 use tokio::task::JoinSet;
 use url::Url;
 
-use self::failure::{Operation, classify};
+use self::failure::{Operation, classify, is_over_limit};
 use crate::address::without_password;
 use crate::context::Context;
 use crate::environment::trimmed;
@@ -93,6 +94,9 @@ pub const LARGEST: usize = 1_048_576;
 /// How much longer than it was asked to wait a server may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The time between two polls of a queue with too many messages in flight.
+const ROOM: Duration = Duration::from_secs(1);
+
 /// A connection to a queue.
 pub struct Queue {
     client: Client,
@@ -102,6 +106,8 @@ pub struct Queue {
     place: String,
     /// How long a poll waits for messages.
     wait: Duration,
+    /// It was said that too many messages are in flight.
+    is_full: AtomicBool,
 }
 
 /// A message as it was received.
@@ -179,6 +185,7 @@ impl Queue {
             retry: Retry::new(Policy::requests(args.tries), context),
             place,
             wait,
+            is_full: AtomicBool::new(false),
         })
     }
 
@@ -187,35 +194,38 @@ impl Queue {
         &self.place
     }
 
-    /// Returns what the queue says of itself.
+    /// Returns what the queue says of itself; `None` if it does not before the input is over.
     ///
     /// # Errors
     /// There is no such queue (78), or it cannot be asked.
-    pub async fn state(&self) -> Result<QueueState> {
+    pub async fn state(&self) -> Result<Option<QueueState>> {
         const NAMES: [QueueAttributeName; 4] = [
             QueueAttributeName::VisibilityTimeout,
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesDelayed,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
-        let answer = self.ask("read the attributes of", || {
+        let answer = self.ask_for_input("read the attributes of", || {
             let request = self.client.get_queue_attributes().queue_url(&self.url);
             request.set_attribute_names(Some(NAMES.to_vec())).send()
         });
-        let answer = answer.await?;
+        let Some(answer) = answer.await? else {
+            return Ok(None);
+        };
         let number = |name: &QueueAttributeName| -> Option<u64> {
             answer.attributes()?.get(name)?.parse().ok()
         };
         let [visibility, visible, delayed, hidden] = NAMES.map(|name| number(&name));
-        Ok(QueueState {
+        Ok(Some(QueueState {
             visibility: Duration::from_secs(visibility.unwrap_or(30)),
             waiting: visible.unwrap_or(0) + delayed.unwrap_or(0),
             hidden: hidden.unwrap_or(0),
-        })
+        }))
     }
 
     /// Receives up to `most` messages; waits for the first one if `waits`. `visibility` replaces
-    /// that of the queue.
+    /// that of the queue. There are none if the queue has too many in flight, or cannot be asked
+    /// before the input is over.
     ///
     /// # Errors
     /// The queue cannot be asked.
@@ -230,16 +240,28 @@ impl Queue {
         } else {
             self.wait.min(Duration::from_secs(1))
         };
-        let answer = self.ask("receive from", || {
+        let answer = self.ask_for_input("receive from", || {
             let request = self.client.receive_message().queue_url(&self.url);
-            request
+            let request = request
                 .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
                 .max_number_of_messages(i32::try_from(most.clamp(1, BATCH)).unwrap_or(1))
                 .wait_time_seconds(seconds(wait))
-                .set_visibility_timeout(visibility.map(seconds))
-                .send()
+                .set_visibility_timeout(visibility.map(seconds));
+            async {
+                match Box::pin(request.send()).await {
+                    Err(error) if is_over_limit(&error) => Ok(None),
+                    answer => answer.map(Some),
+                }
+            }
         });
-        let messages = answer.await?.messages.unwrap_or_default();
+        let messages = match answer.await? {
+            Some(Some(answer)) => answer.messages.unwrap_or_default(),
+            Some(None) => {
+                self.wait_for_room().await?;
+                return Ok(Vec::new());
+            }
+            None => return Ok(Vec::new()),
+        };
         let message = |mut message: aws_sdk_sqs::types::Message| {
             let mut attributes = message.attributes.take().unwrap_or_default();
             Some(Message {
@@ -308,6 +330,42 @@ impl Queue {
         let answer = answer.await?;
         let done = answer.successful.iter().map(|entry| &*entry.id);
         Ok(outcomes(bodies.len(), done, &answer.failed))
+    }
+
+    /// Waits a little for messages in flight to be deleted, by whoever has received them.
+    async fn wait_for_room(&self) -> Result<()> {
+        let context = &self.retry.context;
+        context.counters.note("waits for messages in flight", 1);
+        if !self.is_full.swap(true, Relaxed) {
+            context.log.info(format!(
+                "{}: too many messages are in flight; waiting until some are deleted",
+                self.place
+            ));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ROOM) => Ok(()),
+            () = context.shutdown.until_input_over() => Ok(()),
+            stop = context.shutdown.cancelled() => Err(stop),
+        }
+    }
+
+    /// Sends `request`, which asks for input, until it is answered, or fails when no more input
+    /// is wanted.
+    async fn ask_for_input<T, E, F>(
+        &self,
+        verb: &str,
+        mut request: impl FnMut() -> F,
+    ) -> Result<Option<T>>
+    where
+        E: Operation,
+        F: Future<Output = Result<T, SdkError<E>>>,
+    {
+        let what = format!("cannot {verb} {}", self.place);
+        let answer = self.retry.try_run_for_input(&what, || {
+            let request = request();
+            async { request.await.map_err(|error| classify(&error)) }
+        });
+        answer.await.map_err(|failure| failure.into_error(&what))
     }
 
     /// Sends `request` until it is answered. `verb` says in messages what it does with the queue.

@@ -82,7 +82,7 @@ fn a_full_disk_at_standard_output_is_an_error() {
 }
 
 /// The tool, run by a shell with this redirection.
-fn redirected(tool: Tool, how: &str) -> Tool {
+pub(super) fn redirected(tool: Tool, how: &str) -> Tool {
     let shell = format!("exec \"$@\" {how}");
     tool.under(["sh", "-c", shell.as_str(), "sh"])
 }
@@ -192,7 +192,7 @@ fn a_file_that_cannot_be_written_is_named() {
     }
 }
 
-const ASKED: [(Signal, &str); 2] = [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM")];
+pub(super) const ASKED: [(Signal, &str); 2] = [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM")];
 
 #[test]
 fn a_signal_ends_the_wait_for_input() {

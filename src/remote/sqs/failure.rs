@@ -18,15 +18,22 @@ pub fn classify<E: Operation>(error: &SdkError<E>) -> Failure {
     failure::classify(error, answered)
 }
 
+/// Returns whether the queue delivers nothing before some messages in flight are deleted.
+pub fn is_over_limit<E: Operation>(error: &SdkError<E>) -> bool {
+    error.code().map(bare) == Some("OverLimit")
+}
+
+/// Returns a code without the name that the protocol before this one puts before it.
+fn bare(code: &str) -> &str {
+    code.rsplit(['.', '#']).next().unwrap_or(code)
+}
+
 fn answered<E: Operation>(error: &SdkError<E>) -> Failure {
     let Some(raw) = error.raw_response() else {
         return Failure::transient(FailureClass::Silent, chain(error));
     };
     let status = raw.status().as_u16();
-    // The protocol that this one replaced puts a name before its codes.
-    let code = error
-        .code()
-        .map(|code| code.rsplit(['.', '#']).next().unwrap_or(code));
+    let code = error.code().map(bare);
     let message = error.message().unwrap_or_default().trim_end_matches('.');
     let said = match code {
         Some(code) => format!("{code} ({status}) {message}").trim_end().to_owned(),

@@ -110,6 +110,8 @@ impl Program for Args {
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// The longest time that SQS keeps a message hidden.
 const LONGEST_HOLD: Duration = Duration::from_hours(12);
+/// How long the last requests of a run may take. The queue shows messages again without them.
+const LAST: Duration = Duration::from_secs(5);
 
 pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     if args.wait > LONGEST_WAIT {
@@ -138,6 +140,9 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
         .notify_if_slow(format!("asking {}", queue.place()));
     let state = runtime.block_on(queue.state())?;
     drop(notice);
+    let Some(state) = state else {
+        return writer.end(&mut io.output);
+    };
     let visibility = args.visibility.unwrap_or(state.visibility);
     if visibility.is_zero() {
         return Err(Error::configuration(format!(
@@ -150,6 +155,7 @@ pub fn run(args: &Args, io: &mut Io) -> Result<()> {
     let in_flight = InFlight::new(args.in_flight as usize, visibility, args.max_hold);
     let options = ReceiveOptions {
         drain: args.drain,
+        marks: !args.no_marks,
         visibility: args.visibility,
     };
     let receiver = MessageReceiver::new(queue, in_flight, options, sender.clone(), &io.context);
@@ -180,7 +186,9 @@ fn write_all(
     while let Some(event) = io.output.receive(events)? {
         match event {
             QueueEvent::Received(messages, _) if io.context.shutdown.is_input_over() => {
-                runtime.block_on(receiver.give_back(&messages))?;
+                let given_back = receiver.give_back(&messages);
+                let given_back = async { tokio::time::timeout(LAST, given_back).await };
+                runtime.block_on(given_back).unwrap_or(Ok(()))?;
             }
             QueueEvent::Received(messages, received) => {
                 for message in messages {
@@ -212,7 +220,8 @@ fn wait_for_reports(
     }
     let left = receiver.in_flight();
     if left > 0 {
-        runtime.block_on(receiver.extend(true))?;
+        let extended = async { tokio::time::timeout(LAST, receiver.extend(true)).await };
+        runtime.block_on(extended).unwrap_or(Ok(()))?;
         io.context.log.info(format!(
             "{} not reported as deleted: what nobody deletes in time is received again",
             counted(left as u64, "message")

@@ -20,6 +20,8 @@ use crate::remote::sqs::{BATCH, EntryOutcome, Message, Queue};
 const RECEIVERS: usize = 8;
 /// Requests at once that keep messages hidden.
 const EXTENDING: usize = 8;
+/// The time between two looks at the queue while as many are in flight as may be.
+const FULL: Duration = Duration::from_secs(1);
 
 /// What the receivers tell the writer.
 pub enum QueueEvent {
@@ -36,6 +38,8 @@ pub enum QueueEvent {
 pub struct ReceiveOptions {
     /// End when the queue is empty.
     pub drain: bool,
+    /// Marks are written, so messages may be deleted.
+    pub marks: bool,
     /// Replaces the queue's own.
     pub visibility: Option<Duration>,
 }
@@ -115,8 +119,11 @@ impl MessageReceiver {
     pub fn take_reports(self: &Arc<Self>, server: &ReportServer) -> Result<()> {
         let (this, other) = (Arc::clone(self), Arc::clone(self));
         let report = move |report: MessageReport| {
-            let (MessageReport::Deleted(handle) | MessageReport::GivenUp(handle)) = report;
-            if let Some(passed_over @ 1..) = this.in_flight.remove(&handle) {
+            let (handle, is_given_up) = match report {
+                MessageReport::Deleted(handle) => (handle, false),
+                MessageReport::GivenUp(handle) => (handle, true),
+            };
+            if let Some(passed_over @ 1..) = this.in_flight.remove(&handle, is_given_up) {
                 let messages = counted(passed_over as u64, "message");
                 this.context
                     .counters
@@ -181,6 +188,10 @@ impl MessageReceiver {
                 () = grown => continue,
                 () = shutdown.until_input_over() => return Ok(()),
                 stop = shutdown.cancelled() => return Err(stop),
+                () = tokio::time::sleep(FULL), if self.options.drain && number == 0 => {
+                    self.end_if_drained().await?;
+                    continue;
+                }
             };
             let visibility = self.options.visibility;
             let messages = self
@@ -190,22 +201,40 @@ impl MessageReceiver {
             self.in_flight
                 .release(reserved.saturating_sub(messages.len()));
             self.adapt(reserved, messages.len());
+            let mut is_new = false;
+            for message in &messages {
+                is_new |= !self.in_flight.add(&message.id, &message.receipt_handle);
+            }
             if !messages.is_empty() {
-                for message in &messages {
-                    self.in_flight.add(&message.receipt_handle);
-                }
                 self.context
                     .counters
                     .note("messages", messages.len() as u64);
                 self.tell(QueueEvent::Received(messages, log::now()));
-            } else if self.options.drain && number == 0 {
-                let state = self.queue.state().await?;
-                if state.waiting == 0 && state.hidden == 0 {
-                    self.drained.store(true, SeqCst);
-                    self.grown.notify_waiters();
-                }
+            }
+            if self.options.drain && number == 0 && !is_new {
+                self.end_if_drained().await?;
             }
         }
+    }
+
+    /// Ends the run if no message is waiting, and none is hidden that somebody may still delete,
+    /// or has to do again if its worker dies. Messages that were given up are not waited for, and
+    /// neither are those that nobody reports, once their visibility timeout has passed.
+    async fn end_if_drained(&self) -> Result<()> {
+        let longest = match self.options.marks {
+            true if self.is_connected() => None,
+            true => Some(self.in_flight.visibility()),
+            false => Some(Duration::ZERO),
+        };
+        let Some(state) = self.queue.state().await? else {
+            return Ok(());
+        };
+        let not_awaited = self.in_flight.not_awaited(longest) as u64;
+        if state.waiting == 0 && state.hidden <= not_awaited {
+            self.drained.store(true, SeqCst);
+            self.grown.notify_waiters();
+        }
+        Ok(())
     }
 
     /// Decides how many receivers are at work, by an answer with so many of the messages that
