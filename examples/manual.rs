@@ -488,6 +488,35 @@ const PAGES: &[Page] = &[
         environment: &[KINTO, KINTO_LOAD, PROXY, STATSD, TERMINAL],
     },
     Page {
+        name: "bh-promote",
+        description: &[
+            "Makes a staging, which bh-load --into NAME has filled, part of the main database, in \
+             one transaction: the rows whose content the main database does not have yet, the new \
+             ETags of rows that it has, the objects, the rejects and the runs. The result is that \
+             of a direct load, except that the rows are as new as the promotion. A kill before \
+             the commit leaves nothing. A staging that was promoted before is left as it is, and \
+             the numbers of its promotion are printed again. Loaders may be at work on the main \
+             database meanwhile. New rows are queued if an index follows it; the next bh-load(1) \
+             sends them.",
+            "A staging is promoted only if it is known to be complete (otherwise 78): each of its \
+             runs is complete, or a later run of the same source is; their ledgers add up, and say \
+             how many objects there are (if several runs are in it, within bounds); and each row \
+             came with one of its runs. --unaccounted promotes it all the same; builds of \
+             kinto-export(1) that share a content, and lines without marks, need that. Rejects \
+             in the staging are counted in a warning.",
+            "The line that is printed has the staging, outcome, promoted (the time), note, rows (of \
+             the staging), inserted, known, etags_renewed, objects, rejects, queued and runs. With \
+             --dry-run, nothing is written, and the same counts are a forecast; open lists what \
+             is against a promotion. In bh_run, the promotion is a row of its own.",
+            "--drop removes a staging that was promoted and has not changed since; with \
+             --unpromoted, any. Without NAME, a line for each staging is printed, or a table on a \
+             terminal: staging, outcome (open, complete or promoted), rows, objects, rejects, \
+             runs, promoted and open.",
+        ],
+        files: &[DATABASE_FILE],
+        environment: &[DATABASE, TERMINAL],
+    },
+    Page {
         name: "bh-export",
         description: &[
             "Writes a table of the database as lines, all from one snapshot, while loaders may be \

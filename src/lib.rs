@@ -10,8 +10,8 @@
 //!   [`error::Error`]) into the exit status and the last line on standard error.
 //! - [`stage`] has the programs, one module each. The pipeline is `s3_list` or
 //!   `s3_inventory`, `bh_filter`, `bh_fetch`, `bh_validate` and `bh_load`. The others
-//!   are `bh_audit`, `bh_export`, `bh_index`, `bh_derive`, `kinto_export`, `kinto_load`,
-//!   `sqs_receive`, `sqs_delete` and `sqs_send`.
+//!   are `bh_audit`, `bh_promote`, `bh_export`, `bh_index`, `bh_derive`, `kinto_export`,
+//!   `kinto_load`, `sqs_receive`, `sqs_delete` and `sqs_send`.
 //! - [`ndjson`] reads and writes lines. It has the three skeletons on which stages
 //!   are built, checks marks ([`ndjson`]`::StageOutput`), and keeps rejects.
 //! - [`remote`] has the clients of servers, [`store`] the databases. Both retry

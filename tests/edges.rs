@@ -39,7 +39,7 @@ fn is_source(stage: &str) -> bool {
 /// The programs that read lines.
 fn readers() -> impl Iterator<Item = &'static str> {
     // These have their own edge cases, in the tests of their names.
-    let own = ["bh-derive", "bh-audit", "bh-index"];
+    let own = ["bh-derive", "bh-audit", "bh-index", "bh-promote"];
     stages().filter(move |stage| !is_source(stage) && !own.contains(stage))
 }
 
@@ -104,7 +104,7 @@ impl Place {
             "s3-inventory" => vec![self.1.path().to_str().unwrap()],
             "bh-fetch" => server.to_vec(),
             "bh-filter" => vec!["--known", "none"],
-            "bh-audit" | "bh-index" => vec!["--database", "sqlite:b.db"],
+            "bh-audit" | "bh-index" | "bh-promote" => vec!["--database", "sqlite:b.db"],
             "bh-export" => vec!["--database", self.3.url()],
             "bh-validate" | "bh-derive" => vec![],
             "bh-load" => vec![

@@ -159,6 +159,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "stage/bh_load",
         &[STAGE, "indexing", "metrics", "remote", "resume", "store"],
     ),
+    ("stage/bh_promote", &[STAGE, "store"]),
     ("stage/bh_validate", &[STAGE, "schema"]),
     ("stage/kinto_export", &[STAGE, "remote", "resume"]),
     ("stage/kinto_load", &[STAGE, "metrics", "remote"]),

@@ -26,6 +26,7 @@ mod bh_fetch;
 mod bh_filter;
 mod bh_index;
 mod bh_load;
+mod bh_promote;
 mod bh_validate;
 mod cron;
 mod docs;

@@ -39,6 +39,15 @@ const RECIPES: &[Recipe] = &[
         },
     },
     Recipe {
+        section: "A backfill in stages",
+        exits: &[65, 0],
+        leaves: |place| {
+            assert_eq!(place.rows(), 200);
+            place.prints(r#""outcome":"removed""#);
+            assert!(!place.path("november.db").exists());
+        },
+    },
+    Recipe {
         section: "Objects of a certain time",
         exits: &[65],
         leaves: |place| assert_eq!(place.rows(), 200),
@@ -337,7 +346,7 @@ fn every_block_is_run_or_says_why_not() {
     let expected = [
         ("README.md", (5, 3)),
         ("docs/compatibility.md", (0, 1)),
-        ("docs/recipes.md", (46, 7)),
+        ("docs/recipes.md", (48, 7)),
     ];
     count.retain(|_, counts| *counts != (0, 0));
     assert_eq!(count, std::collections::BTreeMap::from(expected));

@@ -10,7 +10,7 @@ use crate::counters::Counters;
 
 /// The programs in the order of their rows; `tests/layers.rs` compares them
 /// with the table of programs.
-pub const PROGRAMS: [&str; 15] = [
+pub const PROGRAMS: [&str; 16] = [
     "s3-list",
     "s3-inventory",
     "kinto-export",
@@ -22,6 +22,7 @@ pub const PROGRAMS: [&str; 15] = [
     "bh-derive",
     "bh-validate",
     "bh-load",
+    "bh-promote",
     "bh-index",
     "kinto-load",
     "sqs-delete",

@@ -7,6 +7,7 @@ pub mod bh_fetch;
 pub mod bh_filter;
 pub mod bh_index;
 pub mod bh_load;
+pub mod bh_promote;
 pub mod bh_validate;
 pub mod kinto_export;
 pub mod kinto_load;
@@ -93,6 +94,13 @@ pub const STAGES: &[Stage] = &[
         writes: "with --marks, the marks of what is stored",
         touches: "the database, Elasticsearch, the confirmed part of the resume file",
         command: command::<bh_load::Args>,
+    },
+    Stage {
+        name: "bh-promote",
+        reads: "nothing",
+        writes: "one line per staging, or what a promotion changed",
+        touches: "the database and its stagings",
+        command: command::<bh_promote::Args>,
     },
     Stage {
         name: "bh-export",

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::postgres::{self, Access, SchemaName};
-use super::{AuditStore, ExportStore, IndexedStore, IntoArgs, RebuildStore, Store, sqlite};
+use super::{
+    AuditStore, ExportStore, IndexedStore, IntoArgs, PromotionStore, RebuildStore, Store, sqlite,
+};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ndjson::Io;
@@ -146,6 +148,24 @@ impl Location {
     /// Does the same, for exporting it.
     pub fn open_exported(&self) -> Result<Option<Box<dyn ExportStore>>> {
         Ok(self.open_read()?.map(|store| store as Box<dyn ExportStore>))
+    }
+
+    /// Opens it with its stagings. With `writes`, an SQLite file and tables that are missing are
+    /// created; otherwise there may be stagings without them.
+    pub fn open_promoted(&self, writes: bool) -> Result<Box<dyn PromotionStore>> {
+        Ok(match &self.address {
+            Address::Sqlite(place) => {
+                Box::new(sqlite::MainFile::open(place, writes, &self.context.log)?)
+            }
+            Address::Postgres(place) => {
+                let access = if writes {
+                    Access::Load(Arc::default())
+                } else {
+                    Access::Read
+                };
+                Box::new(postgres::Postgres::open(place, &self.context, access)?)
+            }
+        })
     }
 
     fn open_read(&self) -> Result<Option<Box<dyn ReadStore>>> {

@@ -3,6 +3,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::record::ledger::Ledger;
+use crate::record::stage_counts::StageCounts;
+
 /// A run that begins to be stored.
 #[derive(Debug)]
 pub struct NewRun<'a> {
@@ -95,4 +98,12 @@ pub struct RunRecord {
     pub counts: Option<Value>,
     pub first_id: i64,
     pub step: i64,
+}
+
+impl RunRecord {
+    /// Returns the ledger of the counts that were confirmed, `None` if there are none.
+    pub fn ledger(&self) -> Option<Ledger> {
+        let counts: Vec<StageCounts> = serde_json::from_value(self.counts.clone()?).ok()?;
+        Some(Ledger::new(&counts))
+    }
 }

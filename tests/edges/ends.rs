@@ -20,9 +20,10 @@ fn some_input() -> (Stdio, std::io::PipeWriter) {
     (stdin.into(), input)
 }
 
-/// The programs that write something here; bh-index only writes what differs on its servers.
+/// The programs that write something here; bh-index only writes what differs on its servers, and
+/// bh-promote which stagings there are.
 fn writers() -> impl Iterator<Item = &'static str> {
-    stages().filter(|stage| *stage != "bh-index")
+    stages().filter(|stage| !["bh-index", "bh-promote"].contains(stage))
 }
 
 #[test]

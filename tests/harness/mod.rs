@@ -298,6 +298,7 @@ pub const NOTICES: &[&str] = &[
     "connecting to ",
     "getting s3://",
     "listing s3://",
+    "promoting ",
     "reading the ",
     "waiting for ",
 ];

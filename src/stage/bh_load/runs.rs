@@ -8,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::log::printable;
 use crate::ndjson::Io;
 use crate::record::ledger::Ledger;
-use crate::record::stage_counts::StageCounts;
 use crate::store::{Location, RunRecord};
 
 /// Prints a table on a terminal, elsewhere a line of JSON a run.
@@ -30,14 +29,9 @@ pub fn print(location: &Location, io: &mut Io) -> Result<()> {
     io.output.flush()
 }
 
-fn ledger(run: &RunRecord) -> Option<Ledger> {
-    let counts: Vec<StageCounts> = serde_json::from_value(run.counts.clone()?).ok()?;
-    Some(Ledger::new(&counts))
-}
-
 fn line(run: &RunRecord) -> String {
     let mut value = json!(run);
-    value["ledger"] = json!(ledger(run));
+    value["ledger"] = json!(run.ledger());
     format!("{value}\n")
 }
 
@@ -47,7 +41,7 @@ fn table(runs: &[RunRecord]) -> String {
         "STARTED", "OUTCOME", "LISTED", "THERE", "REJECTED", "SOURCE"
     );
     for run in runs {
-        let ledger = ledger(run);
+        let ledger = run.ledger();
         let count = |of: fn(&Ledger) -> u64| {
             let count = ledger.as_ref().map(of);
             count.map_or_else(|| "-".to_owned(), |count| count.to_string())

@@ -13,6 +13,7 @@ mod indexed;
 mod outbox;
 mod parameters;
 mod pgpass;
+mod promote;
 mod rebuild;
 mod refusal;
 mod rejects;

@@ -198,7 +198,10 @@ pub fn end(
     Ok(())
 }
 
-pub fn all(client: &mut Client, schema: SchemaName) -> Result<Vec<RunRecord>, postgres::Error> {
+pub fn all(
+    client: &mut impl GenericClient,
+    schema: SchemaName,
+) -> Result<Vec<RunRecord>, postgres::Error> {
     let all =
         "SELECT id, source, criteria::text, version, started, as_of, finished, outcome, error,
         counts::text, first_id, step FROM bh_run ORDER BY bh_run.started, id";

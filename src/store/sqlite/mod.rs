@@ -7,6 +7,7 @@ mod indexed;
 mod outbox;
 mod place;
 mod prepare;
+mod promote;
 mod rebuild;
 mod rejects;
 mod runs;
@@ -21,6 +22,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 
 use self::place::OpenFiles;
 pub use self::place::{SqlitePlace, parse_path};
+pub use self::promote::MainFile;
 use self::staged::Staged;
 use super::plan::ContentStatus;
 use super::{
@@ -109,6 +111,19 @@ impl Sqlite {
             store.staged = Some(Arc::new(staged));
         }
         Ok(store)
+    }
+
+    /// Stands for a file that is not there.
+    fn empty(path: &Path, log: &Log) -> Result<Self> {
+        let address = address(path);
+        let connection = Connection::open_in_memory().map_err(|error| failed(&address, &error))?;
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+            address,
+            log: log.clone(),
+            files: None,
+            staged: None,
+        })
     }
 
     /// Says what is waited for, unless that is over soon.
