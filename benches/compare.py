@@ -1,5 +1,6 @@
 """Each step beside the tools that do it today, in one run, as ratios."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import data
 from kinto import bench_kinto
 from listing import bench_list, bench_sixty
-from measure import BIN, CACHE, PEERS, compare, contestant, run
+from measure import BIN, CACHE, OUT, PEERS, compare, contestant, faulty_s3, run
 from pipeline import bench_pipeline
 
 
@@ -71,6 +72,34 @@ def bench_known():
             contestant("Python dict", lines, [sys.executable, PEERS + "known.py", old], new),
         ],
     )
+
+
+def bench_audit():
+    import tempfile
+
+    keys = 10_000_000
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        listing, wanted, rows = (os.path.join(folder, name + ".ndjson") for name in ("listing", "wanted", "rows"))
+        with faulty_s3("--synthetic", keys) as server, open(listing, "w") as out:
+            access = ["--endpoint-url", server.url, "--no-sign-request"]
+            subprocess.run([BIN + "s3-list", *access, "--quiet", "s3://bench"], stdout=out, check=True)
+        # The database holds every wanted object, so each has to be looked at, and none differs.
+        run([BIN + "bh-filter", "--no-known", "--no-marks"], listing)
+        os.rename(OUT, wanted)
+        with open(wanted) as lines, open(rows, "w") as out:
+            for i, line in enumerate(lines):
+                out.write('%s,"build":%s}\n' % (line.rstrip("}\n"), json.dumps(data.build(i))))
+        database = ["--database", "sqlite:" + os.path.join(folder, "bench.db")]
+        run([BIN + "bh-load", *database], rows)
+        compare(
+            "Audit 10,000,000 lines against 200,000 rows",
+            "lines",
+            [
+                contestant("bh-audit", keys, [BIN + "bh-audit", *database], listing),
+                contestant("bh-filter --no-known", keys, [BIN + "bh-filter", "--no-known"], listing),
+                contestant("duckdb, anti-join", keys, [sys.executable, PEERS + "antijoin.py", listing, wanted]),
+            ],
+        )
 
 
 def bench_validate():
@@ -318,6 +347,7 @@ STEPS = {
     "inventory": bench_inventory,
     "filter": bench_filter,
     "known": bench_known,
+    "audit": bench_audit,
     "validate": bench_validate,
     "hash": bench_hash,
     "fetch": bench_fetch,

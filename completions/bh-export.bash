@@ -23,7 +23,7 @@ _bh__export() {
 
     case "${cmd}" in
         bh__export)
-            opts="-q -v -h -V --table --since --no-marks --database --tries --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --table --since --no-marks --database --tries --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

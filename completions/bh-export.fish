@@ -12,6 +12,7 @@ complete -c bh-export -l progress -d 'Show progress: rows at the bottom of a ter
 never\t''"
 complete -c bh-export -l progress-interval -d 'Where no rows are drawn, print a line of progress this often' -r
 complete -c bh-export -l no-marks -d 'Write only records, for jq, head, sort and wc; --since needs the end mark'
+complete -c bh-export -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c bh-export -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-export -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c bh-export -s h -l help -d 'Print help'

@@ -23,7 +23,7 @@ _bh__index() {
 
     case "${cmd}" in
         bh__index)
-            opts="-q -v -h -V --database --tries --elasticsearch --index --check --new-index --replace --delete-orphans --retry-refused --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
+            opts="-q -v -h -V --database --tries --elasticsearch --index --check --new-index --replace --delete-orphans --retry-refused --wait-for-servers --rejects --log-format --summary --progress --progress-interval --quiet --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -14,6 +14,7 @@ complete -c bh-index -l new-index -d 'Fill a new index beside the one that is se
 complete -c bh-index -l replace -d 'With --new-index: delete the index that has the name, if it is not an alias'
 complete -c bh-index -l delete-orphans -d 'Delete documents that have no row'
 complete -c bh-index -l retry-refused -d 'Retry documents that Elasticsearch rejected permanently'
+complete -c bh-index -l wait-for-servers -d 'Wait for a server that is unavailable, however long, instead of exiting with 69'
 complete -c bh-index -s q -l quiet -d 'Log only errors and the summary'
 complete -c bh-index -s v -l verbose -d 'Log every retry, and every object that is rejected or gone'
 complete -c bh-index -s h -l help -d 'Print help'

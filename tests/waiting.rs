@@ -216,6 +216,11 @@ fn a_server_that_is_waited_for_is_named_after_two_seconds() {
             "s3-list --wait-for-servers --no-sign-request --endpoint-url http://{address} s3://b"
         ),
         format!("kinto-export --wait-for-servers --server http://{address}/v1"),
+        format!("bh-export --wait-for-servers --database postgres://me@{address}/b"),
+        format!(
+            "bh-index --wait-for-servers --database postgres://me@{address}/b --elasticsearch \
+             http://{address}"
+        ),
     ] {
         let mut waiter = Waiter::start(&command, "");
         waiter.hears("; waiting until it is available again");

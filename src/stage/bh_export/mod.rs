@@ -12,7 +12,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 
 use self::pages::PageWriter;
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, WaitArgs};
 use crate::error::{Error, Result};
 use crate::ndjson::{Io, Place, WriteMarks};
 use crate::record::coverage::Interval;
@@ -51,6 +51,9 @@ pub struct Args {
     database: DatabaseArgs,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
@@ -61,6 +64,10 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 
     fn write_marks(&self) -> WriteMarks {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use clap::Parser;
 
 use self::report::Report;
-use crate::cli::{Program, SharedArgs};
+use crate::cli::{Program, SharedArgs, WaitArgs};
 use crate::error::{Error, Result};
 use crate::indexing::{IndexerThread, follow, report_refused};
 use crate::ndjson::{Io, Place};
@@ -58,6 +58,9 @@ pub struct Args {
     retry_refused: bool,
 
     #[command(flatten)]
+    wait: WaitArgs,
+
+    #[command(flatten)]
     shared: SharedArgs,
 }
 
@@ -68,6 +71,10 @@ impl Program for Args {
 
     fn shared(&self) -> &SharedArgs {
         &self.shared
+    }
+
+    fn waits_for_servers(&self) -> bool {
+        self.wait.wait_for_servers
     }
 }
 
