@@ -1,32 +1,29 @@
-//! Queues of SQS: receiving, keeping hidden, deleting and sending messages, what failures mean
-//! (`failure`), and how sqs-delete reports to sqs-receive (`report`).
+//! Queues of SQS: receiving messages, keeping hidden, deleting and sending several at once
+//! (`batch`), what failures mean (`failure`), and how sqs-delete reports to sqs-receive (`report`).
 
+mod batch;
 mod failure;
+mod queue_url;
 pub mod report;
 
-use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::error::{BuildError, SdkError};
-use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
-    DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
-    SendMessageBatchRequestEntry,
-};
-use tokio::task::JoinSet;
-use url::Url;
+use aws_sdk_sqs::error::SdkError;
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 
+pub use self::batch::{Action, EntryOutcome};
 use self::failure::{Operation, classify, is_over_limit};
+pub use self::queue_url::QueueUrl;
+use self::queue_url::queue_url;
 use crate::address::without_password;
 use crate::context::Context;
 use crate::environment::trimmed;
 use crate::error::{Error, Result};
 use crate::remote::aws::{AwsConnection, AwsSettings, Service};
-use crate::retry::{Attempts, Failure, FailureClass, Policy, Retry};
+use crate::retry::{Policy, Retry};
 
 /// How a queue is reached.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,39 +47,6 @@ pub struct SqsArgs {
     /// Maximum number of attempts per request
     #[arg(long, help_heading = "Queue", value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     pub tries: u32,
-}
-
-/// The URL of a queue.
-#[derive(Debug, Clone)]
-pub struct QueueUrl {
-    /// As it was typed.
-    pub text: String,
-    /// The address of its server.
-    origin: String,
-    /// Its region, if the server is AWS's.
-    region: Option<String>,
-}
-
-fn queue_url(text: &str) -> Result<QueueUrl, String> {
-    let url = Url::parse(text).ok();
-    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.path().len() > 1);
-    let Some(url) = url else {
-        return Err(
-            "expected the URL of a queue, such as https://sqs.us-west-2.amazonaws.com/123456789012/name"
-                .to_owned(),
-        );
-    };
-    let host = url.host_str().unwrap_or_default();
-    let host = host.split_once(".amazonaws.com").map(|(name, _)| name);
-    let region = host.and_then(|name| {
-        let region = name.strip_prefix("sqs.");
-        region.or_else(|| name.strip_suffix(".queue"))
-    });
-    Ok(QueueUrl {
-        text: text.to_owned(),
-        origin: url.origin().ascii_serialization(),
-        region: region.map(str::to_owned),
-    })
 }
 
 /// The most messages of a request.
@@ -128,16 +92,6 @@ pub struct QueueState {
     pub waiting: u64,
     /// Messages that somebody has received.
     pub hidden: u64,
-}
-
-/// What became of an entry of a batch.
-#[derive(Debug)]
-pub enum EntryOutcome {
-    Done,
-    /// Another try may succeed.
-    Failed(String),
-    /// Another try cannot succeed.
-    Refused(String),
 }
 
 impl Queue {
@@ -274,64 +228,6 @@ impl Queue {
         Ok(messages.into_iter().filter_map(message).collect())
     }
 
-    /// Hides messages for a time from now on, each named by its handle; at most [`BATCH`].
-    ///
-    /// # Errors
-    /// The queue cannot be asked.
-    pub async fn hide(&self, messages: &[(String, Duration)]) -> Result<Vec<EntryOutcome>> {
-        let entry = |(id, (handle, time)): (usize, &(String, Duration))| {
-            ChangeMessageVisibilityBatchRequestEntry::builder()
-                .id(id.to_string())
-                .receipt_handle(handle)
-                .visibility_timeout(seconds(*time))
-                .build()
-        };
-        let entries = complete(messages.iter().enumerate().map(entry))?;
-        let answer = self.ask("extend messages of", || {
-            let request = self.client.change_message_visibility_batch();
-            let request = request.queue_url(&self.url);
-            request.set_entries(Some(entries.clone())).send()
-        });
-        let answer = answer.await?;
-        let done = answer.successful.iter().map(|entry| &*entry.id);
-        Ok(outcomes(messages.len(), done, &answer.failed))
-    }
-
-    async fn delete(&self, handles: &[String]) -> Result<Vec<EntryOutcome>> {
-        let entry = |(id, handle): (usize, &String)| {
-            DeleteMessageBatchRequestEntry::builder()
-                .id(id.to_string())
-                .receipt_handle(handle)
-                .build()
-        };
-        let entries = complete(handles.iter().enumerate().map(entry))?;
-        let answer = self.ask("delete messages of", || {
-            let request = self.client.delete_message_batch().queue_url(&self.url);
-            request.set_entries(Some(entries.clone())).send()
-        });
-        let answer = answer.await?;
-        let done = answer.successful.iter().map(|entry| &*entry.id);
-        Ok(outcomes(handles.len(), done, &answer.failed))
-    }
-
-    async fn send(&self, bodies: &[String], group: Option<&str>) -> Result<Vec<EntryOutcome>> {
-        let entry = |(id, body): (usize, &String)| {
-            SendMessageBatchRequestEntry::builder()
-                .id(id.to_string())
-                .message_body(body)
-                .set_message_group_id(group.map(str::to_owned))
-                .build()
-        };
-        let entries = complete(bodies.iter().enumerate().map(entry))?;
-        let answer = self.ask("send to", || {
-            let request = self.client.send_message_batch().queue_url(&self.url);
-            request.set_entries(Some(entries.clone())).send()
-        });
-        let answer = answer.await?;
-        let done = answer.successful.iter().map(|entry| &*entry.id);
-        Ok(outcomes(bodies.len(), done, &answer.failed))
-    }
-
     /// Waits a little for messages in flight to be deleted, by whoever has received them.
     async fn wait_for_room(&self) -> Result<()> {
         let context = &self.retry.context;
@@ -381,135 +277,9 @@ impl Queue {
         });
         answer.await.map_err(|failure| failure.into_error(&what))
     }
-
-    /// Deletes messages, each named by its handle, or sends them, by several `requests` at once.
-    /// An entry that fails is tried again alone. Returns why an entry is refused.
-    ///
-    /// # Errors
-    /// The queue cannot be asked, or an entry failed too often (69).
-    pub async fn settle_all(
-        queue: &Arc<Self>,
-        action: &Action,
-        entries: &[String],
-        requests: usize,
-    ) -> Result<Vec<Result<(), String>>> {
-        let mut outcomes = vec![Ok(()); entries.len()];
-        let mut running = JoinSet::new();
-        let mut batches = batches(entries).into_iter();
-        loop {
-            while running.len() < requests
-                && let Some(range) = batches.next()
-            {
-                let (queue, action) = (Arc::clone(queue), action.clone());
-                let batch = entries[range.clone()].to_vec();
-                running.spawn(async move { (range, queue.settle(&action, &batch).await) });
-            }
-            let Some(done) = running.join_next().await else {
-                return Ok(outcomes);
-            };
-            let (range, settled) = done.map_err(Error::internal)?;
-            outcomes[range].clone_from_slice(&settled?);
-        }
-    }
-
-    /// Deletes or sends at most [`BATCH`] messages.
-    async fn settle(&self, action: &Action, entries: &[String]) -> Result<Vec<Result<(), String>>> {
-        let mut attempts = Attempts::new(self.retry.policy);
-        let mut settled = vec![Ok(()); entries.len()];
-        let mut left: Vec<usize> = (0..entries.len()).collect();
-        loop {
-            let batch: Vec<String> = left.iter().map(|at| entries[*at].clone()).collect();
-            let outcomes = match action {
-                Action::Delete => self.delete(&batch).await?,
-                Action::Send { group } => self.send(&batch, group.as_deref()).await?,
-            };
-            let (mut failed, mut reason) = (Vec::new(), None);
-            for (at, outcome) in left.into_iter().zip(outcomes) {
-                match outcome {
-                    EntryOutcome::Done => {}
-                    EntryOutcome::Refused(why) => settled[at] = Err(why),
-                    EntryOutcome::Failed(why) => {
-                        failed.push(at);
-                        reason = Some(why);
-                    }
-                }
-            }
-            let Some(reason) = reason else {
-                return Ok(settled);
-            };
-            left = failed;
-            let failure = Failure::transient(FailureClass::Answered, reason);
-            let paused = self.retry.pause(&mut attempts, &self.place, failure).await;
-            paused.map_err(|failure| failure.into_error(&self.place))?;
-        }
-    }
-}
-
-/// Divides entries into requests of at most [`BATCH`], and of [`LARGEST`] bytes in all.
-fn batches(entries: &[String]) -> Vec<Range<usize>> {
-    let mut batches = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (at, entry) in entries.iter().enumerate() {
-        if at - start == BATCH || (at > start && bytes + entry.len() > LARGEST) {
-            batches.push(start..at);
-            (start, bytes) = (at, 0);
-        }
-        bytes += entry.len();
-    }
-    if start < entries.len() {
-        batches.push(start..entries.len());
-    }
-    batches
-}
-
-/// What is done with the entries of a batch.
-#[derive(Debug, Clone)]
-pub enum Action {
-    Delete,
-    Send {
-        /// The group of a FIFO queue.
-        group: Option<String>,
-    },
 }
 
 /// Returns whole seconds, as the queue counts.
 fn seconds(time: Duration) -> i32 {
     i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
-}
-
-/// Returns the entries of a request.
-///
-/// # Errors
-/// One has no id or handle, which cannot be.
-fn complete<T>(entries: impl Iterator<Item = Result<T, BuildError>>) -> Result<Vec<T>> {
-    let entries: Result<Vec<T>, BuildError> = entries.collect();
-    entries.map_err(Error::internal)
-}
-
-/// Returns what became of each entry; one that the answer leaves out has failed.
-fn outcomes<'a>(
-    entries: usize,
-    done: impl Iterator<Item = &'a str>,
-    failed: &[BatchResultErrorEntry],
-) -> Vec<EntryOutcome> {
-    let unanswered = || EntryOutcome::Failed("the answer leaves it out".to_owned());
-    let mut outcomes: Vec<EntryOutcome> =
-        std::iter::repeat_with(unanswered).take(entries).collect();
-    let failed = failed.iter().map(|entry| {
-        let message = entry.message().unwrap_or_default();
-        let reason = format!("{} {message}", entry.code()).trim_end().to_owned();
-        let outcome = if entry.sender_fault() {
-            EntryOutcome::Refused(reason)
-        } else {
-            EntryOutcome::Failed(reason)
-        };
-        (entry.id(), outcome)
-    });
-    for (id, outcome) in done.map(|id| (id, EntryOutcome::Done)).chain(failed) {
-        let place = id.parse::<usize>().ok();
-        if let Some(entry) = place.and_then(|at| outcomes.get_mut(at)) {
-            *entry = outcome;
-        }
-    }
-    outcomes
 }
