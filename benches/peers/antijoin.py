@@ -8,7 +8,7 @@ listing, stored = sys.argv[1:]
 columns = "columns = {key: 'VARCHAR', etag: 'VARCHAR'}"
 differing = duckdb.sql(
     f"SELECT key, etag FROM read_ndjson('{listing}', {columns}) AS listed"
-    f" WHERE key LIKE '%buildhub.json' AND NOT EXISTS (SELECT FROM read_ndjson('{stored}', {columns}) AS stored"
+    f" WHERE key LIKE '%buildhub.json' AND NOT EXISTS (SELECT 1 FROM read_ndjson('{stored}', {columns}) AS stored"
     " WHERE stored.key = listed.key AND stored.etag = listed.etag)"
 )
 for key, etag in differing.fetchall():
